@@ -1,0 +1,9 @@
+//! Where objects live. Today: the embedded regional store, one directory and one process a region.
+//!
+//! The gateway reaches a store in three ways and no other: S3 operations through `impl S3`,
+//! [`resolve`](regional::RegionalStore::resolve) for a head and its bucket's facts in one snapshot, and
+//! [`read_pages`](regional::RegionalStore::read_pages) for the checked bytes of one instance. Knows nothing
+//! of pingora, of caches or of other regions.
+
+pub mod head;
+pub mod instance;
