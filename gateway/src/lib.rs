@@ -1,1 +1,7 @@
-//! Penstock gateway.
+//! Penstock's S3 front door, as a library so that tests reach its parts; `main.rs` is the binary.
+//!
+//! Modules are listed in the order a request meets them, then what runs a node.
+
+pub mod topology;
+
+pub mod settings;

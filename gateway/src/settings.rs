@@ -1,0 +1,5 @@
+//! The configuration file, parsed once at start into checked values.
+
+mod fault;
+
+pub use fault::Fault;
