@@ -4,4 +4,6 @@
 
 pub mod topology;
 
+pub mod identity;
+
 pub mod settings;

@@ -1,0 +1,73 @@
+//! Who is asking: users, their accounts and levels, and finding a user by access key.
+//!
+//! Users are written in the home region and nowhere else; their secrets are sealed at rest and on the way to
+//! other nodes, and opened where a signature is checked. A lookup is never answered from memory here: a user
+//! that home has deleted is unknown to the very next request everywhere.
+
+mod cluster_key;
+mod stored;
+
+pub use cluster_key::{ClusterKeys, ClusterKeysError, Sealed};
+pub use stored::{StoredUser, StoredUserError};
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use s3s::S3Result;
+use s3s::auth::SecretKey;
+use serde::{Deserialize, Serialize};
+
+/// The owner of users and buckets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The account's name, which buckets carry as their owner.
+    pub name: String,
+    /// 64 hex digits, as S3 shows an owner in listings and ACLs.
+    pub canonical_id: String,
+}
+
+/// The most a user may do, whatever a policy grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Everything in the account's buckets: objects, creating and deleting buckets, configurations.
+    Full,
+}
+
+/// One user: a key pair of an account with a level. The secret is not in here: see [`Credential`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Unique within the account.
+    pub name: String,
+    /// The account whose buckets this user may reach.
+    pub account: Account,
+    /// Shown as the owner's name in listings.
+    pub display_name: String,
+    /// Empty where none was given.
+    #[serde(default)]
+    pub email: String,
+    /// The ceiling on what this user may do.
+    pub level: Level,
+    /// The public half of the key pair.
+    pub access_key: String,
+}
+
+/// A user and the secret that proves a request is theirs.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Who the access key belongs to.
+    pub user: Arc<User>,
+    /// Checks signatures; never logged, never sent.
+    pub secret: SecretKey,
+}
+
+/// Finds users by access key, as home knows them at the moment of asking.
+#[async_trait]
+pub trait Identities: Send + Sync {
+    /// The user of `access_key` and their secret, or `None` where home knows no such key.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when home cannot be asked: an identity that cannot be confirmed is not believed.
+    /// `InternalError` when the stored user cannot be opened.
+    async fn find(&self, access_key: &str) -> S3Result<Option<Credential>>;
+}
