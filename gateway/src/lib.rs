@@ -2,6 +2,10 @@
 //!
 //! Modules are listed in the order a request meets them, then what runs a node.
 
+pub mod target;
+
+pub mod refusal;
+pub mod sigv4;
 pub mod topology;
 
 pub mod identity;

@@ -1,0 +1,137 @@
+//! The S3 error document: written in one shape for every refusal, and read back when s3s wrote it.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use s3s::{S3Error, S3ErrorCode};
+
+use super::Refusal;
+
+/// The request that a document answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The request's method: an answer to HEAD has no body.
+    pub method: &'a Method,
+    /// The path as the client sent it, without the query (which may hold a signature).
+    pub resource: &'a str,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// Where the request was served: a region's name, never a machine's.
+    pub host_id: &'a str,
+}
+
+/// An error response, ready to be written.
+#[derive(Debug)]
+pub struct Document {
+    /// The status line's code.
+    pub status: StatusCode,
+    /// Headers, with Content-Length when there may be a body.
+    pub headers: HeaderMap,
+    /// The XML; empty in answer to HEAD and with 304.
+    pub body: Bytes,
+}
+
+impl Refusal {
+    /// The response that tells a client of this refusal.
+    #[must_use]
+    pub fn document(&self, subject: Subject<'_>) -> Document {
+        let status = self.status();
+        let mut headers = self.headers.clone();
+        set(&mut headers, "x-amz-request-id", subject.request_id);
+        set(&mut headers, "x-amz-id-2", subject.host_id);
+        if subject.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
+            return Document { status, headers, body: Bytes::new() };
+        }
+        let body = self.xml(subject);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        Document { status, headers, body: body.into() }
+    }
+
+    fn xml(&self, subject: Subject<'_>) -> String {
+        let mut xml = String::with_capacity(384);
+        xml.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
+        push_element(&mut xml, "Code", self.code().as_str());
+        push_element(&mut xml, "Message", self.message());
+        for (element, text) in &self.details {
+            push_element(&mut xml, element, text);
+        }
+        push_element(&mut xml, "Resource", subject.resource);
+        push_element(&mut xml, "RequestId", subject.request_id);
+        push_element(&mut xml, "HostId", subject.host_id);
+        xml.push_str("</Error>");
+        xml
+    }
+}
+
+/// The refusal in an error document that s3s wrote, with `status` and `headers` of its response; `None` for any other
+/// body. Elements beside Code and Message are kept, those that [`Refusal::document`] writes itself are not.
+#[must_use]
+pub fn read_document(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+    let xml = str::from_utf8(body).ok()?.trim();
+    let start = xml.find("<Error>")? + "<Error>".len();
+    let mut rest = xml[start..].strip_suffix("</Error>")?;
+    let (mut code, mut message, mut details) = (None, None, Vec::new());
+    while !rest.is_empty() {
+        let (element, text, after) = next_element(rest)?;
+        match element {
+            "Code" => code = Some(S3ErrorCode::from_bytes(text.as_bytes())?),
+            "Message" => message = Some(text),
+            "Resource" | "RequestId" | "HostId" => {}
+            _ => details.push((element.to_owned(), text)),
+        }
+        rest = after;
+    }
+    let mut error = S3Error::new(code?);
+    message.map(|message| error.set_message(message));
+    error.set_status_code(status);
+    let mut refusal = details
+        .into_iter()
+        .fold(Refusal::from(error), |refusal, (element, text)| refusal.with_detail(element, text));
+    refusal.headers = headers.clone();
+    refusal.headers.remove(CONTENT_LENGTH);
+    Some(refusal)
+}
+
+/// `<name>text</name>` at the start of `xml`: name, unescaped text, and what follows. Only the flat shape that s3s
+/// writes: no attributes, no nesting.
+fn next_element(xml: &str) -> Option<(&str, String, &str)> {
+    let (name, rest) = xml.strip_prefix('<')?.split_once('>')?;
+    let (text, rest) = rest.split_once("</")?;
+    let after = rest.strip_prefix(name)?.strip_prefix('>')?;
+    (!text.contains('<')).then(|| (name, unescape(text), after))
+}
+
+fn push_element(xml: &mut String, name: &str, text: &str) {
+    xml.push('<');
+    xml.push_str(name);
+    xml.push('>');
+    for character in text.chars() {
+        match character {
+            '&' => xml.push_str("&amp;"),
+            '<' => xml.push_str("&lt;"),
+            '>' => xml.push_str("&gt;"),
+            '"' => xml.push_str("&quot;"),
+            '\t' | '\n' => xml.push(character),
+            // Not an XML character, escaped or not (XML 1.0 §2.2).
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => xml.push('\u{fffd}'),
+            _ => xml.push(character),
+        }
+    }
+    xml.push_str("</");
+    xml.push_str(name);
+    xml.push('>');
+}
+
+fn unescape(text: &str) -> String {
+    // `&amp;` last, so that `&amp;lt;` becomes `&lt;` and not `<`.
+    let plain =
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
+    plain.iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}

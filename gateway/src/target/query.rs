@@ -1,0 +1,49 @@
+//! The query of a request target: decoded once, every name at most once.
+
+use s3s::S3ErrorCode;
+
+use super::percent;
+use crate::refusal::Refusal;
+
+/// Decoded parameters in the order they were sent. A parameter without `=` has an empty value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// The parameters in `raw`, what follows the `?` of a request target; `+` is a space, as in HTML forms, which is
+    /// how S3 and s3s read it.
+    ///
+    /// # Errors
+    /// `InvalidURI` when an escape is malformed or the text is not UTF-8, `InvalidArgument` when a name comes twice.
+    pub(super) fn parse(raw: &[u8]) -> Result<Self, Refusal> {
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for pair in raw.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
+            let cut = pair.iter().position(|&byte| byte == b'=');
+            let (name, value) = cut.map_or((pair, &[][..]), |cut| (&pair[..cut], &pair[cut + 1..]));
+            let (name, value) = (percent::decode_form(name)?, percent::decode_form(value)?);
+            if parameters.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(Refusal::new(S3ErrorCode::InvalidArgument, "A query parameter is given twice.")
+                    .with_detail("ArgumentName", name));
+            }
+            parameters.push((name, value));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The value of `name`, case-sensitive as S3's parameters are.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether there is a parameter called `name`.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// All parameters, in the order they were sent.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
