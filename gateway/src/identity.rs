@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use s3s::S3Result;
-use s3s::auth::SecretKey;
 use serde::{Deserialize, Serialize};
+
+use crate::sigv4::SecretKey;
 
 /// The owner of users and buckets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,5 +9,8 @@ pub mod sigv4;
 pub mod topology;
 
 pub mod identity;
+pub mod permission;
+
+pub mod metrics;
 
 pub mod settings;

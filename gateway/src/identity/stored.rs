@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use s3s::auth::SecretKey;
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterKeys, ClusterKeysError, Credential, Sealed, User};
+use crate::sigv4::SecretKey;
 
 /// A user with a sealed secret. Written as MessagePack with field names, so that later fields can have defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl StoredUser {
     /// `Secret` when the cluster key is missing or the row was altered.
     pub fn open(self, keys: &ClusterKeys) -> Result<Credential, StoredUserError> {
         let secret = keys.open(&self.secret, &context(&self.user, self.key_version))?;
-        Ok(Credential { user: Arc::new(self.user), secret: SecretKey::from(secret) })
+        Ok(Credential { user: Arc::new(self.user), secret: SecretKey::new(secret) })
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_stored_user_comes_back_with_the_secret() {
         let keys = keys();
-        let stored = StoredUser::seal(alice(), 1, &SecretKey::from("s3cret"), &keys);
+        let stored = StoredUser::seal(alice(), 1, &SecretKey::new("s3cret"), &keys);
         let bytes = stored.to_bytes();
         assert!(!String::from_utf8_lossy(&bytes).contains("s3cret"));
         let back = StoredUser::from_bytes("PKALICE", &bytes).expect("decodes").open(&keys).expect("opens");
@@ -111,14 +111,14 @@ mod tests {
 
     #[test]
     fn a_row_found_under_another_access_key_is_refused() {
-        let bytes = StoredUser::seal(alice(), 1, &SecretKey::from("s3cret"), &keys()).to_bytes();
+        let bytes = StoredUser::seal(alice(), 1, &SecretKey::new("s3cret"), &keys()).to_bytes();
         assert!(matches!(StoredUser::from_bytes("PKMALLORY", &bytes), Err(StoredUserError::Misplaced)));
     }
 
     #[test]
     fn a_secret_is_bound_to_name_account_key_and_version() {
         let keys = keys();
-        let stored = StoredUser::seal(alice(), 1, &SecretKey::from("s3cret"), &keys);
+        let stored = StoredUser::seal(alice(), 1, &SecretKey::new("s3cret"), &keys);
         let changes: [fn(&mut StoredUser); 4] = [
             |stored| stored.user.name = "mallory".into(),
             |stored| stored.user.account.name = "evil".into(),
