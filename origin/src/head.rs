@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
 use crate::instance::Instance;
@@ -91,6 +92,17 @@ pub enum ChecksumKind {
     Composite,
 }
 
+impl ChecksumKind {
+    /// S3's spelling.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FullObject => "FULL_OBJECT",
+            Self::Composite => "COMPOSITE",
+        }
+    }
+}
+
 /// One part of a multipart object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
@@ -112,4 +124,17 @@ pub struct Facts {
     pub revision: Instance,
     /// The account that made the bucket.
     pub owner: String,
+}
+
+impl Facts {
+    /// Holds the bucket against `x-amz-expected-bucket-owner`.
+    ///
+    /// # Errors
+    /// `AccessDenied` when the client named another account than the bucket's owner.
+    pub fn verify_owner(&self, expected: Option<&str>) -> S3Result<()> {
+        match expected {
+            Some(account) if account != self.owner => Err(s3_error!(AccessDenied, "Access Denied")),
+            _ => Ok(()),
+        }
+    }
 }

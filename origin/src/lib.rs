@@ -5,5 +5,9 @@
 //! [`read_pages`](regional::RegionalStore::read_pages) for the checked bytes of one instance. Knows nothing
 //! of pingora, of caches or of other regions.
 
+pub mod caller;
 pub mod head;
 pub mod instance;
+pub mod read_request;
+
+pub use caller::Caller;

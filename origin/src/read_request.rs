@@ -1,0 +1,311 @@
+//! What an object read asks for, and what a head makes of it: one decision for the store and for caches.
+//!
+//! [`ReadRequest::parse`] reads the headers and query parameters of a GET or HEAD as strictly as s3s does,
+//! [`decide`] weighs conditions, range and part number against a head, and [`object_headers`] gives the headers
+//! of the answer. None of it does I/O, so a node that has a head can answer exactly as the owning store would.
+
+mod conditions;
+mod headers;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_RANGE, CONTENT_TYPE,
+    EXPIRES, HeaderName, RANGE,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use s3s::dto::{self, Timestamp, TimestampFormat};
+use s3s::header::{
+    X_AMZ_CHECKSUM_MODE, X_AMZ_EXPECTED_BUCKET_OWNER, X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_ALGORITHM,
+    X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY, X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY_MD5,
+};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+
+use self::conditions::IfRange;
+pub(crate) use self::conditions::precondition_failed;
+pub use self::conditions::{Conditions, EntityTags, Verdict};
+pub use self::headers::object_headers;
+use crate::head::{Checksums, Head};
+
+/// The headers of an SSE-C key. No object is encrypted with one yet.
+const CUSTOMER_KEY_HEADERS: [HeaderName; 3] = [
+    X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_ALGORITHM,
+    X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY,
+    X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY_MD5,
+];
+
+/// The query parameters that replace a stored response header.
+const OVERRIDES: [(&str, HeaderName); 6] = [
+    ("response-cache-control", CACHE_CONTROL),
+    ("response-content-disposition", CONTENT_DISPOSITION),
+    ("response-content-encoding", CONTENT_ENCODING),
+    ("response-content-language", CONTENT_LANGUAGE),
+    ("response-content-type", CONTENT_TYPE),
+    ("response-expires", EXPIRES),
+];
+
+/// A GET or HEAD of an object, as far as it does not name the object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadRequest {
+    conditions: Conditions,
+    range: Option<dto::Range>,
+    if_range: Option<IfRange>,
+    part_number: Option<u32>,
+    response_headers: HeaderMap,
+    wants_checksums: bool,
+    has_customer_key: bool,
+    expected_bucket_owner: Option<String>,
+}
+
+impl ReadRequest {
+    /// Reads the request's headers and its decoded query parameters. Names that do not belong to a read are
+    /// passed over: which of them may be there at all is decided at admission.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a value that cannot be read (a range, date, entity tag, part number or version id),
+    /// `InvalidRequest` for one that is there twice or for a range together with a part number.
+    pub fn parse<'q>(
+        headers: &HeaderMap,
+        query: impl IntoIterator<Item = (&'q str, &'q str)>,
+    ) -> S3Result<Self> {
+        let mut request = Self {
+            conditions: Conditions::parse(headers)?,
+            range: range(headers)?,
+            if_range: IfRange::parse(headers)?,
+            wants_checksums: wants_checksums(headers)?,
+            has_customer_key: CUSTOMER_KEY_HEADERS.iter().any(|name| headers.contains_key(name)),
+            expected_bucket_owner: text_header(headers, &X_AMZ_EXPECTED_BUCKET_OWNER)?,
+            ..Self::default()
+        };
+        request.parse_query(query)?;
+        if request.range.is_some() && request.part_number.is_some() {
+            return Err(s3_error!(
+                InvalidRequest,
+                "Cannot specify both Range header and partNumber query parameter"
+            ));
+        }
+        Ok(request)
+    }
+
+    /// The account that the client expects to own the bucket, for [`Facts::verify_owner`](crate::head::Facts::verify_owner).
+    #[must_use]
+    pub fn expected_bucket_owner(&self) -> Option<&str> {
+        self.expected_bucket_owner.as_deref()
+    }
+
+    /// The `Range` header, as it was asked for.
+    #[must_use]
+    pub fn range(&self) -> Option<dto::Range> {
+        self.range
+    }
+
+    fn parse_query<'q>(&mut self, query: impl IntoIterator<Item = (&'q str, &'q str)>) -> S3Result<()> {
+        let mut has_version_id = false;
+        for (name, value) in query {
+            let already_there = match name {
+                "partNumber" => self.part_number.replace(parse_part_number(value)?).is_some(),
+                "versionId" => {
+                    verify_null_version(Some(value))?;
+                    std::mem::replace(&mut has_version_id, true)
+                }
+                _ => match OVERRIDES.iter().find(|(parameter, _)| *parameter == name) {
+                    Some((_, header)) => {
+                        self.response_headers.insert(header, override_value(header, value)?).is_some()
+                    }
+                    None => false,
+                },
+            };
+            if already_there {
+                return Err(s3_error!(InvalidRequest, "duplicate query: {name}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to send of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    bytes: Range<u64>,
+    is_partial: bool,
+    parts_count: Option<u32>,
+    part_index: Option<usize>,
+}
+
+impl Reading {
+    /// The bytes to send: the whole object, a range or a part; empty only for an empty object or part.
+    #[must_use]
+    pub fn bytes(&self) -> Range<u64> {
+        self.bytes.clone()
+    }
+
+    /// Whether the answer is a 206 with a `Content-Range`.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
+    /// 200 or 206.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        if self.is_partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK }
+    }
+
+    /// The checksums that cover exactly the bytes sent: clients hold them against the body they receive.
+    fn checksums<'h>(&self, head: &'h Head) -> Option<&'h Checksums> {
+        match self.part_index {
+            Some(index) => head.parts.get(index).map(|part| &part.checksums),
+            None => (self.bytes == (0..head.bytes)).then_some(&head.checksums),
+        }
+    }
+}
+
+/// Decides what a read gets: conditions first, then the range or part (RFC 9110 §13.2.2).
+///
+/// # Errors
+/// `NotModified` (304, with validators) and `PreconditionFailed` by the conditions; `InvalidRange` when the range
+/// starts at or past the end; `InvalidPart` when there is no such part; `InvalidRequest` when the request brings
+/// an encryption key for an object that has none.
+pub fn decide(head: &Head, request: &ReadRequest) -> S3Result<Reading> {
+    if request.has_customer_key {
+        return Err(s3_error!(
+            InvalidRequest,
+            "The encryption parameters are not applicable to this object."
+        ));
+    }
+    match request.conditions.evaluate(head) {
+        Verdict::Proceed => {}
+        Verdict::NotModified => return Err(not_modified(head)),
+        Verdict::Failed => return Err(precondition_failed()),
+    }
+    if let Some(number) = request.part_number {
+        return part(head, number);
+    }
+    let range =
+        request.range.filter(|_| request.if_range.as_ref().is_none_or(|condition| condition.holds(head)));
+    match range {
+        Some(range) => Ok(Reading {
+            bytes: resolve_range(range, head.bytes)?,
+            is_partial: true,
+            parts_count: None,
+            part_index: None,
+        }),
+        None => Ok(whole(head)),
+    }
+}
+
+/// Resolves a range against an object of `object_bytes` bytes (RFC 9110 §14.1.2); a last byte past the end is
+/// cut to the end.
+///
+/// # Errors
+/// `InvalidRange` when no byte of the object is in the range; an empty object satisfies none.
+pub fn resolve_range(range: dto::Range, object_bytes: u64) -> S3Result<Range<u64>> {
+    match range.check(object_bytes) {
+        Ok(bytes) if !bytes.is_empty() => Ok(bytes),
+        _ => {
+            let mut error = s3_error!(InvalidRange, "The requested range is not satisfiable");
+            if let Ok(unsatisfied) = HeaderValue::from_str(&format!("bytes */{object_bytes}")) {
+                // s3s replaces the error's headers by these, the document's type among them.
+                let headers = [
+                    (CONTENT_RANGE, unsatisfied),
+                    (CONTENT_TYPE, HeaderValue::from_static("application/xml")),
+                ];
+                error.set_headers(HeaderMap::from_iter(headers));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Refuses every version id but `null`, which names the object itself.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub(crate) fn verify_null_version(version_id: Option<&str>) -> S3Result<()> {
+    match version_id {
+        None | Some("null") => Ok(()),
+        Some("") => Err(s3_error!(InvalidArgument, "Version id cannot be the empty string")),
+        Some(_) => Err(s3_error!(InvalidArgument, "Invalid version id specified")),
+    }
+}
+
+fn whole(head: &Head) -> Reading {
+    Reading { bytes: 0..head.bytes, is_partial: false, parts_count: None, part_index: None }
+}
+
+/// An object put whole is its own part 1.
+fn part(head: &Head, number: u32) -> S3Result<Reading> {
+    if head.parts.is_empty() && number == 1 {
+        return Ok(Reading { is_partial: head.bytes > 0, ..whole(head) });
+    }
+    let mut start = 0;
+    for (index, part) in head.parts.iter().enumerate() {
+        let end = start + part.bytes;
+        if part.number == number {
+            return Ok(Reading {
+                bytes: start..end,
+                is_partial: part.bytes > 0,
+                parts_count: u32::try_from(head.parts.len()).ok(),
+                part_index: Some(index),
+            });
+        }
+        start = end;
+    }
+    Err(s3_error!(InvalidPart, "The requested part number is not satisfiable"))
+}
+
+fn not_modified(head: &Head) -> S3Error {
+    let mut error = S3Error::new(S3ErrorCode::NotModified);
+    error.set_headers(headers::validators(head));
+    error
+}
+
+fn range(headers: &HeaderMap) -> S3Result<Option<dto::Range>> {
+    let Some(value) = single_header(headers, &RANGE)? else { return Ok(None) };
+    let range = value.to_str().ok().and_then(|text| dto::Range::parse(text).ok());
+    range.map(Some).ok_or_else(|| invalid_header(&RANGE, value))
+}
+
+fn wants_checksums(headers: &HeaderMap) -> S3Result<bool> {
+    match single_header(headers, &X_AMZ_CHECKSUM_MODE)? {
+        None => Ok(false),
+        Some(value) if value.as_bytes() == b"ENABLED" => Ok(true),
+        Some(value) => Err(invalid_header(&X_AMZ_CHECKSUM_MODE, value)),
+    }
+}
+
+fn parse_part_number(text: &str) -> S3Result<u32> {
+    let number = text.parse::<i32>().ok().and_then(|number| u32::try_from(number).ok());
+    number.filter(|number| (1..=10_000).contains(number)).ok_or_else(|| {
+        s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive")
+    })
+}
+
+fn override_value(header: &HeaderName, value: &str) -> S3Result<HeaderValue> {
+    if header == EXPIRES && Timestamp::parse(TimestampFormat::HttpDate, value).is_err() {
+        return Err(s3_error!(InvalidArgument, "invalid query: response-expires: {value}"));
+    }
+    HeaderValue::from_str(value)
+        .map_err(|e| s3_error!(e, InvalidRequest, "invalid overridden header: {header}: {value:?}"))
+}
+
+fn text_header(headers: &HeaderMap, name: &HeaderName) -> S3Result<Option<String>> {
+    let Some(value) = single_header(headers, name)? else { return Ok(None) };
+    value.to_str().map(|text| Some(text.to_owned())).map_err(|_| invalid_header(name, value))
+}
+
+/// The header's value; an empty one counts as absent, as in s3s.
+fn single_header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> S3Result<Option<&'h HeaderValue>> {
+    let mut values = headers.get_all(name).into_iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(s3_error!(InvalidRequest, "duplicate header: {name}"));
+    }
+    Ok(first.filter(|value| !value.is_empty()))
+}
+
+fn invalid_header(name: &HeaderName, value: &HeaderValue) -> S3Error {
+    s3_error!(InvalidArgument, "invalid header: {name}: {value:?}")
+}

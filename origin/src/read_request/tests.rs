@@ -1,0 +1,309 @@
+use std::collections::BTreeMap;
+
+use http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+};
+
+use super::*;
+use crate::head::{ChecksumKind, Part, StoredHeaders};
+use crate::instance::Instance;
+
+const BEFORE: &str = "Sun, 22 Nov 2026 14:59:59 GMT";
+const MODIFIED: &str = "Sun, 22 Nov 2026 15:00:00 GMT";
+const AFTER: &str = "Sun, 22 Nov 2026 15:00:01 GMT";
+
+/// Ten bytes, modified in the middle of the second that `MODIFIED` names.
+fn head() -> Head {
+    Head {
+        instance: Instance::from_bytes([1; 16]),
+        revision: Instance::from_bytes([2; 16]),
+        bytes: 10,
+        etag: "abc".to_owned(),
+        modified_millis: 1_795_359_600_500,
+        version_id: None,
+        headers: StoredHeaders::default(),
+        metadata: BTreeMap::new(),
+        checksums: Checksums {
+            crc32: Some("whole==".to_owned()),
+            kind: Some(ChecksumKind::FullObject),
+            ..Checksums::default()
+        },
+        parts: Vec::new(),
+    }
+}
+
+/// Parts 1 and 3, of six and four bytes.
+fn multipart_head() -> Head {
+    let part = |number, bytes, crc32: &str| Part {
+        number,
+        bytes,
+        checksums: Checksums { crc32: Some(crc32.to_owned()), ..Checksums::default() },
+    };
+    Head { etag: "abc-2".to_owned(), parts: vec![part(1, 6, "one==="), part(3, 4, "three=")], ..head() }
+}
+
+fn parse(headers: &[(HeaderName, &str)], query: &[(&str, &str)]) -> S3Result<ReadRequest> {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("a header value")));
+    ReadRequest::parse(&HeaderMap::from_iter(headers), query.iter().copied())
+}
+
+fn answer(
+    head: &Head,
+    headers: &[(HeaderName, &str)],
+    query: &[(&str, &str)],
+) -> S3Result<(Reading, HeaderMap)> {
+    let request = parse(headers, query)?;
+    let reading = decide(head, &request)?;
+    let headers = object_headers(head, &request, &reading);
+    Ok((reading, headers))
+}
+
+fn code(result: S3Result<(Reading, HeaderMap)>) -> Option<S3ErrorCode> {
+    result.err().map(|error| error.code().clone())
+}
+
+#[test]
+fn a_plain_read_gets_everything() {
+    let (reading, headers) = answer(&head(), &[], &[]).expect("served");
+    assert_eq!((reading.status(), reading.bytes()), (StatusCode::OK, 0..10));
+    assert_eq!(headers[CONTENT_LENGTH], "10");
+    assert_eq!(headers[ETAG], "\"abc\"");
+    assert_eq!(headers[LAST_MODIFIED], MODIFIED);
+    assert_eq!(headers[ACCEPT_RANGES], "bytes");
+    assert_eq!(headers[CONTENT_TYPE], "binary/octet-stream");
+    assert!(!headers.contains_key(CONTENT_RANGE));
+    assert!(!headers.contains_key("x-amz-checksum-crc32"), "only when asked for");
+}
+
+#[test]
+fn ranges_are_resolved_and_cut() {
+    for (range, bytes, content_range) in [
+        ("bytes=0-0", 0..1, "bytes 0-0/10"),
+        ("bytes=8-99", 8..10, "bytes 8-9/10"),
+        ("bytes=9-", 9..10, "bytes 9-9/10"),
+        ("bytes=-3", 7..10, "bytes 7-9/10"),
+        ("bytes=-99", 0..10, "bytes 0-9/10"),
+        ("bytes=0-9", 0..10, "bytes 0-9/10"),
+    ] {
+        let (reading, headers) = answer(&head(), &[(RANGE, range)], &[]).expect(range);
+        assert_eq!((reading.status(), reading.bytes()), (StatusCode::PARTIAL_CONTENT, bytes), "{range}");
+        assert_eq!(headers[CONTENT_RANGE], content_range, "{range}");
+    }
+}
+
+#[test]
+fn ranges_without_a_byte_are_refused_with_the_size() {
+    let empty = Head { bytes: 0, ..head() };
+    for (head, range) in [
+        (&head(), "bytes=10-"),
+        (&head(), "bytes=10-10"),
+        (&head(), "bytes=-0"),
+        (&empty, "bytes=0-"),
+        (&empty, "bytes=-1"),
+    ] {
+        let error = answer(head, &[(RANGE, range)], &[]).expect_err(range);
+        assert_eq!(error.code(), &S3ErrorCode::InvalidRange, "{range}");
+        assert_eq!(
+            error.headers().expect("headers")[CONTENT_RANGE],
+            format!("bytes */{}", head.bytes).as_str()
+        );
+    }
+}
+
+#[test]
+fn malformed_values_are_refused() {
+    for (name, value) in [
+        (RANGE, "bytes=5-2"),
+        (RANGE, "bytes=0-1,3-4"),
+        (RANGE, "items=0-1"),
+        (IF_MATCH, "\"a"),
+        (IF_MATCH, "\"a\" \"b\""),
+        (IF_NONE_MATCH, "\"a\", b\""),
+        (IF_MODIFIED_SINCE, "yesterday"),
+        (IF_UNMODIFIED_SINCE, "2026-11-22T15:00:00Z"),
+        (X_AMZ_CHECKSUM_MODE, "enabled"),
+    ] {
+        let refused = code(answer(&head(), &[(name.clone(), value)], &[]));
+        assert_eq!(refused, Some(S3ErrorCode::InvalidArgument), "{name}: {value}");
+    }
+    for (name, value) in [
+        ("partNumber", "0"),
+        ("partNumber", "10001"),
+        ("partNumber", "one"),
+        ("versionId", ""),
+        ("versionId", "3"),
+        ("response-expires", "soon"),
+    ] {
+        assert_eq!(
+            code(answer(&head(), &[], &[(name, value)])),
+            Some(S3ErrorCode::InvalidArgument),
+            "{name}={value}"
+        );
+    }
+}
+
+#[test]
+fn what_is_there_twice_is_refused() {
+    let twice = [(RANGE, "bytes=0-1"), (RANGE, "bytes=0-1")];
+    let mut headers = HeaderMap::new();
+    for (name, value) in twice {
+        headers.append(name, HeaderValue::from_static(value));
+    }
+    let refused = ReadRequest::parse(&headers, []).expect_err("two ranges");
+    assert_eq!(refused.code(), &S3ErrorCode::InvalidRequest);
+    for query in [
+        [("partNumber", "1"), ("partNumber", "1")],
+        [("versionId", "null"), ("versionId", "null")],
+        [("response-content-type", "a"), ("response-content-type", "b")],
+    ] {
+        assert_eq!(code(answer(&head(), &[], &query)), Some(S3ErrorCode::InvalidRequest), "{query:?}");
+    }
+    assert_eq!(
+        code(answer(&head(), &[(RANGE, "bytes=0-1")], &[("partNumber", "1")])),
+        Some(S3ErrorCode::InvalidRequest)
+    );
+}
+
+#[test]
+fn an_empty_header_counts_as_absent() {
+    let (reading, _) =
+        answer(&head(), &[(RANGE, ""), (IF_MATCH, ""), (IF_MODIFIED_SINCE, "")], &[]).expect("served");
+    assert_eq!(reading.status(), StatusCode::OK);
+}
+
+#[test]
+fn conditions_are_weighed_in_the_order_of_the_rfc() {
+    let failed = Some(S3ErrorCode::PreconditionFailed);
+    let not_modified = Some(S3ErrorCode::NotModified);
+    for (headers, expected) in [
+        (vec![(IF_MATCH, "\"abc\"")], None),
+        (vec![(IF_MATCH, "abc")], None),
+        (vec![(IF_MATCH, "*")], None),
+        (vec![(IF_MATCH, "\"x\", \"abc\"")], None),
+        (vec![(IF_MATCH, "\"x\", \"y\"")], failed.clone()),
+        (vec![(IF_MATCH, "\"abcd\"")], failed.clone()),
+        (vec![(IF_MATCH, "W/\"abc\"")], failed.clone()),
+        (vec![(IF_NONE_MATCH, "\"abc\"")], not_modified.clone()),
+        (vec![(IF_NONE_MATCH, "W/\"abc\"")], not_modified.clone()),
+        (vec![(IF_NONE_MATCH, "*")], not_modified.clone()),
+        (vec![(IF_NONE_MATCH, "\"x\", W/\"abc\"")], not_modified.clone()),
+        (vec![(IF_NONE_MATCH, "\"ab\"")], None),
+        (vec![(IF_MODIFIED_SINCE, BEFORE)], None),
+        (vec![(IF_MODIFIED_SINCE, MODIFIED)], not_modified.clone()),
+        (vec![(IF_MODIFIED_SINCE, AFTER)], not_modified.clone()),
+        (vec![(IF_UNMODIFIED_SINCE, BEFORE)], failed.clone()),
+        (vec![(IF_UNMODIFIED_SINCE, MODIFIED)], None),
+        // A tag silences the date beside it, either way.
+        (vec![(IF_MATCH, "\"abc\""), (IF_UNMODIFIED_SINCE, BEFORE)], None),
+        (vec![(IF_MATCH, "\"x\""), (IF_UNMODIFIED_SINCE, AFTER)], failed.clone()),
+        (vec![(IF_NONE_MATCH, "\"x\""), (IF_MODIFIED_SINCE, AFTER)], None),
+        (vec![(IF_NONE_MATCH, "\"abc\""), (IF_MODIFIED_SINCE, BEFORE)], not_modified.clone()),
+        // The failing pair is asked first, and both come before the range.
+        (vec![(IF_MATCH, "\"x\""), (IF_NONE_MATCH, "\"abc\"")], failed.clone()),
+        (vec![(IF_MATCH, "\"abc\""), (IF_NONE_MATCH, "\"abc\"")], not_modified.clone()),
+        (vec![(IF_NONE_MATCH, "\"abc\""), (RANGE, "bytes=10-")], not_modified),
+        (vec![(IF_MATCH, "\"x\""), (RANGE, "bytes=10-")], failed),
+    ] {
+        assert_eq!(code(answer(&head(), &headers, &[])), expected, "{headers:?}");
+    }
+}
+
+#[test]
+fn not_modified_carries_the_validators_alone() {
+    let error = answer(&head(), &[(IF_NONE_MATCH, "\"abc\"")], &[]).expect_err("304");
+    let headers = error.headers().expect("validators");
+    assert_eq!(headers[ETAG], "\"abc\"");
+    assert_eq!(headers[LAST_MODIFIED], MODIFIED);
+    assert_eq!(headers.len(), 2);
+}
+
+#[test]
+fn if_range_lets_the_range_count_only_for_the_same_object() {
+    for (if_range, status) in [
+        ("\"abc\"", StatusCode::PARTIAL_CONTENT),
+        (MODIFIED, StatusCode::PARTIAL_CONTENT),
+        ("\"abd\"", StatusCode::OK),
+        ("W/\"abc\"", StatusCode::OK),
+        (BEFORE, StatusCode::OK),
+        (AFTER, StatusCode::OK),
+        ("nonsense", StatusCode::OK),
+    ] {
+        let (reading, _) =
+            answer(&head(), &[(RANGE, "bytes=2-3"), (IF_RANGE, if_range)], &[]).expect(if_range);
+        assert_eq!(reading.status(), status, "{if_range}");
+    }
+}
+
+#[test]
+fn a_part_is_read_by_its_number() {
+    let head = multipart_head();
+    let (reading, headers) =
+        answer(&head, &[(X_AMZ_CHECKSUM_MODE, "ENABLED")], &[("partNumber", "3")]).expect("served");
+    assert_eq!((reading.status(), reading.bytes()), (StatusCode::PARTIAL_CONTENT, 6..10));
+    assert_eq!(headers[CONTENT_RANGE], "bytes 6-9/10");
+    assert_eq!(headers["x-amz-mp-parts-count"], "2");
+    assert_eq!(headers["x-amz-checksum-crc32"], "three=");
+    assert_eq!(headers[ETAG], "\"abc-2\"");
+    assert_eq!(code(answer(&head, &[], &[("partNumber", "2")])), Some(S3ErrorCode::InvalidPart));
+}
+
+#[test]
+fn an_object_put_whole_is_its_own_part_one() {
+    let (reading, headers) = answer(&head(), &[], &[("partNumber", "1")]).expect("served");
+    assert_eq!((reading.status(), reading.bytes()), (StatusCode::PARTIAL_CONTENT, 0..10));
+    assert!(!headers.contains_key("x-amz-mp-parts-count"));
+    assert_eq!(code(answer(&head(), &[], &[("partNumber", "2")])), Some(S3ErrorCode::InvalidPart));
+    let (reading, _) = answer(&Head { bytes: 0, ..head() }, &[], &[("partNumber", "1")]).expect("served");
+    assert_eq!(reading.status(), StatusCode::OK, "an empty object has no byte range to name");
+}
+
+/// A client holds the checksum against the bytes it received, so a slice must not carry the whole object's.
+#[test]
+fn checksums_go_out_only_with_the_bytes_they_cover() {
+    let asked = (X_AMZ_CHECKSUM_MODE, "ENABLED");
+    let (_, headers) = answer(&head(), std::slice::from_ref(&asked), &[]).expect("served");
+    assert_eq!(headers["x-amz-checksum-crc32"], "whole==");
+    assert_eq!(headers["x-amz-checksum-type"], "FULL_OBJECT");
+    let (_, headers) = answer(&head(), &[asked, (RANGE, "bytes=0-8")], &[]).expect("served");
+    assert!(!headers.contains_key("x-amz-checksum-crc32"));
+}
+
+#[test]
+fn overrides_replace_stored_headers() {
+    let stored = StoredHeaders {
+        content_type: Some("text/plain".to_owned()),
+        cache_control: Some("no-cache".to_owned()),
+        storage_class: None,
+        ..StoredHeaders::default()
+    };
+    let head = Head { headers: stored, ..head() };
+    let query =
+        [("response-content-type", "text/html"), ("response-expires", MODIFIED), ("x-id", "GetObject")];
+    let (_, headers) = answer(&head, &[], &query).expect("served");
+    assert_eq!(headers[CONTENT_TYPE], "text/html");
+    assert_eq!(headers[EXPIRES], MODIFIED);
+    assert_eq!(headers[CACHE_CONTROL], "no-cache");
+}
+
+#[test]
+fn metadata_that_is_not_ascii_goes_out_encoded() {
+    let long = "ä".repeat(40);
+    let metadata = [("plain", "a b"), ("word", "ä"), ("long", long.as_str())];
+    let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let (_, headers) =
+        answer(&Head { metadata: BTreeMap::from(metadata), ..head() }, &[], &[]).expect("served");
+    assert_eq!(headers["x-amz-meta-plain"], "a b");
+    assert_eq!(headers["x-amz-meta-word"], "=?UTF-8?B?w6Q=?=");
+    let words: Vec<_> = headers["x-amz-meta-long"].to_str().expect("ASCII").split(' ').collect();
+    assert_eq!(words.len(), 2);
+    assert!(words.iter().all(|word| word.len() <= 75 && word.starts_with("=?UTF-8?B?")));
+}
+
+#[test]
+fn an_encryption_key_for_a_plain_object_is_refused() {
+    let key = (CUSTOMER_KEY_HEADERS[0].clone(), "AES256");
+    assert_eq!(code(answer(&head(), &[key], &[])), Some(S3ErrorCode::InvalidRequest));
+}
