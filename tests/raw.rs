@@ -1,0 +1,40 @@
+//! Requests as plain bytes on a socket, for what no HTTP client would send.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a listener may take to answer or close.
+const ANSWER_WITHIN: Duration = Duration::from_secs(90);
+
+/// Sends `request` to `address` and returns everything that comes back until the listener closes. The sending side
+/// stays open. A connection that is reset returns what had arrived.
+///
+/// # Panics
+/// When the listener neither answers nor closes in good time.
+pub async fn exchange(address: &str, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connect");
+    // A listener that refuses early may close before all is written.
+    let _ = stream.write_all(request).await;
+    String::from_utf8_lossy(&read_to_close(&mut stream).await).into_owned()
+}
+
+/// Everything that arrives on `stream` until the other side closes or resets it.
+///
+/// # Panics
+/// When it stays open for too long.
+pub async fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
+    let mut got = Vec::new();
+    let reading = async {
+        match stream.read_to_end(&mut got).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            Err(error) => panic!("read: {error}"),
+        }
+    };
+    timeout(ANSWER_WITHIN, reading).await.expect("the listener closes in good time");
+    got
+}
