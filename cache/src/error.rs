@@ -1,0 +1,97 @@
+//! The errors that leave this crate.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::settings::Fault;
+
+/// Why a reader could not go on. The reader gives it again if asked again: a broken read never ends as if complete.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The origin no longer has the instance.
+    #[error("the origin no longer has the instance")]
+    Gone,
+    /// A limit was reached and no place became free in time; the client may come back.
+    #[error("no room for the read: {0}")]
+    Busy(Limit),
+    /// The origin broke off, and asking again did not help.
+    #[error("{0}")]
+    Broken(Arc<dyn Error + Send + Sync>),
+}
+
+/// The limits that make readers wait and, in the end, turn away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Block buffers: `memory_bytes` and `working_bytes`.
+    Buffers,
+    /// `fill_bytes_max`.
+    FillBytes,
+    /// `fills_per_origin_max`.
+    Fills,
+    /// `direct_reads_per_origin_max`.
+    DirectReads,
+    /// `prestages_max` or `prestages_per_tenant_max`.
+    Prestages,
+    /// The origin says that it is busy.
+    Origin,
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Buffers => "every block buffer is in use",
+            Self::FillBytes => "too many bytes are being filled",
+            Self::Fills => "too many fills of this origin",
+            Self::DirectReads => "too many direct reads of this origin",
+            Self::Prestages => "too many pre-stages",
+            Self::Origin => "the origin is busy",
+        })
+    }
+}
+
+/// A pre-stage was not started because a limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no room for the pre-stage: {0}")]
+pub struct Busy(pub Limit);
+
+/// Why a cache could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The settings have these faults.
+    #[error("cache settings: {}", list(.0))]
+    Settings(Vec<Fault>),
+    /// Another process holds the slab.
+    #[error("slab {0}: in use by another process")]
+    InUse(PathBuf),
+    /// The file is not a slab; it is left alone.
+    #[error("slab {0}: the file holds something else; remove it or name another")]
+    NotASlab(PathBuf),
+    /// The slab is another node's; it is left alone.
+    #[error("slab {path}: belongs to node {owner:?}; remove it or name another")]
+    OtherNode {
+        /// The slab's file.
+        path: PathBuf,
+        /// The node that wrote it.
+        owner: String,
+    },
+    /// The file could not be made, allocated or read.
+    #[error("slab {path}: {doing}: {cause}")]
+    Io {
+        /// The slab's file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The metrics registry already has a series of this name.
+    #[error("register metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+fn list(faults: &[Fault]) -> String {
+    let faults: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.key, fault.problem)).collect();
+    faults.join("; ")
+}

@@ -1,0 +1,88 @@
+//! Block and page arithmetic: pure, without I/O.
+//!
+//! An object is cut into blocks of a set size, a block into pages of 64 KiB; the last of each may be shorter. Byte
+//! positions are `u64` and count from the start of the object; a range is never empty unless said so.
+
+use std::ops::Range;
+
+use crate::instance::Instance;
+use crate::source::PAGE_BYTES;
+
+/// The name of a block: which slice of which bytes. 20 bytes, because every block on NVMe has one in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct BlockKey {
+    pub(crate) instance: Instance,
+    pub(crate) index: u32,
+}
+
+/// How one object is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    object_bytes: u64,
+    block_bytes: u64,
+}
+
+impl Layout {
+    /// `block_bytes` is a power of two of at least a page. `None` for an object of more blocks than an index can
+    /// tell apart: 256 TiB in the smallest blocks.
+    pub(crate) fn new(object_bytes: u64, block_bytes: u64) -> Option<Self> {
+        debug_assert!(block_bytes.is_power_of_two() && block_bytes >= PAGE_BYTES);
+        let blocks_count = object_bytes.div_ceil(block_bytes);
+        (blocks_count <= u64::from(u32::MAX)).then_some(Self { object_bytes, block_bytes })
+    }
+
+    pub(crate) fn object_bytes(&self) -> u64 {
+        self.object_bytes
+    }
+
+    pub(crate) fn blocks_count(&self) -> u32 {
+        self.index(self.object_bytes.div_ceil(self.block_bytes))
+    }
+
+    /// The block that holds the byte at `position`, which is in the object.
+    pub(crate) fn block_at(&self, position: u64) -> u32 {
+        self.index(position / self.block_bytes)
+    }
+
+    /// The blocks that hold the bytes of `range`, which is not empty.
+    pub(crate) fn blocks_of(&self, range: &Range<u64>) -> Range<u32> {
+        self.block_at(range.start)..self.block_at(range.end - 1) + 1
+    }
+
+    /// Where block `index` lies in the object.
+    pub(crate) fn block_range(&self, index: u32) -> Range<u64> {
+        let start = u64::from(index) * self.block_bytes;
+        start..(start + self.block_bytes).min(self.object_bytes)
+    }
+
+    pub(crate) fn block_len(&self, index: u32) -> usize {
+        let range = self.block_range(index);
+        to_len(range.end - range.start)
+    }
+
+    /// The pages of block `index`, numbered from the start of the object.
+    pub(crate) fn block_pages(&self, index: u32) -> Range<u64> {
+        let range = self.block_range(index);
+        range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES)
+    }
+
+    /// The length of page `page`, numbered from the start of the object.
+    pub(crate) fn page_len(&self, page: u64) -> usize {
+        let start = page * PAGE_BYTES;
+        to_len((start + PAGE_BYTES).min(self.object_bytes) - start)
+    }
+
+    fn index(&self, index: u64) -> u32 {
+        u32::try_from(index).expect("a layout has at most u32::MAX blocks")
+    }
+}
+
+/// The pages that hold the bytes of `range`, which is not empty.
+pub(crate) fn pages_of(range: &Range<u64>) -> Range<u64> {
+    range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES)
+}
+
+/// A length within a block, which always fits in memory.
+pub(crate) fn to_len(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a length within a block fits in memory")
+}

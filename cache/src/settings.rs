@@ -1,0 +1,213 @@
+//! What can be set on a cache, with its defaults and limits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::source::PAGE_BYTES;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// Settings of one node's cache. [`Settings::check`] finds every fault; [`crate::Cache::open`] refuses settings that
+/// have one.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Bytes of blocks kept in memory. Less than one block, 0 too: no memory tier. Default 1 GiB.
+    pub memory_bytes: u64,
+    /// Bytes of block buffers beyond `memory_bytes`: what is being read from NVMe, written to it, or held by a reader
+    /// after it left the memory tier. With `fill_bytes_max` it bounds what the cache adds to a node's memory.
+    /// At least four blocks. Default 96 MiB.
+    pub working_bytes: u64,
+    /// The NVMe tier; `None` leaves it out, which is the default.
+    pub nvme: Option<Nvme>,
+    /// Bytes in one cached block: a power of two, 64 KiB to 16 MiB. Changing it empties the NVMe tier.
+    /// Default 1 MiB.
+    pub block_bytes: u64,
+    /// Bytes of blocks that may be in the middle of a fill at one time. At least four blocks. Default 48 MiB.
+    pub fill_bytes_max: u64,
+    /// Fills that may read from one origin at one time; further ones wait. Default 32.
+    pub fills_per_origin_max: usize,
+    /// Readers that may read from one origin at one time past the cache (`LookOnly` and `Bypass`); further ones wait.
+    /// Default 256.
+    pub direct_reads_per_origin_max: usize,
+    /// Bytes that one fill asks an origin for, whole blocks. Default 8 MiB.
+    pub fill_window_bytes: u64,
+    /// How far ahead of a reader blocks are filled: with the window, this is how many fills of one reader run side by
+    /// side. Cut down when there is no tier to keep what was read ahead. Default 32 MiB.
+    pub fill_ahead_bytes: u64,
+    /// Blocks read from NVMe ahead of a reader. Default 4.
+    pub nvme_ahead_blocks: u32,
+    /// Times a fill asks again after its origin broke off, until its readers get the error. Default 4.
+    pub fill_retries_max: u32,
+    /// How long a reader waits for a place (a buffer, a fill of its origin) before it is told `Busy`. Seconds in a
+    /// file. Default 10 s.
+    #[serde(deserialize_with = "seconds")]
+    pub wait_max: Duration,
+    /// How long an origin may stay silent before a fill takes its answer as broken off. Seconds in a file.
+    /// Default 20 s.
+    #[serde(deserialize_with = "seconds")]
+    pub origin_silence_max: Duration,
+    /// Pre-stages that may run at one time. Default 8.
+    pub prestages_max: usize,
+    /// Pre-stages that one tenant may have running at one time. Default 2.
+    pub prestages_per_tenant_max: usize,
+}
+
+/// Settings of the NVMe tier.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nvme {
+    /// The slab's file. It is made when it is not there, and held with an exclusive lock while the cache is open.
+    pub path: PathBuf,
+    /// The file's size; it is allocated at once. At least 16 blocks.
+    pub bytes: u64,
+    /// The node that the slab belongs to: a slab that another node wrote is refused. Up to 64 bytes. Default empty.
+    #[serde(default)]
+    pub node: String,
+    /// Threads that read. Default 8.
+    #[serde(default = "default_read_threads")]
+    pub read_threads: usize,
+    /// Threads that write. Default 2.
+    #[serde(default = "default_write_threads")]
+    pub write_threads: usize,
+    /// Bytes of blocks that may wait to be written. A block that finds the queue full is not kept, and counted.
+    /// Default 32 MiB.
+    #[serde(default = "default_write_queue_bytes")]
+    pub write_queue_bytes: u64,
+    /// Failed reads and writes after which the device is taken out of use. Default 8.
+    #[serde(default = "default_errors_max")]
+    pub errors_max: u32,
+}
+
+impl Nvme {
+    /// A slab of `bytes` bytes in the file `path`, the rest as by default.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, bytes: u64) -> Self {
+        Self {
+            path: path.into(),
+            bytes,
+            node: String::new(),
+            read_threads: default_read_threads(),
+            write_threads: default_write_threads(),
+            write_queue_bytes: default_write_queue_bytes(),
+            errors_max: default_errors_max(),
+        }
+    }
+}
+
+fn default_read_threads() -> usize {
+    8
+}
+
+fn default_write_threads() -> usize {
+    2
+}
+
+fn default_write_queue_bytes() -> u64 {
+    32 * MIB
+}
+
+fn default_errors_max() -> u32 {
+    8
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 1024 * MIB,
+            working_bytes: 96 * MIB,
+            nvme: None,
+            block_bytes: MIB,
+            fill_bytes_max: 48 * MIB,
+            fills_per_origin_max: 32,
+            direct_reads_per_origin_max: 256,
+            fill_window_bytes: 8 * MIB,
+            fill_ahead_bytes: 32 * MIB,
+            nvme_ahead_blocks: 4,
+            fill_retries_max: 4,
+            wait_max: Duration::from_secs(10),
+            origin_silence_max: Duration::from_secs(20),
+            prestages_max: 8,
+            prestages_per_tenant_max: 2,
+        }
+    }
+}
+
+/// What is wrong with one setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The setting's key, `nvme.bytes` for example.
+    pub key: &'static str,
+    /// What it must be, in words that follow the key.
+    pub problem: String,
+}
+
+impl Settings {
+    /// Every fault of these settings; none means that they can be used.
+    #[must_use]
+    pub fn check(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut require = |holds: bool, key: &'static str, problem: String| {
+            if !holds {
+                faults.push(Fault { key, problem });
+            }
+        };
+        let block = self.block_bytes;
+        require(
+            block.is_power_of_two() && (PAGE_BYTES..=16 * MIB).contains(&block),
+            "block_bytes",
+            format!("must be a power of two, {PAGE_BYTES} to {}, is {block}", 16 * MIB),
+        );
+        let blocks = |count: u64| block.saturating_mul(count);
+        let at_least = |least: u64, is: u64| format!("must be at least {least}, is {is}");
+        require(self.working_bytes >= blocks(4), "working_bytes", at_least(blocks(4), self.working_bytes));
+        require(self.fill_bytes_max >= blocks(4), "fill_bytes_max", at_least(blocks(4), self.fill_bytes_max));
+        require(
+            self.fill_window_bytes >= block,
+            "fill_window_bytes",
+            at_least(block, self.fill_window_bytes),
+        );
+        for (key, count) in [
+            ("fills_per_origin_max", self.fills_per_origin_max),
+            ("direct_reads_per_origin_max", self.direct_reads_per_origin_max),
+            ("prestages_max", self.prestages_max),
+            ("prestages_per_tenant_max", self.prestages_per_tenant_max),
+        ] {
+            require(count > 0, key, "must be at least 1, is 0".into());
+        }
+        for (key, time) in [("wait_max", self.wait_max), ("origin_silence_max", self.origin_silence_max)] {
+            require(!time.is_zero(), key, "must be more than 0 seconds".into());
+        }
+        if let Some(nvme) = &self.nvme {
+            require(nvme.bytes >= blocks(16), "nvme.bytes", at_least(blocks(16), nvme.bytes));
+            require(
+                nvme.write_queue_bytes >= block && nvme.write_queue_bytes < self.working_bytes,
+                "nvme.write_queue_bytes",
+                format!(
+                    "must be at least one block ({block}) and less than working_bytes ({}), is {}",
+                    self.working_bytes, nvme.write_queue_bytes
+                ),
+            );
+            require(nvme.node.len() <= 64, "nvme.node", "must be at most 64 bytes long".into());
+            for (key, count) in
+                [("nvme.read_threads", nvme.read_threads), ("nvme.write_threads", nvme.write_threads)]
+            {
+                require((1..=64).contains(&count), key, format!("must be 1 to 64, is {count}"));
+            }
+            require(nvme.errors_max > 0, "nvme.errors_max", "must be at least 1, is 0".into());
+        }
+        faults
+    }
+}
+
+/// A length of time written as a number of seconds, 0 to a day.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| *time <= Duration::from_secs(24 * 60 * 60))
+        .ok_or_else(|| serde::de::Error::custom("a length of time is 0 to 86400 seconds"))
+}

@@ -1,0 +1,58 @@
+//! Where a fill reads from: the one trait that whoever holds the objects implements.
+
+use std::error::Error;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::instance::Instance;
+
+/// Bytes in a page: the unit that carries a CRC32C on its way from the store to the client.
+pub const PAGE_BYTES: u64 = 64 * 1024;
+
+/// A page as its store keeps it: [`PAGE_BYTES`] bytes, or fewer if it is an instance's last.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The page's bytes. They must own their memory, or share it with pages near by alone: a page can be held as
+    /// long as its block is being filled, and so would whatever larger buffer it was cut from.
+    pub bytes: Bytes,
+    /// CRC32C of `bytes`, computed when the object was written. It is checked here before a byte is used.
+    pub crc32c: u32,
+}
+
+/// The pages of one answer, in order, with nothing in between.
+pub type Pages = BoxStream<'static, Result<Page, SourceError>>;
+
+/// An origin of instances: a store at hand, or a peer's.
+pub trait Source: Send + Sync {
+    /// The name of the origin, the same for every source that leads there: fills at once are bounded by it.
+    fn origin(&self) -> &str;
+
+    /// Asks for the pages `pages` of `instance`, numbered from its start. The answer is a stream that gives exactly
+    /// these pages in order, or ends early: a fill asks again from the first missing page.
+    fn pages(&self, instance: Instance, pages: Range<u64>) -> BoxFuture<'_, Result<Pages, SourceError>>;
+}
+
+/// Why an origin did not give a page.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The instance is no longer kept there; asking again cannot help.
+    #[error("the origin no longer has the instance")]
+    Gone,
+    /// The origin sheds load. It is asked again a little later, a bounded number of times.
+    #[error("the origin is busy")]
+    Busy,
+    /// The answer broke off or did not come. It is asked again, a bounded number of times.
+    #[error("read from origin: {0}")]
+    Broken(Arc<dyn Error + Send + Sync>),
+}
+
+impl SourceError {
+    /// A broken read, with its cause for the log.
+    pub fn broken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Broken(Arc::from(cause.into()))
+    }
+}
