@@ -1,5 +1,306 @@
-//! The configuration file, parsed once at start into checked values.
+//! The configuration file, parsed once at start into checked values; running code reads nothing else.
+//!
+//! One file, `regions.toml`, is the same on every node. Unknown keys are refused, and every fault is reported
+//! together with its key, so that an operator mends a file in one go.
 
 mod fault;
+mod table;
 
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::Level;
+
+use crate::topology::{RegionName, Topology};
 pub use fault::Fault;
+use table::Keys;
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The regions.
+    pub topology: Topology,
+    /// What the node of each region listens on, in the topology's order; `None` where the file does not say.
+    pub listen: Vec<Option<Listen>>,
+    /// Certificate and key of the public listeners; `None` is plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The front door's limits.
+    pub limits: Limits,
+    /// The block cache's settings; the path of its NVMe tier is empty where the file gives none.
+    pub cache: cache::Settings,
+    /// The regional store's settings.
+    pub store: Store,
+    /// The least severe level that is logged.
+    pub log_level: Level,
+}
+
+/// The addresses of one region's node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The standard endpoint.
+    pub standard: SocketAddr,
+    /// The accelerated endpoint.
+    pub accelerated: SocketAddr,
+    /// Metrics and health: an address that only operators reach.
+    pub admin: SocketAddr,
+    /// The peer channel.
+    pub peer: SocketAddr,
+}
+
+/// PEM files of the public listeners, read at start and again on SIGHUP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// The leaf's private key.
+    pub key: PathBuf,
+}
+
+/// The limits of the front door. What is past one is refused or let go, and counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a client may take to send a request's whole head, from its first byte. Default 10 s.
+    pub header_deadline: Duration,
+    /// How long a client may stay silent in the middle of a request's body. Default 30 s.
+    pub stalled_upload: Duration,
+    /// How long a client may take to accept 1 MiB of an answer. Default 30 s.
+    pub stalled_reader: Duration,
+    /// How long running transfers may go on after SIGTERM. Default 30 s.
+    pub drain: Duration,
+    /// Client connections at one time; further ones are closed at once. Default 4096.
+    pub connections_max: usize,
+    /// Requests at one time; further ones are answered 503 `SlowDown`. Default 1024.
+    pub requests_in_flight_max: usize,
+}
+
+/// What can be set on the regional store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// How long the bytes of an overwritten or deleted object stay for readers that have begun. Default 1 h.
+    pub grace: Duration,
+    /// Objects of up to this many bytes are kept in the metadata. Default 16 KiB.
+    pub inline_bytes_max: u64,
+    /// Bytes of metadata kept in memory. Default 64 MiB.
+    pub metadata_cache_bytes: usize,
+}
+
+/// Why there are no settings: the one line that goes to stderr, or several, one for each fault.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("read {}: {cause}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: std::io::Error,
+    },
+    /// The file says something wrong.
+    #[error("{}", listed(path, faults))]
+    Faults {
+        /// Which file.
+        path: PathBuf,
+        /// Everything that is wrong with it.
+        faults: Vec<Fault>,
+    },
+}
+
+impl Settings {
+    /// The settings in the file at `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with every fault in it.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| SettingsError::Read { path: path.to_owned(), cause })?;
+        Self::parse(&text).map_err(|faults| SettingsError::Faults { path: path.to_owned(), faults })
+    }
+
+    /// The settings in `text`.
+    ///
+    /// # Errors
+    /// Every fault, each with its key. Text that is not TOML is one fault with the line as its key.
+    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let mut file = Keys::new("", toml_table(text).map_err(|fault| vec![fault])?);
+        let (topology, listen) = read_topology(&mut file);
+        let tls = read_tls(&mut file);
+        let limits = read_limits(&mut file);
+        let cache = read_cache(&mut file);
+        let store = read_store(&mut file);
+        let log_level = read_log_level(&mut file);
+        let faults = file.finish();
+        match topology {
+            Some(topology) if faults.is_empty() => {
+                Ok(Self { topology, listen, tls, limits, cache, store, log_level })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    /// What the node of `region` listens on.
+    ///
+    /// # Errors
+    /// The missing key, when the file does not say.
+    pub fn listen(&self, region: &RegionName) -> Result<Listen, Fault> {
+        let index = self.topology.regions().iter().position(|known| known.name() == region);
+        index
+            .and_then(|index| self.listen.get(index).copied().flatten())
+            .ok_or_else(|| Fault::new(format!("region.listen of {region}"), "is missing: `serve` needs it"))
+    }
+}
+
+fn toml_table(text: &str) -> Result<toml::Table, Fault> {
+    text.parse::<toml::Table>().map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        Fault::new(format!("line {line}"), error.message())
+    })
+}
+
+fn read_topology(file: &mut Keys) -> (Option<Topology>, Vec<Option<Listen>>) {
+    let (domain, home) = (file.text("domain"), file.text("home"));
+    let mut regions = Vec::new();
+    let mut listen = Vec::new();
+    for mut region in file.tables("region") {
+        regions.push((region.text("name"), region.text("peer")));
+        listen.push(region.holds("listen").then(|| read_listen(&mut region)).flatten());
+        file.extend(region.finish());
+    }
+    let named = regions.iter().map(|(name, peer)| (name.as_str(), peer.as_str()));
+    match Topology::new(&domain, &home, named) {
+        Ok(topology) => (Some(topology), listen),
+        Err(faults) => {
+            // A key that is missing has its fault already, and needs no second one about being empty.
+            file.extend_new(faults);
+            (None, listen)
+        }
+    }
+}
+
+fn read_listen(region: &mut Keys) -> Option<Listen> {
+    let mut keys = region.table("listen");
+    let mut address = |key| {
+        if !keys.holds(key) {
+            keys.fault(key, "is missing");
+        }
+        keys.address(key)
+    };
+    let (standard, accelerated) = (address("standard"), address("accelerated"));
+    let (admin, peer) = (address("admin"), address("peer"));
+    region.extend(keys.finish());
+    Some(Listen { standard: standard?, accelerated: accelerated?, admin: admin?, peer: peer? })
+}
+
+fn read_tls(file: &mut Keys) -> Option<TlsFiles> {
+    if !file.holds("tls") {
+        return None;
+    }
+    let mut keys = file.table("tls");
+    let files = TlsFiles { certificate: keys.path("certificate"), key: keys.path("key") };
+    file.extend(keys.finish());
+    Some(files)
+}
+
+fn read_limits(file: &mut Keys) -> Limits {
+    let seconds = Duration::from_secs;
+    let mut keys = file.table("limits");
+    let limits = Limits {
+        header_deadline: keys.duration("header_deadline", seconds(10), seconds(1)..=seconds(300)),
+        stalled_upload: keys.duration("stalled_upload", seconds(30), seconds(1)..=seconds(3600)),
+        stalled_reader: keys.duration("stalled_reader", seconds(30), seconds(1)..=seconds(3600)),
+        drain: keys.duration("drain", seconds(30), Duration::ZERO..=seconds(3600)),
+        connections_max: keys.count("connections_max", 4096, 1..=1_000_000),
+        requests_in_flight_max: keys.count("requests_in_flight_max", 1024, 1..=1_000_000),
+    };
+    file.extend(keys.finish());
+    limits
+}
+
+fn read_cache(file: &mut Keys) -> cache::Settings {
+    const ANY: std::ops::RangeInclusive<u64> = 0..=u64::MAX;
+    let mut settings = cache::Settings::default();
+    let mut keys = file.table("cache");
+    for (key, field) in [
+        ("memory_bytes", &mut settings.memory_bytes),
+        ("working_bytes", &mut settings.working_bytes),
+        ("block_bytes", &mut settings.block_bytes),
+        ("fill_bytes_max", &mut settings.fill_bytes_max),
+        ("fill_window_bytes", &mut settings.fill_window_bytes),
+        ("fill_ahead_bytes", &mut settings.fill_ahead_bytes),
+    ] {
+        *field = keys.bytes(key, *field, ANY);
+    }
+    for (key, field) in [
+        ("fills_per_origin_max", &mut settings.fills_per_origin_max),
+        ("direct_reads_per_origin_max", &mut settings.direct_reads_per_origin_max),
+        ("prestages_max", &mut settings.prestages_max),
+        ("prestages_per_tenant_max", &mut settings.prestages_per_tenant_max),
+    ] {
+        *field = keys.count(key, *field, 1..=1_000_000);
+    }
+    for (key, field) in
+        [("wait_max", &mut settings.wait_max), ("origin_silence_max", &mut settings.origin_silence_max)]
+    {
+        *field = keys.duration(key, *field, Duration::from_millis(1)..=Duration::from_secs(24 * 3600));
+    }
+    if keys.holds("nvme") {
+        settings.nvme = Some(read_nvme(&mut keys));
+    }
+    for fault in settings.check() {
+        keys.fault(fault.key, fault.problem);
+    }
+    file.extend(keys.finish());
+    settings
+}
+
+fn read_nvme(cache: &mut Keys) -> cache::Nvme {
+    let mut keys = cache.table("nvme");
+    if !keys.holds("bytes") {
+        keys.fault("bytes", "is missing");
+    }
+    let mut nvme = cache::Nvme::new(keys.optional_text("path").unwrap_or_default(), 0);
+    nvme.bytes = keys.bytes("bytes", nvme.bytes, 0..=u64::MAX);
+    nvme.write_queue_bytes = keys.bytes("write_queue_bytes", nvme.write_queue_bytes, 0..=u64::MAX);
+    nvme.read_threads = keys.count("read_threads", nvme.read_threads, 1..=64);
+    nvme.write_threads = keys.count("write_threads", nvme.write_threads, 1..=64);
+    cache.extend(keys.finish());
+    nvme
+}
+
+fn read_store(file: &mut Keys) -> Store {
+    let mut keys = file.table("store");
+    let hour = Duration::from_secs(3600);
+    let metadata_cache = keys.bytes("metadata_cache_bytes", 64 << 20, 1 << 20..=1 << 40);
+    let store = Store {
+        grace: keys.duration("grace", hour, Duration::ZERO..=24 * 30 * hour),
+        inline_bytes_max: keys.bytes("inline_bytes_max", 16 << 10, 0..=64 << 10),
+        metadata_cache_bytes: usize::try_from(metadata_cache).unwrap_or(usize::MAX),
+    };
+    file.extend(keys.finish());
+    store
+}
+
+fn read_log_level(file: &mut Keys) -> Level {
+    let mut keys = file.table("log");
+    let level = match keys.optional_text("level").as_deref() {
+        None | Some("info") => Level::INFO,
+        Some("error") => Level::ERROR,
+        Some("warn") => Level::WARN,
+        Some("debug") => Level::DEBUG,
+        Some(_) => {
+            keys.fault("level", "must be \"error\", \"warn\", \"info\" or \"debug\"");
+            Level::INFO
+        }
+    };
+    file.extend(keys.finish());
+    level
+}
+
+/// One line a fault, each naming the file.
+fn listed(path: &Path, faults: &[Fault]) -> String {
+    let lines: Vec<_> = faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests;

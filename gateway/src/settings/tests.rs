@@ -1,0 +1,144 @@
+//! Each wrong file with the key that is named.
+
+use super::*;
+
+const GOOD: &str = r#"
+domain = "example.com"
+home = "ord1"
+[[region]]
+name = "ord1"
+peer = "10.0.0.1:9003"
+listen = { standard = "0.0.0.0:9000", accelerated = "0.0.0.0:9001", admin = "127.0.0.1:9002", peer = "0.0.0.0:9003" }
+[[region]]
+name = "las1"
+peer = "10.0.0.2:9003"
+"#;
+
+fn keys_at_fault(text: &str) -> Vec<String> {
+    match Settings::parse(text) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.into_iter().map(|fault| fault.key).collect(),
+    }
+}
+
+#[test]
+fn the_shipped_file_is_good_and_names_the_three_regions_in_order() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../regions.toml");
+    let settings = Settings::read(Path::new(path)).expect("regions.toml is good");
+    let names: Vec<_> = settings.topology.regions().iter().map(|region| region.name().as_str()).collect();
+    assert_eq!(names, ["ord1", "las1", "lga1"]);
+    assert_eq!(settings.topology.domain(), "penstock.localhost");
+    for region in settings.topology.regions() {
+        let listen = settings.listen(region.name()).expect("every region says what it listens on");
+        assert_eq!(listen.peer.port(), region.peer().port());
+    }
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let settings = Settings::parse(GOOD).expect("good");
+    assert_eq!(settings.limits.header_deadline, Duration::from_secs(10));
+    assert_eq!(settings.log_level, Level::INFO);
+    assert!(settings.tls.is_none() && settings.cache.nvme.is_none());
+    assert_eq!(settings.cache, cache::Settings::default());
+}
+
+#[test]
+fn what_is_said_is_taken() {
+    let text = GOOD.to_owned()
+        + r#"
+        [tls]
+        certificate = "a.pem"
+        key = "b.pem"
+        [limits]
+        drain = "0s"
+        connections_max = 7
+        [cache]
+        memory_bytes = "128 MiB"
+        wait_max = "250ms"
+        [cache.nvme]
+        bytes = "1 GiB"
+        [store]
+        grace = "2s"
+        [log]
+        level = "debug"
+        "#;
+    let settings = Settings::parse(&text).expect("good");
+    assert_eq!(settings.tls.as_ref().map(|tls| tls.key.as_path()), Some(Path::new("b.pem")));
+    assert_eq!((settings.limits.drain, settings.limits.connections_max), (Duration::ZERO, 7));
+    assert_eq!(
+        (settings.cache.memory_bytes, settings.cache.wait_max),
+        (128 << 20, Duration::from_millis(250))
+    );
+    assert_eq!(settings.cache.nvme.map(|nvme| nvme.bytes), Some(1 << 30));
+    assert_eq!((settings.store.grace, settings.log_level), (Duration::from_secs(2), Level::DEBUG));
+}
+
+#[test]
+fn each_wrong_file_is_refused_with_its_key() {
+    for (addition, key) in [
+        ("[limits]\nheader_deadline = 10", "limits.header_deadline"),
+        ("[limits]\nheader_deadline = \"0s\"", "limits.header_deadline"),
+        ("[limits]\nconnections_max = 0", "limits.connections_max"),
+        ("[limits]\nheader_deadlin = \"1s\"", "limits.header_deadlin"),
+        ("[tls]\ncertificate = \"a.pem\"", "tls.key"),
+        ("[tls]\ncertificate = 1\nkey = \"b\"", "tls.certificate"),
+        ("[cache]\nmemory_bytes = \"1 GB\"", "cache.memory_bytes"),
+        ("[cache]\nblock_bytes = \"65 KiB\"", "cache.block_bytes"),
+        ("[cache]\nnvme = 1", "cache.nvme"),
+        ("[cache.nvme]\nbytes = \"1 MiB\"", "cache.nvme.bytes"),
+        ("[cache.nvme]\nbytes = \"1 GiB\"\nsize = 1", "cache.nvme.size"),
+        ("[store]\ngrace = \"-1s\"", "store.grace"),
+        ("[store]\ninline_bytes_max = \"1 MiB\"", "store.inline_bytes_max"),
+        ("[log]\nlevel = \"loud\"", "log.level"),
+        ("[lgo]", "lgo"),
+        ("[[region]]\nname = \"lga1\"", "region[2].peer"),
+        (
+            "[[region]]\nname = \"lga1\"\npeer = \"a:1\"\nlisten = { admin = \"localhost:1\" }",
+            "region[2].listen.admin",
+        ),
+    ] {
+        let keys = keys_at_fault(&format!("{GOOD}\n{addition}\n"));
+        assert!(keys.iter().any(|found| found == key), "{addition}: {keys:?}");
+    }
+}
+
+#[test]
+fn all_faults_are_reported_together() {
+    let text =
+        "domain = 1\nhome = \"lga1\"\nhom = 1\n[[region]]\nname = \"Ord1\"\nsize = 2\n[limits]\ndrain = 5\n";
+    let mut keys = keys_at_fault(text);
+    keys.sort();
+    assert_eq!(
+        keys,
+        ["domain", "hom", "home", "limits.drain", "region[0].name", "region[0].peer", "region[0].size"]
+    );
+}
+
+#[test]
+fn a_missing_key_is_one_fault() {
+    assert_eq!(keys_at_fault(&GOOD.replace("home = \"ord1\"", "")), ["home"]);
+    assert_eq!(keys_at_fault(""), ["domain", "home", "region"]);
+}
+
+#[test]
+fn text_that_is_not_toml_is_refused_with_its_line() {
+    assert_eq!(keys_at_fault("domain = \"a.b\"\nhome = \n"), ["line 2"]);
+}
+
+#[test]
+fn a_node_without_addresses_is_told_which_are_missing() {
+    let settings = Settings::parse(GOOD).expect("good");
+    let las1 = settings.topology.region("las1").expect("las1").name();
+    assert!(settings.listen(las1).expect_err("missing").to_string().contains("las1"));
+}
+
+#[test]
+fn the_message_has_one_line_for_each_fault_with_file_and_key() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("regions.toml");
+    std::fs::write(&path, "domain = 1\nhome = 2\n").expect("write");
+    let message = Settings::read(&path).expect_err("bad").to_string();
+    assert_eq!(message.lines().count(), 3);
+    assert!(message.lines().all(|line| line.starts_with(&path.display().to_string())));
+}
