@@ -24,7 +24,13 @@ pub use document::{Document, Subject, read_document};
 #[derive(Debug)]
 pub struct Refusal {
     error: S3Error,
-    details: Vec<(Cow<'static, str>, String)>,
+    extra: Box<Extra>,
+}
+
+/// What goes into the response beside the error; boxed, because a refusal is returned through every layer.
+#[derive(Debug, Default)]
+struct Extra {
+    elements: Vec<(Cow<'static, str>, String)>,
     headers: HeaderMap,
 }
 
@@ -44,14 +50,14 @@ impl Refusal {
     /// The same refusal with one more element in its document, such as `HeadersNotSigned`.
     #[must_use]
     pub fn with_detail(mut self, element: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
-        self.details.push((element.into(), text.into()));
+        self.extra.elements.push((element.into(), text.into()));
         self
     }
 
     /// The same refusal with one more response header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.extra.headers.insert(name, value);
         self
     }
 
@@ -79,8 +85,8 @@ impl Refusal {
     /// The S3 error itself, for an interface that takes nothing else; extra elements are lost.
     #[must_use]
     pub fn into_s3_error(mut self) -> S3Error {
-        if !self.headers.is_empty() {
-            self.error.set_headers(self.headers);
+        if !self.extra.headers.is_empty() {
+            self.error.set_headers(self.extra.headers);
         }
         self.error
     }
@@ -89,7 +95,7 @@ impl Refusal {
 impl From<S3Error> for Refusal {
     fn from(error: S3Error) -> Self {
         let headers = error.headers().cloned().unwrap_or_default();
-        Self { error, details: Vec::new(), headers }
+        Self { error, extra: Box::new(Extra { elements: Vec::new(), headers }) }
     }
 }
 

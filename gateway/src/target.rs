@@ -1,17 +1,101 @@
 //! Admission: one strict, pure parse of a request's head, in front of everything else.
+//!
+//! In order: sizes, repeated headers, the host name, the path, the query, how it is signed, what it asks for, how its
+//! body is framed. Whatever is left open by s3s is closed here, with S3's own error codes; whatever passes means the
+//! same to s3s, to routing and to permission, because all of them use this one parse or are tested against it.
+//! Nothing is looked up and nothing is believed: whether the signature is right is for [`sigv4`](crate::sigv4) or s3s.
 
+mod dispatch;
 mod host;
+mod limits;
 mod operation;
+mod path;
+mod payload;
 mod percent;
 mod query;
 mod signature;
 
-use crate::topology::RegionName;
+use http::{HeaderMap, Method};
+use s3s::S3ErrorCode;
+
+use crate::refusal::Refusal;
+use crate::topology::{RegionName, Topology};
 
 pub use host::{Host, Hosts};
 pub use operation::Operation;
+pub use payload::Payload;
 pub use query::Query;
-pub use signature::{AmzDate, Signature, SignatureForm};
+pub use signature::{AmzDate, Signature, SignatureForm, refuse_signature_v2_form};
+
+/// What a request asks for, from its head alone. `raw_target` is the request target as it was sent, in origin form
+/// (`/path?query`); with HTTP/2 the `:authority` stands in `headers` as `host`.
+///
+/// # Errors
+/// S3's own code for the first thing that is wrong with it; each step's `# Errors` names its codes.
+pub fn parse(
+    topology: &Topology,
+    listener: &Listener,
+    method: &Method,
+    raw_target: &[u8],
+    headers: &HeaderMap,
+) -> Result<Target, Refusal> {
+    limits::check(raw_target, headers)?;
+    let (region, endpoint, bucket) = match Host::parse(topology, host_name(headers)?)? {
+        Host::OfListener => (listener.region.clone(), listener.endpoint, None),
+        Host::Endpoint { region, kind, bucket } => (region, kind, bucket),
+    };
+    let (raw_path, raw_query) = split_target(raw_target);
+    let resource = path::resource(bucket, raw_path)?;
+    let query = Query::parse(raw_query)?;
+    let (operation, signature, payload) = if method == Method::OPTIONS {
+        // A browser asks before it sends a request, with that request's query and without its signature.
+        (Operation::PreflightRequest, SignatureForm::Anonymous, Payload::Unstated)
+    } else {
+        let is_post_form = payload::is_post_form(method, headers);
+        let signature = match is_post_form {
+            true => SignatureForm::of_post_form(&query, headers)?,
+            false => SignatureForm::parse(&query, headers)?,
+        };
+        let operation = by_headers(dispatch::operation(method, &resource, &query)?, is_post_form, headers)?;
+        let payload = payload::check(operation, &signature, headers)?;
+        (operation, signature, payload)
+    };
+    Ok(Target { region, endpoint, resource, operation, query, signature, payload })
+}
+
+fn host_name(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let value = headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+    value.ok_or_else(|| Refusal::new(S3ErrorCode::InvalidHostHeader, "The request has no Host header."))
+}
+
+/// Path and query of a target; the query is empty when there is no `?`.
+fn split_target(raw_target: &[u8]) -> (&[u8], &[u8]) {
+    match raw_target.iter().position(|&byte| byte == b'?') {
+        Some(mark) => (&raw_target[..mark], &raw_target[mark + 1..]),
+        None => (raw_target, &[]),
+    }
+}
+
+/// The operation once the headers have their say: a copy source turns a PUT into a copy, and a POST to a bucket must be
+/// a form.
+fn by_headers(operation: Operation, is_post_form: bool, headers: &HeaderMap) -> Result<Operation, Refusal> {
+    let is_copy = headers.contains_key("x-amz-copy-source");
+    match operation {
+        Operation::PutObject if is_copy => Ok(Operation::CopyObject),
+        Operation::UploadPart if is_copy => Ok(Operation::UploadPartCopy),
+        Operation::PostObject if !is_post_form => Err(Refusal::new(
+            S3ErrorCode::PreconditionFailed,
+            "Bucket POST must be of the enclosure-type multipart/form-data",
+        )),
+        Operation::PostObject => Ok(Operation::PostObject),
+        // s3s would take the body for a form and never look at the operation or the Authorization header.
+        _ if is_post_form => Err(Refusal::new(
+            S3ErrorCode::InvalidRequest,
+            "A multipart/form-data body is for a POST to a bucket.",
+        )),
+        _ => Ok(operation),
+    }
+}
 
 /// The two kinds of endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +141,8 @@ pub struct Target {
     pub query: Query,
     /// Who signed it, as the request says.
     pub signature: SignatureForm,
+    /// How its body is hashed and framed.
+    pub payload: Payload,
 }
 
 impl Target {
@@ -97,3 +183,6 @@ pub enum Resource {
         key: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

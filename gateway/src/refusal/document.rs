@@ -36,7 +36,7 @@ impl Refusal {
     #[must_use]
     pub fn document(&self, subject: Subject<'_>) -> Document {
         let status = self.status();
-        let mut headers = self.headers.clone();
+        let mut headers = self.extra.headers.clone();
         set(&mut headers, "x-amz-request-id", subject.request_id);
         set(&mut headers, "x-amz-id-2", subject.host_id);
         if subject.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
@@ -53,7 +53,7 @@ impl Refusal {
         xml.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
         push_element(&mut xml, "Code", self.code().as_str());
         push_element(&mut xml, "Message", self.message());
-        for (element, text) in &self.details {
+        for (element, text) in &self.extra.elements {
             push_element(&mut xml, element, text);
         }
         push_element(&mut xml, "Resource", subject.resource);
@@ -83,13 +83,14 @@ pub fn read_document(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Op
         rest = after;
     }
     let mut error = S3Error::new(code?);
-    message.map(|message| error.set_message(message));
+    if let Some(message) = message {
+        error.set_message(message);
+    }
     error.set_status_code(status);
     let mut refusal = details
         .into_iter()
         .fold(Refusal::from(error), |refusal, (element, text)| refusal.with_detail(element, text));
-    refusal.headers = headers.clone();
-    refusal.headers.remove(CONTENT_LENGTH);
+    refusal.extra.headers = headers.clone();
     Some(refusal)
 }
 
