@@ -2,6 +2,8 @@
 //!
 //! Modules are listed in the order a request meets them, then what runs a node.
 
+pub mod listen;
+
 pub mod target;
 
 pub mod refusal;

@@ -1,0 +1,249 @@
+//! Listeners: sockets bound before anything else starts, connections bounded in number and in time, a drain that ends.
+//!
+//! pingora's own `Server` is not used, only what it is made of: its sessions, its TLS acceptor, its proxy. It would
+//! retry a busy port for half a minute and then panic, give every listener threads of its own, sleep through the
+//! whole grace period however few transfers are left, and restart a request's header timeout at every byte.
+//! Here all listeners share the caller's runtime, and [`Front::drain`] returns when the last transfer is done.
+//!
+//! Order of events: [`Bound::bind`] every address, then open stores and caches, then [`Front::serve`] each of them,
+//! and on SIGTERM [`Front::drain`].
+
+mod connection;
+mod head;
+mod http1;
+mod http2;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::HttpServerApp;
+use pingora::listeners::ALPN;
+use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::protocols::Stream;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use connection::Connection;
+
+/// Connections that the kernel completes for us before we accept them.
+const BACKLOG: u32 = 4096;
+
+/// How long accepting pauses when it fails: out of file descriptors, usually, which others have to give back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a connection may take before a request on it is complete.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections open at once on one listener; one more is closed at once. Default 8192.
+    pub connections_max: usize,
+    /// From accept to the end of the TLS handshake, or of HTTP/2's preface. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// From a request's first byte to the end of its header block, however its bytes trickle in. Default 20 s.
+    pub head_timeout: Duration,
+    /// Bytes in a request's line and headers together. Default 32 KiB: S3 allows 8 KiB of headers, presigned
+    /// queries and proxies add to it.
+    pub head_bytes_max: usize,
+    /// How long a connection may wait for its next request. Default 60 s.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 8192,
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(20),
+            head_bytes_max: 32 * 1024,
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// An address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("listen on {address}: {}", reason(.source))]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+fn reason(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use by another process".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no network interface has this address".to_owned(),
+        io::ErrorKind::PermissionDenied => "not permitted (ports below 1024 need a privilege)".to_owned(),
+        _ => source.to_string(),
+    }
+}
+
+/// An address that is ours: bound, listening, and not yet answered.
+#[derive(Debug)]
+pub struct Bound {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Binds `address`; port 0 takes a free one. Runs in a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`], one line for the operator, when the port is taken or not ours to take.
+    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let listening = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // A restart must not wait for the old process's closed connections to time out.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        let socket = listening().map_err(|source| BindError { address, source })?;
+        let address = socket.local_addr().map_err(|source| BindError { address, source })?;
+        Ok(Self { socket, address })
+    }
+
+    /// The address clients reach, with the port that was taken.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// How bytes travel on a listener.
+#[derive(Clone)]
+pub enum Transport {
+    /// HTTP/1.1 over TCP.
+    Plain,
+    /// HTTP/1.1 or HTTP/2 over TLS, as the client and the settings' ALPN agree.
+    Tls(Arc<Acceptor>),
+}
+
+impl Transport {
+    /// TLS with `settings`, which must hold a certificate resolver or files that were read successfully before.
+    ///
+    /// # Panics
+    /// When the settings name certificate files that cannot be read: check them first.
+    #[must_use]
+    pub fn tls(settings: TlsSettings) -> Self {
+        Self::Tls(Arc::new(settings.build()))
+    }
+}
+
+/// Everything in this process that accepts connections, and the connections themselves.
+#[derive(Debug)]
+pub struct Front {
+    stop: watch::Sender<bool>,
+    running: TaskTracker,
+}
+
+impl Default for Front {
+    fn default() -> Self {
+        Self { stop: watch::Sender::new(false), running: TaskTracker::new() }
+    }
+}
+
+impl Front {
+    /// Starts answering on `bound` with `app`, on the current runtime.
+    pub fn serve<A>(&self, bound: Bound, transport: Transport, limits: Limits, app: Arc<A>)
+    where
+        A: HttpServerApp + Send + Sync + 'static,
+    {
+        let listener = Listener {
+            transport,
+            limits,
+            app,
+            stop: self.stop.subscribe(),
+            running: self.running.clone(),
+        };
+        self.running.spawn(listener.accept_until_stopped(bound.socket));
+    }
+
+    /// Closes all listeners and idle connections at once and lets transfers finish, for at most `patience`.
+    /// Returns how many were still running then: they are cut when the runtime stops.
+    pub async fn drain(self, patience: Duration) -> usize {
+        self.stop.send_replace(true);
+        self.running.close();
+        match timeout(patience, self.running.wait()).await {
+            Ok(()) => 0,
+            Err(_) => self.running.len(),
+        }
+    }
+}
+
+/// What the connections of one listener share.
+struct Listener<A> {
+    transport: Transport,
+    limits: Limits,
+    app: Arc<A>,
+    stop: watch::Receiver<bool>,
+    running: TaskTracker,
+}
+
+impl<A> Clone for Listener<A> {
+    fn clone(&self) -> Self {
+        Self {
+            transport: self.transport.clone(),
+            limits: self.limits.clone(),
+            app: self.app.clone(),
+            stop: self.stop.clone(),
+            running: self.running.clone(),
+        }
+    }
+}
+
+impl<A> Listener<A>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    async fn accept_until_stopped(mut self, socket: TcpListener) {
+        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                _ = self.stop.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((tcp, _)) => match places.clone().try_acquire_owned() {
+                    Ok(place) => {
+                        let listener = self.clone();
+                        self.running.spawn(async move {
+                            listener.converse(tcp).await;
+                            drop(place);
+                        });
+                    }
+                    Err(_) => debug!("connection closed: the listener is full"),
+                },
+                Err(error) => {
+                    warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// One connection, from its handshake to its end.
+    async fn converse(self, tcp: TcpStream) {
+        let Ok(connection) = Connection::new(tcp) else { return };
+        let stream: Stream = match &self.transport {
+            Transport::Plain => Box::new(connection),
+            Transport::Tls(acceptor) => {
+                match timeout(self.limits.handshake_timeout, acceptor.tls_handshake(connection)).await {
+                    Ok(Ok(stream)) => Box::new(stream),
+                    Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
+                    Err(_) => return debug!("TLS handshake took too long"),
+                }
+            }
+        };
+        match stream.selected_alpn_proto() {
+            Some(ALPN::H2) => http2::serve(stream, self).await,
+            _ => http1::serve(stream, self).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! An accepted TCP connection in the shape that pingora's sessions and TLS acceptor take.
+//!
+//! It differs from pingora's own in its buffers, which cannot be set from outside: a response's head and a small
+//! body leave in one write, and TLS records are read from one buffer rather than with a system call each.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Larger reads pass the buffer by.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// A head of some hundred bytes and a 4 KiB object fit; larger writes pass the buffer by.
+const WRITE_BUFFER_BYTES: usize = 8 * 1024;
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    tcp: BufStream<TcpStream>,
+    accepted: SystemTime,
+    digest: Arc<SocketDigest>,
+}
+
+impl Connection {
+    /// Wraps `tcp` and turns Nagle's algorithm off: a response's last packet must not wait for an acknowledgement.
+    pub(super) fn new(tcp: TcpStream) -> io::Result<Self> {
+        tcp.set_nodelay(true)?;
+        let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+        // Asked for now because the digest outlives the socket, whose number may then be another connection's.
+        digest.peer_addr();
+        Ok(Self {
+            tcp: BufStream::with_capacity(READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, tcp),
+            accepted: SystemTime::now(),
+            digest: Arc::new(digest),
+        })
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Connection {
+    async fn shutdown(&mut self) {
+        // The client may be gone already; there is nobody to tell.
+        let _ = self.tcp.shutdown().await;
+    }
+}
+
+impl UniqueID for Connection {
+    fn id(&self) -> i32 {
+        self.tcp.get_ref().as_raw_fd()
+    }
+}
+
+impl Ssl for Connection {}
+
+impl Peek for Connection {}
+
+impl GetTimingDigest for Connection {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        vec![Some(TimingDigest { established_ts: self.accepted, ..TimingDigest::default() })]
+    }
+}
+
+impl GetProxyDigest for Connection {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Connection {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.digest.clone())
+    }
+}

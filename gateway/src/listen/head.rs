@@ -1,0 +1,139 @@
+//! Reading a request's whole header block under one fixed deadline.
+//!
+//! pingora restarts its read timeout at every byte, so a client that trickles a header could hold a connection
+//! for ever. Here the block is read to its end first and only then handed to pingora's parser.
+
+use bytes::BytesMut;
+use pingora::protocols::Stream;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+use super::Limits;
+
+/// Bytes asked for at a time; a usual head arrives in one read.
+const READ_BYTES: usize = 8 * 1024;
+
+/// Header lines in a request, its request line included. pingora parses no more than 256.
+const LINES_MAX: usize = 200;
+
+/// What came before a request could be parsed.
+#[derive(Debug, PartialEq)]
+pub(super) enum Head {
+    /// A whole header block, and what of the body arrived with it.
+    Whole(BytesMut),
+    /// The client closed, or stayed idle, without having begun a request.
+    None,
+    /// The block was begun and not finished in time, or cut off.
+    Unfinished,
+    /// The block is too long or has too many lines.
+    TooLarge,
+}
+
+/// Reads the next request's header block from `stream`.
+pub(super) async fn read(stream: &mut Stream, limits: &Limits) -> Head {
+    let mut block = BytesMut::with_capacity(READ_BYTES);
+    match timeout(limits.idle_timeout, begin(stream, &mut block)).await {
+        Ok(true) => (),
+        Ok(false) | Err(_) => return Head::None,
+    }
+    timeout(limits.head_timeout, finish(stream, block, limits.head_bytes_max)).await.unwrap_or(Head::Unfinished)
+}
+
+/// Reads the first bytes of a request; `false` when the client closed instead. Empty lines before a request are
+/// skipped (RFC 9112 §2.2), as the parser will do: they must not pass for the end of a header block.
+async fn begin(stream: &mut Stream, block: &mut BytesMut) -> bool {
+    loop {
+        if !matches!(stream.read_buf(block).await, Ok(1..)) {
+            return false;
+        }
+        let blank = block.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let _ = block.split_to(blank);
+        if !block.is_empty() {
+            return true;
+        }
+    }
+}
+
+async fn finish(stream: &mut Stream, mut block: BytesMut, bytes_max: usize) -> Head {
+    let mut lines = Lines::default();
+    loop {
+        match lines.scan(&block) {
+            Scanned::End { at } if at <= bytes_max => return Head::Whole(block),
+            Scanned::More if block.len() <= bytes_max => (),
+            Scanned::End { .. } | Scanned::More | Scanned::TooMany => return Head::TooLarge,
+        }
+        block.reserve(READ_BYTES);
+        if !matches!(stream.read_buf(&mut block).await, Ok(1..)) {
+            return Head::Unfinished;
+        }
+    }
+}
+
+/// Looks for the empty line that ends a header block, resuming where it stopped.
+#[derive(Default)]
+struct Lines {
+    scanned: usize,
+    line_start: usize,
+    count: usize,
+}
+
+#[derive(Debug, PartialEq)]
+enum Scanned {
+    End { at: usize },
+    More,
+    TooMany,
+}
+
+impl Lines {
+    fn scan(&mut self, block: &[u8]) -> Scanned {
+        while let Some(offset) = block[self.scanned..].iter().position(|&byte| byte == b'\n') {
+            let newline = self.scanned + offset;
+            let line = &block[self.line_start..newline];
+            self.scanned = newline + 1;
+            self.line_start = newline + 1;
+            // The parser takes a bare line feed for a line's end, so this must too.
+            if line.is_empty() || line == b"\r" {
+                return Scanned::End { at: newline + 1 };
+            }
+            self.count += 1;
+            if self.count > LINES_MAX {
+                return Scanned::TooMany;
+            }
+        }
+        self.scanned = block.len();
+        Scanned::More
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan_bytewise(block: &[u8]) -> Scanned {
+        let mut lines = Lines::default();
+        for length in 0..block.len() {
+            assert_eq!(lines.scan(&block[..length]), Scanned::More, "at {length}");
+        }
+        lines.scan(block)
+    }
+
+    /// The end is found wherever reads happen to cut the block, with either line ending.
+    #[test]
+    fn the_end_is_found_bytewise() {
+        for block in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"GET / HTTP/1.1\nHost: a\n\n", b"GET /\n\r\n"] {
+            assert_eq!(scan_bytewise(block), Scanned::End { at: block.len() });
+        }
+    }
+
+    /// A line of spaces continues a header; it does not end the block.
+    #[test]
+    fn a_folded_line_is_not_the_end() {
+        assert_eq!(Lines::default().scan(b"GET / HTTP/1.1\r\nA: b\r\n \r\n"), Scanned::More);
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_too_large() {
+        let flood = "a: b\r\n".repeat(LINES_MAX + 1);
+        assert_eq!(Lines::default().scan(flood.as_bytes()), Scanned::TooMany);
+    }
+}

@@ -1,0 +1,100 @@
+//! HTTP/2 on one connection: streams served side by side until it is idle for too long or drained.
+
+use std::sync::Arc;
+
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
+use pingora::protocols::{Digest, Stream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use super::Listener;
+
+/// Bytes a client may send on one stream before we have read them.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// The same for all streams of a connection together: what uploads on it can pin.
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Malformed requests on one connection before it is closed.
+const MALFORMED_MAX: usize = 32;
+
+/// Serves the streams of `stream`, an accepted connection on which HTTP/2 was agreed.
+pub(super) async fn serve<A>(stream: Stream, mut listener: Listener<A>)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let digest = Arc::new(Digest {
+        ssl_digest: stream.get_ssl_digest(),
+        timing_digest: stream.get_timing_digest(),
+        proxy_digest: stream.get_proxy_digest(),
+        socket_digest: stream.get_socket_digest(),
+    });
+    let handshake = server::handshake(stream, Some(options(listener.limits.head_bytes_max)));
+    let Ok(Ok(mut connection)) = timeout(listener.limits.handshake_timeout, handshake).await else {
+        return debug!("HTTP/2 handshake failed");
+    };
+    let active = watch::Sender::new(0_usize);
+    let mut malformed = 0;
+    let mut draining = false;
+    loop {
+        // Counts only while nothing is served, so a header block that trickles in does not extend it.
+        let idle = async {
+            let mut active = active.subscribe();
+            let _ = active.wait_for(|&streams| streams == 0).await;
+            sleep(listener.limits.idle_timeout).await;
+        };
+        let accepted = tokio::select! {
+            accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+            _ = listener.stop.wait_for(|stop| *stop), if !draining => {
+                connection.graceful_shutdown();
+                draining = true;
+                continue;
+            }
+            () = idle => return,
+        };
+        match accepted {
+            Ok(Some(H2Accept::Session(session))) => {
+                let serving = Serving::begin(&active);
+                let app = listener.app.clone();
+                let stop = listener.stop.clone();
+                listener.running.spawn(async move {
+                    app.process_new_http(ServerSession::new_http2(session), &stop).await;
+                    drop(serving);
+                });
+            }
+            Ok(Some(H2Accept::Rejected)) => {
+                malformed += 1;
+                if malformed > MALFORMED_MAX {
+                    return;
+                }
+            }
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+fn options(head_bytes_max: usize) -> H2Options {
+    let mut options = server::default_h2_options();
+    options.initial_window_size(STREAM_WINDOW_BYTES).initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    options.max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX));
+    options
+}
+
+/// One stream being served; counted for as long as it exists.
+struct Serving(watch::Sender<usize>);
+
+impl Serving {
+    fn begin(active: &watch::Sender<usize>) -> Self {
+        active.send_modify(|streams| *streams += 1);
+        Self(active.clone())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.send_modify(|streams| *streams -= 1);
+    }
+}

@@ -1,0 +1,211 @@
+//! Listeners against raw TCP clients.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use async_trait::async_trait;
+use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+/// Answers every request with its path, `/slow` only once it was let go.
+#[derive(Default)]
+struct Echo {
+    begun: Notify,
+    let_go: Notify,
+}
+
+#[async_trait]
+impl HttpServerApp for Echo {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        _stop: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if !session.read_request().await.ok()? {
+            return None;
+        }
+        let path = session.req_header().uri.path().to_owned();
+        if path == "/slow" {
+            self.begun.notify_one();
+            self.let_go.notified().await;
+        }
+        let mut header = ResponseHeader::build(200, None).ok()?;
+        header.insert_header("content-length", path.len()).ok()?;
+        session.write_response_header(Box::new(header)).await.ok()?;
+        session.write_response_body(path.into(), true).await.ok()?;
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok()??;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+}
+
+struct Started {
+    front: Front,
+    app: Arc<Echo>,
+    address: SocketAddr,
+}
+
+fn start(limits: Limits) -> Started {
+    let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let (front, app, address) = (Front::default(), Arc::new(Echo::default()), bound.address());
+    front.serve(bound, Transport::Plain, limits, app.clone());
+    Started { front, app, address }
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.unwrap()
+}
+
+/// Reads one answer whose body is `path`.
+async fn expect_answer(client: &mut TcpStream, path: &str) {
+    let mut answer = Vec::new();
+    while !answer.ends_with(format!("\r\n\r\n{path}").as_bytes()) {
+        let read = client.read_buf(&mut answer).await.unwrap();
+        assert_ne!(read, 0, "closed after {}", answer.escape_ascii());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
+
+/// Everything until the server closes.
+async fn read_to_close(client: &mut TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    // A reset is a close too.
+    let _ = timeout(Duration::from_secs(20), client.read_to_end(&mut rest)).await.expect("the server closes");
+    rest
+}
+
+/// Requests follow each other on one connection, with or without empty lines between them.
+#[tokio::test]
+async fn a_connection_serves_requests_in_turn() {
+    let started = start(Limits::default());
+    let mut client = connect(started.address).await;
+    for path in ["/first", "/second"] {
+        client.write_all(format!("\r\nGET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+        expect_answer(&mut client, path).await;
+    }
+}
+
+/// One byte at a time restarts pingora's timeout, and not ours: on a fresh connection and on a kept one.
+#[tokio::test]
+async fn a_trickled_header_meets_the_deadline() {
+    let head_timeout = Duration::from_millis(300);
+    let started = start(Limits { head_timeout, ..Limits::default() });
+    for requests_before in [0, 1] {
+        let mut client = connect(started.address).await;
+        for _ in 0..requests_before {
+            client.write_all(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            expect_answer(&mut client, "/first").await;
+        }
+        let (mut reading, mut writing) = client.into_split();
+        let began = Instant::now();
+        let trickle = tokio::spawn(async move {
+            for byte in b"GET /second HTTP/1.1\r\nX-Padding: ".iter().chain(std::iter::repeat(&b'a')) {
+                if writing.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let mut rest = Vec::new();
+        let _ = timeout(Duration::from_secs(20), reading.read_to_end(&mut rest)).await.expect("the server closes");
+        assert!(began.elapsed() >= head_timeout, "closed too early");
+        assert!(!rest.starts_with(b"HTTP/1.1 200"));
+        trickle.abort();
+    }
+}
+
+/// Waiting between requests is another limit than a slow header, and may be longer.
+#[tokio::test]
+async fn an_idle_connection_outlives_the_head_deadline() {
+    let limits = Limits {
+        head_timeout: Duration::from_millis(50),
+        idle_timeout: Duration::from_millis(600),
+        ..Limits::default()
+    };
+    let started = start(limits);
+    let mut client = connect(started.address).await;
+    sleep(Duration::from_millis(200)).await;
+    client.write_all(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    expect_answer(&mut client, "/late").await;
+    assert_eq!(read_to_close(&mut client).await, b"");
+}
+
+#[tokio::test]
+async fn a_header_flood_is_refused() {
+    let started = start(Limits::default());
+    let one_long = format!("GET / HTTP/1.1\r\nX-Long: {}\r\n\r\n", "a".repeat(40_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(250));
+    for flood in [one_long, many] {
+        let mut client = connect(started.address).await;
+        client.write_all(flood.as_bytes()).await.unwrap();
+        let answer = String::from_utf8(read_to_close(&mut client).await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains("<Code>RequestHeaderSectionTooLarge</Code>"), "{answer}");
+    }
+}
+
+/// A port that somebody else has is an error with a clear line, not a panic in a thread.
+#[tokio::test]
+async fn a_busy_port_is_one_clear_line() {
+    let taken = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let error = Bound::bind(taken.address()).unwrap_err();
+    let line = format!("listen on {}: the port is in use by another process", taken.address());
+    assert_eq!(error.to_string(), line);
+}
+
+/// One connection more than allowed is closed; when a place is free again the next one is served.
+#[tokio::test]
+async fn connections_are_bounded() {
+    let started = start(Limits { connections_max: 1, ..Limits::default() });
+    let mut first = connect(started.address).await;
+    first.write_all(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    expect_answer(&mut first, "/first").await;
+    assert_eq!(read_to_close(&mut connect(started.address).await).await, b"");
+    drop(first);
+    let mut served = false;
+    for _ in 0..100 {
+        let mut next = connect(started.address).await;
+        let _ = next.write_all(b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        served = read_to_close(&mut next).await.ends_with(b"/next");
+        if served {
+            break;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(served);
+}
+
+/// Draining closes the listener and idle connections at once, and waits for the transfer that is running.
+#[tokio::test]
+async fn a_drain_lets_transfers_finish() {
+    let started = start(Limits::default());
+    let mut idle = connect(started.address).await;
+    let mut busy = connect(started.address).await;
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    started.app.begun.notified().await;
+
+    let draining = tokio::spawn(started.front.drain(Duration::from_secs(60)));
+    assert_eq!(read_to_close(&mut idle).await, b"");
+    assert!(!draining.is_finished());
+    assert!(TcpStream::connect(started.address).await.is_err(), "the listener is closed");
+
+    started.app.let_go.notify_one();
+    expect_answer(&mut busy, "/slow").await;
+    assert_eq!(draining.await.unwrap(), 0);
+}
+
+/// A transfer that does not end is given up after the bound, and counted.
+#[tokio::test]
+async fn a_drain_is_bounded() {
+    let started = start(Limits::default());
+    let mut busy = connect(started.address).await;
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    started.app.begun.notified().await;
+    assert_eq!(started.front.drain(Duration::from_millis(100)).await, 1);
+}
