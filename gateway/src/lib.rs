@@ -3,6 +3,7 @@
 //! Modules are listed in the order a request meets them, then what runs a node.
 
 pub mod listen;
+pub mod request_id;
 
 pub mod target;
 
@@ -12,6 +13,11 @@ pub mod topology;
 
 pub mod identity;
 pub mod permission;
+
+pub mod bridge;
+pub mod store_service;
+
+pub mod response;
 
 pub mod metrics;
 

@@ -152,13 +152,8 @@ impl Front {
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
-        let listener = Listener {
-            transport,
-            limits,
-            app,
-            stop: self.stop.subscribe(),
-            running: self.running.clone(),
-        };
+        let listener =
+            Listener { transport, limits, app, stop: self.stop.subscribe(), running: self.running.clone() };
         self.running.spawn(listener.accept_until_stopped(bound.socket));
     }
 

@@ -36,7 +36,9 @@ pub(super) async fn read(stream: &mut Stream, limits: &Limits) -> Head {
         Ok(true) => (),
         Ok(false) | Err(_) => return Head::None,
     }
-    timeout(limits.head_timeout, finish(stream, block, limits.head_bytes_max)).await.unwrap_or(Head::Unfinished)
+    timeout(limits.head_timeout, finish(stream, block, limits.head_bytes_max))
+        .await
+        .unwrap_or(Head::Unfinished)
 }
 
 /// Reads the first bytes of a request; `false` when the client closed instead. Empty lines before a request are
@@ -120,7 +122,9 @@ mod tests {
     /// The end is found wherever reads happen to cut the block, with either line ending.
     #[test]
     fn the_end_is_found_bytewise() {
-        for block in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"GET / HTTP/1.1\nHost: a\n\n", b"GET /\n\r\n"] {
+        for block in
+            [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"GET / HTTP/1.1\nHost: a\n\n", b"GET /\n\r\n"]
+        {
             assert_eq!(scan_bytewise(block), Scanned::End { at: block.len() });
         }
     }

@@ -1,11 +1,24 @@
 //! HTTP/1.1 on one connection: a header block, a request, the next header block.
 
+use std::io::Write;
+use std::time::Duration;
+
+use http::Method;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use s3s::S3ErrorCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::Listener;
 use super::head::{self, Head};
+use crate::refusal::{Refusal, Subject};
+use crate::request_id::RequestId;
+
+/// How long a refused header block's remaining bytes are read and thrown away: closed at once, the connection would
+/// be reset and the client might lose the answer.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves requests on `stream` until one side has had enough.
 pub(super) async fn serve<A>(mut stream: Stream, mut listener: Listener<A>)
@@ -20,8 +33,8 @@ where
         let block = match head {
             Head::Whole(block) => block,
             Head::None => break,
-            Head::Unfinished => break,
-            Head::TooLarge => break,
+            Head::Unfinished => return refuse(stream, S3ErrorCode::RequestTimeout).await,
+            Head::TooLarge => return refuse(stream, S3ErrorCode::RequestHeaderSectionTooLarge).await,
         };
         let mut session = ServerSession::new_http1(stream);
         // What was read already: the parser begins with it, and reads the body after it from the stream.
@@ -31,5 +44,33 @@ where
             None => return,
         }
     }
-    stream.shutdown().await;
+    // The client may be gone already.
+    let _ = stream.shutdown().await;
+}
+
+/// Tells the client why its request was not read, and closes.
+async fn refuse(mut stream: Stream, code: S3ErrorCode) {
+    let document = Refusal::from(code).document(Subject {
+        method: &Method::GET,
+        resource: "",
+        request_id: &RequestId::new().to_string(),
+        host_id: "",
+    });
+    let mut answer = format!("HTTP/1.1 {}\r\nconnection: close\r\n", document.status).into_bytes();
+    for (name, value) in &document.headers {
+        // Writing to memory cannot fail.
+        let _ = write!(answer, "{name}: ");
+        answer.extend_from_slice(value.as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(&document.body);
+    let last_words = async {
+        if stream.write_all(&answer).await.is_ok() && stream.shutdown().await.is_ok() {
+            let mut rest = [0; 4096];
+            while matches!(stream.read(&mut rest).await, Ok(1..)) {}
+        }
+    };
+    // The client is unlikely to listen: nothing depends on it.
+    let _ = timeout(LINGER, last_words).await;
 }

@@ -113,7 +113,9 @@ async fn a_trickled_header_meets_the_deadline() {
             }
         });
         let mut rest = Vec::new();
-        let _ = timeout(Duration::from_secs(20), reading.read_to_end(&mut rest)).await.expect("the server closes");
+        let _ = timeout(Duration::from_secs(20), reading.read_to_end(&mut rest))
+            .await
+            .expect("the server closes");
         assert!(began.elapsed() >= head_timeout, "closed too early");
         assert!(!rest.starts_with(b"HTTP/1.1 200"));
         trickle.abort();

@@ -1,0 +1,276 @@
+//! The bridge between pingora and s3s: a client's request in, the store's response out, both streamed.
+//!
+//! Order of events: the request's head becomes an [`http::Request`]; s3s checks signature and permission before it
+//! asks for the body; only then is a waiting client told to continue, and the body flows as fast as the store takes
+//! it. The response's head and body flow back as fast as the client takes them. What is left of an unread body is
+//! drained when it is short, and the connection closed after the response when it is not.
+//!
+//! An error before the response's head becomes an S3 error document, in the one shape of [`Refusal::document`]. An
+//! error after it can only be told by a reset: [`Failed::Broken`].
+
+mod aws_chunked;
+pub mod upload;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use pingora::proxy::Session;
+use s3s::S3ErrorCode;
+use s3s::service::S3Service;
+use tokio::time::timeout;
+
+use crate::refusal::{Refusal, Subject, read_document};
+use crate::response::{self, Sender, Sent};
+
+/// Bytes of an unread body that are drained so that the connection can serve the next request.
+const DRAIN_BYTES_MAX: u64 = 256 * 1024;
+
+/// How long draining may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long bytes of an unread body are thrown away after the response, before the connection closes: closed at once,
+/// it would be reset, and many clients would lose the response they have not read yet.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Largest error document taken from s3s.
+const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+
+/// What the two sides of a transfer may take.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Of a client that sends.
+    pub upload: upload::Limits,
+    /// Of a client that reads.
+    pub response: response::Limits,
+}
+
+/// Why a request was not answered by the bridge.
+#[derive(Debug)]
+pub enum Failed {
+    /// Nothing was written yet: the refusal can be told.
+    Refused(Refusal),
+    /// The response broke off, or the client is gone: the connection has to be reset.
+    Broken(Box<pingora::Error>),
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Box<pingora::Error>> for Failed {
+    fn from(error: Box<pingora::Error>) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// What names a request in its response.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The region that answers.
+    pub host_id: &'a str,
+}
+
+/// Answers the request of `session` with `service`.
+///
+/// # Errors
+/// [`Failed`]: the caller tells the refusal, or resets the connection.
+pub async fn serve(
+    session: &mut Session,
+    service: S3Service,
+    extensions: http::Extensions,
+    named: Named<'_>,
+    limits: &Limits,
+) -> Result<Sent, Failed> {
+    let request = request_head(session, extensions)?;
+    let (feed, body) = upload::pipe(session)?;
+    let request = request.map(|()| s3s::Body::http_body(body));
+    let response = {
+        let answering = service.call(request);
+        let feeding = feed.run(session, &limits.upload);
+        tokio::pin!(answering, feeding);
+        tokio::select! {
+            biased;
+            response = &mut answering => response,
+            fed = &mut feeding => {
+                // s3s has been told that the body is over or broken, and finishes whatever it was doing.
+                let response = answering.await;
+                fed?;
+                response
+            }
+        }
+    };
+    let response = response.map_err(|error| {
+        Refusal::from(s3s::S3Error::with_source(S3ErrorCode::InternalError, error.into()))
+    })?;
+    answer(session, response, named, limits).await
+}
+
+/// The request without its body. The target and the signed headers go to s3s byte for byte.
+fn request_head(session: &Session, extensions: http::Extensions) -> Result<http::Request<()>, Refusal> {
+    let head = session.req_header();
+    if !head.raw_path_is_utf8() {
+        return Err(S3ErrorCode::InvalidURI.into());
+    }
+    if is_form(head) {
+        return Err(Refusal::new(S3ErrorCode::NotImplemented, "Uploads by HTML form are not implemented"));
+    }
+    if upload::lacks_length(session) {
+        return Err(S3ErrorCode::MissingContentLength.into());
+    }
+    let mut request = http::Request::new(());
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.uri.clone();
+    *request.headers_mut() = head.headers.clone();
+    *request.extensions_mut() = extensions;
+    Ok(request)
+}
+
+/// s3s collects such a body in memory before it asks who sent it, whatever operation the target names.
+fn is_form(head: &pingora::http::RequestHeader) -> bool {
+    let content_type =
+        head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes).trim_ascii_start();
+    head.method == Method::POST
+        && content_type.len() >= 10
+        && content_type[..10].eq_ignore_ascii_case(b"multipart/")
+}
+
+/// Sends s3s's `response` to the client.
+async fn answer(
+    session: &mut Session,
+    response: s3s::HttpResponse,
+    named: Named<'_>,
+    limits: &Limits,
+) -> Result<Sent, Failed> {
+    let (mut parts, body) = response.into_parts();
+    if parts.status.is_client_error()
+        || parts.status.is_server_error()
+        || parts.status == StatusCode::NOT_MODIFIED
+    {
+        return Err(Failed::Refused(refused(parts.status, &parts.headers, body).await));
+    }
+    name(&mut parts.headers, named);
+    if session.req_header().method == Method::HEAD && parts.headers.contains_key(CONTENT_RANGE) {
+        parts.status = StatusCode::PARTIAL_CONTENT;
+    }
+    if let Some(length) = http_body::Body::size_hint(&body).exact()
+        && session.req_header().method != Method::HEAD
+        && !parts.headers.contains_key(CONTENT_LENGTH)
+    {
+        parts.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    let closing = settle_unread_body(session);
+    let sent = stream(session, parts, body, &limits.response).await?;
+    if closing {
+        linger(session).await;
+    }
+    Ok(sent)
+}
+
+async fn stream(
+    session: &mut Session,
+    parts: http::response::Parts,
+    mut body: s3s::Body,
+    limits: &response::Limits,
+) -> pingora::Result<Sent> {
+    let mut sender = Sender::begin(session, parts.status, parts.headers, limits).await?;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            pingora::Error::because(
+                pingora::ErrorType::InternalError,
+                "the store's response broke off",
+                error,
+            )
+        })?;
+        if let Ok(bytes) = frame.into_data() {
+            sender.write(bytes).await?;
+        }
+    }
+    sender.finish().await
+}
+
+/// The refusal in an error response of s3s.
+async fn refused(status: StatusCode, headers: &HeaderMap, body: s3s::Body) -> Refusal {
+    let document = match Limited::new(body, DOCUMENT_BYTES_MAX).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(_) => Bytes::new(),
+    };
+    read_document(status, headers, &document).unwrap_or_else(|| S3ErrorCode::InternalError.into())
+}
+
+/// Tells `refusal` to the client, and what becomes of a body that it may still be sending.
+///
+/// # Errors
+/// The client is gone.
+pub async fn refuse(
+    session: &mut Session,
+    refusal: &Refusal,
+    named: Named<'_>,
+    limits: &response::Limits,
+) -> pingora::Result<Sent> {
+    let head = session.req_header();
+    let path = head.raw_path().split(|&byte| byte == b'?').next().unwrap_or_default();
+    let document = refusal.document(Subject {
+        method: &head.method,
+        resource: &String::from_utf8_lossy(path),
+        request_id: named.request_id,
+        host_id: named.host_id,
+    });
+    let closing = settle_unread_body(session);
+    let mut sender = Sender::begin(session, document.status, document.headers, limits).await?;
+    sender.write(document.body).await?;
+    let sent = sender.finish().await?;
+    if closing {
+        linger(session).await;
+    }
+    Ok(sent)
+}
+
+fn name(headers: &mut HeaderMap, named: Named<'_>) {
+    for (name, value) in [("x-amz-request-id", named.request_id), ("x-amz-id-2", named.host_id)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Decides, before the response's head says so, whether the connection survives a body that was not read to its end:
+/// it does when little is left. `true` when it does not, and the client may still be sending.
+fn settle_unread_body(session: &mut Session) -> bool {
+    session.set_close_on_response_before_downstream_finish(false);
+    session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+    if session.is_body_done() {
+        return false;
+    }
+    let head = session.req_header();
+    let length =
+        head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let left = length.map(|length| length.saturating_sub(session.body_bytes_read() as u64));
+    // A client that was never told to continue may send its body or not: what it sends next cannot be told apart.
+    let unsure = head.headers.contains_key(EXPECT) && session.body_bytes_read() == 0;
+    if !unsure && left.is_some_and(|left| left <= DRAIN_BYTES_MAX) {
+        return false;
+    }
+    session.set_keepalive(None);
+    !unsure
+}
+
+/// Throws away what a client still sends, for a while, after the response has told it that the connection closes.
+async fn linger(session: &mut Session) {
+    if session.is_http2() {
+        return;
+    }
+    session.as_downstream_mut().shutdown().await;
+    let drained = async { while let Ok(Some(_)) = session.read_request_body().await {} };
+    // Over either way: the connection closes now.
+    let _ = timeout(LINGER, drained).await;
+}
+
+#[cfg(test)]
+mod tests;

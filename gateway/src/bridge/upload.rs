@@ -1,0 +1,198 @@
+//! A request's body on its way from the client to s3s, at the speed of the slower of the two.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http_body::{Body, Frame, SizeHint};
+use pingora::proxy::Session;
+use s3s::S3ErrorCode;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout};
+
+use super::aws_chunked::Framing;
+use crate::refusal::Refusal;
+
+/// Reads (64 KiB each, at most) that wait between client and store, so that one need not wait for the other.
+const READS_AHEAD: usize = 4;
+
+/// What a client that sends may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long a client may send nothing while the store waits for it. Default 30 s.
+    pub stalled_upload: Duration,
+    /// Bytes per second that a client must send on average, once it has kept the store waiting for as long as
+    /// `stalled_upload` altogether. Default 4 KiB.
+    pub bytes_per_second_min: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { stalled_upload: Duration::from_secs(30), bytes_per_second_min: 4 * 1024 }
+    }
+}
+
+/// The two ends of one body.
+pub(super) fn pipe(session: &mut Session) -> Result<(Feed, UploadBody), Refusal> {
+    let head = session.req_header();
+    let framing = Framing::announced(&head.headers)?;
+    let expects_continue = head
+        .headers
+        .get(EXPECT)
+        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = if session.is_body_empty() { Some(0) } else { length };
+    let (pieces, receiver) = mpsc::channel(READS_AHEAD);
+    let wanted = Arc::new(Notify::new());
+    let feed = Feed { pieces, wanted: wanted.clone(), framing, expects_continue };
+    Ok((feed, UploadBody { pieces: receiver, wanted, length }))
+}
+
+/// The client's end.
+pub(super) struct Feed {
+    pieces: mpsc::Sender<Result<Bytes, Broken>>,
+    wanted: Arc<Notify>,
+    framing: Option<Framing>,
+    expects_continue: bool,
+}
+
+impl Feed {
+    /// Reads the body from `session` once somebody wants it, until it ends, breaks or is wanted no more. Tells the
+    /// client to continue first, if it waits for that.
+    ///
+    /// # Errors
+    /// Why the body is not one: the reader of the other end has been given an error too.
+    pub(super) async fn run(mut self, session: &mut Session, limits: &Limits) -> Result<(), Refusal> {
+        self.wanted.notified().await;
+        let fed = self.forward(session, limits).await;
+        if fed.is_err() {
+            // The reader may be gone; then nobody needs to know.
+            let _ = self.pieces.send(Err(Broken)).await;
+        }
+        fed
+    }
+
+    async fn forward(&mut self, session: &mut Session, limits: &Limits) -> Result<(), Refusal> {
+        if self.expects_continue {
+            session.write_continue_response().await.map_err(|_| incomplete())?;
+        }
+        // Measured here instead, because pingora's limit is for HTTP/1 alone.
+        session.set_read_timeout(None);
+        let mut pace = Pace::default();
+        let mut passed = Vec::new();
+        loop {
+            let asked = Instant::now();
+            let read = timeout(limits.stalled_upload, session.read_request_body()).await;
+            let bytes = match read {
+                Ok(Ok(Some(bytes))) => bytes,
+                Ok(Ok(None)) => break,
+                Ok(Err(_)) => return Err(incomplete()),
+                Err(_) => return Err(too_slow()),
+            };
+            pace.took(asked.elapsed(), bytes.len());
+            if pace.is_too_slow(limits) {
+                return Err(too_slow());
+            }
+            match &mut self.framing {
+                Some(framing) => framing.take(bytes, |piece| passed.push(piece))?,
+                None => passed.push(bytes),
+            }
+            for piece in passed.drain(..) {
+                if self.pieces.send(Ok(piece)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        match self.framing.take() {
+            Some(framing) => framing.finish(),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How fast a client sends, by the time that it kept us waiting: a slow store is not its fault.
+#[derive(Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn took(&mut self, waited: Duration, bytes: usize) {
+        self.waited += waited;
+        self.bytes += bytes as u64;
+    }
+
+    fn is_too_slow(&self, limits: &Limits) -> bool {
+        let excess = self.waited.saturating_sub(limits.stalled_upload);
+        (self.bytes as f64) < excess.as_secs_f64() * f64::from(limits.bytes_per_second_min)
+    }
+}
+
+/// The store's end: the body of the request that s3s reads.
+pub(super) struct UploadBody {
+    pieces: mpsc::Receiver<Result<Bytes, Broken>>,
+    wanted: Arc<Notify>,
+    length: Option<u64>,
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.wanted.notify_one();
+        self.pieces.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// The body broke off; the client is told why by the bridge, not by whoever reads the body.
+#[derive(Debug, thiserror::Error)]
+#[error("the request body broke off")]
+pub(super) struct Broken;
+
+fn incomplete() -> Refusal {
+    S3ErrorCode::IncompleteBody.into()
+}
+
+fn too_slow() -> Refusal {
+    S3ErrorCode::RequestTimeout.into()
+}
+
+/// Whether the request lacks the length that S3 asks of one that stores its body.
+pub(super) fn lacks_length(session: &Session) -> bool {
+    let head = session.req_header();
+    head.method == Method::PUT
+        && !head.headers.contains_key(CONTENT_LENGTH)
+        && !head.headers.contains_key("x-amz-decoded-content-length")
+        && head.headers.contains_key(http::header::TRANSFER_ENCODING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pause is forgiven, a trickle is not, and fast bytes make up for slow ones.
+    #[test]
+    fn a_trickle_is_too_slow() {
+        let limits = Limits { stalled_upload: Duration::from_secs(30), bytes_per_second_min: 1000 };
+        let mut pace = Pace::default();
+        pace.took(Duration::from_secs(29), 1);
+        assert!(!pace.is_too_slow(&limits));
+        pace.took(Duration::from_secs(11), 1);
+        assert!(pace.is_too_slow(&limits));
+        pace.took(Duration::from_secs(1), 64 * 1024);
+        assert!(!pace.is_too_slow(&limits));
+    }
+}

@@ -1,0 +1,158 @@
+//! Writing one response to a client: in slices, each with a deadline, and never a clean end to a short body.
+//!
+//! pingora sets no write timeout by itself, so a reader that stalls would hold its buffers for ever. A deadline for
+//! each slice that grows with the slice is also a least rate of progress: a client may be slow, not stopped.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use tokio::time::timeout;
+
+/// Bytes handed to the socket at a time. Slices share the piece's memory, they are not copied.
+const SLICE_BYTES: usize = 1 << 20;
+
+/// What a client that reads may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long a client may take none of the bytes that are ready for it. Default 30 s.
+    pub stalled_reader: Duration,
+    /// Bytes per second that a client must take at least, beyond that. Default 16 KiB.
+    pub bytes_per_second_min: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { stalled_reader: Duration::from_secs(30), bytes_per_second_min: 16 * 1024 }
+    }
+}
+
+impl Limits {
+    /// How long writing `bytes` may take.
+    fn allowance(&self, bytes: usize) -> Duration {
+        let seconds = bytes as f64 / f64::from(self.bytes_per_second_min.max(1));
+        self.stalled_reader + Duration::from_secs_f64(seconds)
+    }
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// The status line's code.
+    pub status: StatusCode,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// When the head was on its way.
+    pub first_byte: Instant,
+}
+
+/// A response being written. Dropped before [`Sender::finish`] it is unfinished: return an error then, so that
+/// the connection (or the stream, with HTTP/2) is reset.
+pub struct Sender<'a> {
+    session: &'a mut Session,
+    limits: &'a Limits,
+    /// Body bytes still to come, where the head promised a number.
+    owed: Option<u64>,
+    has_body: bool,
+    sent: Sent,
+}
+
+impl<'a> Sender<'a> {
+    /// Writes the head: `headers` as they are, with chunked framing where they name no Content-Length. In answer to
+    /// HEAD, and with 204 and 304, there is no body whatever Content-Length says.
+    ///
+    /// # Errors
+    /// The client is gone, or takes nothing.
+    pub async fn begin(
+        session: &'a mut Session,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        limits: &'a Limits,
+    ) -> Result<Self> {
+        let has_body = session.req_header().method != Method::HEAD
+            && status != StatusCode::NO_CONTENT
+            && status != StatusCode::NOT_MODIFIED;
+        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if has_body && length.is_none() && session.req_header().version == Version::HTTP_11 {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let mut head = http::Response::new(());
+        *head.status_mut() = status;
+        *head.headers_mut() = headers;
+        let head: ResponseHeader = head.into_parts().0.into();
+        in_time(limits.allowance(0), session.write_response_header(Box::new(head), false)).await?;
+        let sent = Sent { status, bytes: 0, first_byte: Instant::now() };
+        Ok(Self { session, limits, owed: length.filter(|_| has_body), has_body, sent })
+    }
+
+    /// Writes `piece` of the body. Waits until the client has taken most of what came before it.
+    ///
+    /// # Errors
+    /// The client is gone or too slow, or `piece` is more than Content-Length promised.
+    pub async fn write(&mut self, mut piece: Bytes) -> Result<()> {
+        if !self.has_body {
+            return Ok(());
+        }
+        let bytes = piece.len() as u64;
+        if let Some(owed) = &mut self.owed {
+            *owed = owed
+                .checked_sub(bytes)
+                .ok_or_else(|| broken("the body is longer than its Content-Length"))?;
+        }
+        while !piece.is_empty() {
+            let slice = piece.split_to(piece.len().min(SLICE_BYTES));
+            let sliced = slice.len();
+            let writing = self.session.write_response_body(Some(slice), false);
+            in_time(self.limits.allowance(sliced), writing).await?;
+            self.sent.bytes += sliced as u64;
+        }
+        Ok(())
+    }
+
+    /// What was sent until now.
+    #[must_use]
+    pub fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// Ends the body, and sees it on its way.
+    ///
+    /// # Errors
+    /// The client is gone or too slow, or the body is shorter than Content-Length promised.
+    pub async fn finish(self) -> Result<Sent> {
+        if self.owed.is_some_and(|owed| owed > 0) {
+            return Err(broken("the body is shorter than its Content-Length"));
+        }
+        in_time(self.limits.allowance(SLICE_BYTES), self.session.write_response_body(None, true)).await?;
+        Ok(self.sent)
+    }
+}
+
+/// The error that says why a response could not be completed.
+fn broken(why: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, why)
+}
+
+async fn in_time(allowance: Duration, writing: impl Future<Output = Result<()>>) -> Result<()> {
+    match timeout(allowance, writing).await {
+        Ok(written) => written.map_err(|error| error.into_down()),
+        Err(_) => Err(Error::explain(ErrorType::WriteTimedout, "the client takes no bytes").into_down()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slow client is not a stalled one: the time allowed grows with what it is given.
+    #[test]
+    fn the_allowance_grows_with_the_slice() {
+        let limits = Limits { stalled_reader: Duration::from_secs(30), bytes_per_second_min: 16 * 1024 };
+        assert_eq!(limits.allowance(0), Duration::from_secs(30));
+        assert_eq!(limits.allowance(SLICE_BYTES), Duration::from_secs(30 + 64));
+    }
+}
