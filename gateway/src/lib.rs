@@ -19,6 +19,8 @@ pub mod store_service;
 
 pub mod response;
 
+pub mod peer;
+
 pub mod metrics;
 
 pub mod settings;

@@ -1,0 +1,53 @@
+//! The peer channel: how the nodes of one cluster talk to each other.
+//!
+//! Each node has one more listener for it, with TLS in both directions: every node holds a certificate of the
+//! cluster's own authority that names its region, and neither side talks to anything else. What a request wants is
+//! said by its `x-penstock-channel` header.
+
+mod credentials;
+
+use http::HeaderMap;
+use http::header::HeaderName;
+
+pub use credentials::{Credentials, CredentialsError};
+
+use crate::topology::RegionName;
+/// The header by which a request on the peer listener says what it wants.
+pub const CHANNEL_HEADER: HeaderName = HeaderName::from_static("x-penstock-channel");
+
+/// What a request on the peer listener wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// A batch of questions; heads, facts and users.
+    Resolve,
+    /// Pages of one instance.
+    Blob,
+    /// A client's request, to be answered by this node's own store and never sent onward.
+    Forward,
+}
+
+impl Channel {
+    /// What a request with these headers wants; `None` when it does not say, or says it twice.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(CHANNEL_HEADER).iter();
+        let (value, None) = (values.next()?, values.next()) else { return None };
+        [Self::Resolve, Self::Blob, Self::Forward].into_iter().find(|channel| value == channel.as_str())
+    }
+
+    /// The channel's name in the header.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Blob => "blob",
+            Self::Forward => "forward",
+        }
+    }
+}
+
+/// The name that a region's peer certificate carries and that its peers check: `<region>.peer.<domain>`.
+#[must_use]
+pub fn peer_name(region: &RegionName, domain: &str) -> String {
+    format!("{region}.peer.{domain}")
+}

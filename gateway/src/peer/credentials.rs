@@ -1,0 +1,138 @@
+//! A node's certificate and key, and the cluster's authority: everything TLS on the peer channel stands on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pingora::protocols::tls::CaType;
+use pingora::utils::tls::{CertKey, WrappedX509};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::topology::RegionName;
+
+/// A node's own certificate chain and key, and the one authority it believes on the peer channel. The key is not
+/// shown by `Debug`.
+pub struct Credentials {
+    authority: CertificateDer<'static>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// Why peer certificates could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// A file that cannot be read, or holds no PEM of the kind wanted.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The files were read, but do not make a working identity together.
+    #[error("peer certificate: {0}")]
+    Unusable(String),
+}
+
+impl Credentials {
+    /// Reads `ca.pem`, `<region>.pem` (leaf first) and `<region>.key` in `directory`.
+    ///
+    /// # Errors
+    /// When a file cannot be read or parsed, or the key is not the certificate's.
+    pub fn load(directory: &Path, region: &RegionName) -> Result<Self, CredentialsError> {
+        let read = |name: String| {
+            let path = directory.join(name);
+            std::fs::read(&path).map_err(|e| CredentialsError::File { path, problem: e.to_string() })
+        };
+        let authority = read("ca.pem".into())?;
+        let chain = read(format!("{region}.pem"))?;
+        let key = read(format!("{region}.key"))?;
+        Self::from_pem(&authority, &chain, &key).map_err(|e| CredentialsError::File {
+            path: directory.join(format!("{region}.pem")),
+            problem: e.to_string(),
+        })
+    }
+
+    /// The same from PEM text in memory.
+    ///
+    /// # Errors
+    /// When one cannot be parsed, or the key is not the certificate's.
+    pub fn from_pem(authority: &[u8], chain: &[u8], key: &[u8]) -> Result<Self, CredentialsError> {
+        let unusable =
+            |what: &str, e: &dyn std::fmt::Display| CredentialsError::Unusable(format!("{what}: {e}"));
+        let authority = CertificateDer::from_pem_slice(authority).map_err(|e| unusable("authority", &e))?;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|e| unusable("certificate", &e))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| unusable("key", &e))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone()).map_err(|e| unusable("authority", &e))?;
+        let credentials = Self {
+            authority,
+            chain,
+            key,
+            roots: Arc::new(roots),
+            provider: Arc::new(ring::default_provider()),
+        };
+        credentials.certified_key()?;
+        Ok(credentials)
+    }
+
+    /// What the peer listener shows to whoever connects.
+    ///
+    /// # Errors
+    /// When the key cannot be used with the certificate.
+    pub fn server_certificate(&self) -> Result<Arc<dyn ResolvesServerCert>, CredentialsError> {
+        Ok(Arc::new(SingleCertAndKey::from(self.certified_key()?)))
+    }
+
+    /// What the peer listener demands of whoever connects: a certificate of the cluster's authority, nothing less.
+    ///
+    /// # Errors
+    /// When the authority's certificate cannot be used as one.
+    pub fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, CredentialsError> {
+        WebPkiClientVerifier::builder_with_provider(self.roots.clone(), self.provider.clone())
+            .build()
+            .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
+            .map_err(|e| CredentialsError::Unusable(e.to_string()))
+    }
+
+    /// TLS towards other nodes: our certificate shown, theirs accepted from the cluster's authority alone.
+    pub(super) fn client_config(&self) -> Result<ClientConfig, CredentialsError> {
+        let unusable = |e: rustls::Error| CredentialsError::Unusable(e.to_string());
+        ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_root_certificates(self.roots.clone())
+            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
+            .map_err(unusable)
+    }
+
+    /// The same for a pingora upstream: the client's certificate and key, and the authorities believed.
+    pub(super) fn upstream(&self) -> (Arc<CertKey>, Arc<CaType>) {
+        let chain = self.chain.iter().map(|certificate| certificate.to_vec()).collect();
+        let authority = WrappedX509::new(self.authority.to_vec(), pingora::utils::tls::parse_x509);
+        (Arc::new(CertKey::new(chain, self.key.secret_der().to_vec())), Arc::new([authority]))
+    }
+
+    fn certified_key(&self) -> Result<CertifiedKey, CredentialsError> {
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &self.provider)
+            .map_err(|e| CredentialsError::Unusable(e.to_string()))
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("chain", &self.chain.len())
+            .field("key", &"***")
+            .finish_non_exhaustive()
+    }
+}
