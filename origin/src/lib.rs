@@ -9,5 +9,6 @@ pub mod caller;
 pub mod head;
 pub mod instance;
 pub mod read_request;
+pub mod regional;
 
 pub use caller::Caller;

@@ -1,0 +1,162 @@
+//! The one writer: every change of the store, decided and made durable in batches.
+//!
+//! A change is announced by its own task, then queued. The writer thread takes whatever is queued, runs the changes
+//! one after the other in one write transaction, and commits them with one sync. A change that is refused is taken
+//! back alone. Answers leave after the commit, refusals too, for they may stand on a change of the same batch.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use s3s::{S3Error, s3_error};
+use tokio::sync::{mpsc, oneshot};
+
+use super::db::{Batch, ReadRows, Table};
+use super::disk::Disk;
+use super::failure::Failure;
+use super::files::Aside;
+use super::txn::{Effects, Txn};
+
+/// Changes in one transaction.
+const BATCH_CHANGES_MAX: usize = 512;
+/// Changes that wait for the writer; whoever comes after waits for a place.
+const QUEUE_CHANGES_MAX: usize = 1024;
+
+/// Where changes are queued.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Box<dyn Change>>,
+}
+
+impl Writer {
+    /// Starts the writer thread. It ends once every [`Writer`] is gone and the queue is empty.
+    pub(super) fn start(disk: Arc<Disk>) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (queue, changes) = mpsc::channel(QUEUE_CHANGES_MAX);
+        let thread =
+            std::thread::Builder::new().name("store-writer".into()).spawn(move || write(&disk, changes))?;
+        Ok((Self { queue }, thread))
+    }
+
+    /// Queues a change and waits until it is durable, or refused.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
+    ) -> Result<T, S3Error> {
+        let (answer, answered) = oneshot::channel();
+        let change = Decision { decide: Some(decide), decided: None, answer };
+        self.queue.send(Box::new(change)).await.map_err(|_| Failure::NotOpen)?;
+        answered.await.map_err(|_| Failure::NotOpen)?
+    }
+}
+
+/// A change of some type.
+trait Change: Send {
+    /// Decides and writes. `false` when what was written is to be taken back.
+    fn run(&mut self, txn: &mut Txn<'_>) -> bool;
+    /// Answers whoever waits.
+    fn answer(self: Box<Self>, committed: Result<(), &Failure>);
+}
+
+struct Decision<T, F> {
+    decide: Option<F>,
+    decided: Option<Result<T, S3Error>>,
+    answer: oneshot::Sender<Result<T, S3Error>>,
+}
+
+impl<T: Send, F: FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send> Change for Decision<T, F> {
+    fn run(&mut self, txn: &mut Txn<'_>) -> bool {
+        let Some(decide) = self.decide.take() else { return false };
+        // A change that panics is refused; the writer and the other changes go on.
+        let decided =
+            catch_unwind(AssertUnwindSafe(|| decide(txn))).unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let keep = decided.is_ok();
+        self.decided = Some(decided);
+        keep
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), &Failure>) {
+        let answer = match (committed, self.decided) {
+            (Ok(()), Some(decided)) => decided,
+            (Ok(()), None) => Err(Failure::NotOpen.into()),
+            (Err(failure), _) => Err(failure.again().into()),
+        };
+        // Whoever asked may have gone; the change stands all the same.
+        self.answer.send(answer).ok();
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> S3Error {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = %text, "a change panicked and was taken back");
+    s3_error!(InternalError)
+}
+
+fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut changes = vec![first];
+        while changes.len() < BATCH_CHANGES_MAX
+            && let Ok(next) = queue.try_recv()
+        {
+            changes.push(next);
+        }
+        let started = Instant::now();
+        let mut effects = Effects::default();
+        let committed = commit(disk, &mut changes, &mut effects);
+        disk.metrics.committed(changes.len(), started.elapsed(), committed.is_ok());
+        match &committed {
+            Ok(()) => {
+                effects.published.into_iter().for_each(Aside::keep);
+                if effects.reap_now {
+                    disk.reap_now.notify_one();
+                }
+            }
+            Err(failure) => {
+                tracing::error!(%failure, changes = changes.len(), "commit failed");
+                settle(disk, effects.published);
+            }
+        }
+        for change in changes {
+            change.answer(committed.as_ref().copied());
+        }
+    }
+}
+
+fn commit(disk: &Disk, changes: &mut [Box<dyn Change>], effects: &mut Effects) -> Result<(), Failure> {
+    disk.db.reopen_if_failed()?;
+    let write = || disk.db.write(|batch| Ok(run(disk, changes, batch, effects)));
+    catch_unwind(AssertUnwindSafe(write))
+        .unwrap_or_else(|_| Err(Failure::Corrupt("the metadata file cannot be written".into())))
+}
+
+fn run(disk: &Disk, changes: &mut [Box<dyn Change>], batch: &mut Batch<'_>, effects: &mut Effects) {
+    for change in changes {
+        let mut txn = Txn::new(batch, disk.moment());
+        let keep = change.run(&mut txn);
+        let asked = txn.into_effects();
+        if keep {
+            batch.keep();
+            effects.published.extend(asked.published);
+            effects.reap_now |= asked.reap_now;
+        } else {
+            batch.take_back();
+        }
+    }
+}
+
+/// A commit that failed may have happened. What is on the disk says so: its files stay, the others go.
+fn settle(disk: &Disk, published: Vec<Aside>) {
+    let reopened = disk.db.reopen_if_failed();
+    for aside in published {
+        let row = reopened
+            .as_ref()
+            .map_err(Failure::again)
+            .and_then(|_| disk.db.snapshot()?.row(Table::Files, aside.id().as_bytes()));
+        match row {
+            Ok(None) => drop(aside),
+            // Unreadable for now: the next start finds out.
+            Ok(Some(_)) | Err(_) => aside.keep(),
+        }
+    }
+}

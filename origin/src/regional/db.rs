@@ -1,0 +1,418 @@
+//! The metadata file: checked rows in redb, which is named here alone.
+//!
+//! A row is bytes under bytes in one of a closed list of tables. Each carries a CRC32C over its table, key and
+//! value, verified whenever it is read, because redb verifies its own page sums in its integrity check only. A key
+//! that is not found has its neighbours verified: a key with a flipped bit stays where the right one belongs, so
+//! the loss of a row by a flipped key is an error too, not an absence.
+//!
+//! One write transaction carries many changes. redb has no nested transactions, so a [`Batch`] notes what each
+//! write replaced and can take back the last change alone.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crc_fast::{CrcAlgorithm, Digest};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
+};
+
+use super::failure::Failure;
+use super::seams::{DiskStep, Faults};
+
+/// The tables. A table's number is part of its rows' CRCs: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Table {
+    /// What the store knows of itself.
+    Store = 0,
+    /// Buckets by name.
+    Buckets = 1,
+    /// Heads by bucket, key and version.
+    Objects = 2,
+    /// The parts of multipart objects, by instance.
+    PartLists = 3,
+    /// What each instance is made of.
+    Instances = 4,
+    /// The segments of instances that have many, in runs, by instance and offset.
+    Segments = 5,
+    /// Data files and how often they are referred to.
+    Files = 6,
+    /// The page sums of data files, in runs, by file and page.
+    Sums = 7,
+    /// Unfinished multipart uploads by bucket, key and upload id.
+    Uploads = 8,
+    /// Parts of unfinished uploads by upload id and number.
+    Parts = 9,
+    /// Finished multipart uploads, remembered for a while so that they can be finished again.
+    Completed = 10,
+    /// What is to be removed, by when that may happen.
+    Due = 11,
+    /// Data files that nothing refers to any more.
+    Trash = 12,
+    /// Users by access key.
+    Users = 13,
+}
+
+const TABLES: [(Table, &str); 14] = [
+    (Table::Store, "store"),
+    (Table::Buckets, "buckets"),
+    (Table::Objects, "objects"),
+    (Table::PartLists, "part_lists"),
+    (Table::Instances, "instances"),
+    (Table::Segments, "segments"),
+    (Table::Files, "files"),
+    (Table::Sums, "sums"),
+    (Table::Uploads, "uploads"),
+    (Table::Parts, "parts"),
+    (Table::Completed, "completed"),
+    (Table::Due, "due"),
+    (Table::Trash, "trash"),
+    (Table::Users, "users"),
+];
+
+impl Table {
+    /// Every table.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        TABLES.iter().map(|(table, _)| *table)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        TABLES[self as usize].1
+    }
+
+    fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+        TableDefinition::new(self.name())
+    }
+}
+
+/// A row's key and value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+/// Rows in the order of their keys.
+pub(crate) type Rows<'a> = Box<dyn DoubleEndedIterator<Item = Result<Row, Failure>> + 'a>;
+/// A range of keys.
+pub(crate) type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// Reading rows, from a snapshot or inside a write transaction.
+pub(crate) trait ReadRows {
+    /// The value under `key`.
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
+    /// The rows in `range`.
+    fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure>;
+}
+
+/// Writing rows.
+pub(crate) trait WriteRows: ReadRows {
+    /// Puts `value` under `key`, over what was there.
+    fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Failure>;
+    /// Removes the row under `key`, if there is one.
+    fn delete_row(&mut self, table: Table, key: &[u8]) -> Result<(), Failure>;
+}
+
+/// How to open the metadata file.
+pub(super) struct Opening {
+    pub(super) path: PathBuf,
+    pub(super) cache_bytes: usize,
+    pub(super) faults: Arc<dyn Faults>,
+    /// Verify every page of the file first. An ordinary start trusts a file that was closed or killed.
+    pub(super) check_integrity: bool,
+}
+
+/// The metadata file, open.
+pub(super) struct Db {
+    opening: Opening,
+    /// `None` after a failed attempt to open it again.
+    database: RwLock<Option<Database>>,
+    /// redb refuses everything after the first error of its file; the writer then opens it again.
+    failed: AtomicBool,
+}
+
+impl Db {
+    /// Opens or makes the file.
+    pub(super) fn open(opening: Opening) -> Result<Self, Failure> {
+        let database = open_database(&opening)?;
+        Ok(Self { opening, database: RwLock::new(Some(database)), failed: AtomicBool::new(false) })
+    }
+
+    /// Everything committed until now.
+    pub(super) fn snapshot(&self) -> Result<RowSnapshot<'_>, Failure> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let txn = self.note(database.as_ref().ok_or(Failure::NotOpen)?.begin_read().map_err(redb_failure))?;
+        Ok(RowSnapshot { txn, db: self })
+    }
+
+    /// Runs `work` in a write transaction and makes what it wrote durable. Nothing is committed when it wrote nothing.
+    ///
+    /// An error of the commit itself leaves open whether it happened: ask again after [`Db::reopen_if_failed`].
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or(Failure::NotOpen)?;
+        let mut txn = self.note(database.begin_write().map_err(redb_failure))?;
+        txn.set_quick_repair(true);
+        let mut batch =
+            Batch { tables: self.note(open_tables(&txn))?, undo: Vec::new(), dirty: false, broken: None };
+        let done = work(&mut batch);
+        let (dirty, broken) = (batch.dirty, batch.broken.take());
+        drop(batch);
+        let outcome = match (done, broken) {
+            (_, Some(failure)) | (Err(failure), None) => Err(failure),
+            (Ok(value), None) if dirty => txn.commit().map_err(redb_failure).map(|()| value),
+            (Ok(value), None) => Ok(value),
+        };
+        self.note(outcome)
+    }
+
+    /// Opens the file again if it failed since it was opened last.
+    pub(super) fn reopen_if_failed(&self) -> Result<bool, Failure> {
+        if !self.failed.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        drop(database.take());
+        *database = Some(open_database(&self.opening)?);
+        self.failed.store(false, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Closes the file. Whatever comes after is refused.
+    pub(super) fn close(&self) {
+        drop(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn note<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if matches!(outcome, Err(Failure::Io(_) | Failure::NotOpen)) {
+            self.failed.store(true, Ordering::Release);
+        }
+        outcome
+    }
+}
+
+fn open_database(opening: &Opening) -> Result<Database, Failure> {
+    let file = MetadataFile::open(&opening.path, Arc::clone(&opening.faults))?;
+    let database = redb::Builder::new()
+        .set_cache_size(opening.cache_bytes)
+        .set_check_integrity_on_open(opening.check_integrity)
+        .create_with_backend(file)
+        .map_err(redb_failure)?;
+    let mut txn = database.begin_write().map_err(redb_failure)?;
+    txn.set_quick_repair(true);
+    drop(open_tables(&txn)?);
+    txn.commit().map_err(redb_failure)?;
+    Ok(database)
+}
+
+/// Rows as they were at one moment.
+pub(super) struct RowSnapshot<'a> {
+    txn: ReadTransaction,
+    db: &'a Db,
+}
+
+impl ReadRows for RowSnapshot<'_> {
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let rows = self.db.note(self.txn.open_table(table.definition()).map_err(redb_failure))?;
+        self.db.note(get_checked(table, &rows, key))
+    }
+
+    fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure> {
+        let rows = self.db.note(self.txn.open_table(table.definition()).map_err(redb_failure))?;
+        let found = self.db.note(rows.range::<&[u8]>(range).map_err(redb_failure))?;
+        Ok(Box::new(found.map(move |row| self.db.note(check_row(table, row)))))
+    }
+}
+
+type RedbTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+
+/// One write transaction, carrying many changes one after the other.
+pub(super) struct Batch<'t> {
+    tables: Vec<RedbTable<'t>>,
+    undo: Vec<(Table, Vec<u8>, Option<Vec<u8>>)>,
+    dirty: bool,
+    broken: Option<Failure>,
+}
+
+impl Batch<'_> {
+    /// Keeps what was written since the last change was kept or taken back.
+    pub(super) fn keep(&mut self) {
+        self.dirty |= !self.undo.is_empty();
+        self.undo.clear();
+    }
+
+    /// Takes back what was written since the last change was kept or taken back.
+    pub(super) fn take_back(&mut self) {
+        while let Some((table, key, before)) = self.undo.pop() {
+            let rows = &mut self.tables[table as usize];
+            let undone = match before {
+                Some(sealed) => rows.insert(key.as_slice(), sealed.as_slice()).map(drop),
+                None => rows.remove(key.as_slice()).map(drop),
+            };
+            if let Err(cause) = undone {
+                self.broken = Some(redb_failure(cause));
+            }
+        }
+    }
+
+    fn note<T>(&mut self, outcome: Result<T, StorageError>) -> Result<T, Failure> {
+        outcome.map_err(|cause| {
+            let failure = redb_failure(cause);
+            self.broken = Some(failure.again());
+            failure
+        })
+    }
+}
+
+impl ReadRows for Batch<'_> {
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        get_checked(table, &self.tables[table as usize], key)
+    }
+
+    fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure> {
+        let found = self.tables[table as usize].range::<&[u8]>(range).map_err(redb_failure)?;
+        Ok(Box::new(found.map(move |row| check_row(table, row))))
+    }
+}
+
+impl WriteRows for Batch<'_> {
+    fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+        let sealed = seal(table, key, value);
+        let replaced = self.tables[table as usize]
+            .insert(key, sealed.as_slice())
+            .map(|before| before.map(|before| before.value().to_vec()));
+        let before = self.note(replaced)?;
+        self.undo.push((table, key.to_vec(), before));
+        Ok(())
+    }
+
+    fn delete_row(&mut self, table: Table, key: &[u8]) -> Result<(), Failure> {
+        let removed = self.tables[table as usize]
+            .remove(key)
+            .map(|before| before.map(|before| before.value().to_vec()));
+        if let Some(before) = self.note(removed)? {
+            self.undo.push((table, key.to_vec(), Some(before)));
+        }
+        Ok(())
+    }
+}
+
+fn open_tables(txn: &redb::WriteTransaction) -> Result<Vec<RedbTable<'_>>, Failure> {
+    Table::all().map(|table| txn.open_table(table.definition()).map_err(redb_failure)).collect()
+}
+
+fn get_checked(
+    table: Table,
+    rows: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, Failure> {
+    if let Some(sealed) = rows.get(key).map_err(redb_failure)? {
+        return unseal(table, key, sealed.value()).map(Some);
+    }
+    let before = (Bound::Unbounded, Bound::Excluded(key));
+    let after = (Bound::Excluded(key), Bound::Unbounded);
+    for neighbour in [
+        rows.range::<&[u8]>(before).map_err(redb_failure)?.next_back(),
+        rows.range::<&[u8]>(after).map_err(redb_failure)?.next(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        check_row(table, neighbour)?;
+    }
+    Ok(None)
+}
+
+type RedbRow<'a> = (redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>);
+
+fn check_row(table: Table, row: Result<RedbRow<'_>, StorageError>) -> Result<Row, Failure> {
+    let (key, sealed) = row.map_err(redb_failure)?;
+    let value = unseal(table, key.value(), sealed.value())?;
+    Ok((key.value().to_vec(), value))
+}
+
+const SUM_BYTES: usize = 4;
+
+fn seal(table: Table, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(value.len() + SUM_BYTES);
+    sealed.extend_from_slice(value);
+    sealed.extend_from_slice(&row_sum(table, key, value).to_le_bytes());
+    sealed
+}
+
+fn unseal(table: Table, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Failure> {
+    match sealed.split_last_chunk::<SUM_BYTES>() {
+        Some((value, sum)) if u32::from_le_bytes(*sum) == row_sum(table, key, value) => Ok(value.to_vec()),
+        _ => Err(Failure::Corrupt(format!("row {} of table {}", hex::encode(key), table.name()))),
+    }
+}
+
+fn row_sum(table: Table, key: &[u8], value: &[u8]) -> u32 {
+    let mut sum = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    sum.update(&[table as u8]);
+    // The length keeps a byte that moved between key and value from going unseen.
+    sum.update(&(key.len() as u64).to_le_bytes());
+    sum.update(key);
+    sum.update(value);
+    sum.finalize() as u32
+}
+
+fn redb_failure(cause: impl Into<redb::Error>) -> Failure {
+    match cause.into() {
+        redb::Error::Io(cause) => Failure::Io(cause),
+        redb::Error::PreviousIo | redb::Error::DatabaseClosed => Failure::NotOpen,
+        other => Failure::Corrupt(other.to_string()),
+    }
+}
+
+/// The file under redb: positioned reads and writes, so that readers do not wait for each other. The store's own
+/// directory lock keeps other processes out.
+#[derive(Debug)]
+struct MetadataFile {
+    file: File,
+    faults: FaultsBox,
+}
+
+struct FaultsBox(Arc<dyn Faults>);
+
+impl std::fmt::Debug for FaultsBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faults")
+    }
+}
+
+impl MetadataFile {
+    fn open(path: &Path, faults: Arc<dyn Faults>) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        Ok(Self { file, faults: FaultsBox(faults) })
+    }
+}
+
+impl StorageBackend for MetadataFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.faults.0.before(DiskStep::ReadMetadata)?;
+        self.file.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.faults.0.before(DiskStep::WriteMetadata)?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.faults.0.before(DiskStep::SyncMetadata)?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.faults.0.before(DiskStep::WriteMetadata)?;
+        self.file.write_all_at(data, offset)
+    }
+}

@@ -1,0 +1,234 @@
+//! What the store has on its disk: the directory with its lock, the metadata file, the data files.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::db::{Db, Opening, ReadRows, Table, WriteRows};
+use super::failure::Failure;
+use super::files::{Files, sync_dir};
+use super::metrics::Metrics;
+use super::seams::Seams;
+use super::txn::Moment;
+
+/// The layout of directories and rows that this release writes.
+const FORMAT: u64 = 1;
+
+/// The open directory of a store.
+pub(super) struct Disk {
+    pub(super) db: Db,
+    pub(super) files: Files,
+    pub(super) epoch: u64,
+    pub(super) seams: Seams,
+    pub(super) metrics: Metrics,
+    /// Woken when a change left something that need not wait for its grace.
+    pub(super) reap_now: Arc<Notify>,
+    opened: Duration,
+    lock: Mutex<Option<DirLock>>,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the directory.
+    #[error("{} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// The directory was written by a release with another layout.
+    #[error("{} has format {found}, this release reads format {FORMAT}", .dir.display())]
+    OtherFormat {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// The directory belongs to another region.
+    #[error("{} belongs to region {found}", .dir.display())]
+    OtherRegion {
+        /// The directory.
+        dir: PathBuf,
+        /// The region it belongs to.
+        found: String,
+    },
+    /// What is written there is damaged.
+    #[error("{}: {what}", .dir.display())]
+    Corrupt {
+        /// The directory.
+        dir: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The disk refused.
+    #[error("{}: {cause}", .dir.display())]
+    Io {
+        /// The directory.
+        dir: PathBuf,
+        /// The reason.
+        cause: io::Error,
+    },
+    /// The series are registered already: two stores cannot share a registry.
+    #[error("register metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl OpenError {
+    pub(super) fn of(dir: &Path) -> impl Fn(Failure) -> Self {
+        let dir = dir.to_path_buf();
+        move |failure| match failure {
+            Failure::Io(cause) => Self::Io { dir: dir.clone(), cause },
+            other => Self::Corrupt { dir: dir.clone(), what: other.to_string() },
+        }
+    }
+}
+
+impl Disk {
+    /// Takes the directory, makes it if need be, and begins a new epoch in it.
+    pub(super) fn open(
+        dir: &Path,
+        region: &str,
+        cache_bytes: usize,
+        seams: Seams,
+        metrics: Metrics,
+        runtime: Handle,
+    ) -> Result<Self, OpenError> {
+        let failed = OpenError::of(dir);
+        let lock = DirLock::take(dir)?;
+        let db = Db::open(Opening {
+            path: metadata_path(dir),
+            cache_bytes,
+            faults: Arc::clone(&seams.faults),
+            check_integrity: false,
+        })
+        .map_err(&failed)?;
+        sync_dir(dir).map_err(|cause| failed(cause.into()))?;
+        verify_store(&db, dir, Some(region))?;
+        let epoch = begin_epoch(&db, region).map_err(&failed)?;
+        let files = Files::open(data_dir(dir), epoch, Arc::clone(&seams.faults), runtime)
+            .map_err(|cause| failed(cause.into()))?;
+        let opened = seams.clock.elapsed();
+        Ok(Self {
+            db,
+            files,
+            epoch,
+            seams,
+            metrics,
+            reap_now: Arc::new(Notify::new()),
+            opened,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    /// Closes the metadata file and gives up the directory.
+    pub(super) fn close(&self) {
+        self.db.close();
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Time since the store was opened.
+    pub(super) fn running(&self) -> Duration {
+        self.seams.clock.elapsed().saturating_sub(self.opened)
+    }
+
+    /// Now, for a transaction.
+    pub(super) fn moment(&self) -> Moment<'_> {
+        Moment {
+            epoch: self.epoch,
+            running: self.running(),
+            clock: &*self.seams.clock,
+            random: &*self.seams.random,
+        }
+    }
+}
+
+/// Where the metadata is.
+pub(super) fn metadata_path(dir: &Path) -> PathBuf {
+    dir.join("metadata.redb")
+}
+
+/// Where the data files are.
+pub(super) fn data_dir(dir: &Path) -> PathBuf {
+    dir.join("data")
+}
+
+/// An exclusive lock on a store's directory. The kernel gives it up with the process.
+pub(super) struct DirLock {
+    _file: File,
+}
+
+impl DirLock {
+    /// Takes the lock; makes the directory if it is not there.
+    pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
+        let failed = |cause| OpenError::Io { dir: dir.to_path_buf(), cause };
+        fs::create_dir_all(data_dir(dir)).map_err(failed)?;
+        let file = File::create(dir.join("lock")).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_path_buf())),
+            Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
+        }
+    }
+}
+
+const FORMAT_KEY: &[u8] = b"format";
+const REGION_KEY: &[u8] = b"region";
+const EPOCH_KEY: &[u8] = b"epoch";
+const SWEPT_KEY: &[u8] = b"swept";
+
+/// Refuses a directory of another format or region. A new one passes.
+pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<(), OpenError> {
+    let failed = OpenError::of(dir);
+    let rows = db.snapshot().map_err(&failed)?;
+    let found = number(&rows, FORMAT_KEY).map_err(&failed)?;
+    if found != 0 && found != FORMAT {
+        return Err(OpenError::OtherFormat { dir: dir.to_path_buf(), found });
+    }
+    let found = rows.row(Table::Store, REGION_KEY).map_err(&failed)?;
+    match (found, region) {
+        (Some(found), Some(region)) if found != region.as_bytes() => Err(OpenError::OtherRegion {
+            dir: dir.to_path_buf(),
+            found: String::from_utf8_lossy(&found).into_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn begin_epoch(db: &Db, region: &str) -> Result<u64, Failure> {
+    db.write(|batch| {
+        let epoch = number(batch, EPOCH_KEY)? + 1;
+        batch.put_row(Table::Store, FORMAT_KEY, &FORMAT.to_be_bytes())?;
+        batch.put_row(Table::Store, REGION_KEY, region.as_bytes())?;
+        batch.put_row(Table::Store, EPOCH_KEY, &epoch.to_be_bytes())?;
+        batch.keep();
+        Ok(epoch)
+    })
+}
+
+/// The last epoch whose folder holds no file without a row.
+pub(super) fn swept_epoch(db: &Db) -> Result<u64, Failure> {
+    number(&db.snapshot()?, SWEPT_KEY)
+}
+
+/// Notes that the folders of `epoch` and all before hold no file without a row.
+pub(super) fn put_swept_epoch(db: &Db, epoch: u64) -> Result<(), Failure> {
+    db.write(|batch| {
+        batch.put_row(Table::Store, SWEPT_KEY, &epoch.to_be_bytes())?;
+        batch.keep();
+        Ok(())
+    })
+}
+
+fn number(rows: &impl ReadRows, key: &[u8]) -> Result<u64, Failure> {
+    match rows.row(Table::Store, key)? {
+        None => Ok(0),
+        Some(value) => Ok(u64::from_be_bytes(
+            value
+                .as_slice()
+                .try_into()
+                .map_err(|_| Failure::Corrupt("a number of the store's own".into()))?,
+        )),
+    }
+}

@@ -1,0 +1,48 @@
+//! Why the store itself could not do what a request asked: its one private error.
+
+use std::io;
+
+use s3s::{S3Error, S3ErrorCode, s3_error};
+
+/// A failure of the disk or of what is written on it; never a client's mistake.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// What the disk returned is not what was written.
+    #[error("corrupt: {0}")]
+    Corrupt(String),
+    /// The disk refused.
+    #[error("disk: {0}")]
+    Io(#[from] io::Error),
+    /// The metadata file failed earlier and is being opened again, or the store is closed.
+    #[error("the metadata file is not open")]
+    NotOpen,
+}
+
+impl Failure {
+    /// The same failure for another waiter: an [`io::Error`] cannot be cloned.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Corrupt(what) => Self::Corrupt(what.clone()),
+            Self::Io(cause) => Self::Io(io::Error::new(cause.kind(), cause.to_string())),
+            Self::NotOpen => Self::NotOpen,
+        }
+    }
+}
+
+impl From<Failure> for S3Error {
+    fn from(failure: Failure) -> Self {
+        let mut error = match &failure {
+            Failure::Io(cause) if is_full(cause) => {
+                s3_error!(ServiceUnavailable, "The store has no room for this write.")
+            }
+            Failure::NotOpen => s3_error!(ServiceUnavailable, "The store is not ready. Please try again."),
+            Failure::Io(_) | Failure::Corrupt(_) => S3Error::new(S3ErrorCode::InternalError),
+        };
+        error.set_source(Box::new(failure));
+        error
+    }
+}
+
+fn is_full(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,221 @@
+//! Data files: immutable once published, named by a random id, in a folder of the epoch that made them.
+//!
+//! A file is written under its final name and is nobody's until a row names it. Only the epoch that makes a file
+//! can leave it without a row, so a start has to look through the folders of unfinished epochs alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::failure::Failure;
+use super::seams::{DiskStep, Faults};
+use crate::head::PAGE_BYTES;
+use crate::instance::Instance;
+
+/// File operations that run at the same time; the rest wait.
+const OPERATIONS_MAX: usize = 64;
+/// Disk space that data files leave for the metadata, so that a full disk can still be emptied.
+const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Pages in `bytes` bytes.
+pub(crate) const fn pages_in(bytes: u64) -> u64 {
+    bytes.div_ceil(PAGE_BYTES)
+}
+
+/// The folder of data files, and the threads that work on them.
+#[derive(Clone)]
+pub(super) struct Files {
+    dir: PathBuf,
+    epoch: u64,
+    faults: Arc<dyn Faults>,
+    runtime: Handle,
+    slots: Arc<Semaphore>,
+}
+
+impl Files {
+    /// The data files under `dir`, with a new folder for those of `epoch`.
+    pub(super) fn open(
+        dir: PathBuf,
+        epoch: u64,
+        faults: Arc<dyn Faults>,
+        runtime: Handle,
+    ) -> io::Result<Self> {
+        let files = Self { dir, epoch, faults, runtime, slots: Arc::new(Semaphore::new(OPERATIONS_MAX)) };
+        let folder = files.epoch_dir(epoch);
+        for shard in 0..=u8::MAX {
+            fs::create_dir_all(folder.join(format!("{shard:02x}")))?;
+        }
+        sync_dir(&folder)?;
+        sync_dir(&files.dir)?;
+        Ok(files)
+    }
+
+    /// Runs `work` on a blocking thread, as one of a bounded number.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Failure::NotOpen)?;
+        let done = self.runtime.spawn_blocking(move || {
+            let done = work();
+            drop(slot);
+            done
+        });
+        done.await.unwrap_or_else(|lost| Err(Failure::Io(io::Error::other(lost))))
+    }
+
+    /// As [`Files::run`], started now whether anybody waits for it or not.
+    pub(super) fn start<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> JoinHandle<Result<T, Failure>> {
+        let files = self.clone();
+        self.runtime.spawn(async move { files.run(work).await })
+    }
+
+    /// Makes an empty file. It is removed when the returned guard goes, unless it was published.
+    pub(super) fn create(&self, id: Instance) -> Result<Aside, Failure> {
+        self.faults.before(DiskStep::CreateFile)?;
+        let path = self.path(self.epoch, &id);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Aside { id, path, file, files: self.clone(), published: false })
+    }
+
+    /// Opens a published file for reading.
+    pub(super) fn open_file(&self, epoch: u64, id: &Instance) -> io::Result<File> {
+        self.faults.before(DiskStep::ReadFile)?;
+        File::open(self.path(epoch, id))
+    }
+
+    /// Reads `bytes` bytes of `file` at `offset`.
+    pub(super) fn read(&self, file: &File, offset: u64, bytes: u64) -> io::Result<Bytes> {
+        self.faults.before(DiskStep::ReadFile)?;
+        let mut read = BytesMut::zeroed(bytes as usize);
+        file.read_exact_at(&mut read, offset)?;
+        Ok(read.freeze())
+    }
+
+    /// Removes a file; one that is gone already is as good as removed.
+    pub(super) fn remove(&self, epoch: u64, id: &Instance) -> io::Result<()> {
+        self.remove_path(&self.path(epoch, id))?;
+        if epoch != self.epoch {
+            // The folders of earlier epochs go with their last file; until then this fails, as it should.
+            let shard = self.path(epoch, id).parent().map(Path::to_path_buf);
+            if shard.is_some_and(|shard| fs::remove_dir(shard).is_ok()) {
+                fs::remove_dir(self.epoch_dir(epoch)).ok();
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_path(&self, path: &Path) -> io::Result<()> {
+        self.faults.before(DiskStep::RemoveFile)?;
+        match fs::remove_file(path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder of an epoch's files.
+    pub(super) fn epoch_dir(&self, epoch: u64) -> PathBuf {
+        self.dir.join(format!("{epoch:016x}"))
+    }
+
+    /// Where a file is.
+    pub(super) fn path(&self, epoch: u64, id: &Instance) -> PathBuf {
+        let name = id.to_string();
+        self.epoch_dir(epoch).join(&name[..2]).join(name)
+    }
+}
+
+/// A file that is not part of the store yet. Goes away when dropped, unless it was published.
+pub(crate) struct Aside {
+    id: Instance,
+    path: PathBuf,
+    file: File,
+    files: Files,
+    published: bool,
+}
+
+impl Aside {
+    /// The file's name.
+    pub(super) fn id(&self) -> Instance {
+        self.id
+    }
+
+    /// Reserves disk space for `bytes` more bytes at `offset`.
+    pub(super) fn reserve(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        let disk = rustix::fs::fstatvfs(&self.file)?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < bytes + RESERVE_BYTES {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, bytes) {
+            // A file system without reservations finds out as it writes.
+            Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Writes `pieces` one after the other from `offset` on.
+    pub(super) fn write(&self, pieces: &[Bytes], mut offset: u64) -> io::Result<()> {
+        self.files.faults.before(DiskStep::WriteFile)?;
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = slices.as_mut_slice();
+        while !left.is_empty() {
+            let written = rustix::io::retry_on_intr(|| rustix::io::pwritev(&self.file, left, offset))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            offset += written as u64;
+            IoSlice::advance_slices(&mut left, written);
+        }
+        Ok(())
+    }
+
+    /// Sends what is written so far to the disk.
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        self.files.faults.before(DiskStep::SyncFile)?;
+        self.file.sync_data()
+    }
+
+    /// Makes the file durable at its length of `bytes` bytes, with its name.
+    pub(super) fn finish(&self, bytes: u64) -> io::Result<()> {
+        // Reserved past the end: given back, the size is what was written.
+        self.file.set_len(bytes)?;
+        self.sync_data()?;
+        self.files.faults.before(DiskStep::SyncDirectory)?;
+        sync_dir(self.path.parent().expect("a data file is in a folder"))
+    }
+
+    /// The file is part of the store now, or it will be found out at the next start whether it is.
+    pub(super) fn keep(mut self) {
+        self.published = true;
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if self.published {
+            return;
+        }
+        // Freeing gigabytes takes its time: not on a thread that serves. What fails here is found at the next start.
+        let (files, path) = (self.files.clone(), self.path.clone());
+        self.files.runtime.spawn_blocking(move || {
+            if let Err(cause) = files.remove_path(&path) {
+                tracing::warn!(%cause, file = %path.display(), "unpublished file kept until the next start");
+            }
+        });
+    }
+}
+
+/// Makes a folder's entries durable.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,160 @@
+//! Row keys: how names become bytes that sort as S3 lists them.
+//!
+//! An object's row key is `bucket 00 key' 00 00 version`, where `key'` is the key with each 00 written as `00 FF`.
+//! Rows of one bucket are therefore together, ordered by the bytes of their keys, and a key that is a prefix of
+//! another comes first. `version` is one byte 0 for the current version; the rows of earlier versions will follow
+//! it under 1 and their place in time.
+
+use std::ops::Bound;
+
+use super::failure::Failure;
+use crate::instance::Instance;
+
+const CURRENT: u8 = 0;
+
+/// The row key of an object's current version.
+pub(super) fn object(bucket: &str, key: &str) -> Vec<u8> {
+    let mut row = within(bucket, key.as_bytes());
+    row.extend_from_slice(&[0, 0, CURRENT]);
+    row
+}
+
+/// The row key of an unfinished upload.
+pub(super) fn upload(bucket: &str, key: &str, upload_id: &str) -> Vec<u8> {
+    let mut row = within(bucket, key.as_bytes());
+    row.extend_from_slice(&[0, 0]);
+    row.extend_from_slice(upload_id.as_bytes());
+    row
+}
+
+/// The row key of a part of an unfinished upload.
+pub(super) fn part(upload_id: &str, number: u32) -> Vec<u8> {
+    let mut row = upload_id.as_bytes().to_vec();
+    row.push(0);
+    row.extend_from_slice(&number.to_be_bytes());
+    row
+}
+
+/// The part number at the end of a part's row key.
+pub(super) fn part_number(row: &[u8]) -> Result<u32, Failure> {
+    let number = row.last_chunk().ok_or_else(|| Failure::Corrupt("a part's row key is too short".into()))?;
+    Ok(u32::from_be_bytes(*number))
+}
+
+/// A run in a file or an instance: the id, then a rising number.
+pub(super) fn run(id: &Instance, from: u64) -> Vec<u8> {
+    [id.as_bytes().as_slice(), &from.to_be_bytes()].concat()
+}
+
+/// The number at the end of a run's row key.
+pub(super) fn run_start(row: &[u8]) -> Result<u64, Failure> {
+    let start = row.last_chunk().ok_or_else(|| Failure::Corrupt("a run's row key is too short".into()))?;
+    Ok(u64::from_be_bytes(*start))
+}
+
+/// Where rows of `bucket` start whose object keys are at (or, excluded, after) `from`. A bound need not be UTF-8:
+/// the smallest key past a common prefix is not.
+pub(super) fn lower(bucket: &str, from: Bound<&[u8]>) -> Bound<Vec<u8>> {
+    match from {
+        Bound::Unbounded => Bound::Included(within(bucket, b"")),
+        Bound::Included(key) => Bound::Included(within(bucket, key)),
+        Bound::Excluded(key) => {
+            // Past the terminator and whatever follows it, but not past longer keys.
+            let mut row = within(bucket, key);
+            row.extend_from_slice(&[0, 1]);
+            Bound::Included(row)
+        }
+    }
+}
+
+/// Where the rows of `bucket` end.
+pub(super) fn upper(bucket: &str) -> Bound<Vec<u8>> {
+    let mut row = bucket.as_bytes().to_vec();
+    row.push(1);
+    Bound::Excluded(row)
+}
+
+/// The smallest bytes past everything that starts with `prefix`; `None` if there is nothing past it.
+pub(crate) fn past_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xFF)?;
+    let mut past = prefix[..=last].to_vec();
+    past[last] += 1;
+    Some(past)
+}
+
+/// The object key in a row key, and what follows its terminator.
+pub(super) fn split<'a>(bucket: &str, row: &'a [u8]) -> Result<(String, &'a [u8]), Failure> {
+    let corrupt = || Failure::Corrupt(format!("row key {}", hex::encode(row)));
+    let mut rest = row.get(bucket.len() + 1..).ok_or_else(corrupt)?;
+    let mut key = Vec::with_capacity(rest.len());
+    loop {
+        match rest {
+            [0, 0, tail @ ..] => return Ok((String::from_utf8(key).map_err(|_| corrupt())?, tail)),
+            [0, 0xFF, tail @ ..] => {
+                key.push(0);
+                rest = tail;
+            }
+            [0, ..] | [] => return Err(corrupt()),
+            [byte, tail @ ..] => {
+                key.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+}
+
+fn within(bucket: &str, key: &[u8]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(bucket.len() + key.len() + 4);
+    row.extend_from_slice(bucket.as_bytes());
+    row.push(0);
+    for byte in key {
+        row.push(*byte);
+        if *byte == 0 {
+            row.push(0xFF);
+        }
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn row_keys_sort_as_their_object_keys(one in "[\\x00-\\x02a\u{fe}]{0,6}", other in "[\\x00-\\x02a\u{fe}]{0,6}") {
+            prop_assert_eq!(object("b", &one).cmp(&object("b", &other)), one.as_bytes().cmp(other.as_bytes()));
+            let row = object("b", &one);
+            prop_assert_eq!(split("b", &row).unwrap(), (one, [CURRENT].as_slice()));
+        }
+
+        #[test]
+        fn a_bound_parts_rows_as_it_parts_keys(key in "[\\x00-\\x02a]{0,5}", bound in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(b'a'), Just(0xFF)], 0..5)) {
+            let row = object("b", &key);
+            let Bound::Included(at) = lower("b", Bound::Included(&bound)) else { unreachable!() };
+            prop_assert_eq!(row >= at, key.as_bytes() >= bound.as_slice());
+            let Bound::Included(after) = lower("b", Bound::Excluded(&bound)) else { unreachable!() };
+            prop_assert_eq!(row >= after, key.as_bytes() > bound.as_slice());
+        }
+    }
+
+    #[test]
+    fn buckets_do_not_mix_although_one_name_starts_with_the_other() {
+        let (Bound::Included(from), Bound::Excluded(to)) = (lower("ab", Bound::Unbounded), upper("ab"))
+        else {
+            unreachable!()
+        };
+        for other in [object("ab-c", "k"), object("abc", ""), object("a", "\u{10ffff}")] {
+            assert!(other < from || other >= to);
+        }
+    }
+
+    #[test]
+    fn past_prefix_is_the_least_bytes_beyond() {
+        assert_eq!(past_prefix(b"a/"), Some(b"a0".to_vec()));
+        assert_eq!(past_prefix(b"a\xFF"), Some(b"b".to_vec()));
+        assert_eq!(past_prefix(b"\xFF"), None);
+        assert_eq!(past_prefix(b""), None);
+    }
+}

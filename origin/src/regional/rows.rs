@@ -1,0 +1,283 @@
+//! What the rows say: their types, and reading them by name from a snapshot or inside a transaction.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::db::{ReadRows, RowSnapshot, Rows, Table};
+use super::failure::Failure;
+use super::keys;
+use super::layout;
+use crate::head::{ChecksumKind, Checksums, Facts, Head, Part, StoredHeaders};
+use crate::instance::Instance;
+
+/// A bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bucket {
+    /// What permission and other nodes need to know of it.
+    pub(crate) facts: Facts,
+    /// Milliseconds since 1970.
+    pub(crate) created_millis: u64,
+}
+
+/// An unfinished multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UploadRow {
+    /// Milliseconds since 1970.
+    pub(crate) initiated_millis: u64,
+    /// The canonical id of whoever started it.
+    #[serde(default)]
+    pub(crate) initiator: String,
+    #[serde(default)]
+    pub(crate) headers: StoredHeaders,
+    #[serde(default)]
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// `x-amz-checksum-algorithm`, as S3 spells it.
+    #[serde(default)]
+    pub(crate) checksum_algorithm: Option<String>,
+    #[serde(default)]
+    pub(crate) checksum_kind: Option<ChecksumKind>,
+}
+
+/// A part of an unfinished upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartRow {
+    /// The part's bytes.
+    pub(crate) instance: Instance,
+    pub(crate) bytes: u64,
+    /// The part's MD5 in hex.
+    pub(crate) etag: String,
+    /// Milliseconds since 1970.
+    pub(crate) modified_millis: u64,
+    #[serde(default)]
+    pub(crate) checksums: Checksums,
+}
+
+/// A finished upload, remembered so that finishing it again is answered as the first time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CompletedRow {
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    pub(crate) etag: String,
+    #[serde(default)]
+    pub(crate) checksums: Checksums,
+    #[serde(default)]
+    pub(crate) version_id: Option<String>,
+}
+
+/// A user as identity keeps it. The store does not look inside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// The access key id: the row's name.
+    pub access_key: String,
+    /// Whatever identity keeps of the user; secrets are sealed.
+    #[serde(with = "serde_bytes")]
+    pub value: Vec<u8>,
+}
+
+/// What an instance is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InstanceRow {
+    pub(super) bytes: u64,
+    pub(super) content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Content {
+    /// Few bytes, in the row itself.
+    Inline(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Slices of data files, one after the other.
+    Segments(Vec<Segment>),
+    /// More segments than a row should hold: they are in runs, in rows of their own.
+    Runs,
+}
+
+/// A slice of a data file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Segment {
+    pub(super) file: Instance,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+/// A data file. It is named by the instance it was staged for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileRow {
+    pub(super) bytes: u64,
+    /// The epoch of the store in which it was made: the folder it is in.
+    pub(super) epoch: u64,
+    /// Segments that lie in it.
+    pub(super) references: u64,
+}
+
+/// Segments in a run of an instance that has many.
+pub(super) const RUN_SEGMENTS: usize = 128;
+/// Page sums in a run: 4 KiB of sums stand for 64 MiB of a data file.
+pub(super) const RUN_PAGES: u64 = 1024;
+
+/// The store as it was at one moment.
+pub(crate) struct Snapshot<'a>(pub(super) RowSnapshot<'a>);
+
+impl ReadRows for Snapshot<'_> {
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        self.0.row(table, key)
+    }
+
+    fn rows(&self, table: Table, range: super::db::KeyRange<'_>) -> Result<Rows<'_>, Failure> {
+        self.0.rows(table, range)
+    }
+}
+
+/// Reading by name; in a [`Snapshot`] and in a [`Txn`](super::txn::Txn).
+pub(crate) trait Reads: ReadRows {
+    /// The bucket `name`.
+    fn bucket(&self, name: &str) -> Result<Option<Bucket>, Failure> {
+        self.decoded(Table::Buckets, name.as_bytes())
+    }
+
+    /// All buckets with names after `after`, by name.
+    fn buckets(
+        &self,
+        after: Option<&str>,
+    ) -> Result<impl Iterator<Item = Result<(String, Bucket), Failure>>, Failure> {
+        let from = after.map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_bytes()));
+        let rows = self.rows(Table::Buckets, (from, Bound::Unbounded))?;
+        Ok(rows.map(|row| {
+            let (name, value) = row?;
+            Ok((text(name)?, decode(&value)?))
+        }))
+    }
+
+    /// The current version of an object, with its parts.
+    fn head(&self, bucket: &str, key: &str) -> Result<Option<Head>, Failure> {
+        let Some(mut head) = self.decoded::<Head>(Table::Objects, &keys::object(bucket, key))? else {
+            return Ok(None);
+        };
+        head.parts = self.part_list(&head.instance)?;
+        Ok(Some(head))
+    }
+
+    /// The parts of a multipart object; empty for any other.
+    fn part_list(&self, instance: &Instance) -> Result<Vec<Part>, Failure> {
+        Ok(self.decoded(Table::PartLists, instance.as_bytes())?.unwrap_or_default())
+    }
+
+    /// The objects of `bucket` with keys at or after `from`, in byte order, **without** their parts.
+    ///
+    /// To pass over a common prefix ask anew from [`keys::past_prefix`]: a seek costs about as much as four rows.
+    fn objects(
+        &self,
+        bucket: &str,
+        from: Bound<&[u8]>,
+    ) -> Result<impl Iterator<Item = Result<(String, Head), Failure>>, Failure> {
+        let bucket = bucket.to_owned();
+        let rows = in_bucket(self, Table::Objects, &bucket, from)?;
+        Ok(rows.map(move |row| {
+            let (row_key, value) = row?;
+            Ok((keys::split(&bucket, &row_key)?.0, decode(&value)?))
+        }))
+    }
+
+    /// An unfinished upload.
+    fn upload(&self, bucket: &str, key: &str, upload_id: &str) -> Result<Option<UploadRow>, Failure> {
+        self.decoded(Table::Uploads, &keys::upload(bucket, key, upload_id))
+    }
+
+    /// The unfinished uploads of `bucket` with keys at or after `from`: key, upload id, upload; by key, then by upload id.
+    fn uploads(
+        &self,
+        bucket: &str,
+        from: Bound<&[u8]>,
+    ) -> Result<impl Iterator<Item = Result<(String, String, UploadRow), Failure>>, Failure> {
+        let bucket = bucket.to_owned();
+        let rows = in_bucket(self, Table::Uploads, &bucket, from)?;
+        Ok(rows.map(move |row| {
+            let (row_key, value) = row?;
+            let (key, upload_id) = keys::split(&bucket, &row_key)?;
+            Ok((key, text(upload_id.to_vec())?, decode(&value)?))
+        }))
+    }
+
+    /// One part of an unfinished upload.
+    fn part(&self, upload_id: &str, number: u32) -> Result<Option<PartRow>, Failure> {
+        self.decoded(Table::Parts, &keys::part(upload_id, number))
+    }
+
+    /// The parts of an unfinished upload with numbers after `after`, by number.
+    fn parts(
+        &self,
+        upload_id: &str,
+        after: u32,
+    ) -> Result<impl Iterator<Item = Result<(u32, PartRow), Failure>>, Failure> {
+        let (from, to) = (keys::part(upload_id, after), keys::part(upload_id, u32::MAX));
+        let rows =
+            self.rows(Table::Parts, (Bound::Excluded(from.as_slice()), Bound::Included(to.as_slice())))?;
+        Ok(rows.map(|row| {
+            let (row_key, value) = row?;
+            Ok((keys::part_number(&row_key)?, decode(&value)?))
+        }))
+    }
+
+    /// An upload that was finished not long ago.
+    fn completed(&self, upload_id: &str) -> Result<Option<CompletedRow>, Failure> {
+        self.decoded(Table::Completed, upload_id.as_bytes())
+    }
+
+    /// The size of an instance.
+    fn instance_bytes(&self, instance: &Instance) -> Result<Option<u64>, Failure> {
+        Ok(self.decoded::<InstanceRow>(Table::Instances, instance.as_bytes())?.map(|row| row.bytes))
+    }
+
+    /// The bytes of an instance that is kept in its row; `None` for one in files.
+    fn inline(&self, instance: &Instance) -> Result<Option<Bytes>, Failure> {
+        Ok(match layout::instance(self, instance)?.content {
+            Content::Inline(inline) => Some(Bytes::from(inline)),
+            Content::Segments(_) | Content::Runs => None,
+        })
+    }
+
+    /// A user.
+    fn user(&self, access_key: &str) -> Result<Option<UserRow>, Failure> {
+        self.decoded(Table::Users, access_key.as_bytes())
+    }
+
+    /// All users, by access key.
+    fn users(&self) -> Result<Vec<UserRow>, Failure> {
+        self.rows(Table::Users, (Bound::Unbounded, Bound::Unbounded))?.map(|row| decode(&row?.1)).collect()
+    }
+
+    /// The row under `key`, decoded.
+    #[doc(hidden)]
+    fn decoded<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
+        self.row(table, key)?.map(|value| decode(&value)).transpose()
+    }
+}
+
+impl<R: ReadRows + ?Sized> Reads for R {}
+
+fn in_bucket<'a, R: ReadRows + ?Sized>(
+    rows: &'a R,
+    table: Table,
+    bucket: &str,
+    from: Bound<&[u8]>,
+) -> Result<Rows<'a>, Failure> {
+    let (from, to) = (keys::lower(bucket, from), keys::upper(bucket));
+    rows.rows(table, (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice)))
+}
+
+/// A row's value as bytes. Fields carry their names: a row of an earlier release stays readable.
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).expect("rows are plain data")
+}
+
+/// A row's value from bytes whose sum was right.
+pub(super) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, Failure> {
+    rmp_serde::from_slice(value).map_err(|cause| Failure::Corrupt(format!("decode row: {cause}")))
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|_| Failure::Corrupt("a name is not UTF-8".into()))
+}

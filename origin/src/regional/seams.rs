@@ -1,0 +1,147 @@
+//! What the store takes from outside so that tests can move it: time, randomness, faults, and whoever must be
+//! told before a change is committed.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use ring::rand::SecureRandom;
+
+/// Everything the store takes from outside. The default is the real thing, with nobody to clear.
+#[derive(Clone)]
+pub struct Seams {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Fills ids with random bytes.
+    pub random: Arc<dyn Random>,
+    /// Is told of every change before its commit.
+    pub announcer: Arc<dyn Announcer>,
+    /// Breaks disks on purpose.
+    pub faults: Arc<dyn Faults>,
+}
+
+impl Default for Seams {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom(ring::rand::SystemRandom::new())),
+            announcer: Arc::new(NobodyToClear),
+            faults: Arc::new(NoFaults),
+        }
+    }
+}
+
+impl fmt::Debug for Seams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seams")
+    }
+}
+
+/// Two clocks: one for people, one for waiting.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970, for times that clients see.
+    fn now_millis(&self) -> u64;
+    /// Time since some fixed moment. Never runs backwards and counts suspended time.
+    fn elapsed(&self) -> Duration;
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_millis(&self) -> u64 {
+        let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn elapsed(&self) -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(now).unwrap_or_default()
+    }
+}
+
+/// A source of unguessable bytes.
+pub trait Random: Send + Sync {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+struct SystemRandom(ring::rand::SystemRandom);
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.fill(bytes).expect("the kernel gives random bytes");
+    }
+}
+
+/// What a commit is about to change, as far as caches of heads and facts are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that a cached head or cached facts show, such as a part of an unfinished upload.
+    Nothing,
+    /// These keys of one bucket.
+    Keys {
+        /// The bucket's name.
+        bucket: String,
+        /// The keys.
+        keys: Vec<String>,
+    },
+    /// The bucket itself and every key in it.
+    Bucket(String),
+    /// The table of users.
+    Users,
+}
+
+/// Whoever may hold heads or facts that a commit makes old.
+pub trait Announcer: Send + Sync {
+    /// Returns once nobody will answer from what `change` makes old. Called after the change is staged durably and
+    /// before it is committed, at the same time for many changes; the commit may still be refused.
+    fn clear(&self, change: &Change) -> BoxFuture<'_, ()>;
+}
+
+struct NobodyToClear;
+
+impl Announcer for NobodyToClear {
+    fn clear(&self, _change: &Change) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A place where a disk can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DiskStep {
+    /// A data file is made.
+    CreateFile,
+    /// Bytes are written to a data file.
+    WriteFile,
+    /// A data file is synced.
+    SyncFile,
+    /// A directory is synced.
+    SyncDirectory,
+    /// Bytes are read from a data file.
+    ReadFile,
+    /// A data file is removed.
+    RemoveFile,
+    /// A page of the metadata file is read.
+    ReadMetadata,
+    /// A page of the metadata file is written.
+    WriteMetadata,
+    /// The metadata file is synced.
+    SyncMetadata,
+}
+
+/// Asked before every step on the disk.
+pub trait Faults: Send + Sync {
+    /// # Errors
+    /// The error that the step shall fail with.
+    fn before(&self, step: DiskStep) -> io::Result<()>;
+}
+
+struct NoFaults;
+
+impl Faults for NoFaults {
+    fn before(&self, _step: DiskStep) -> io::Result<()> {
+        Ok(())
+    }
+}
