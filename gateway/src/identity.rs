@@ -5,14 +5,19 @@
 //! that home has deleted is unknown to the very next request everywhere.
 
 mod cluster_key;
+mod lookup;
 mod stored;
+mod users;
 
 pub use cluster_key::{ClusterKeys, ClusterKeysError, Sealed};
+pub use lookup::AtHome;
 pub use stored::{StoredUser, StoredUserError};
+pub use users::{NewUser, Users, UsersError};
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use origin::regional::UserRow;
 use s3s::S3Result;
 use serde::{Deserialize, Serialize};
 
@@ -71,4 +76,10 @@ pub trait Identities: Send + Sync {
     /// `ServiceUnavailable` when home cannot be asked: an identity that cannot be confirmed is not believed.
     /// `InternalError` when the stored user cannot be opened.
     async fn find(&self, access_key: &str) -> S3Result<Option<Credential>>;
+
+    /// The user in `row`, which home answered with, and their opened secret. Asks nobody.
+    ///
+    /// # Errors
+    /// `InternalError` when the row does not open: our fault, never to be taken for an unknown key.
+    fn open(&self, row: &UserRow) -> S3Result<Credential>;
 }

@@ -24,3 +24,11 @@ pub mod peer;
 pub mod metrics;
 
 pub mod settings;
+
+pub mod clock;
+pub mod cluster;
+pub mod logging;
+pub mod operator;
+pub mod tls;
+
+pub mod cli;

@@ -1,0 +1,168 @@
+//! What makes nodes one cluster, as files: an authority that signs node certificates, and the key that seals secrets.
+//!
+//! `DIR/cluster/` holds `ca.pem`, `ca.key`, `cluster.key` and for each region `<region>.pem` and `<region>.key`.
+//! A node needs `ca.pem`, `cluster.key` and its own pair; `ca.key` belongs where the operator makes nodes, not on
+//! the nodes. Whoever has a certificate of this authority is believed on the peer channel, so it signs nothing else.
+
+mod authority;
+mod private_file;
+
+use std::path::{Path, PathBuf};
+
+pub use authority::{Authority, AuthorityError, IssuedCertificate, Purpose};
+pub use private_file::{Written, write_new_private};
+
+use crate::identity::ClusterKeys;
+use crate::peer::peer_name;
+use crate::topology::{RegionName, Topology};
+
+/// Where a cluster's files are.
+#[derive(Clone, Debug)]
+pub struct ClusterDir(PathBuf);
+
+/// Why a cluster's files could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A file of this name is there already; it is never overwritten.
+    #[error("{} exists already and is not overwritten", .0.display())]
+    Exists(PathBuf),
+    /// A file could not be read or written.
+    #[error("{}: {cause}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: std::io::Error,
+    },
+    /// A certificate could not be made, or the authority's files are not an authority's.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
+impl ClusterDir {
+    /// The cluster's files under the data directory `data`.
+    #[must_use]
+    pub fn under(data: &Path) -> Self {
+        Self(data.join("cluster"))
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The file of the keys that seal secrets.
+    #[must_use]
+    pub fn cluster_key(&self) -> PathBuf {
+        self.0.join("cluster.key")
+    }
+
+    /// Makes a new cluster: an authority and a sealing key. Returns the files made.
+    ///
+    /// # Errors
+    /// `Exists` when there is one already, before anything is written.
+    pub fn init(&self) -> Result<Vec<PathBuf>, ClusterError> {
+        let authority = Authority::create("Penstock cluster authority")?;
+        self.write_all_new(&[
+            ("cluster.key", &ClusterKeys::generate()),
+            ("ca.key", &authority.key_pem()),
+            ("ca.pem", authority.certificate_pem()),
+        ])
+    }
+
+    /// Makes the certificate and the key of `region`'s node. Returns the files made.
+    ///
+    /// # Errors
+    /// `Exists` when the node has a certificate already, before anything is written.
+    pub fn make_node(&self, region: &RegionName, topology: &Topology) -> Result<Vec<PathBuf>, ClusterError> {
+        let names = [peer_name(region, topology.domain())];
+        let node = self.authority()?.issue(&names, Purpose::Peer)?;
+        self.write_all_new(&[
+            (&format!("{region}.key"), &node.key_pem),
+            (&format!("{region}.pem"), &node.certificate_pem),
+        ])
+    }
+
+    /// The authority in this directory.
+    ///
+    /// # Errors
+    /// When its files cannot be read, or are not an authority's.
+    pub fn authority(&self) -> Result<Authority, ClusterError> {
+        Ok(Authority::parse(&self.read("ca.pem")?, &self.read("ca.key")?)?)
+    }
+
+    fn read(&self, name: &str) -> Result<String, ClusterError> {
+        let path = self.0.join(name);
+        std::fs::read_to_string(&path).map_err(|cause| ClusterError::Io { path, cause })
+    }
+
+    /// Writes every file or, when one of them is there already, none.
+    fn write_all_new(&self, files: &[(&str, &str)]) -> Result<Vec<PathBuf>, ClusterError> {
+        let paths: Vec<_> = files.iter().map(|(name, _)| self.0.join(name)).collect();
+        if let Some(path) = paths.iter().find(|path| path.exists()) {
+            return Err(ClusterError::Exists(path.clone()));
+        }
+        for (path, (_, text)) in paths.iter().zip(files) {
+            match write_new_private(path, text.as_bytes()) {
+                Ok(Written::New) => {}
+                Ok(Written::Existed) => return Err(ClusterError::Exists(path.clone())),
+                Err(cause) => return Err(ClusterError::Io { path: path.clone(), cause }),
+            }
+        }
+        Ok(paths)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::peer::Credentials;
+
+    fn topology() -> Topology {
+        Topology::new("penstock.localhost", "ord1", [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2")])
+            .expect("good")
+    }
+
+    #[test]
+    fn a_new_cluster_has_private_files_that_a_node_can_use() {
+        let data = tempfile::tempdir().expect("temporary directory");
+        let (cluster, topology) = (ClusterDir::under(data.path()), topology());
+        let las1 = topology.regions()[1].name();
+        let mut files = cluster.init().expect("init");
+        files.extend(cluster.make_node(las1, &topology).expect("node"));
+        for file in files {
+            let mode = std::fs::metadata(&file).expect("made").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        }
+        ClusterKeys::read(&cluster.cluster_key()).expect("the sealing key is one");
+        let credentials = Credentials::load(cluster.path(), las1).expect("the node's certificate is usable");
+        credentials.client_verifier().expect("the authority is one");
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let data = tempfile::tempdir().expect("temporary directory");
+        let (cluster, topology) = (ClusterDir::under(data.path()), topology());
+        let las1 = topology.regions()[1].name();
+        cluster.init().expect("init");
+        cluster.make_node(las1, &topology).expect("node");
+        let before = std::fs::read(cluster.cluster_key()).expect("read");
+        assert!(matches!(cluster.init(), Err(ClusterError::Exists(_))));
+        assert!(matches!(cluster.make_node(las1, &topology), Err(ClusterError::Exists(_))));
+        assert_eq!(std::fs::read(cluster.cluster_key()).expect("read"), before);
+    }
+
+    /// One file left over from another cluster must not be mixed with new ones.
+    #[test]
+    fn one_existing_file_stops_all_of_them() {
+        let data = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::under(data.path());
+        std::fs::create_dir_all(cluster.path()).expect("create");
+        std::fs::write(cluster.path().join("ca.pem"), "old").expect("write");
+        assert!(matches!(cluster.init(), Err(ClusterError::Exists(_))));
+        assert!(!cluster.cluster_key().exists());
+    }
+}

@@ -1,0 +1,122 @@
+//! The node's end of the socket.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use super::{Answer, COMMAND_BYTES_MAX, Command, short_name};
+use crate::identity::Users;
+
+/// Commands at one time; further ones wait to be accepted.
+const COMMANDS_MAX: usize = 16;
+
+/// For a command to arrive whole, and for its answer to be read.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The socket could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("operators' socket {}: {cause}", path.display())]
+pub struct SocketError {
+    path: PathBuf,
+    cause: io::Error,
+}
+
+/// The operators' socket of one node. Dropping it closes and removes it.
+pub struct OperatorSocket {
+    path: PathBuf,
+    accepting: JoinHandle<()>,
+}
+
+impl OperatorSocket {
+    /// Listens on `path`. Whoever calls this holds the data directory, so a socket that is there already is left
+    /// over from a process that is gone. `users` is `None` where the region is not home.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn open(path: &Path, users: Option<Users>) -> Result<Self, SocketError> {
+        let listener = listen(path).map_err(|cause| SocketError { path: path.to_owned(), cause })?;
+        let accepting = tokio::spawn(accept(listener, Arc::new(users)));
+        Ok(Self { path: path.to_owned(), accepting })
+    }
+}
+
+impl Drop for OperatorSocket {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        // A socket that stays behind does no harm: nobody listens on it, and the next node replaces it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Binds aside, narrows the mode and only then gives the socket its name: it is never open to others.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let aside = path.with_added_extension("new");
+    let _ = std::fs::remove_file(&aside);
+    let (_directory, name) = short_name(&aside)?;
+    let listener = UnixListener::bind(name)?;
+    std::fs::set_permissions(&aside, Permissions::from_mode(0o600))?;
+    std::fs::rename(&aside, path)?;
+    Ok(listener)
+}
+
+async fn accept(listener: UnixListener, users: Arc<Option<Users>>) {
+    let places = Arc::new(Semaphore::new(COMMANDS_MAX));
+    loop {
+        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let users = users.clone();
+                tokio::spawn(async move {
+                    // An operator who went away gets no answer; there is nobody to tell.
+                    let _ = converse(stream, users.as_ref().as_ref()).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "accept on the operators' socket failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, users: Option<&Users>) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(reader.take(COMMAND_BYTES_MAX));
+    tokio::time::timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
+    let answer = match serde_json::from_slice(&line) {
+        Ok(command) => obey(command, users).await,
+        Err(error) => Answer::Refused(format!("not a command of this release: {error}")),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    tokio::time::timeout(PATIENCE, writer.write_all(&line)).await?
+}
+
+async fn obey(command: Command, users: Option<&Users>) -> Answer {
+    let Some(users) = users else {
+        return Answer::Refused("users are written in the home region: ask its node".to_owned());
+    };
+    match command {
+        Command::CreateUser(new) => match users.create(new).await {
+            Ok((user, secret)) => {
+                Answer::UserCreated { user: user.into(), secret_key: secret.expose().to_owned() }
+            }
+            Err(error) => Answer::Refused(error.to_string()),
+        },
+        Command::ListUsers => match users.list().await {
+            Ok(users) => Answer::Users(users.into_iter().map(Into::into).collect()),
+            Err(error) => Answer::Refused(error.to_string()),
+        },
+    }
+}
