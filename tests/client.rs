@@ -162,6 +162,22 @@ impl Client {
         &self.origin
     }
 
+    /// The query of a presigned request, good for `expires` seconds and signed for this client's host.
+    #[must_use]
+    pub fn presigned(&self, method: &str, path: &str, expires: i64) -> String {
+        let headers = [("host".to_owned(), self.host.clone())];
+        Signing {
+            method,
+            path,
+            query: "",
+            headers: &headers,
+            payload_hash: UNSIGNED_PAYLOAD,
+            at: SystemTime::now(),
+            region: "us-east-1",
+        }
+        .presigned_query(&self.keys, expires)
+    }
+
     /// Signs and sends `request`; the body is still to be read. An error is a broken connection.
     pub async fn open(&self, request: Request) -> reqwest::Result<reqwest::Response> {
         let at = SystemTime::now();

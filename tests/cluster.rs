@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
+use toml::{Table, Value};
 
 use crate::client::Client;
 use crate::metrics::Scrape;
@@ -54,10 +55,31 @@ impl Endpoint {
 /// How a cluster differs from what `penstock dev` does by itself.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// Tables added to the shipped `regions.toml`.
+    /// TOML laid over the shipped `regions.toml`, key by key.
     pub settings: String,
     /// Further arguments of `penstock dev`.
     pub arguments: Vec<String>,
+}
+
+impl Options {
+    /// Settings laid over the shipped ones.
+    #[must_use]
+    pub fn settings(settings: &str) -> Self {
+        Self { settings: settings.to_owned(), arguments: Vec::new() }
+    }
+
+    /// The cache's tiers: `memory` and `nvme` are sizes as `regions.toml` has them.
+    #[must_use]
+    pub fn cache(memory: &str, nvme: &str) -> Self {
+        Self::settings(&format!("[cache]\nmemory_bytes = {memory:?}\n[cache.nvme]\nbytes = {nvme:?}\n"))
+    }
+
+    /// With more settings.
+    #[must_use]
+    pub fn and(mut self, settings: &str) -> Self {
+        self.settings += settings;
+        self
+    }
 }
 
 /// A running `penstock dev`. When dropped it is ended, its folder removed, and its log searched for errors.
@@ -161,6 +183,11 @@ impl Cluster {
     /// Asks the process to end, as a service manager does, and waits: it must exit with 0.
     pub fn stop(&mut self) {
         self.process.signal(Signal::TERM);
+        self.wait_for_end();
+    }
+
+    /// Waits for the process, which was asked to end: it must exit with 0.
+    pub fn wait_for_end(&mut self) {
         let status = self.process.wait();
         assert!(status.success(), "SIGTERM ended it with {status}:\n{}", self.process.log_tail());
     }
@@ -242,13 +269,27 @@ fn start_process(dir: &Path, port_base: u16, options: &Options) -> Process {
     let config = dir.join("regions.toml");
     let shipped =
         fs::read_to_string(repository().join("regions.toml")).expect("read the shipped regions.toml");
-    fs::write(&config, format!("{shipped}\n{}", options.settings)).expect("write regions.toml");
+    let mut settings: Table = shipped.parse().expect("the shipped regions.toml is TOML");
+    lay_over(&mut settings, options.settings.parse().expect("the test's settings are TOML"));
+    fs::write(&config, settings.to_string()).expect("write regions.toml");
     let path = |path: PathBuf| path.to_str().expect("a path of plain text").to_owned();
     let mut args: Vec<String> = vec!["dev".into()];
     args.extend(["--data".into(), path(dir.join("data")), "--config".into(), path(config)]);
     args.extend(["--port-base".into(), port_base.to_string()]);
     args.extend(options.arguments.iter().cloned());
     Process::start(&args, &dir.join("log"))
+}
+
+/// Puts every value of `over` into `table`, tables key by key.
+fn lay_over(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(over)) => lay_over(inner, over),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
 }
 
 /// The repository's root.

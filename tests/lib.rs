@@ -4,9 +4,11 @@
 pub mod client;
 pub mod cluster;
 pub mod content;
+pub mod disk;
 pub mod metrics;
-mod ports;
+pub mod ports;
 pub mod process;
+pub mod random;
 pub mod raw;
 pub mod sign;
 

@@ -1,3 +1,12 @@
 //! End-to-end tests of Penstock, one file a promise. `tests/run` builds what they need and runs them.
 
+mod bit_flips;
+mod crash;
+mod dashboard;
 mod dependencies;
+mod freshness;
+mod herd;
+mod main_job;
+mod memory;
+mod metrics_page;
+mod running;

@@ -17,7 +17,8 @@ static GIVEN: AtomicU16 = AtomicU16::new(0);
 ///
 /// # Panics
 /// When every block is in use.
-pub(crate) fn free_block() -> u16 {
+#[must_use]
+pub fn free_block() -> u16 {
     // Several test processes may run at once: each starts looking elsewhere.
     let start = std::process::id() as u16;
     (0..BLOCKS)

@@ -1,0 +1,160 @@
+//! Bits that flip on disk: an answer is an error or a refetch, never a wrong byte, and a loss is never silent.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tests::disk::{data_files, flip_bit};
+use tests::process;
+use tests::random::Random;
+use tests::{Client, Cluster, Content, MIB, Options, Request};
+
+/// A flipped bit in a data file: reads that touch its page fail, at every endpoint; the other pages can be read.
+#[tokio::test]
+async fn a_flipped_bit_in_a_data_file_is_never_served() {
+    let mut cluster = Cluster::start().await;
+    let content = Content::new(1, 3 * MIB);
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("b").await;
+    let _ = owner.put("b", "k", content.all()).await.ok();
+    cluster.stop();
+    let files = data_files(&cluster.data_dir().join("ord1/store"));
+    assert_eq!(files.len(), 1);
+    flip_bit(&files[0], MIB + 77);
+    cluster.expect_errors("");
+    cluster.start_again().await;
+
+    for client in
+        [cluster.standard("ord1"), cluster.accelerated("ord1", "ord1"), cluster.accelerated("las1", "ord1")]
+    {
+        assert_never_wrong(&client, "b", "k", content).await;
+        assert_ne!(read_whole(&client, "b", "k").await, Some(content.bytes), "a broken page was passed over");
+        let good = client.get_range("b", "k", 2 * MIB, 3 * MIB).await.ok();
+        content.assert_at(2 * MIB, &good.body);
+    }
+}
+
+/// A flipped bit in a row of the metadata: a small object's bytes are in its row.
+#[tokio::test]
+async fn a_flipped_bit_in_a_row_is_never_served() {
+    let mut cluster = Cluster::start().await;
+    let (spoilt, whole) = (Content::new(1, 2_000), Content::new(2, 2_000));
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("b").await;
+    let _ = owner.put("b", "spoilt", spoilt.all()).await.ok();
+    let _ = owner.put("b", "whole", whole.all()).await.ok();
+    cluster.stop();
+    let metadata = metadata_file(&cluster.data_dir().join("ord1/store"));
+    let places = occurrences(&fs::read(&metadata).expect("read the metadata"), &spoilt.range(1_000, 1_032));
+    assert!(!places.is_empty(), "the small object's bytes are in the metadata");
+    for place in places {
+        flip_bit(&metadata, place);
+    }
+    cluster.expect_errors("");
+    cluster.start_again().await;
+    for client in [cluster.standard("ord1"), cluster.accelerated("las1", "ord1")] {
+        assert_eq!(client.get("b", "spoilt").await.status, 500);
+        assert_eq!(client.get("b", "whole").await.ok().body, whole.all());
+    }
+}
+
+/// A slab with a flipped bit in every 16 KiB: each block is found bad, and fetched again.
+#[tokio::test]
+async fn a_spoilt_slab_is_fetched_again() {
+    let mut cluster = Cluster::start_with(Options::cache("0", "64 MiB")).await;
+    let content = Content::new(4, 16 * MIB);
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("b").await;
+    let _ = owner.put("b", "k", content.all()).await.ok();
+    assert_eq!(cluster.accelerated("las1", "ord1").get("b", "k").await.ok().body, content.all());
+    cluster.stop();
+    let slab = cluster.data_dir().join("las1/cache.slab");
+    let slab_bytes = fs::metadata(&slab).expect("the slab is there").len();
+    for place in (8_192..slab_bytes).step_by(16_384) {
+        flip_bit(&slab, place);
+    }
+    cluster.start_again().await;
+    let again = cluster.accelerated("las1", "ord1").get("b", "k").await.ok();
+    assert_eq!(again.body, content.all());
+    assert!(
+        cluster.scrape("las1").await.sum("penstock_cache_origin_bytes_total", &[]) > 0.0,
+        "bad blocks were used"
+    );
+}
+
+/// A flipped bit anywhere in the metadata file: the deep check finds it, or nothing is lost or changed by it.
+#[tokio::test]
+async fn a_flipped_bit_in_the_metadata_is_never_a_silent_loss() {
+    let mut cluster = Cluster::start().await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("b").await;
+    let contents: Vec<_> = (0..40).map(|seed| Content::new(seed + 1, 200 + seed * 900)).collect();
+    for (index, content) in contents.iter().enumerate() {
+        let _ = owner.put("b", &format!("k{index:02}"), content.all()).await.ok();
+    }
+    cluster.stop();
+    let metadata = metadata_file(&cluster.data_dir().join("ord1/store"));
+    let whole = fs::read(&metadata).expect("read the metadata");
+    let mut random = Random::new(0xF11B);
+    let data_dir = cluster.data_dir();
+    let data_dir = data_dir.to_str().expect("a path of plain text");
+    for _ in 0..24 {
+        let place = random.below(whole.len() as u64);
+        flip_bit(&metadata, place);
+        let (status, said) = process::run(&["check", "--deep", "--data", data_dir]);
+        if status.success() {
+            cluster.start_again().await;
+            assert_all_there(&cluster.standard("ord1"), &contents).await;
+            cluster.stop();
+        } else {
+            assert!(said.contains("ord1"), "the check of byte {place} said: {said}");
+        }
+        fs::write(&metadata, &whole).expect("restore the metadata");
+    }
+}
+
+async fn assert_all_there(client: &Client, contents: &[Content]) {
+    let listing = client.send(Request::new("GET", "/b?list-type=2")).await.ok();
+    assert_eq!(listing.element("KeyCount"), contents.len().to_string());
+    for (index, content) in contents.iter().enumerate() {
+        assert_eq!(client.get("b", &format!("k{index:02}")).await.ok().body, content.all());
+    }
+}
+
+/// Reads the object in pieces of half a mebibyte; each is right or refused.
+async fn assert_never_wrong(client: &Client, bucket: &str, key: &str, content: Content) {
+    for start in (0..content.bytes).step_by(1 << 19) {
+        let request = Request::new("GET", format!("/{bucket}/{key}"));
+        let request = request.header("range", format!("bytes={start}-{}", start + (1 << 19) - 1));
+        if let Ok(answer) = client.try_send(request).await
+            && answer.status == 206
+        {
+            content.assert_at(start, &answer.body);
+            assert_eq!(answer.body.len(), 1 << 19);
+        }
+    }
+}
+
+/// How many bytes a whole read brought, if it ended as a success.
+async fn read_whole(client: &Client, bucket: &str, key: &str) -> Option<u64> {
+    let answer = client.try_send(Request::new("GET", format!("/{bucket}/{key}"))).await.ok()?;
+    (answer.status == 200).then_some(answer.body.len() as u64)
+}
+
+/// The one file of a store that holds its rows.
+fn metadata_file(store: &Path) -> PathBuf {
+    let entries =
+        fs::read_dir(store).expect("read the store's folder").map(|entry| entry.expect("an entry").path());
+    let mut found: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "redb")).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+fn occurrences(haystack: &[u8], needle: &[u8]) -> Vec<u64> {
+    haystack
+        .windows(needle.len())
+        .enumerate()
+        .filter(|(_, at)| *at == needle)
+        .map(|(at, _)| at as u64)
+        .collect()
+}

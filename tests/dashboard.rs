@@ -1,0 +1,119 @@
+//! The shipped dashboards show something: each of their queries is run by a real Prometheus that scraped the regions.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::cluster::{REGIONS, http_client, repository};
+use tests::process::target_dir;
+use tests::{Cluster, Content, MIB};
+
+/// How long Prometheus may take to start, scrape twice and have an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn each_query_of_the_cache_dashboard_has_an_answer() {
+    let cluster = Cluster::start().await;
+    let prometheus = Prometheus::start(&cluster);
+    prometheus.wait_for_a_number("sum(up) == 3").await;
+
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("b").await;
+    let _ = owner.put("b", "k", Content::new(1, MIB).all()).await.ok();
+    for at in REGIONS {
+        let reader = cluster.accelerated(at, "ord1");
+        for _ in 0..2 {
+            let _ = reader.get("b", "k").await.ok();
+        }
+    }
+    let queries = queries();
+    assert!(queries.len() >= 6, "{queries:?}");
+    for query in queries {
+        prometheus.wait_for_a_number(&query).await;
+    }
+}
+
+/// The expression of each target of each panel, its interval put in as Grafana would.
+fn queries() -> Vec<String> {
+    let text =
+        fs::read_to_string(repository().join("ops/dashboards/cache.json")).expect("read the dashboard");
+    let dashboard: Value = serde_json::from_str(&text).expect("the dashboard is JSON");
+    let panels = dashboard["panels"].as_array().expect("a dashboard has panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("a panel has targets"));
+    targets
+        .map(|target| {
+            target["expr"].as_str().expect("a target has a query").replace("$__rate_interval", "1m")
+        })
+        .collect()
+}
+
+/// A Prometheus that scrapes a cluster's regions; it ends with the test.
+struct Prometheus {
+    child: Child,
+    url: String,
+    http: reqwest::Client,
+    _dir: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn start(cluster: &Cluster) -> Self {
+        let dir = tempfile::tempdir().expect("a fresh folder");
+        let targets =
+            REGIONS.map(|region| format!("'{}'", cluster.admin(region).trim_start_matches("http://")));
+        let config = format!(
+            "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\n\
+             scrape_configs: [{{ job_name: penstock, static_configs: [{{ targets: [{}] }}] }}]\n",
+            targets.join(", ")
+        );
+        fs::write(dir.path().join("prometheus.yml"), config).expect("write its configuration");
+        let address = format!("127.0.0.1:{}", tests::ports::free_block());
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(target_dir().join("clients/tools/usr/bin/prometheus"))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--config.file=prometheus.yml")
+            .arg("--storage.tsdb.path=data")
+            .current_dir(dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start the Prometheus that tests/run fetches");
+        Self { child, url: format!("http://{address}"), http: http_client(), _dir: dir }
+    }
+
+    /// Asks `query` until some series of the answer is a number.
+    async fn wait_for_a_number(&self, query: &str) {
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        let mut last = Value::Null;
+        while Instant::now() < deadline {
+            if let Some(answer) = self.ask(query).await {
+                assert_eq!(answer["status"], "success", "{query}: {answer}");
+                let series = answer["data"]["result"].as_array().expect("a vector");
+                let value =
+                    |series: &Value| series["value"][1].as_str().and_then(|value| value.parse::<f64>().ok());
+                if series.iter().filter_map(value).any(f64::is_finite) {
+                    return;
+                }
+                last = answer;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("no number for {query}: {last}");
+    }
+
+    /// The answer to `query`, once Prometheus answers at all.
+    async fn ask(&self, query: &str) -> Option<Value> {
+        let form: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let answer = self.http.get(format!("{}/api/v1/query?query={form}", self.url)).send().await.ok()?;
+        serde_json::from_slice(&answer.bytes().await.ok()?).ok()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,127 @@
+//! Starting and stopping: what an operator sees when something is in the way, and that nothing is damaged by it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tests::cluster::repository;
+use tests::process;
+use tests::{Cluster, Content, Endpoint, MIB, Options, Request};
+
+/// SIGTERM: listeners close at once, a running transfer finishes, and the exit status is 0.
+#[tokio::test]
+async fn a_running_transfer_finishes_after_sigterm() {
+    let mut cluster = Cluster::start().await;
+    let content = Content::new(1, 128 * MIB);
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("b").await;
+    let _ = owner.send(Request::new("PUT", "/b/k").content(content)).await.ok();
+    let mut standard = owner.open(Request::new("GET", "/b/k")).await.expect("open");
+    let mut accelerated =
+        cluster.accelerated("las1", "ord1").open(Request::new("GET", "/b/k")).await.expect("open");
+    cluster.process().signal(Signal::TERM);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while tokio::net::TcpStream::connect(cluster.address("ord1", Endpoint::Standard)).await.is_ok() {
+        assert!(Instant::now() < deadline, "the listener is still open");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for answer in [&mut standard, &mut accelerated] {
+        let mut got = 0;
+        while let Some(piece) = answer.chunk().await.expect("the transfer finishes") {
+            content.assert_at(got, &piece);
+            got += piece.len() as u64;
+        }
+        assert_eq!(got, content.bytes);
+    }
+    cluster.wait_for_end();
+}
+
+/// A client that never finishes does not keep a node from ending: draining is bounded.
+#[tokio::test]
+async fn draining_is_bounded() {
+    let mut cluster = Cluster::start_with(Options::settings("[limits]\ndrain = \"1s\"")).await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("b").await;
+    let _ = owner.send(Request::new("PUT", "/b/k").content(Content::new(1, 128 * MIB))).await.ok();
+    let stalled = owner.open(Request::new("GET", "/b/k")).await.expect("open");
+    cluster.stop();
+    drop(stalled);
+}
+
+/// What was written and who may read it are there after a restart.
+#[tokio::test]
+async fn a_restart_keeps_users_and_objects() {
+    let mut cluster = Cluster::start().await;
+    let content = Content::new(1, 100_000);
+    cluster.standard("lga1").create_bucket("b").await;
+    let _ = cluster.standard("lga1").put("b", "k", content.all()).await.ok();
+    let credentials = fs::read(cluster.data_dir().join("credentials.json")).expect("read credentials.json");
+    cluster.stop();
+    cluster.start_again().await;
+    assert_eq!(fs::read(cluster.data_dir().join("credentials.json")).expect("read it again"), credentials);
+    assert_eq!(cluster.standard("lga1").get("b", "k").await.ok().body, content.all());
+}
+
+#[tokio::test]
+async fn a_data_folder_in_use_is_refused() {
+    let cluster = Cluster::start().await;
+    let data = cluster.data_dir();
+    let data = data.to_str().expect("a path of plain text");
+    let (status, said) = process::run(&["dev", "--data", data, "--port-base", &free_port_base()]);
+    assert_refusal(status, &said, "in use");
+    let client = cluster.standard("ord1");
+    client.create_bucket("b").await;
+    assert_eq!(client.put("b", "k", "still works").await.ok().status, 200);
+}
+
+#[test]
+fn a_busy_port_is_refused() {
+    let base: u16 = free_port_base().parse().expect("a port");
+    let taken = TcpListener::bind(("127.0.0.1", base + 11)).expect("take a port");
+    let dir = tempfile::tempdir().expect("a fresh folder");
+    let data = dir.path().to_str().expect("a path of plain text");
+    let (status, said) = process::run(&["dev", "--data", data, "--port-base", &base.to_string()]);
+    assert_refusal(status, &said, &(base + 11).to_string());
+    drop(taken);
+}
+
+/// Every fault of a configuration is told at once, each with its key.
+#[test]
+fn a_bad_file_is_refused_with_every_fault() {
+    let dir = tempfile::tempdir().expect("a fresh folder");
+    let file = dir.path().join("regions.toml");
+    let shipped =
+        fs::read_to_string(repository().join("regions.toml")).expect("read the shipped regions.toml");
+    let bad = shipped.replacen("home = \"ord1\"", "home = \"nowhere\"\nunheard_of = 1", 1);
+    assert_ne!(bad, shipped);
+    fs::write(&file, bad).expect("write the bad file");
+    let file = file.to_str().expect("a path of plain text");
+    let data = dir.path().join("data");
+    let data = data.to_str().expect("a path of plain text");
+    for args in [vec!["check", "--config", file], vec!["dev", "--config", file, "--data", data]] {
+        let (status, said) = process::run(&args);
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("home") && said.contains("unheard_of"), "{args:?} said: {said}");
+    }
+    assert!(!dir.path().join("data").exists(), "a refused start left something behind");
+}
+
+/// The shipped file has no fault.
+#[test]
+fn the_shipped_configuration_passes_its_check() {
+    let file = repository().join("regions.toml");
+    let (status, said) = process::run(&["check", "--config", file.to_str().expect("a path of plain text")]);
+    assert!(status.success(), "{said}");
+}
+
+/// Exit status 1 and one line, which names `what`.
+fn assert_refusal(status: std::process::ExitStatus, said: &str, what: &str) {
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert_eq!(said.trim().lines().count(), 1, "more than one line: {said}");
+    assert!(said.contains(what), "{said:?} does not name {what:?}");
+}
+
+fn free_port_base() -> String {
+    tests::ports::free_block().to_string()
+}
