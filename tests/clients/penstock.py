@@ -1,0 +1,117 @@
+"""A `penstock dev` process for the client tests, and where its endpoints are."""
+
+import json
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+REGIONS = ("ord1", "las1", "lga1")
+DOMAIN = "penstock.localhost"
+READY_WITHIN_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a client sends its requests, how it names buckets there, and as whom."""
+
+    scheme: str
+    host: str
+    port: int
+    is_virtual_hosted: bool
+    access_key: str
+    secret_key: str
+    ca: Path | None
+
+    @property
+    def authority(self):
+        return f"{self.host}:{self.port}"
+
+    @property
+    def url(self):
+        return f"{self.scheme}://{self.authority}"
+
+
+class Penstock:
+    """All regions in one process, in the folder `folder`, over HTTP or HTTPS."""
+
+    def __init__(self, folder, scheme):
+        self.scheme = scheme
+        self.data = folder / "data"
+        self.port_base = free_port_base()
+        self._log = folder / "log"
+        arguments = ["dev", "--data", self.data, "--port-base", str(self.port_base)]
+        if scheme == "https":
+            arguments.append("--tls")
+        with self._log.open("wb") as log:
+            # It ends with the tests, also when they are killed.
+            command = ["setpriv", "--pdeathsig", "KILL", "--", REPOSITORY / "target/debug/penstock", *arguments]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self._wait_until_ready()
+        self.credentials = json.loads((self.data / "credentials.json").read_text())
+
+    def standard(self, region, *, is_virtual_hosted=False):
+        """The standard endpoint of `region`, where writes go."""
+        return self._endpoint(f"object.{region}.{DOMAIN}", region, 0, is_virtual_hosted)
+
+    def accelerated(self, at, region, *, is_virtual_hosted=False):
+        """The accelerated listener of the node `at`, asked for the data of `region`."""
+        return self._endpoint(f"accel-object.{region}.{DOMAIN}", at, 1, is_virtual_hosted)
+
+    def stop(self):
+        """Ends the process as a service manager does; it must exit with 0 and have logged no error."""
+        self._process.terminate()
+        status = self._process.wait(timeout=60)
+        log = self._log.read_text()
+        assert status == 0, log
+        assert "ERROR" not in log, log
+
+    def _endpoint(self, host, at, offset, is_virtual_hosted):
+        return Endpoint(
+            scheme=self.scheme,
+            host=host,
+            port=self.port_base + 10 * REGIONS.index(at) + offset,
+            is_virtual_hosted=is_virtual_hosted,
+            access_key=self.credentials["access_key"],
+            secret_key=self.credentials["secret_key"],
+            ca=self.data / "ca.pem" if self.scheme == "https" else None,
+        )
+
+    def _wait_until_ready(self):
+        deadline = time.monotonic() + READY_WITHIN_SECONDS
+        for index in range(len(REGIONS)):
+            url = f"http://127.0.0.1:{self.port_base + 10 * index + 2}/readyz"
+            while not is_answered(url):
+                assert self._process.poll() is None, self._log.read_text()
+                assert time.monotonic() < deadline, self._log.read_text()
+                time.sleep(0.02)
+
+
+def is_answered(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+def free_port_base():
+    """The first of 40 ports of which none is taken, below those that outgoing connections use."""
+    for base in range(22_000, 32_000, 40):
+        if all(is_free(port) for port in range(base, base + 40)):
+            return base
+    raise AssertionError("no block of free ports")
+
+
+def is_free(port):
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
