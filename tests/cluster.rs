@@ -1,4 +1,7 @@
-//! Every region in one `penstock dev` process, in a fresh folder on free ports.
+//! All regions running, in a fresh folder on free ports.
+
+mod gate;
+mod options;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use toml::{Table, Value};
+
+pub use gate::Gate;
+pub use options::Options;
 
 use crate::client::Client;
 use crate::metrics::Scrape;
@@ -52,49 +57,21 @@ impl Endpoint {
     }
 }
 
-/// How a cluster differs from what `penstock dev` does by itself.
-#[derive(Clone, Default)]
-pub struct Options {
-    /// TOML laid over the shipped `regions.toml`, key by key.
-    pub settings: String,
-    /// Further arguments of `penstock dev`.
-    pub arguments: Vec<String>,
-}
-
-impl Options {
-    /// Settings laid over the shipped ones.
-    #[must_use]
-    pub fn settings(settings: &str) -> Self {
-        Self { settings: settings.to_owned(), arguments: Vec::new() }
-    }
-
-    /// The cache's tiers: `memory` and `nvme` are sizes as `regions.toml` has them.
-    #[must_use]
-    pub fn cache(memory: &str, nvme: &str) -> Self {
-        Self::settings(&format!("[cache]\nmemory_bytes = {memory:?}\n[cache.nvme]\nbytes = {nvme:?}\n"))
-    }
-
-    /// With more settings.
-    #[must_use]
-    pub fn and(mut self, settings: &str) -> Self {
-        self.settings += settings;
-        self
-    }
-}
-
-/// A running `penstock dev`. When dropped it is ended, its folder removed, and its log searched for errors.
+/// All regions of the shipped `regions.toml`, running: one `penstock dev`, or one `penstock serve` each. When dropped
+/// they are ended, their folder removed, and their logs searched for errors.
 pub struct Cluster {
-    process: Process,
+    processes: Vec<Process>,
     dir: TempDir,
     port_base: u16,
     options: Options,
     keys: Keys,
     http: reqwest::Client,
+    gate: Option<Gate>,
     expected_errors: Vec<String>,
 }
 
 impl Cluster {
-    /// Starts one as `penstock dev` is by itself.
+    /// Starts one as `penstock dev` is by itself, with small caches.
     pub async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
@@ -105,12 +82,27 @@ impl Cluster {
         fs::create_dir_all(&parent).expect("make the folder for test data");
         let dir =
             tempfile::Builder::new().prefix("cluster-").tempdir_in(parent).expect("make a fresh folder");
-        let port_base = ports::free_block();
-        let process = start_process(dir.path(), port_base, &options);
-        let keys = Keys { access_key: String::new(), secret_key: String::new() };
-        let http = http_client();
-        let mut cluster = Self { process, dir, port_base, options, keys, http, expected_errors: Vec::new() };
-        cluster.wait_until_ready().await;
+        let mut cluster = Self {
+            processes: Vec::new(),
+            dir,
+            port_base: ports::free_block(),
+            options,
+            keys: Keys { access_key: String::new(), secret_key: String::new() },
+            http: http_client(),
+            gate: None,
+            expected_errors: Vec::new(),
+        };
+        cluster.gate = match cluster.options.gated_region() {
+            None => None,
+            Some(region) => Some(cluster.start_gate(region).await),
+        };
+        if cluster.options.serves() {
+            // `dev` lays a data folder out just as `serve` wants it: certificates, stores, a first user.
+            cluster.start_dev();
+            cluster.wait_until_ready().await;
+            cluster.stop();
+        }
+        cluster.start_again().await;
         cluster.keys = cluster.read_keys();
         cluster
     }
@@ -137,19 +129,22 @@ impl Cluster {
     /// Address and port of a public listener.
     #[must_use]
     pub fn address(&self, region: &str, endpoint: Endpoint) -> String {
-        format!("127.0.0.1:{}", self.port(region, endpoint.port_offset()))
+        self.port(region, endpoint.port_offset())
     }
 
     /// Where `region`'s admin listener is: scheme, address and port.
     #[must_use]
     pub fn admin(&self, region: &str) -> String {
-        format!("http://127.0.0.1:{}", self.port(region, 2))
+        format!("http://{}", self.port(region, 2))
     }
 
-    /// The first of the cluster's ports.
+    /// The gate of a cluster that was started with one.
+    ///
+    /// # Panics
+    /// When it was not.
     #[must_use]
-    pub fn port_base(&self) -> u16 {
-        self.port_base
+    pub fn gate(&self) -> &Gate {
+        self.gate.as_ref().expect("the cluster was started with a gate")
     }
 
     /// The folder given as `--data`.
@@ -158,16 +153,28 @@ impl Cluster {
         self.dir.path().join("data")
     }
 
+    /// The folder given as `--data`, as an argument.
+    #[must_use]
+    pub fn data_argument(&self) -> String {
+        text(self.data_dir())
+    }
+
+    /// The `regions.toml` in use, as an argument.
+    #[must_use]
+    pub fn config_argument(&self) -> String {
+        text(self.dir.path().join("regions.toml"))
+    }
+
     /// What `region`'s node counts at this moment.
     pub async fn scrape(&self, region: &str) -> Scrape {
         let response = self.http.get(format!("{}/metrics", self.admin(region))).send().await.expect("scrape");
         Scrape::parse(&response.text().await.expect("scraped text"))
     }
 
-    /// The process itself.
+    /// The process in which `region`'s node runs.
     #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
+    pub fn process(&self, region: &str) -> &Process {
+        &self.processes[self.process_index(region)]
     }
 
     /// A log line at ERROR that holds `text` does not fail the test from now on.
@@ -175,26 +182,32 @@ impl Cluster {
         self.expected_errors.push(text.to_owned());
     }
 
-    /// Ends the process as a power cut would.
+    /// Ends every process as a power cut would.
     pub fn kill(&mut self) {
-        self.process.kill();
+        self.processes.iter_mut().for_each(Process::kill);
     }
 
-    /// Asks the process to end, as a service manager does, and waits: it must exit with 0.
+    /// Asks every process to end, as a service manager does, and waits: each must exit with 0.
     pub fn stop(&mut self) {
-        self.process.signal(Signal::TERM);
+        self.processes.iter().for_each(|process| process.signal(Signal::TERM));
         self.wait_for_end();
     }
 
-    /// Waits for the process, which was asked to end: it must exit with 0.
+    /// Waits for the processes, which were asked to end: each must exit with 0.
     pub fn wait_for_end(&mut self) {
-        let status = self.process.wait();
-        assert!(status.success(), "SIGTERM ended it with {status}:\n{}", self.process.log_tail());
+        for process in &mut self.processes {
+            let status = process.wait();
+            assert!(status.success(), "SIGTERM ended it with {status}:\n{}", process.log_tail());
+        }
     }
 
-    /// Starts the process again, on the same folder and ports.
+    /// Starts all that was ended again, on the same folder and ports, and waits until it is ready.
     pub async fn start_again(&mut self) {
-        self.process = start_process(self.dir.path(), self.port_base, &self.options);
+        if self.options.serves() {
+            self.processes = REGIONS.map(|region| self.serve(region)).into();
+        } else {
+            self.start_dev();
+        }
         self.wait_until_ready().await;
     }
 
@@ -204,9 +217,49 @@ impl Cluster {
         self.start_again().await;
     }
 
-    fn port(&self, region: &str, offset: u16) -> u16 {
-        let index = REGIONS.iter().position(|name| *name == region).expect("one of the shipped regions");
-        self.port_base + 10 * index as u16 + offset
+    /// Ends the process of `region` alone, as a power cut would.
+    pub fn kill_node(&mut self, region: &str) {
+        let index = self.process_index(region);
+        self.processes[index].kill();
+    }
+
+    /// Starts the process of `region` again, of a served cluster.
+    pub async fn start_node_again(&mut self, region: &str) {
+        let index = self.process_index(region);
+        self.processes[index] = self.serve(region);
+        self.wait_until_ready().await;
+    }
+
+    fn start_dev(&mut self) {
+        let mut args = vec!["dev".to_owned(), "--port-base".into(), self.port_base.to_string()];
+        args.extend(self.common_arguments());
+        self.processes = vec![Process::start(&args, &self.dir.path().join("dev.log"))];
+    }
+
+    fn serve(&self, region: &str) -> Process {
+        let mut args = vec!["serve".to_owned(), "--region".into(), region.into()];
+        args.extend(self.common_arguments());
+        Process::start(&args, &self.dir.path().join(format!("{region}.log")))
+    }
+
+    /// Writes the configuration, and says where it and the data are.
+    fn common_arguments(&self) -> [String; 4] {
+        fs::write(self.config_argument(), self.options.regions_toml(self.port_base))
+            .expect("write regions.toml");
+        ["--data".into(), self.data_argument(), "--config".into(), self.config_argument()]
+    }
+
+    async fn start_gate(&self, region: &str) -> Gate {
+        Gate::start(self.port(region, options::GATE_PORT_OFFSET), self.port(region, 3)).await
+    }
+
+    /// Address and port of `region`'s listener at `offset`.
+    fn port(&self, region: &str, offset: u16) -> String {
+        format!("127.0.0.1:{}", self.port_base + 10 * index_of(region) as u16 + offset)
+    }
+
+    fn process_index(&self, region: &str) -> usize {
+        if self.options.serves() { index_of(region) } else { 0 }
     }
 
     fn read_keys(&self) -> Keys {
@@ -221,10 +274,12 @@ impl Cluster {
         let deadline = Instant::now() + READY_WITHIN;
         for region in REGIONS {
             let url = format!("{}/readyz", self.admin(region));
+            let index = self.process_index(region).min(self.processes.len() - 1);
+            let process = &mut self.processes[index];
             while !matches!(self.http.get(&url).send().await, Ok(answer) if answer.status().is_success()) {
-                let ended = self.process.ended();
-                assert!(ended.is_none(), "penstock ended with {ended:?}:\n{}", self.process.log_tail());
-                assert!(Instant::now() < deadline, "{region} is not ready:\n{}", self.process.log_tail());
+                let ended = process.ended();
+                assert!(ended.is_none(), "penstock ended with {ended:?}:\n{}", process.log_tail());
+                assert!(Instant::now() < deadline, "{region} is not ready:\n{}", process.log_tail());
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -234,14 +289,18 @@ impl Cluster {
     fn unexpected_error(&self) -> Option<String> {
         let is_expected = |line: &&str| !self.expected_errors.iter().any(|text| line.contains(text));
         let is_error = |line: &&str| line.contains("ERROR") || line.contains("panicked at");
-        self.process.log().lines().filter(is_error).find(is_expected).map(str::to_owned)
+        let first =
+            |process: &Process| process.log().lines().filter(is_error).find(is_expected).map(str::to_owned);
+        self.processes.iter().find_map(first)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the last lines of penstock's log ---\n{}", self.process.log_tail());
+            for process in &self.processes {
+                eprintln!("--- the last lines of penstock's log ---\n{}", process.log_tail());
+            }
         } else if let Some(line) = self.unexpected_error() {
             panic!("penstock logged an error:\n{line}");
         }
@@ -265,35 +324,16 @@ pub fn http_client() -> reqwest::Client {
         .expect("build the HTTP client")
 }
 
-fn start_process(dir: &Path, port_base: u16, options: &Options) -> Process {
-    let config = dir.join("regions.toml");
-    let shipped =
-        fs::read_to_string(repository().join("regions.toml")).expect("read the shipped regions.toml");
-    let mut settings: Table = shipped.parse().expect("the shipped regions.toml is TOML");
-    lay_over(&mut settings, options.settings.parse().expect("the test's settings are TOML"));
-    fs::write(&config, settings.to_string()).expect("write regions.toml");
-    let path = |path: PathBuf| path.to_str().expect("a path of plain text").to_owned();
-    let mut args: Vec<String> = vec!["dev".into()];
-    args.extend(["--data".into(), path(dir.join("data")), "--config".into(), path(config)]);
-    args.extend(["--port-base".into(), port_base.to_string()]);
-    args.extend(options.arguments.iter().cloned());
-    Process::start(&args, &dir.join("log"))
-}
-
-/// Puts every value of `over` into `table`, tables key by key.
-fn lay_over(table: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (table.get_mut(&key), value) {
-            (Some(Value::Table(inner)), Value::Table(over)) => lay_over(inner, over),
-            (_, value) => {
-                table.insert(key, value);
-            }
-        }
-    }
-}
-
 /// The repository's root.
 #[must_use]
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the repository").to_owned()
+}
+
+fn index_of(region: &str) -> usize {
+    REGIONS.iter().position(|name| *name == region).expect("one of the shipped regions")
+}
+
+fn text(path: PathBuf) -> String {
+    path.into_os_string().into_string().expect("a path of plain text")
 }

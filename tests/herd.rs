@@ -1,34 +1,57 @@
 //! Many readers of one cold object cost its owner one object.
 
-use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::join_all;
-use tests::{Cluster, Content, MIB, Options, Request};
+use tests::{Client, Cluster, Content, MIB, Options, Request};
+use tokio::sync::Barrier;
+use tokio::time::timeout;
 
-/// 64 readers of one cold 256 MiB object at one node: every byte comes from the owner once.
+const READERS: usize = 64;
+const OBJECT_BYTES: u64 = 256 * MIB;
+
+/// A bound for when the promise does not hold; when it does, nothing is waited for.
+const FIRST_BYTES_WITHIN: Duration = Duration::from_secs(60);
+
+/// 64 readers of one cold 256 MiB object at one node: every byte comes from the owner once, and every reader has its
+/// first bytes while less than one block has left the owner.
 #[tokio::test]
 async fn a_herd_of_readers_costs_the_origin_one_object() {
-    let cluster = Cluster::start_with(Options::cache("512 MiB", "1 GiB")).await;
-    let content = Content::new(3, 256 * MIB);
+    let options = Options::cache("512 MiB", "1 GiB").served().gated("ord1");
+    let cluster = Cluster::start_with(options).await;
+    let content = Content::new(3, OBJECT_BYTES);
     let owner = cluster.standard("ord1");
     owner.create_bucket("b").await;
     let _ = owner.send(Request::new("PUT", "/b/k").content(content)).await.ok();
 
-    let wanted = Arc::new(content.all());
+    let wanted = content.all();
     let reader = cluster.accelerated("las1", "ord1");
-    join_all((0..64).map(|_| async {
-        let mut answer = reader.open(Request::new("GET", "/b/k")).await.expect("open");
-        assert_eq!(answer.status().as_u16(), 200);
-        let mut got = 0;
-        while let Some(piece) = answer.chunk().await.expect("an unbroken body") {
-            assert!(wanted[got..got + piece.len()] == piece, "a wrong byte after {got}");
-            got += piece.len();
-        }
-        assert_eq!(got as u64, content.bytes);
-    }))
-    .await;
+    let first_bytes = Barrier::new(READERS + 1);
+    cluster.gate().allow_only(MIB as usize - 1);
+    let reading = join_all((0..READERS).map(|_| read(&reader, &wanted, &first_bytes)));
+    let opening = async {
+        timeout(FIRST_BYTES_WITHIN, first_bytes.wait()).await.expect("every reader has its first bytes");
+        cluster.gate().open();
+    };
+    tokio::join!(reading, opening);
 
     let scrape = cluster.scrape("las1").await;
-    assert_eq!(scrape.sum("penstock_cache_origin_bytes_total", &[]), content.bytes as f64);
-    assert_eq!(scrape.sum("penstock_cache_bytes_total", &[]), 64.0 * content.bytes as f64);
+    assert_eq!(scrape.sum("penstock_cache_origin_bytes_total", &[]), OBJECT_BYTES as f64);
+    assert_eq!(scrape.sum("penstock_cache_bytes_total", &[]), (READERS as u64 * OBJECT_BYTES) as f64);
+}
+
+/// Reads the whole object, and waits for the others when it has its first bytes.
+async fn read(reader: &Client, wanted: &Bytes, first_bytes: &Barrier) {
+    let mut answer = reader.open(Request::new("GET", "/b/k")).await.expect("open");
+    assert_eq!(answer.status().as_u16(), 200);
+    let mut got = 0;
+    while let Some(piece) = answer.chunk().await.expect("an unbroken body") {
+        if got == 0 {
+            first_bytes.wait().await;
+        }
+        assert!(wanted[got..got + piece.len()] == piece, "a wrong byte after {got}");
+        got += piece.len();
+    }
+    assert_eq!(got as u64, OBJECT_BYTES);
 }

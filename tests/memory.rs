@@ -25,7 +25,7 @@ async fn peak_memory_stays_within_its_bound() {
     join_all((0..16).map(|_| pull(&las1, content))).await;
     join_all((0..8).map(|seed| upload(&owner, seed))).await;
 
-    let peak = cluster.process().peak_memory_bytes();
+    let peak = cluster.process("las1").peak_memory_bytes();
     let bound = 3 * 64 * MIB + ALLOWANCE_BYTES;
     assert!(peak < bound, "the peak was {} MiB of {} MiB", peak / MIB, bound / MIB);
     drop(stalled);

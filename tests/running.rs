@@ -20,7 +20,7 @@ async fn a_running_transfer_finishes_after_sigterm() {
     let mut standard = owner.open(Request::new("GET", "/b/k")).await.expect("open");
     let mut accelerated =
         cluster.accelerated("las1", "ord1").open(Request::new("GET", "/b/k")).await.expect("open");
-    cluster.process().signal(Signal::TERM);
+    cluster.process("ord1").signal(Signal::TERM);
     let deadline = Instant::now() + Duration::from_secs(10);
     while tokio::net::TcpStream::connect(cluster.address("ord1", Endpoint::Standard)).await.is_ok() {
         assert!(Instant::now() < deadline, "the listener is still open");
@@ -66,9 +66,9 @@ async fn a_restart_keeps_users_and_objects() {
 #[tokio::test]
 async fn a_data_folder_in_use_is_refused() {
     let cluster = Cluster::start().await;
-    let data = cluster.data_dir();
-    let data = data.to_str().expect("a path of plain text");
-    let (status, said) = process::run(&["dev", "--data", data, "--port-base", &free_port_base()]);
+    let (data, config) = (cluster.data_argument(), cluster.config_argument());
+    let base = free_port_base();
+    let (status, said) = process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &base]);
     assert_refusal(status, &said, "in use");
     let client = cluster.standard("ord1");
     client.create_bucket("b").await;

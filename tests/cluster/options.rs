@@ -1,0 +1,99 @@
+//! How a cluster differs from what `penstock dev` does by itself, and the `regions.toml` that says so.
+
+use std::fs;
+
+use toml::{Table, Value};
+
+use super::repository;
+
+/// Caches small enough that starting a cluster does not allocate gigabytes of disk.
+const SMALL_CACHES: &str = "[cache]\nmemory_bytes = \"64 MiB\"\n[cache.nvme]\nbytes = \"128 MiB\"\n";
+
+/// What a test wants different.
+#[derive(Clone, Default)]
+pub struct Options {
+    settings: String,
+    serves: bool,
+    gated: Option<&'static str>,
+}
+
+impl Options {
+    /// Settings, as TOML laid over the shipped `regions.toml` key by key.
+    #[must_use]
+    pub fn settings(settings: &str) -> Self {
+        Self { settings: settings.to_owned(), ..Self::default() }
+    }
+
+    /// The cache's tiers: `memory` and `nvme` are sizes as `regions.toml` has them.
+    #[must_use]
+    pub fn cache(memory: &str, nvme: &str) -> Self {
+        Self::settings(&format!("[cache]\nmemory_bytes = {memory:?}\n[cache.nvme]\nbytes = {nvme:?}\n"))
+    }
+
+    /// With more settings, in tables that were not named before.
+    #[must_use]
+    pub fn and(mut self, settings: &str) -> Self {
+        self.settings += settings;
+        self
+    }
+
+    /// One `penstock serve` process for each region, instead of one `penstock dev`.
+    #[must_use]
+    pub fn served(mut self) -> Self {
+        self.serves = true;
+        self
+    }
+
+    /// With a [`Gate`](super::Gate) between the other nodes and the peer listener of `region`; for served clusters.
+    #[must_use]
+    pub fn gated(mut self, region: &'static str) -> Self {
+        self.gated = Some(region);
+        self
+    }
+
+    /// Whether each region has a process of its own.
+    pub(super) fn serves(&self) -> bool {
+        self.serves
+    }
+
+    /// The region behind a gate.
+    pub(super) fn gated_region(&self) -> Option<&'static str> {
+        self.gated
+    }
+
+    /// The whole `regions.toml` of a cluster whose first port is `port_base`.
+    pub(super) fn regions_toml(&self, port_base: u16) -> String {
+        let shipped =
+            fs::read_to_string(repository().join("regions.toml")).expect("read the shipped regions.toml");
+        let mut file: Table = shipped.parse().expect("the shipped regions.toml is TOML");
+        for over in [SMALL_CACHES, &self.settings] {
+            lay_over(&mut file, over.parse().expect("a test's settings are TOML"));
+        }
+        let regions = file["region"].as_array_mut().expect("regions.toml lists regions");
+        for (index, region) in regions.iter_mut().enumerate() {
+            let address = |offset: u16| format!("127.0.0.1:{}", port_base + 10 * index as u16 + offset);
+            let listen = [("standard", 0), ("accelerated", 1), ("admin", 2), ("peer", 3)];
+            let region = region.as_table_mut().expect("a region is a table");
+            let gate = self.gated.is_some_and(|gated| region["name"].as_str() == Some(gated));
+            region.insert("peer".into(), address(if gate { GATE_PORT_OFFSET } else { 3 }).into());
+            let listen = listen.map(|(name, offset)| (name.to_owned(), Value::from(address(offset))));
+            region.insert("listen".into(), Table::from_iter(listen).into());
+        }
+        file.to_string()
+    }
+}
+
+/// A gate's place in its region's ports.
+pub(super) const GATE_PORT_OFFSET: u16 = 4;
+
+/// Puts every value of `over` into `table`, tables key by key.
+fn lay_over(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(over)) => lay_over(inner, over),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
