@@ -2,23 +2,42 @@
 //!
 //! Each node has one more listener for it, with TLS in both directions: every node holds a certificate of the
 //! cluster's own authority that names its region, and neither side talks to anything else. What a request wants is
-//! said by its `x-penstock-channel` header.
+//! said by its `x-penstock-channel` header:
+//!
+//! - `resolve`: a batch of questions about objects, buckets and users ([`messages`]), answered in one round trip;
+//! - `blob`: checked pages of one instance, streamed ([`frames`]);
+//! - `forward`: a client's request as it came, to be answered by the owner of the bucket's region. That one is
+//!   served by the bridge; only the connection for it is made here ([`Peers::upstream`]).
+//!
+//! The node that asks is [`client`], with the queue that makes batches in [`asks`]; the node that answers is
+//! [`server`]. Not here: what an answer may be used for, which is [`accelerated`](crate::accelerated)'s to judge.
 
+mod answers;
+mod asks;
+mod client;
 mod credentials;
+mod frames;
+pub mod messages;
+mod server;
 
 use http::HeaderMap;
 use http::header::HeaderName;
 
+pub(crate) use answers::answer;
+pub use asks::AskError;
+pub use client::{Limits, Peer, Peers};
 pub use credentials::{Credentials, CredentialsError};
+pub use server::Server;
 
 use crate::topology::RegionName;
+
 /// The header by which a request on the peer listener says what it wants.
 pub const CHANNEL_HEADER: HeaderName = HeaderName::from_static("x-penstock-channel");
 
 /// What a request on the peer listener wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
-    /// A batch of questions; heads, facts and users.
+    /// A batch of questions; see [`messages`].
     Resolve,
     /// Pages of one instance.
     Blob,
@@ -51,3 +70,6 @@ impl Channel {
 pub fn peer_name(region: &RegionName, domain: &str) -> String {
     format!("{region}.peer.{domain}")
 }
+
+#[cfg(test)]
+mod tests;

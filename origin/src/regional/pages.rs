@@ -40,6 +40,14 @@ pub struct Page {
     pub crc32c: u32,
 }
 
+impl Page {
+    /// Whether the bytes still are what the sum was computed over: to be asked after a journey.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        crc32_iscsi(&self.bytes) == self.crc32c
+    }
+}
+
 mod page_bytes {
     //! [`Bytes`](bytes::Bytes) as a byte string.
 

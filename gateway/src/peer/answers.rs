@@ -1,0 +1,65 @@
+//! Answers out of a store: the same whether another node asks or this one does.
+
+use origin::head::Head;
+use origin::regional::RegionalStore;
+use s3s::S3Result;
+
+use super::messages::{Answer, Ask, FullHead, ObjectAsk, Told};
+
+/// The answers to `asks`, one after the other: none is older than the one before it.
+pub(crate) async fn answer(store: &RegionalStore, asks: &[Ask]) -> Vec<Answer> {
+    answer_up_to(store, asks, usize::MAX).await
+}
+
+/// The same, but stops after the answer with which they are `bytes_full` or more.
+pub(super) async fn answer_up_to(store: &RegionalStore, asks: &[Ask], bytes_full: usize) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(asks.len());
+    let mut bytes = 0;
+    for ask in asks {
+        if bytes >= bytes_full {
+            break;
+        }
+        let answer = answer_one(store, ask).await.unwrap_or_else(Answer::from);
+        bytes += estimated_bytes(&answer);
+        answers.push(answer);
+    }
+    answers
+}
+
+async fn answer_one(store: &RegionalStore, ask: &Ask) -> S3Result<Answer> {
+    match ask {
+        Ask::Object(ask) => object(store, ask).await,
+        Ask::Facts { bucket } => Ok(Answer::Facts(store.facts(bucket).await?)),
+        Ask::User { access_key } => Ok(Answer::User(store.user(access_key).await?)),
+    }
+}
+
+async fn object(store: &RegionalStore, ask: &ObjectAsk) -> S3Result<Answer> {
+    let found = store.resolve(&ask.bucket, &ask.key, ask.version.as_deref()).await?;
+    let inline = found.inline;
+    let head = found.head.map(|head| Box::new(FullHead { head, inline }));
+    Ok(Answer::Object {
+        facts: Told::of(found.facts, |facts| facts.revision, ask.known_facts),
+        head: Told::of(head, |full| full.head.revision, ask.known_head),
+    })
+}
+
+/// About as many bytes as the answer takes on the way; what can be large is counted, the rest is a guess.
+fn estimated_bytes(answer: &Answer) -> usize {
+    const SMALL: usize = 512;
+    match answer {
+        Answer::Object { head: Told::Is(full), .. } => SMALL + full.estimated_bytes(),
+        Answer::Object { .. } | Answer::Facts(_) | Answer::User(_) | Answer::Failed { .. } => SMALL,
+    }
+}
+
+impl FullHead {
+    /// About as many bytes as it takes, here or on the way.
+    pub(crate) fn estimated_bytes(&self) -> usize {
+        const HEAD: usize = 512;
+        const PART: usize = 256;
+        let Head { metadata, parts, .. } = &self.head;
+        let metadata: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+        HEAD + metadata + parts.len() * PART + self.inline.as_ref().map_or(0, |page| page.bytes.len())
+    }
+}

@@ -1,0 +1,329 @@
+//! The node that asks: connections to every other region's owner, and what travels over them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cache::{Instance, Page, Pages, Source, SourceError};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use pingora::protocols::tls::CaType;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::CertKey;
+use reqwest::StatusCode;
+
+use super::asks::{AskError, Bounds, Carrier, Queue};
+use super::frames::Decoder;
+use super::messages::{ANSWERS_BYTES_MAX, Answer, Answers, Ask, Batch, PROTOCOL};
+use super::{CHANNEL_HEADER, Channel, Credentials, CredentialsError, peer_name};
+use crate::metrics::{Metrics, OriginChannel, OriginOutcome};
+use crate::topology::{PeerAddress, RegionName, Topology};
+
+/// How long to wait for another region, and how much to ask of it at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// For the answers to a batch of questions, connection included.
+    pub ask_timeout: Duration,
+    /// Between two pieces of a stream of pages.
+    pub read_timeout: Duration,
+    /// Batches of questions under way to one region.
+    pub batches_max: usize,
+    /// Questions waiting for one region; past it they are refused with `SlowDown`.
+    pub waiting_max: usize,
+    /// Idle connections kept to one region.
+    pub idle_connections_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            ask_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(10),
+            batches_max: 16,
+            waiting_max: 4096,
+            idle_connections_max: 64,
+        }
+    }
+}
+
+/// Below the 60 s for which a peer listener keeps an idle connection: whoever closes first should be the client.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// The owners of all regions, as this node reaches them. One for a process.
+pub struct Peers {
+    peers: HashMap<RegionName, Arc<Peer>>,
+}
+
+impl Peers {
+    /// Connections are made when needed; they and everything that travels on them run on the tokio runtime that this
+    /// is called in.
+    ///
+    /// # Errors
+    /// When the credentials do not work for a TLS client.
+    pub fn new(
+        topology: &Topology,
+        credentials: &Credentials,
+        limits: Limits,
+        metrics: &Metrics,
+    ) -> Result<Self, CredentialsError> {
+        let unusable = |e: reqwest::Error| CredentialsError::Unusable(e.to_string());
+        let names: HashMap<_, _> = topology
+            .regions()
+            .iter()
+            .map(|region| (peer_name(region.name(), topology.domain()), region.peer().clone()))
+            .collect();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(credentials.client_config()?)
+            .https_only(true)
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .connect_timeout(limits.connect_timeout)
+            .read_timeout(limits.read_timeout)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(limits.idle_connections_max)
+            .dns_resolver(PeerNames(Arc::new(names)))
+            .build()
+            .map_err(unusable)?;
+        let (client_cert_key, authority) = credentials.upstream();
+        let bounds = Bounds { batches_max: limits.batches_max, waiting_max: limits.waiting_max };
+        let peer = |region: &crate::topology::Region| {
+            let name = peer_name(region.name(), topology.domain());
+            let line = Arc::new(Line {
+                client: client.clone(),
+                base: format!("https://{name}:{}", region.peer().port()),
+                ask_timeout: limits.ask_timeout,
+                region: region.name().clone(),
+                metrics: metrics.clone(),
+            });
+            Arc::new(Peer {
+                name,
+                address: region.peer().clone(),
+                questions: Arc::new(Queue::new(line.clone(), bounds, tokio::runtime::Handle::current())),
+                line,
+                limits,
+                client_cert_key: client_cert_key.clone(),
+                authority: authority.clone(),
+            })
+        };
+        let peers = topology.regions().iter().map(|region| (region.name().clone(), peer(region))).collect();
+        Ok(Self { peers })
+    }
+
+    /// The owner of `region`; every region of the topology has one.
+    #[must_use]
+    pub fn peer(&self, region: &str) -> Option<&Arc<Peer>> {
+        self.peers.get(region)
+    }
+}
+
+/// The owner of one region.
+pub struct Peer {
+    name: String,
+    address: PeerAddress,
+    questions: Arc<Queue>,
+    line: Arc<Line>,
+    limits: Limits,
+    client_cert_key: Arc<CertKey>,
+    authority: Arc<CaType>,
+}
+
+impl Peer {
+    /// The region it owns.
+    #[must_use]
+    pub fn region(&self) -> &RegionName {
+        &self.line.region
+    }
+
+    /// The answers to `asks` in order, each read at the owner after this call was made and after the one before it.
+    ///
+    /// # Errors
+    /// When the owner cannot be asked; each single answer may still be a refusal.
+    pub async fn ask(&self, asks: Vec<Ask>) -> Result<Vec<Answer>, AskError> {
+        self.questions.ask(asks).await
+    }
+
+    /// A pingora upstream for a request to be forwarded to the owner: TLS with this node's certificate, and no
+    /// certificate accepted but the region's own of the cluster's authority.
+    ///
+    /// # Errors
+    /// When the owner's address cannot be looked up.
+    pub async fn upstream(&self) -> Result<Box<HttpPeer>, AskError> {
+        let address = lookup(&self.address)
+            .await
+            .map_err(|e| AskError::Unreachable(format!("{}: {e}", self.address)))?
+            .next()
+            .ok_or_else(|| AskError::Unreachable(format!("{}: no address", self.address)))?;
+        // An empty name would switch verification off in pingora's connector; this one is never empty.
+        let mut peer = HttpPeer::new_mtls(address, self.name.clone(), self.client_cert_key.clone());
+        peer.options.ca = Some(self.authority.clone());
+        peer.options.connection_timeout = Some(self.limits.connect_timeout);
+        peer.options.total_connection_timeout = Some(self.limits.connect_timeout);
+        peer.options.idle_timeout = Some(IDLE_TIMEOUT);
+        Ok(Box::new(peer))
+    }
+}
+
+/// Fills read from an owner: pages of an instance over the `blob` channel.
+impl Source for Peer {
+    fn origin(&self) -> &str {
+        self.line.region.as_str()
+    }
+
+    fn pages(&self, instance: Instance, pages: Range<u64>) -> BoxFuture<'_, Result<Pages, SourceError>> {
+        Box::pin(self.line.pages(instance, pages))
+    }
+}
+
+/// How one owner is reached.
+struct Line {
+    client: reqwest::Client,
+    base: String,
+    ask_timeout: Duration,
+    region: RegionName,
+    metrics: Metrics,
+}
+
+#[async_trait]
+impl Carrier for Line {
+    async fn carry(&self, asks: &[Ask]) -> Result<Vec<Answer>, AskError> {
+        let sent = Moment::now();
+        let answers = self.resolve(asks).await;
+        let outcome = if answers.is_ok() { OriginOutcome::Answered } else { OriginOutcome::Failed };
+        self.metrics.origin_request(&self.region, OriginChannel::Resolve, outcome, sent.elapsed());
+        answers
+    }
+}
+
+impl Line {
+    async fn resolve(&self, asks: &[Ask]) -> Result<Vec<Answer>, AskError> {
+        let batch = rmp_serde::to_vec_named(&Batch { protocol: PROTOCOL, asks: asks.into() })
+            .map_err(|e| AskError::Malformed(e.to_string()))?;
+        let request = self
+            .client
+            .post(format!("{}/resolve", self.base))
+            .header(CHANNEL_HEADER, Channel::Resolve.as_str())
+            .timeout(self.ask_timeout)
+            .body(batch);
+        let response = request.send().await.map_err(unreachable)?;
+        if response.status() != StatusCode::OK {
+            return Err(AskError::Malformed(format!("status {}", response.status())));
+        }
+        let body = read_bounded(response, ANSWERS_BYTES_MAX).await?;
+        self.metrics.origin_bytes(&self.region, OriginChannel::Resolve, body.len() as u64);
+        let answers: Answers =
+            rmp_serde::from_slice(&body).map_err(|e| AskError::Malformed(e.to_string()))?;
+        match answers.protocol {
+            PROTOCOL => Ok(answers.answers.into_owned()),
+            other => Err(AskError::Malformed(format!("protocol {other}"))),
+        }
+    }
+
+    async fn pages(&self, instance: Instance, pages: Range<u64>) -> Result<Pages, SourceError> {
+        let sent = Moment::now();
+        let answer = self.blob(instance, pages).await;
+        let outcome = match &answer {
+            Ok(_) => OriginOutcome::Answered,
+            Err(SourceError::Gone) => OriginOutcome::Gone,
+            Err(SourceError::Busy) => OriginOutcome::Busy,
+            Err(SourceError::Broken(_)) => OriginOutcome::Failed,
+        };
+        self.metrics.origin_request(&self.region, OriginChannel::Blob, outcome, sent.elapsed());
+        let (region, metrics) = (self.region.clone(), self.metrics.clone());
+        let counted = move |page: &Page| {
+            metrics.origin_bytes(&region, OriginChannel::Blob, page.bytes.len() as u64);
+        };
+        Ok(decoded(answer?).inspect_ok(counted).boxed())
+    }
+
+    async fn blob(&self, instance: Instance, pages: Range<u64>) -> Result<Pieces, SourceError> {
+        let count = pages.end.saturating_sub(pages.start);
+        let request = self
+            .client
+            .get(format!("{}/blob/{instance}/{}/{count}", self.base, pages.start))
+            .header(CHANNEL_HEADER, Channel::Blob.as_str());
+        let response = request.send().await.map_err(broken)?;
+        match response.status() {
+            StatusCode::OK => Ok(response.bytes_stream().map_err(broken).boxed()),
+            StatusCode::NOT_FOUND => Err(SourceError::Gone),
+            StatusCode::SERVICE_UNAVAILABLE => Err(SourceError::Busy),
+            other => Err(SourceError::broken(format!("status {other}"))),
+        }
+    }
+}
+
+/// The body of an answer, as it arrives.
+type Pieces = BoxStream<'static, Result<Bytes, SourceError>>;
+
+/// The pages in a stream of frames; ends with an error when the stream ends inside a page.
+fn decoded(pieces: Pieces) -> Pages {
+    let state = (pieces, Decoder::default(), Bytes::new());
+    futures::stream::try_unfold(state, |(mut pieces, mut decoder, mut piece)| async move {
+        loop {
+            if let Some((bytes, crc32c)) = decoder.next(&mut piece).map_err(broken)? {
+                return Ok(Some((Page { bytes, crc32c }, (pieces, decoder, piece))));
+            }
+            match pieces.try_next().await? {
+                Some(more) => piece = more,
+                None => return decoder.finish().map(|()| None).map_err(broken),
+            }
+        }
+    })
+    .boxed()
+}
+
+/// The whole body of `response`, unless it is longer than `bytes_max`.
+async fn read_bounded(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, AskError> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(unreachable)? {
+        if body.len() + piece.len() > bytes_max {
+            return Err(AskError::Malformed(format!("more than {bytes_max} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+fn unreachable(error: reqwest::Error) -> AskError {
+    AskError::Unreachable(with_causes(&error.without_url()))
+}
+
+fn broken(error: impl std::error::Error + Send + Sync + 'static) -> SourceError {
+    SourceError::broken(with_causes(&error))
+}
+
+/// reqwest's own text stops at "error sending request"; the reason is further down.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Looks a peer's certificate name up as the address that the topology gives for it.
+struct PeerNames(Arc<HashMap<String, PeerAddress>>);
+
+impl reqwest::dns::Resolve for PeerNames {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let address = self.0.get(name.as_str()).cloned();
+        Box::pin(async move {
+            let address = address.ok_or("not the name of a peer")?;
+            Ok(Box::new(lookup(&address).await?) as reqwest::dns::Addrs)
+        })
+    }
+}
+
+async fn lookup(address: &PeerAddress) -> std::io::Result<std::vec::IntoIter<SocketAddr>> {
+    if let Ok(ip) = address.host().parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, address.port())].into_iter());
+    }
+    let found: Vec<_> = tokio::net::lookup_host((address.host(), address.port())).await?.collect();
+    Ok(found.into_iter())
+}

@@ -1,0 +1,192 @@
+//! The node that answers: `resolve` and `blob` over this region's own store.
+//!
+//! Who may ask is settled by TLS before a request is read. What they send is bounded all the same: a peer can be of
+//! another release, or broken.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, StatusCode};
+use origin::instance::Instance;
+use origin::regional::{Page, ReadError, RegionalStore};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use tracing::{error, warn};
+
+use super::answers::answer_up_to;
+use super::messages::{ANSWERS_BYTES_FULL, ASKS_MAX, Answer, Answers, BATCH_BYTES_MAX, Batch, PROTOCOL};
+use super::{Channel, frames};
+
+/// For one read of a question, and for one write of an answer; a peer on a good line needs none of it.
+const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most pages in one answer: 1 GiB. Whoever wants more asks again.
+const PAGES_MAX: u64 = 16_384;
+
+/// Most bytes of pages put into one write.
+const WRITE_BYTES: usize = 512 * 1024;
+
+/// Answers other nodes out of this region's store.
+#[derive(Clone)]
+pub struct Server {
+    store: RegionalStore,
+}
+
+impl Server {
+    /// A server over the store that this process owns.
+    #[must_use]
+    pub fn new(store: RegionalStore) -> Self {
+        Self { store }
+    }
+
+    /// Answers one request on the peer listener, which must be for `resolve` or `blob`.
+    ///
+    /// # Errors
+    /// When the answer could not be written whole; the connection must then be reset.
+    pub async fn serve(&self, session: &mut Session, channel: Channel) -> pingora::Result<()> {
+        session.set_read_timeout(Some(STALLED_TIMEOUT));
+        session.set_write_timeout(Some(STALLED_TIMEOUT));
+        match channel {
+            Channel::Resolve => self.resolve(session).await,
+            Channel::Blob => self.blob(session).await,
+            Channel::Forward => refuse(session, StatusCode::NOT_FOUND).await,
+        }
+    }
+
+    async fn resolve(&self, session: &mut Session) -> pingora::Result<()> {
+        let Some(body) = read_bounded(session, BATCH_BYTES_MAX).await? else {
+            return refuse(session, StatusCode::PAYLOAD_TOO_LARGE).await;
+        };
+        let asks = match rmp_serde::from_slice::<Batch>(&body) {
+            Ok(batch) if batch.protocol == PROTOCOL && batch.asks.len() <= ASKS_MAX => batch.asks,
+            Ok(batch) => {
+                warn!(
+                    protocol = batch.protocol,
+                    asks = batch.asks.len(),
+                    "questions of an unknown kind refused"
+                );
+                return refuse(session, StatusCode::BAD_REQUEST).await;
+            }
+            Err(problem) => {
+                warn!(%problem, "malformed questions refused");
+                return refuse(session, StatusCode::BAD_REQUEST).await;
+            }
+        };
+        let answers = encode(&answer_up_to(&self.store, &asks, ANSWERS_BYTES_FULL).await);
+        let mut head = ResponseHeader::build(StatusCode::OK, Some(1))?;
+        head.insert_header(CONTENT_LENGTH, answers.len())?;
+        session.write_response_header(Box::new(head), false).await?;
+        session.write_response_body(Some(answers), true).await
+    }
+
+    async fn blob(&self, session: &mut Session) -> pingora::Result<()> {
+        let Some((instance, pages)) = wanted_pages(session.req_header().raw_path()) else {
+            return refuse(session, StatusCode::BAD_REQUEST).await;
+        };
+        let stream = match self.store.read_pages(instance, pages).await {
+            Ok(stream) => stream,
+            Err(problem) => {
+                let status = report(instance, &problem);
+                return refuse(session, status).await;
+            }
+        };
+        let mut head = ResponseHeader::build(StatusCode::OK, Some(1))?;
+        head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+        session.write_response_header(Box::new(head), false).await?;
+        let mut ready = stream.ready_chunks(WRITE_BYTES / origin::head::PAGE_BYTES as usize);
+        while let Some(pages) = ready.next().await {
+            let (framed, problem) = frame(pages);
+            session.write_response_body(Some(framed), false).await?;
+            if let Some(problem) = problem {
+                report(instance, &problem);
+                return Err(pingora::Error::explain(
+                    pingora::ErrorType::ReadError,
+                    "read pages of an instance",
+                ));
+            }
+        }
+        session.write_response_body(None, true).await
+    }
+}
+
+/// Frames pages up to the first that could not be read.
+fn frame(pages: Vec<Result<Page, ReadError>>) -> (Bytes, Option<ReadError>) {
+    let mut framed = BytesMut::with_capacity(pages.len() * (origin::head::PAGE_BYTES as usize + 8));
+    for page in pages {
+        match page {
+            Ok(page) => frames::put(&page.bytes, page.crc32c, &mut framed),
+            Err(problem) => return (framed.freeze(), Some(problem)),
+        }
+    }
+    (framed.freeze(), None)
+}
+
+/// Logs what a person should know of a failed read, and says how to answer it.
+fn report(instance: Instance, problem: &ReadError) -> StatusCode {
+    match problem {
+        ReadError::Gone => StatusCode::NOT_FOUND,
+        ReadError::Corrupt(_) | ReadError::Io(_) => {
+            error!(%instance, %problem, "stored pages cannot be read");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+/// The instance and pages in `/blob/<instance>/<first>/<count>`.
+fn wanted_pages(path: &[u8]) -> Option<(Instance, Range<u64>)> {
+    let mut segments = std::str::from_utf8(path).ok()?.strip_prefix("/blob/")?.split('/');
+    let instance = segments.next()?.parse().ok()?;
+    let first: u64 = segments.next()?.parse().ok()?;
+    let count: u64 = segments.next()?.parse().ok()?;
+    let in_bounds = segments.next().is_none() && (1..=PAGES_MAX).contains(&count);
+    Some((instance, first..first.checked_add(count)?)).filter(|_| in_bounds)
+}
+
+/// The request's whole body; `None` when it is longer than `bytes_max`.
+async fn read_bounded(session: &mut Session, bytes_max: usize) -> pingora::Result<Option<BytesMut>> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = session.read_request_body().await? {
+        if body.len() + piece.len() > bytes_max {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
+}
+
+fn encode(answers: &[Answer]) -> Bytes {
+    let answers = Answers { protocol: PROTOCOL, answers: answers.into() };
+    rmp_serde::to_vec_named(&answers).expect("answers hold nothing that MessagePack cannot").into()
+}
+
+/// An empty answer that says no.
+async fn refuse(session: &mut Session, status: StatusCode) -> pingora::Result<()> {
+    let mut head = ResponseHeader::build(status, Some(1))?;
+    head.insert_header(CONTENT_LENGTH, 0)?;
+    session.write_response_header(Box::new(head), true).await?;
+    session.write_response_body(None, true).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_path_names_one_instance_and_a_bounded_range() {
+        let id = "00112233445566778899aabbccddeeff";
+        let path = |rest: &str| format!("/blob/{id}{rest}");
+        let pages = |text: &str| wanted_pages(text.as_bytes()).map(|(_, pages)| pages);
+        assert_eq!(pages(&path("/3/2")), Some(3..5));
+        assert_eq!(pages(&path("/0/16384")), Some(0..16_384));
+        for wrong in
+            ["", "/", "/3", "/3/0", "/3/16385", "/3/2/", "/-1/2", "/18446744073709551615/1", "/3/2?x"]
+        {
+            assert_eq!(pages(&path(wrong)), None, "{wrong}");
+        }
+        assert_eq!(pages(&format!("/blob/{}/0/1", &id[1..])), None);
+        assert_eq!(pages("/resolve"), None);
+    }
+}

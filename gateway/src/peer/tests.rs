@@ -1,0 +1,184 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use origin::regional::{RegionalStore, Seams, Settings, UserRow};
+use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::protocols::l4::stream::Stream;
+use pingora::proxy::Session;
+use prometheus::Registry;
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use tokio::net::TcpListener;
+
+use super::messages::{Answer, Ask};
+use super::*;
+use crate::metrics::Metrics;
+use crate::topology::Topology;
+
+/// A cluster's authority.
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::new(Vec::new()).expect("params");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).expect("self-signed").pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// Credentials of the node whose certificate carries `name`.
+    fn credentials(&self, name: &str) -> Credentials {
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::new([name.to_owned()]).expect("params");
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer).expect("signed").pem();
+        let pems =
+            [self.pem.as_bytes(), certificate.as_bytes(), key.serialize_pem().as_bytes()].map(<[u8]>::to_vec);
+        Credentials::from_pem(&pems[0], &pems[1], &pems[2]).expect("credentials")
+    }
+}
+
+/// A node with a store and a peer listener.
+struct Node {
+    address: SocketAddr,
+    store: RegionalStore,
+    _dir: tempfile::TempDir,
+}
+
+impl Node {
+    async fn start(credentials: &Credentials) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let settings = Settings::new(dir.path(), "ord1");
+        let store = RegionalStore::open(settings, Seams::default(), &Registry::new()).await.expect("store");
+        let mut settings = TlsSettings::intermediate("", "").expect("settings");
+        settings.set_client_cert_verifier(credentials.client_verifier().expect("verifier"));
+        settings.set_cert_resolver(credentials.server_certificate().expect("certificate"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+        let address = listener.local_addr().expect("address");
+        tokio::spawn(accept(listener, Arc::new(settings.build()), Server::new(store.clone())));
+        Self { address, store, _dir: dir }
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Arc<Acceptor>, server: Server) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let (tls, server) = (tls.clone(), server.clone());
+        tokio::spawn(async move {
+            let Ok(stream) = tls.tls_handshake(Stream::from(socket)).await else { return };
+            let mut session = Session::new_h1(Box::new(stream));
+            session.read_request().await.expect("request");
+            let channel = Channel::of(&session.req_header().headers).expect("channel");
+            server.serve(&mut session, channel).await.expect("answered");
+        });
+    }
+}
+
+/// How a node with `credentials` reaches ord1 at `address`.
+fn ord1(credentials: &Credentials, address: SocketAddr) -> Arc<Peer> {
+    let topology = Topology::new("penstock.localhost", "ord1", [("ord1", address.to_string().as_str())]);
+    let limits = Limits { connect_timeout: Duration::from_secs(5), ..Limits::default() };
+    let metrics = Metrics::new(&Registry::new());
+    let peers = Peers::new(&topology.expect("topology"), credentials, limits, &metrics).expect("peers");
+    peers.peer("ord1").expect("ord1").clone()
+}
+
+fn alice() -> UserRow {
+    UserRow { access_key: "ALICE".into(), value: b"sealed".to_vec() }
+}
+
+fn ask_alice() -> Vec<Ask> {
+    vec![Ask::User { access_key: "ALICE".into() }, Ask::Facts { bucket: "none".into() }]
+}
+
+#[tokio::test]
+async fn a_node_of_the_cluster_is_answered_in_order() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    node.store.put_user(alice()).await.expect("put");
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    let answers = peer.ask(ask_alice()).await.expect("answers");
+    let [Answer::User(Some(user)), Answer::Facts(None)] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(user, &alice());
+}
+
+#[tokio::test]
+async fn a_node_of_another_authority_is_refused_by_the_server() {
+    let (cluster, other) = (Authority::new(), Authority::new());
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    // It believes the cluster's authority, but its own certificate is of another.
+    let key = KeyPair::generate().expect("key");
+    let params = CertificateParams::new(["las1.peer.penstock.localhost".to_owned()]).expect("params");
+    let stranger = params.signed_by(&key, &other.issuer).expect("signed").pem();
+    let credentials =
+        Credentials::from_pem(cluster.pem.as_bytes(), stranger.as_bytes(), key.serialize_pem().as_bytes());
+    let refused = ord1(&credentials.expect("usable"), node.address).ask(ask_alice()).await;
+    assert!(matches!(refused, Err(AskError::Unreachable(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_caller_without_a_certificate_is_refused_by_the_server() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(rustls::pki_types::pem::PemObject::from_pem_slice(cluster.pem.as_bytes()).expect("PEM"))
+        .expect("root");
+    let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .resolve("ord1.peer.penstock.localhost", node.address)
+        .build()
+        .expect("client");
+    let url = format!("https://ord1.peer.penstock.localhost:{}/resolve", node.address.port());
+    let refused = client.post(url).header(CHANNEL_HEADER, "resolve").send().await;
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_node_of_another_region_is_not_taken_for_the_one_asked() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("lga1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    let refused = peer.ask(ask_alice()).await;
+    let Err(AskError::Unreachable(reason)) = &refused else { panic!("{refused:?}") };
+    assert!(reason.contains("not valid for name"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_there_is_unreachable_soon() {
+    let cluster = Authority::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("bind").local_addr().expect("address");
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), nobody);
+    let refused = peer.ask(ask_alice()).await.expect_err("nobody answers");
+    let refused = s3s::S3Error::from(refused);
+    assert_eq!(refused.status_code(), Some(http::StatusCode::SERVICE_UNAVAILABLE));
+    assert!(refused.headers().is_some_and(|headers| headers.contains_key(http::header::RETRY_AFTER)));
+}
+
+#[tokio::test]
+async fn an_instance_that_is_not_there_is_gone() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    let gone = cache::Source::pages(&*peer, cache::Instance([7; 16]), 0..3).await;
+    assert!(matches!(gone, Err(cache::SourceError::Gone)));
+}
+
+#[test]
+fn a_channel_is_named_once_and_exactly() {
+    let of = |values: &[&'static str]| {
+        Channel::of(
+            &values.iter().map(|value| (CHANNEL_HEADER, http::HeaderValue::from_static(value))).collect(),
+        )
+    };
+    assert_eq!(of(&["blob"]), Some(Channel::Blob));
+    for wrong in [&[][..], &["Blob"], &["blob", "blob"], &["session"], &["resolve, blob"]] {
+        assert_eq!(of(wrong), None, "{wrong:?}");
+    }
+}
