@@ -185,4 +185,4 @@ pub enum Resource {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -292,3 +292,61 @@ const ROWS: &[Row] = &{
         row("DELETE", Object, &[], VERSION, Op::DeleteObject),
     ]
 };
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::tests::verdict;
+    use super::*;
+
+    /// Each row, with all of its parameters, is its operation here and (see `verdict`) to s3s; without any one of the
+    /// required ones it is not.
+    #[test]
+    fn every_row_is_its_operation() {
+        for row in ROWS {
+            let (path, named) = match row.level {
+                Level::Service => ("/", ""),
+                Level::Bucket => ("/photos", " photos"),
+                Level::Object => ("/photos/a", " photos a"),
+            };
+            let headers: &[(&str, &str)] = match row.operation {
+                Operation::PostObject => &[("content-type", "multipart/form-data; boundary=b")],
+                _ if row.method == "PUT" => &[("content-length", "0")],
+                _ => &[],
+            };
+            let query = |names: &[&str]| {
+                let value =
+                    |name: &&str| format!("{name}={}", if name.ends_with("-type") { "2" } else { "" });
+                names.iter().map(value).collect::<Vec<_>>().join("&")
+            };
+            let all = [row.required, row.optional].concat();
+            let line = format!("{} {path}?{}", row.method, query(&all));
+            assert_eq!(verdict(&line, headers), format!("{}{named}", row.operation), "{line}");
+            for missing in row.required {
+                let rest: Vec<&str> = row.required.iter().copied().filter(|name| name != missing).collect();
+                let line = format!("{} {path}?{}", row.method, query(&rest));
+                assert_ne!(verdict(&line, headers), format!("{}{named}", row.operation), "{line}");
+            }
+        }
+    }
+
+    /// An operation without a row is one that headers, a method alone, or nothing leads to.
+    #[test]
+    fn every_operation_has_a_row_or_a_reason() {
+        let rows: BTreeSet<Operation> = ROWS.iter().map(|row| row.operation).collect();
+        let others: Vec<&str> = Operation::ALL
+            .iter()
+            .filter(|operation| !rows.contains(operation))
+            .map(|op| op.as_str())
+            .collect();
+        let expected = [
+            "CopyObject",
+            "ListDirectoryBuckets",
+            "PreflightRequest",
+            "UploadPartCopy",
+            "WriteGetObjectResponse",
+        ];
+        assert_eq!(others, expected);
+    }
+}

@@ -273,8 +273,8 @@ fn signed_headers(text: &str) -> Option<Vec<HeaderName>> {
     (ascend && !names.contains(&AUTHORIZATION)).then_some(names)
 }
 
-/// Whether the signature covers `host` and every `x-amz-*` header, and no header that is not there (s3s leaves those
-/// out of what it checks, so that anybody could add names).
+/// Whether the signature covers `host` and every `x-amz-*` header, and no header that is not there or not text (s3s
+/// leaves those out of what it checks, so that anybody could add names).
 fn check_coverage(signature: &Signature, headers: &HeaderMap) -> Result<(), Refusal> {
     let signed = |name: &HeaderName| {
         signature.signed_headers.binary_search_by(|signed| signed.as_str().cmp(name.as_str())).is_ok()
@@ -287,7 +287,11 @@ fn check_coverage(signature: &Signature, headers: &HeaderMap) -> Result<(), Refu
         return Err(Refusal::new(S3ErrorCode::AccessDenied, message)
             .with_detail("HeadersNotSigned", unsigned.join(", ")));
     }
-    match signature.signed_headers.iter().all(|name| headers.contains_key(name)) {
+    let is_text = |name: &HeaderName| {
+        headers.contains_key(name)
+            && headers.get_all(name).iter().all(|value| str::from_utf8(value.as_bytes()).is_ok())
+    };
+    match signature.signed_headers.iter().all(is_text) {
         true => Ok(()),
         false => Err(S3ErrorCode::SignatureDoesNotMatch.into()),
     }

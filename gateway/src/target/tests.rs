@@ -2,26 +2,28 @@
 
 mod corpus;
 mod properties;
+pub(crate) mod s3s_reading;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
 
-pub(super) const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-pub(super) const HEX: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const HEX: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-fn topology() -> Topology {
+pub(crate) fn topology() -> Topology {
     let regions = [("ord1", "127.0.0.1:9003"), ("las1", "127.0.0.1:9013"), ("lga1", "127.0.0.1:9023")];
     Topology::new("penstock.localhost", "ord1", regions).expect("good topology")
 }
 
-fn listener() -> Listener {
+pub(crate) fn listener() -> Listener {
     Listener { region: RegionName::parse("las1").expect("region name"), endpoint: EndpointKind::Accelerated }
 }
 
-/// Parses `METHOD target` with `headers`; a `host` of 127.0.0.1 is added when there is none.
+/// Parses `METHOD target` with `headers`; a `host` of 127.0.0.1 is added when there is none. What is let pass is shown
+/// to s3s as well, which must read it the same way.
 fn parse_request(line: &str, headers: &[(&str, &str)]) -> Result<Target, Refusal> {
-    let (method, target) = line.split_once(' ').expect("method and target");
+    let (method, raw_target) = line.split_once(' ').expect("method and target");
     let method = Method::from_bytes(method.as_bytes()).expect("method");
     let mut map = HeaderMap::new();
     for (name, value) in headers {
@@ -29,11 +31,29 @@ fn parse_request(line: &str, headers: &[(&str, &str)]) -> Result<Target, Refusal
         map.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("header value"));
     }
     map.entry("host").or_insert(HeaderValue::from_static("127.0.0.1"));
-    parse(&topology(), &listener(), &method, target.as_bytes(), &map)
+    let target = parse(&topology(), &listener(), &method, raw_target.as_bytes(), &map)?;
+    assert_read_the_same(&target, &method, raw_target.as_bytes(), &map);
+    Ok(target)
+}
+
+/// s3s sees the operation, bucket and key that `target` says, in every request that it can judge from the head alone:
+/// not a signed one (these signatures are made up), not a form (in the body), not a preflight (it knows none).
+fn assert_read_the_same(target: &Target, method: &Method, raw_target: &[u8], headers: &HeaderMap) {
+    if target.signature != SignatureForm::Anonymous || target.operation == Operation::PreflightRequest {
+        return;
+    }
+    let Some(read) = s3s_reading::read(method, raw_target, headers) else { return };
+    let expected = s3s_reading::Seen {
+        operation: target.operation.as_str().to_owned(),
+        bucket: target.bucket().map(str::to_owned),
+        key: target.key().map(str::to_owned),
+        access_key: None,
+    };
+    assert_eq!(read, Ok(expected), "{method} {}", raw_target.escape_ascii());
 }
 
 /// `Operation bucket key`, or the code of the refusal.
-fn verdict(line: &str, headers: &[(&str, &str)]) -> String {
+pub(super) fn verdict(line: &str, headers: &[(&str, &str)]) -> String {
     match parse_request(line, headers) {
         Ok(target) => [Some(target.operation.as_str()), target.bucket(), target.key()]
             .into_iter()

@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
 use super::super::*;
-use super::{listener, topology};
+use super::{assert_read_the_same, listener, topology};
 
 /// Everything but what a path may hold unescaped.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -101,12 +101,13 @@ fn headers() -> impl Strategy<Value = HeaderMap> {
 }
 
 proptest! {
-    /// No request makes the parse panic, and what it lets pass keeps its invariants.
+    /// No request makes the parse panic; what it lets pass keeps its invariants, and s3s reads it the same way.
     #[test]
     fn any_request_is_parsed_or_refused(method in methods(), target in targets(), headers in headers()) {
         let Ok(parsed) = parse(&topology(), &listener(), &method, &target, &headers) else { return Ok(()) };
         prop_assert!(parsed.bucket().is_none_or(s3s::path::check_bucket_name));
         prop_assert!(parsed.key().is_none_or(|key| (1..=1024).contains(&key.len())));
+        assert_read_the_same(&parsed, &method, &target, &headers);
         if let Some(signature) = parsed.signature.signature() {
             let is_signed = |name: &HeaderName| signature.signed_headers.contains(name);
             let must_be = headers.keys().filter(|name| name.as_str().starts_with("x-amz-") || *name == "host");
