@@ -10,7 +10,7 @@ mod private_file;
 use std::path::{Path, PathBuf};
 
 pub use authority::{Authority, AuthorityError, IssuedCertificate, Purpose};
-pub use private_file::{Written, write_new_private};
+pub use private_file::{Written, write_new_private, write_private};
 
 use crate::identity::ClusterKeys;
 use crate::peer::peer_name;

@@ -10,7 +10,7 @@ mod stored;
 mod users;
 
 pub use cluster_key::{ClusterKeys, ClusterKeysError, Sealed};
-pub use lookup::AtHome;
+pub use lookup::{AtHome, FromHome};
 pub use stored::{StoredUser, StoredUserError};
 pub use users::{NewUser, Users, UsersError};
 

@@ -25,6 +25,7 @@ pub mod metrics;
 
 pub mod settings;
 
+pub mod admin;
 pub mod clock;
 pub mod cluster;
 pub mod logging;

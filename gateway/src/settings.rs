@@ -13,6 +13,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::topology::{RegionName, Topology};
+use crate::{bridge, listen};
 pub use fault::Fault;
 use table::Keys;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The block cache's settings; the path of its NVMe tier is empty where the file gives none.
     pub cache: cache::Settings,
+    /// Bytes of heads that a node keeps beside its cached blocks. Default 16 MiB.
+    pub heads_bytes_max: u64,
     /// The regional store's settings.
     pub store: Store,
     /// The least severe level that is logged.
@@ -58,26 +61,22 @@ pub struct TlsFiles {
 }
 
 /// The limits of the front door. What is past one is refused or let go, and counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Limits {
-    /// How long a client may take to send a request's whole head, from its first byte. Default 10 s.
-    pub header_deadline: Duration,
-    /// How long a client may stay silent in the middle of a request's body. Default 30 s.
-    pub stalled_upload: Duration,
-    /// How long a client may take to accept 1 MiB of an answer. Default 30 s.
-    pub stalled_reader: Duration,
-    /// How long running transfers may go on after SIGTERM. Default 30 s.
-    pub drain: Duration,
-    /// Client connections at one time; further ones are closed at once. Default 4096.
-    pub connections_max: usize,
+    /// Of a connection: how many there are, and how long each may take to make a request.
+    pub connection: listen::Limits,
+    /// Of a transfer, once the request is there.
+    pub transfer: bridge::Limits,
     /// Requests at one time; further ones are answered 503 `SlowDown`. Default 1024.
     pub requests_in_flight_max: usize,
+    /// How long running transfers may go on after SIGTERM. Default 30 s.
+    pub drain: Duration,
 }
 
 /// What can be set on the regional store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// How long the bytes of an overwritten or deleted object stay for readers that have begun. Default 1 h.
+    /// How long the bytes of an overwritten or deleted object stay for readers that have begun. Default 5 min.
     pub grace: Duration,
     /// Objects of up to this many bytes are kept in the metadata. Default 16 KiB.
     pub inline_bytes_max: u64,
@@ -126,13 +125,13 @@ impl Settings {
         let (topology, listen) = read_topology(&mut file);
         let tls = read_tls(&mut file);
         let limits = read_limits(&mut file);
-        let cache = read_cache(&mut file);
+        let (cache, heads_bytes_max) = read_cache(&mut file);
         let store = read_store(&mut file);
         let log_level = read_log_level(&mut file);
         let faults = file.finish();
         match topology {
             Some(topology) if faults.is_empty() => {
-                Ok(Self { topology, listen, tls, limits, cache, store, log_level })
+                Ok(Self { topology, listen, tls, limits, cache, heads_bytes_max, store, log_level })
             }
             _ => Err(faults),
         }
@@ -203,20 +202,24 @@ fn read_tls(file: &mut Keys) -> Option<TlsFiles> {
 
 fn read_limits(file: &mut Keys) -> Limits {
     let seconds = Duration::from_secs;
+    let (mut connection, mut transfer) = (listen::Limits::default(), bridge::Limits::default());
     let mut keys = file.table("limits");
-    let limits = Limits {
-        header_deadline: keys.duration("header_deadline", seconds(10), seconds(1)..=seconds(300)),
-        stalled_upload: keys.duration("stalled_upload", seconds(30), seconds(1)..=seconds(3600)),
-        stalled_reader: keys.duration("stalled_reader", seconds(30), seconds(1)..=seconds(3600)),
-        drain: keys.duration("drain", seconds(30), Duration::ZERO..=seconds(3600)),
-        connections_max: keys.count("connections_max", 4096, 1..=1_000_000),
-        requests_in_flight_max: keys.count("requests_in_flight_max", 1024, 1..=1_000_000),
-    };
+    for (key, field) in [
+        ("header_deadline", &mut connection.head_timeout),
+        ("idle_timeout", &mut connection.idle_timeout),
+        ("stalled_upload", &mut transfer.upload.stalled_upload),
+        ("stalled_reader", &mut transfer.response.stalled_reader),
+    ] {
+        *field = keys.duration(key, *field, seconds(1)..=seconds(3600));
+    }
+    connection.connections_max = keys.count("connections_max", connection.connections_max, 1..=1_000_000);
+    let requests_in_flight_max = keys.count("requests_in_flight_max", 1024, 1..=1_000_000);
+    let drain = keys.duration("drain", seconds(30), Duration::ZERO..=seconds(3600));
     file.extend(keys.finish());
-    limits
+    Limits { connection, transfer, requests_in_flight_max, drain }
 }
 
-fn read_cache(file: &mut Keys) -> cache::Settings {
+fn read_cache(file: &mut Keys) -> (cache::Settings, u64) {
     const ANY: std::ops::RangeInclusive<u64> = 0..=u64::MAX;
     let mut settings = cache::Settings::default();
     let mut keys = file.table("cache");
@@ -249,8 +252,9 @@ fn read_cache(file: &mut Keys) -> cache::Settings {
     for fault in settings.check() {
         keys.fault(fault.key, fault.problem);
     }
+    let heads_bytes_max = keys.bytes("heads_bytes_max", 16 << 20, 1 << 20..=1 << 40);
     file.extend(keys.finish());
-    settings
+    (settings, heads_bytes_max)
 }
 
 fn read_nvme(cache: &mut Keys) -> cache::Nvme {
@@ -269,10 +273,10 @@ fn read_nvme(cache: &mut Keys) -> cache::Nvme {
 
 fn read_store(file: &mut Keys) -> Store {
     let mut keys = file.table("store");
-    let hour = Duration::from_secs(3600);
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let metadata_cache = keys.bytes("metadata_cache_bytes", 64 << 20, 1 << 20..=1 << 40);
     let store = Store {
-        grace: keys.duration("grace", hour, Duration::ZERO..=24 * 30 * hour),
+        grace: keys.duration("grace", minutes(5), Duration::ZERO..=minutes(30 * 24 * 60)),
         inline_bytes_max: keys.bytes("inline_bytes_max", 16 << 10, 0..=64 << 10),
         metadata_cache_bytes: usize::try_from(metadata_cache).unwrap_or(usize::MAX),
     };

@@ -1,9 +1,9 @@
-//! Writing a file that only its owner may read, whole or not at all, and never over another one.
+//! Writing files that only their owner may read, whole or not at all.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What became of a file that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,24 +20,46 @@ pub enum Written {
 /// # Errors
 /// Of the file system.
 pub fn write_new_private(path: &Path, content: &[u8]) -> io::Result<Written> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let aside = write_aside(path, content)?;
+    let linked = std::fs::hard_link(&aside, path);
+    remove_if_there(&aside)?;
+    match linked {
+        Ok(()) => {
+            sync_directory_of(path)?;
+            Ok(Written::New)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Written::Existed),
+        Err(error) => Err(error),
+    }
+}
+
+/// The same, but in place of the file that may be there: for what can be made again at any time.
+///
+/// # Errors
+/// Of the file system.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    std::fs::rename(write_aside(path, content)?, path)?;
+    sync_directory_of(path)
+}
+
+/// Writes and syncs `content` beside `path`, and returns where.
+fn write_aside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory_of(path))?;
     let aside = path.with_added_extension("new");
     // Left over from a crash; nobody reads it under this name.
     remove_if_there(&aside)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     file.write_all(content)?;
     file.sync_all()?;
-    let linked = std::fs::hard_link(&aside, path);
-    remove_if_there(&aside)?;
-    match linked {
-        Ok(()) => {
-            File::open(directory)?.sync_all()?;
-            Ok(Written::New)
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Written::Existed),
-        Err(error) => Err(error),
-    }
+    Ok(aside)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -60,6 +82,16 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("read"), b"one");
         let names = std::fs::read_dir(path.parent().expect("parent")).expect("list").count();
         assert_eq!(names, 1, "nothing is left aside");
+    }
+
+    #[test]
+    fn what_can_be_made_again_is_replaced() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("file.cfg");
+        for content in [b"one", b"two"] {
+            write_private(&path, content).expect("write");
+            assert_eq!(std::fs::read(&path).expect("read"), content);
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn the_shipped_file_is_good_and_names_the_three_regions_in_order() {
 #[test]
 fn what_is_not_said_has_its_default() {
     let settings = Settings::parse(GOOD).expect("good");
-    assert_eq!(settings.limits.header_deadline, Duration::from_secs(10));
+    assert_eq!(settings.limits.connection.head_timeout, listen::Limits::default().head_timeout);
     assert_eq!(settings.log_level, Level::INFO);
     assert!(settings.tls.is_none() && settings.cache.nvme.is_none());
     assert_eq!(settings.cache, cache::Settings::default());
@@ -65,7 +65,7 @@ fn what_is_said_is_taken() {
         "#;
     let settings = Settings::parse(&text).expect("good");
     assert_eq!(settings.tls.as_ref().map(|tls| tls.key.as_path()), Some(Path::new("b.pem")));
-    assert_eq!((settings.limits.drain, settings.limits.connections_max), (Duration::ZERO, 7));
+    assert_eq!((settings.limits.drain, settings.limits.connection.connections_max), (Duration::ZERO, 7));
     assert_eq!(
         (settings.cache.memory_bytes, settings.cache.wait_max),
         (128 << 20, Duration::from_millis(250))

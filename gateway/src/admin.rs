@@ -1,0 +1,191 @@
+//! The admin listener: metrics, liveness and readiness, for whoever runs the node.
+//!
+//! It answers to an IP address, `localhost` and the cluster's own names alone, so that a web page which an operator
+//! has open cannot read it by pointing a name of its own at this address (DNS rebinding).
+
+mod readiness;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, StatusCode, header};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
+
+pub use readiness::Readiness;
+
+use crate::topology::{Region, Topology};
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// The admin listener's application.
+pub struct Admin {
+    registry: Registry,
+    readiness: Arc<Readiness>,
+    topology: Arc<Topology>,
+}
+
+struct Answer {
+    status: StatusCode,
+    content_type: &'static str,
+    body: String,
+}
+
+impl Answer {
+    fn plain(status: StatusCode, line: &str) -> Self {
+        Self { status, content_type: PLAIN, body: format!("{line}\n") }
+    }
+}
+
+impl Admin {
+    /// What one region's node shows of itself.
+    #[must_use]
+    pub fn new(registry: Registry, readiness: Arc<Readiness>, topology: Arc<Topology>) -> Self {
+        Self { registry, readiness, topology }
+    }
+
+    async fn answer(&self, method: &Method, path: &str, host: Option<&str>) -> Answer {
+        if !host.is_some_and(|host| is_ours(host, &self.topology)) {
+            return Answer::plain(
+                StatusCode::MISDIRECTED_REQUEST,
+                "ask by IP address, localhost or this cluster's names",
+            );
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Answer::plain(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD");
+        }
+        match path {
+            "/healthz" => Answer::plain(StatusCode::OK, "alive"),
+            "/readyz" => match self.readiness.verdict().await {
+                Ok(()) => Answer::plain(StatusCode::OK, "ready"),
+                Err(reason) => {
+                    Answer::plain(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {reason}"))
+                }
+            },
+            "/metrics" => match TextEncoder::new().encode_to_string(&self.registry.gather()) {
+                Ok(body) => Answer { status: StatusCode::OK, content_type: TEXT_FORMAT, body },
+                Err(error) => Answer::plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            },
+            _ => Answer::plain(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz"),
+        }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Admin {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        _: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if !session.read_request().await.ok()? {
+            return None;
+        }
+        let head = session.req_header();
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let answer = self.answer(&head.method, head.uri.path(), host).await;
+        let is_head = head.method == Method::HEAD;
+        write(&mut session, answer, is_head).await.ok()?;
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok()??;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+}
+
+async fn write(session: &mut ServerSession, answer: Answer, is_head: bool) -> pingora::Result<()> {
+    let mut head = ResponseHeader::build(answer.status, Some(3))?;
+    head.insert_header(header::CONTENT_TYPE, answer.content_type)?;
+    head.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    session.write_response_header(Box::new(head)).await?;
+    if !is_head {
+        session.write_response_body(answer.body.into(), true).await?;
+    }
+    Ok(())
+}
+
+/// Whether a `Host` header names this node in a way that nobody else's DNS can.
+fn is_ours(host: &str, topology: &Topology) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(name);
+    if bare.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let name = name.to_ascii_lowercase();
+    name == "localhost"
+        || name.strip_suffix(topology.domain()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        || topology.regions().iter().map(Region::peer).any(|peer| peer.host() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topology() -> Topology {
+        Topology::new("penstock.localhost", "ord1", [("ord1", "node-1.ops.example.com:9003")]).expect("good")
+    }
+
+    #[test]
+    fn hosts_that_nobody_else_can_name_are_ours() {
+        let topology = topology();
+        for host in [
+            "127.0.0.1:9002",
+            "10.1.2.3",
+            "[::1]:9002",
+            "[::1]",
+            "localhost:9002",
+            "LOCALHOST",
+            "penstock.localhost",
+            "admin.ord1.penstock.localhost:1",
+            "node-1.ops.example.com:9002",
+        ] {
+            assert!(is_ours(host, &topology), "{host}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_other_domains_are_refused() {
+        let topology = topology();
+        for host in [
+            "",
+            ":9002",
+            "evil.example.com",
+            "evilpenstock.localhost",
+            "penstock.localhost.evil.com",
+            "127.0.0.1.evil.com",
+            "localhost.evil.com",
+            "ops.example.com",
+            "1.2.3",
+            "localhost:x",
+        ] {
+            assert!(!is_ours(host, &topology), "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_path_has_its_answer() {
+        let readiness = Arc::new(Readiness::default());
+        let admin = Admin::new(Registry::new(), readiness.clone(), Arc::new(topology()));
+        let ask = async |method: Method, path: &str, host: Option<&str>| {
+            admin.answer(&method, path, host).await.status
+        };
+        let local = Some("localhost");
+        assert_eq!(ask(Method::GET, "/healthz", local).await, StatusCode::OK);
+        assert_eq!(ask(Method::GET, "/metrics", local).await, StatusCode::OK);
+        assert_eq!(ask(Method::GET, "/readyz", local).await, StatusCode::OK);
+        assert_eq!(ask(Method::GET, "/other", local).await, StatusCode::NOT_FOUND);
+        assert_eq!(ask(Method::POST, "/healthz", local).await, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(ask(Method::GET, "/metrics", Some("evil.com")).await, StatusCode::MISDIRECTED_REQUEST);
+        assert_eq!(ask(Method::GET, "/metrics", None).await, StatusCode::MISDIRECTED_REQUEST);
+        readiness.begin_draining();
+        assert_eq!(ask(Method::GET, "/readyz", local).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ask(Method::GET, "/healthz", local).await, StatusCode::OK);
+    }
+}
