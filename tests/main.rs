@@ -4,6 +4,8 @@ mod bit_flips;
 mod crash;
 mod dashboard;
 mod dependencies;
+mod directives;
+mod doors;
 mod freshness;
 mod herd;
 mod main_job;

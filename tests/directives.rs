@@ -1,0 +1,112 @@
+//! What a request may ask of the cache: look and fill, look only, neither, or fill ahead of time.
+
+use std::time::{Duration, Instant};
+
+use tests::{Answer, Client, Cluster, Content, MIB, Options, Request};
+
+const OBJECT_BYTES: u64 = 3 * MIB + 5;
+
+/// A plain GET looks, and fills on a miss.
+#[tokio::test]
+async fn a_plain_get_fills() {
+    let site = Site::start().await;
+    site.get("").await;
+    assert_eq!(site.bytes("origin").await, OBJECT_BYTES);
+    site.get("").await;
+    assert_eq!(site.bytes("memory").await + site.bytes("nvme").await, OBJECT_BYTES);
+}
+
+/// `no-cache`: what is there is used, what is not there is not kept.
+#[tokio::test]
+async fn no_cache_looks_and_keeps_nothing() {
+    let site = Site::start().await;
+    site.get("no-cache").await;
+    site.get("no-cache").await;
+    assert_eq!(site.bytes("memory").await + site.bytes("nvme").await, 0, "something was kept");
+    site.get("").await;
+    site.get("no-cache").await;
+    assert_eq!(
+        site.bytes("memory").await + site.bytes("nvme").await,
+        OBJECT_BYTES,
+        "what was kept was not used"
+    );
+}
+
+/// `no-store`: the cache is neither asked nor filled.
+#[tokio::test]
+async fn no_store_goes_around_the_cache() {
+    let site = Site::start().await;
+    site.get("no-store").await;
+    site.get("").await;
+    site.get("no-store").await;
+    assert_eq!(site.bytes("bypass").await, 2 * OBJECT_BYTES);
+    assert_eq!(site.bytes("origin").await, OBJECT_BYTES);
+    assert_eq!(site.bytes("memory").await + site.bytes("nvme").await, 0, "the cache was asked");
+}
+
+/// HEAD of `bytes=0-0` answers at once and brings the whole object.
+#[tokio::test]
+async fn a_head_of_the_first_byte_brings_the_object() {
+    let site = Site::start().await;
+    let head = site.reader.send(Request::new("HEAD", "/b/k").header("range", "bytes=0-0")).await.ok();
+    assert_eq!(
+        (head.status, head.header("content-range")),
+        (206, format!("bytes 0-0/{OBJECT_BYTES}").as_str())
+    );
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while site.pulled().await < OBJECT_BYTES {
+        assert!(Instant::now() < deadline, "the object was not brought");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    site.get("").await;
+    assert_eq!(site.pulled().await, OBJECT_BYTES);
+    assert_eq!(site.bytes("origin").await, 0, "the reader had to fill");
+}
+
+/// A plain HEAD brings nothing.
+#[tokio::test]
+async fn a_plain_head_brings_nothing() {
+    let site = Site::start().await;
+    let head = site.reader.head("b", "k").await.ok();
+    assert_eq!(head.header("content-length"), OBJECT_BYTES.to_string());
+    assert_eq!(site.pulled().await, 0);
+}
+
+/// One object in ord1, and a reader of it at las1.
+struct Site {
+    reader: Client,
+    content: Content,
+    cluster: Cluster,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let cluster = Cluster::start_with(Options::cache("64 MiB", "64 MiB")).await;
+        let content = Content::new(1, OBJECT_BYTES);
+        let owner = cluster.standard("ord1");
+        owner.create_bucket("b").await;
+        let _ = owner.put("b", "k", content.all()).await.ok();
+        Self { reader: cluster.accelerated("las1", "ord1"), content, cluster }
+    }
+
+    /// GET with this `Cache-Control`, or without one; every byte is checked.
+    async fn get(&self, cache_control: &str) -> Answer {
+        let mut request = Request::new("GET", "/b/k");
+        if !cache_control.is_empty() {
+            request = request.header("cache-control", cache_control);
+        }
+        let answer = self.reader.send(request).await.ok();
+        assert_eq!(answer.body, self.content.all());
+        answer
+    }
+
+    /// Bytes that las1 has sent out of `result`.
+    async fn bytes(&self, result: &str) -> u64 {
+        self.cluster.scrape("las1").await.sum("penstock_cache_bytes_total", &[("result", result)]) as u64
+    }
+
+    /// Bytes that las1's cache has pulled out of ord1.
+    async fn pulled(&self) -> u64 {
+        self.cluster.scrape("las1").await.sum("penstock_cache_origin_bytes_total", &[]) as u64
+    }
+}
