@@ -11,4 +11,5 @@ mod herd;
 mod main_job;
 mod memory;
 mod metrics_page;
+mod outages;
 mod running;

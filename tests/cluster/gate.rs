@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// Bytes that pass at a time; small against a block, so that what is allowed is shared by all connections.
 const PIECE_BYTES: usize = 16 << 10;
@@ -15,6 +15,7 @@ const UNLIMITED_BYTES: usize = Semaphore::MAX_PERMITS / 2;
 /// Passes connections on; what comes back from the region is held when its allowance is used up.
 pub struct Gate {
     allowance: Arc<Semaphore>,
+    cut: Arc<Notify>,
 }
 
 impl Gate {
@@ -22,12 +23,16 @@ impl Gate {
     pub(super) async fn start(address: String, region: String) -> Self {
         let allowance = Arc::new(Semaphore::new(UNLIMITED_BYTES));
         let listener = TcpListener::bind(address).await.expect("listen at the gate");
-        let gate = Self { allowance: Arc::clone(&allowance) };
+        let cut = Arc::new(Notify::new());
+        let gate = Self { allowance: Arc::clone(&allowance), cut: Arc::clone(&cut) };
         tokio::spawn(async move {
             while let Ok((node, _)) = listener.accept().await {
                 // A region that is down refuses: so does the gate, by closing.
                 if let Ok(owner) = TcpStream::connect(&region).await {
-                    tokio::spawn(pass(node, owner, Arc::clone(&allowance)));
+                    let (allowance, cut) = (Arc::clone(&allowance), Arc::clone(&cut));
+                    tokio::spawn(async move {
+                        tokio::select! { () = pass(node, owner, allowance) => {}, () = cut.notified() => {} }
+                    });
                 }
             }
         });
@@ -38,6 +43,11 @@ impl Gate {
     pub fn allow_only(&self, bytes: usize) {
         self.allowance.forget_permits(usize::MAX);
         self.allowance.add_permits(bytes);
+    }
+
+    /// Breaks every connection that goes through.
+    pub fn cut(&self) {
+        self.cut.notify_waiters();
     }
 
     /// Everything may pass again.
