@@ -52,8 +52,9 @@ fn stricter_than_s3s() {
     let presigned = signer::sign(&Unsigned::get("/photos/a"), Form::Presigned { seconds: 60 }, now);
     let long = signer::sign(&Unsigned::get("/photos/a"), Form::Presigned { seconds: 604_801 }, now);
     let with_absent_header = header.clone().with_text("host;range", "host;origin;range");
-    let accepted: Result<Option<String>, &str> = Ok(Some(s3s_reading::ACCESS_KEY.to_owned()));
-    let cases: [(&str, Signed, &str, Result<Option<String>, &str>); 8] = [
+    type Verdict = Result<Option<String>, &'static str>;
+    let accepted: Verdict = Ok(Some(s3s_reading::ACCESS_KEY.to_owned()));
+    let cases: [(&str, Signed, &str, Verdict); 8] = [
         (
             "an unsigned x-amz-* header",
             header.clone().with_header("x-amz-acl", "private"),
