@@ -7,6 +7,8 @@ pub mod request_id;
 
 pub mod target;
 
+pub mod route;
+
 pub mod refusal;
 pub mod sigv4;
 pub mod topology;

@@ -1,0 +1,136 @@
+//! Where a request is answered: one pure decision.
+
+use http::StatusCode;
+use s3s::{S3Error, S3ErrorCode};
+
+use crate::refusal::Refusal;
+use crate::target::{EndpointKind, Operation, Target};
+use crate::topology::RegionName;
+
+/// How a request came to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// From a client, on a public listener.
+    FromClient,
+    /// From the node that its client reached, on the peer listener.
+    FromPeer,
+}
+
+/// What answers a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// This node's cache, for an object of any region.
+    CachedRead,
+    /// The store of this node's region.
+    OwnStore,
+    /// The node that owns another region.
+    Forward,
+}
+
+impl Route {
+    /// The route of a request for `target` that came to a node of the region `own`.
+    ///
+    /// # Errors
+    /// `AccessForbidden` for a preflight: no bucket has CORS rules. `ServiceUnavailable` for a peer's request about
+    /// another region: it is never handed on, so that nodes that disagree about the topology cannot play ball.
+    pub fn of(target: &Target, own: &RegionName, arrival: Arrival) -> Result<Self, Refusal> {
+        if target.operation == Operation::PreflightRequest {
+            return Err(no_cors());
+        }
+        let is_own = target.region == *own;
+        match (arrival, target.endpoint) {
+            (Arrival::FromPeer, _) if is_own => Ok(Self::OwnStore),
+            (Arrival::FromPeer, _) => Err(Refusal::new(
+                S3ErrorCode::ServiceUnavailable,
+                "The request reached a node of another region. Please try again.",
+            )),
+            (Arrival::FromClient, EndpointKind::Accelerated) if target.operation.is_object_read() => {
+                Ok(Self::CachedRead)
+            }
+            (Arrival::FromClient, _) if is_own => Ok(Self::OwnStore),
+            (Arrival::FromClient, _) => Ok(Self::Forward),
+        }
+    }
+}
+
+/// S3's answer to a preflight at a bucket without CORS rules.
+fn no_cors() -> Refusal {
+    let code = S3ErrorCode::Custom("AccessForbidden".into());
+    let mut error = S3Error::with_message(code, "CORSResponse: CORS is not enabled for this bucket.");
+    error.set_status_code(StatusCode::FORBIDDEN);
+    error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::target::{Listener, parse};
+    use crate::topology::Topology;
+
+    /// The route of `method path` at `host`, on a node of las1 in a topology of three regions.
+    fn route(arrival: Arrival, method: Method, host: &str, path: &str) -> Result<Route, String> {
+        let peers = [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2"), ("lga1", "127.0.0.1:3")];
+        let topology = Topology::new("penstock.localhost", "ord1", peers).unwrap();
+        let own = RegionName::parse("las1").unwrap();
+        let listener = Listener { region: own.clone(), endpoint: EndpointKind::Accelerated };
+        let mut headers = HeaderMap::new();
+        headers.insert("host", host.parse().unwrap());
+        let target = parse(&topology, &listener, &method, path.as_bytes(), &headers).unwrap();
+        Route::of(&target, &own, arrival).map_err(|refusal| refusal.code().as_str().to_owned())
+    }
+
+    const STANDARD_HERE: &str = "object.las1.penstock.localhost";
+    const STANDARD_AWAY: &str = "object.ord1.penstock.localhost";
+    const ACCELERATED_HERE: &str = "accel-object.las1.penstock.localhost";
+    const ACCELERATED_AWAY: &str = "accel-object.ord1.penstock.localhost";
+
+    /// Every way in, with its nearest neighbours.
+    #[test]
+    fn clients() {
+        let table = [
+            (Method::GET, ACCELERATED_AWAY, "/photos/cat.jpg", Route::CachedRead),
+            (Method::HEAD, ACCELERATED_AWAY, "/photos/cat.jpg?versionId=null", Route::CachedRead),
+            (Method::GET, ACCELERATED_HERE, "/photos/cat.jpg?partNumber=1", Route::CachedRead),
+            (Method::GET, "photos.accel-object.ord1.penstock.localhost", "/cat.jpg", Route::CachedRead),
+            (Method::GET, "127.0.0.1", "/photos/cat.jpg", Route::CachedRead),
+            (Method::GET, ACCELERATED_AWAY, "/photos/cat.jpg?tagging", Route::Forward),
+            (Method::GET, ACCELERATED_AWAY, "/photos?list-type=2", Route::Forward),
+            (Method::PUT, ACCELERATED_AWAY, "/photos/cat.jpg", Route::Forward),
+            (Method::DELETE, ACCELERATED_HERE, "/photos/cat.jpg", Route::OwnStore),
+            (Method::GET, STANDARD_HERE, "/photos/cat.jpg", Route::OwnStore),
+            (Method::GET, STANDARD_AWAY, "/photos/cat.jpg", Route::Forward),
+            (Method::PUT, STANDARD_AWAY, "/photos/cat.jpg", Route::Forward),
+            (Method::GET, "127.0.0.1:9011", "/", Route::OwnStore),
+        ];
+        for (method, host, path, expected) in table {
+            assert_eq!(
+                route(Arrival::FromClient, method.clone(), host, path),
+                Ok(expected),
+                "{method} {host} {path}"
+            );
+        }
+    }
+
+    /// A peer's request goes to the store or is refused, at whichever endpoint its client called.
+    #[test]
+    fn peers() {
+        for host in [STANDARD_HERE, ACCELERATED_HERE] {
+            assert_eq!(route(Arrival::FromPeer, Method::GET, host, "/photos/cat.jpg"), Ok(Route::OwnStore));
+            assert_eq!(route(Arrival::FromPeer, Method::PUT, host, "/photos/cat.jpg"), Ok(Route::OwnStore));
+        }
+        for host in [STANDARD_AWAY, ACCELERATED_AWAY] {
+            let refused = route(Arrival::FromPeer, Method::GET, host, "/photos/cat.jpg");
+            assert_eq!(refused, Err("ServiceUnavailable".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_preflight_is_answered_where_it_arrives() {
+        for arrival in [Arrival::FromClient, Arrival::FromPeer] {
+            let refused = route(arrival, Method::OPTIONS, STANDARD_HERE, "/photos/cat.jpg");
+            assert_eq!(refused, Err("AccessForbidden".to_owned()));
+        }
+    }
+}
