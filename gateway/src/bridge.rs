@@ -14,7 +14,7 @@ pub mod upload;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use pingora::proxy::Session;
@@ -23,7 +23,10 @@ use s3s::service::S3Service;
 use tokio::time::timeout;
 
 use crate::refusal::{Refusal, Subject, read_document};
-use crate::response::{self, Sender, Sent};
+use crate::request_id::RequestId;
+use crate::response::{self, Failed, Sender, Sent};
+use crate::target::{Operation, Target};
+use crate::topology::RegionName;
 
 /// Bytes of an unread body that are drained so that the connection can serve the next request.
 const DRAIN_BYTES_MAX: u64 = 256 * 1024;
@@ -47,34 +50,13 @@ pub struct Limits {
     pub response: response::Limits,
 }
 
-/// Why a request was not answered by the bridge.
-#[derive(Debug)]
-pub enum Failed {
-    /// Nothing was written yet: the refusal can be told.
-    Refused(Refusal),
-    /// The response broke off, or the client is gone: the connection has to be reset.
-    Broken(Box<pingora::Error>),
-}
-
-impl From<Refusal> for Failed {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Box<pingora::Error>> for Failed {
-    fn from(error: Box<pingora::Error>) -> Self {
-        Self::Broken(error)
-    }
-}
-
 /// What names a request in its response.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {
     /// The request's id.
-    pub request_id: &'a str,
+    pub request_id: RequestId,
     /// The region that answers.
-    pub host_id: &'a str,
+    pub region: &'a RegionName,
 }
 
 /// Answers the request of `session` with `service`.
@@ -83,13 +65,13 @@ pub struct Named<'a> {
 /// [`Failed`]: the caller tells the refusal, or resets the connection.
 pub async fn serve(
     session: &mut Session,
+    target: &Target,
     service: S3Service,
-    extensions: http::Extensions,
     named: Named<'_>,
     limits: &Limits,
 ) -> Result<Sent, Failed> {
-    let request = request_head(session, extensions)?;
-    let (feed, body) = upload::pipe(session)?;
+    let request = request_head(session, target)?;
+    let (feed, body) = upload::pipe(session, target.payload);
     let request = request.map(|()| s3s::Body::http_body(body));
     let response = {
         let answering = service.call(request);
@@ -113,32 +95,20 @@ pub async fn serve(
 }
 
 /// The request without its body. The target and the signed headers go to s3s byte for byte.
-fn request_head(session: &Session, extensions: http::Extensions) -> Result<http::Request<()>, Refusal> {
+fn request_head(session: &Session, target: &Target) -> Result<http::Request<()>, Refusal> {
     let head = session.req_header();
     if !head.raw_path_is_utf8() {
         return Err(S3ErrorCode::InvalidURI.into());
     }
-    if is_form(head) {
-        return Err(Refusal::new(S3ErrorCode::NotImplemented, "Uploads by HTML form are not implemented"));
-    }
-    if upload::lacks_length(session) {
-        return Err(S3ErrorCode::MissingContentLength.into());
+    if target.operation == Operation::PostObject {
+        // s3s collects a form in memory before it asks who sent it.
+        return Err(Refusal::new(S3ErrorCode::NotImplemented, "Uploads by HTML form are not implemented."));
     }
     let mut request = http::Request::new(());
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = head.headers.clone();
-    *request.extensions_mut() = extensions;
     Ok(request)
-}
-
-/// s3s collects such a body in memory before it asks who sent it, whatever operation the target names.
-fn is_form(head: &pingora::http::RequestHeader) -> bool {
-    let content_type =
-        head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes).trim_ascii_start();
-    head.method == Method::POST
-        && content_type.len() >= 10
-        && content_type[..10].eq_ignore_ascii_case(b"multipart/")
 }
 
 /// Sends s3s's `response` to the client.
@@ -219,8 +189,8 @@ pub async fn refuse(
     let document = refusal.document(Subject {
         method: &head.method,
         resource: &String::from_utf8_lossy(path),
-        request_id: named.request_id,
-        host_id: named.host_id,
+        request_id: &named.request_id.to_string(),
+        host_id: named.region.as_str(),
     });
     let closing = settle_unread_body(session);
     let mut sender = Sender::begin(session, document.status, document.headers, limits).await?;
@@ -233,16 +203,16 @@ pub async fn refuse(
 }
 
 fn name(headers: &mut HeaderMap, named: Named<'_>) {
-    for (name, value) in [("x-amz-request-id", named.request_id), ("x-amz-id-2", named.host_id)] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
+    let named =
+        [("x-amz-request-id", named.request_id.to_string()), ("x-amz-id-2", named.region.to_string())];
+    for (name, value) in named {
+        headers.insert(name, HeaderValue::try_from(value).expect("ids and names of regions are header text"));
     }
 }
 
 /// Decides, before the response's head says so, whether the connection survives a body that was not read to its end:
 /// it does when little is left. `true` when it does not, and the client may still be sending.
-fn settle_unread_body(session: &mut Session) -> bool {
+pub fn settle_unread_body(session: &mut Session) -> bool {
     session.set_close_on_response_before_downstream_finish(false);
     session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
     if session.is_body_done() {

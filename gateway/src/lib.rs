@@ -3,25 +3,27 @@
 //! Modules are listed in the order a request meets them, then what runs a node.
 
 pub mod listen;
-pub mod request_id;
+pub mod proxy;
 
+pub mod request_id;
 pub mod target;
+pub mod topology;
 
 pub mod route;
 
-pub mod refusal;
-pub mod sigv4;
-pub mod topology;
-
 pub mod identity;
 pub mod permission;
+pub mod sigv4;
 
 pub mod bridge;
 pub mod store_service;
 
+pub mod peer;
+
+pub mod refusal;
 pub mod response;
 
-pub mod peer;
+pub mod access_log;
 
 pub mod metrics;
 

@@ -28,7 +28,8 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use connection::Connection;
+use self::connection::Connection;
+use crate::metrics::{DropReason, Metrics};
 
 /// Connections that the kernel completes for us before we accept them.
 const BACKLOG: u32 = 4096;
@@ -147,13 +148,19 @@ impl Default for Front {
 }
 
 impl Front {
-    /// Starts answering on `bound` with `app`, on the current runtime.
-    pub fn serve<A>(&self, bound: Bound, transport: Transport, limits: Limits, app: Arc<A>)
+    /// Starts answering on `bound` with `app`, on the current runtime. What is let go unanswered counts in `metrics`.
+    pub fn serve<A>(&self, bound: Bound, transport: Transport, limits: Limits, metrics: Metrics, app: Arc<A>)
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
-        let listener =
-            Listener { transport, limits, app, stop: self.stop.subscribe(), running: self.running.clone() };
+        let listener = Listener {
+            transport,
+            limits,
+            metrics,
+            app,
+            stop: self.stop.subscribe(),
+            running: self.running.clone(),
+        };
         self.running.spawn(listener.accept_until_stopped(bound.socket));
     }
 
@@ -173,6 +180,7 @@ impl Front {
 struct Listener<A> {
     transport: Transport,
     limits: Limits,
+    metrics: Metrics,
     app: Arc<A>,
     stop: watch::Receiver<bool>,
     running: TaskTracker,
@@ -183,6 +191,7 @@ impl<A> Clone for Listener<A> {
         Self {
             transport: self.transport.clone(),
             limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
             app: self.app.clone(),
             stop: self.stop.clone(),
             running: self.running.clone(),
@@ -210,7 +219,7 @@ where
                             drop(place);
                         });
                     }
-                    Err(_) => debug!("connection closed: the listener is full"),
+                    Err(_) => self.metrics.dropped(DropReason::Connections),
                 },
                 Err(error) => {
                     warn!(%error, "accept failed");

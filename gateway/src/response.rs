@@ -13,6 +13,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::timeout;
 
+use crate::refusal::Refusal;
+
 /// Bytes handed to the socket at a time. Slices share the piece's memory, they are not copied.
 const SLICE_BYTES: usize = 1 << 20;
 
@@ -48,6 +50,27 @@ pub struct Sent {
     pub bytes: u64,
     /// When the head was on its way.
     pub first_byte: Instant,
+}
+
+/// Why a request was not answered.
+#[derive(Debug)]
+pub enum Failed {
+    /// Nothing was written yet: the refusal can be told.
+    Refused(Refusal),
+    /// The response broke off, or the client is gone: the connection has to be reset.
+    Broken(Box<Error>),
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Box<Error>> for Failed {
+    fn from(error: Box<Error>) -> Self {
+        Self::Broken(error)
+    }
 }
 
 /// A response being written. Dropped before [`Sender::finish`] it is unfinished: return an error then, so that

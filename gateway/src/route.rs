@@ -77,6 +77,9 @@ mod tests {
         let listener = Listener { region: own.clone(), endpoint: EndpointKind::Accelerated };
         let mut headers = HeaderMap::new();
         headers.insert("host", host.parse().unwrap());
+        if method == Method::PUT {
+            headers.insert("content-length", 0.into());
+        }
         let target = parse(&topology, &listener, &method, path.as_bytes(), &headers).unwrap();
         Route::of(&target, &own, arrival).map_err(|refusal| refusal.code().as_str().to_owned())
     }

@@ -5,11 +5,12 @@
 //! service. What s3s reads from the request must be what admission read: a difference is refused, so that no trick
 //! in a request's spelling makes one of them decide and the other act.
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use origin::Caller;
 use origin::head::Facts;
+use origin::regional::RegionalStore;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -38,36 +39,43 @@ pub trait BucketFacts: Send + Sync {
     async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>>;
 }
 
-/// Makes the services of one region's own store.
-pub struct StoreService<S> {
-    store: S,
-    identities: Arc<dyn Identities>,
-    topology: Arc<Topology>,
+#[async_trait]
+impl BucketFacts for RegionalStore {
+    async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>> {
+        self.facts(bucket).await
+    }
 }
 
-impl<S: S3 + BucketFacts + Clone> StoreService<S> {
+/// Makes the services of one region's own store.
+pub struct StoreService {
+    make: Box<dyn Fn(Arc<Target>) -> S3Service + Send + Sync>,
+}
+
+impl StoreService {
     /// Services of `store`, for the users of `identities`.
-    pub fn new(store: S, identities: Arc<dyn Identities>, topology: Arc<Topology>) -> Self {
-        Self { store, identities, topology }
+    pub fn new<S>(store: S, identities: Arc<dyn Identities>, topology: Arc<Topology>) -> Self
+    where
+        S: S3 + BucketFacts + Clone,
+    {
+        let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
+        let make = move |target| {
+            let mut builder = S3ServiceBuilder::new(store.clone());
+            let identities = identities.clone();
+            let door =
+                Door(Arc::new(Request { target, store: store.clone(), identities, found: OnceLock::new() }));
+            builder.set_config(config.clone());
+            builder.set_host(Hosts(topology.clone()));
+            builder.set_auth(door.clone());
+            builder.set_access(door);
+            builder.build()
+        };
+        Self { make: Box::new(make) }
     }
 
     /// The service for one request, which admission has found to be about `target`.
     #[must_use]
     pub fn for_request(&self, target: Arc<Target>) -> S3Service {
-        static CONFIG: LazyLock<Arc<StaticConfigProvider>> =
-            LazyLock::new(|| Arc::new(StaticConfigProvider::new(Arc::new(config()))));
-        let door = Door(Arc::new(Request {
-            target,
-            store: self.store.clone(),
-            identities: self.identities.clone(),
-            found: OnceLock::new(),
-        }));
-        let mut builder = S3ServiceBuilder::new(self.store.clone());
-        builder.set_config(CONFIG.clone());
-        builder.set_host(Hosts(self.topology.clone()));
-        builder.set_auth(door.clone());
-        builder.set_access(door);
-        builder.build()
+        (self.make)(target)
     }
 }
 

@@ -17,6 +17,7 @@ use http::HeaderMap;
 use s3s::S3ErrorCode;
 
 use crate::refusal::Refusal;
+use crate::target::Payload;
 
 /// Largest chunk of a body whose chunks are signed. SDKs send 64 or 128 KiB.
 const SIGNED_CHUNK_BYTES_MAX: u64 = 1 << 20;
@@ -59,42 +60,25 @@ enum State {
 }
 
 impl Framing {
-    /// The framing that `headers` announce; `None` when the body is not aws-chunked.
-    ///
-    /// # Errors
-    /// `MissingContentLength` without a declared length that is a number.
-    pub(super) fn announced(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+    /// The framing that a body of `payload` must have, by what `headers` announce; `None` when it is not aws-chunked.
+    pub(super) fn of(payload: Payload, headers: &HeaderMap) -> Option<Self> {
+        let Payload::Chunked { signed, trailer } = payload else { return None };
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let Some(payload) = text("x-amz-content-sha256").filter(|hash| hash.starts_with("STREAMING-")) else {
-            return Ok(None);
-        };
-        let owed =
-            text("x-amz-decoded-content-length").and_then(|length| length.parse().ok()).ok_or_else(|| {
-                Refusal::new(
-                    S3ErrorCode::MissingContentLength,
-                    "x-amz-decoded-content-length must be a number",
-                )
-            })?;
-        let signed = !payload.starts_with("STREAMING-UNSIGNED-");
-        let mut missing_trailers: Vec<String> = headers
-            .get_all("x-amz-trailer")
-            .iter()
-            .filter_map(|names| names.to_str().ok())
-            .flat_map(|names| names.split(','))
-            .map(|name| name.trim().to_ascii_lowercase())
-            .filter(|name| !name.is_empty())
-            .collect();
-        if signed && payload.ends_with("-TRAILER") {
+        let trailers = text("x-amz-trailer").unwrap_or_default().split(',').map(str::trim);
+        let mut missing_trailers: Vec<_> =
+            trailers.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        if signed && trailer {
             missing_trailers.push(TRAILER_SIGNATURE.to_owned());
         }
-        Ok(Some(Self {
+        Some(Self {
             signed,
             state: State::Header,
             line: Vec::new(),
-            owed,
+            // Admission has seen that it is a number.
+            owed: text("x-amz-decoded-content-length").and_then(|length| length.parse().ok()).unwrap_or(0),
             trailer_bytes: 0,
             missing_trailers,
-        }))
+        })
     }
 
     /// Takes the next bytes of the body and hands what s3s may see of them to `pass`.
@@ -254,22 +238,22 @@ fn malformed_trailer(why: String) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
 
-    const SIGNED: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
-    const SIGNED_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
-    const UNSIGNED: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+    const SIGNED: Payload = Payload::Chunked { signed: true, trailer: false };
+    const SIGNED_TRAILER: Payload = Payload::Chunked { signed: true, trailer: true };
+    const UNSIGNED: Payload = Payload::Chunked { signed: false, trailer: true };
 
-    fn framing(payload: &'static str, length: u64, trailer: Option<&'static str>) -> Framing {
+    fn framing(payload: Payload, length: u64, trailer: Option<&'static str>) -> Framing {
         let mut headers = HeaderMap::new();
-        headers.insert("x-amz-content-sha256", payload.parse().unwrap());
         headers.insert("x-amz-decoded-content-length", length.into());
         if let Some(trailer) = trailer {
-            headers.insert("x-amz-trailer", trailer.parse().unwrap());
+            headers.insert("x-amz-trailer", HeaderValue::from_static(trailer));
         }
-        Framing::announced(&headers).unwrap().unwrap()
+        Framing::of(payload, &headers).unwrap()
     }
 
     /// What s3s would see of `body`, fed in pieces of `step` bytes.

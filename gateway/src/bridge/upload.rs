@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::{Body, Frame, SizeHint};
 use pingora::proxy::Session;
@@ -16,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::aws_chunked::Framing;
 use crate::refusal::Refusal;
+use crate::target::Payload;
 
 /// Reads (64 KiB each, at most) that wait between client and store, so that one need not wait for the other.
 const READS_AHEAD: usize = 4;
@@ -37,9 +37,9 @@ impl Default for Limits {
 }
 
 /// The two ends of one body.
-pub(super) fn pipe(session: &mut Session) -> Result<(Feed, UploadBody), Refusal> {
+pub(super) fn pipe(session: &mut Session, payload: Payload) -> (Feed, UploadBody) {
     let head = session.req_header();
-    let framing = Framing::announced(&head.headers)?;
+    let framing = Framing::of(payload, &head.headers);
     let expects_continue = head
         .headers
         .get(EXPECT)
@@ -49,7 +49,7 @@ pub(super) fn pipe(session: &mut Session) -> Result<(Feed, UploadBody), Refusal>
     let (pieces, receiver) = mpsc::channel(READS_AHEAD);
     let wanted = Arc::new(Notify::new());
     let feed = Feed { pieces, wanted: wanted.clone(), framing, expects_continue };
-    Ok((feed, UploadBody { pieces: receiver, wanted, length }))
+    (feed, UploadBody { pieces: receiver, wanted, length })
 }
 
 /// The client's end.
@@ -168,15 +168,6 @@ fn incomplete() -> Refusal {
 
 fn too_slow() -> Refusal {
     S3ErrorCode::RequestTimeout.into()
-}
-
-/// Whether the request lacks the length that S3 asks of one that stores its body.
-pub(super) fn lacks_length(session: &Session) -> bool {
-    let head = session.req_header();
-    head.method == Method::PUT
-        && !head.headers.contains_key(CONTENT_LENGTH)
-        && !head.headers.contains_key("x-amz-decoded-content-length")
-        && head.headers.contains_key(http::header::TRANSFER_ENCODING)
 }
 
 #[cfg(test)]

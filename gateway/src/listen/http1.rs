@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::Listener;
 use super::head::{self, Head};
+use crate::metrics::DropReason;
 use crate::refusal::{Refusal, Subject};
 use crate::request_id::RequestId;
 
@@ -33,7 +34,10 @@ where
         let block = match head {
             Head::Whole(block) => block,
             Head::None => break,
-            Head::Unfinished => return refuse(stream, S3ErrorCode::RequestTimeout).await,
+            Head::Unfinished => {
+                listener.metrics.dropped(DropReason::HeaderDeadline);
+                return refuse(stream, S3ErrorCode::RequestTimeout).await;
+            }
             Head::TooLarge => return refuse(stream, S3ErrorCode::RequestHeaderSectionTooLarge).await,
         };
         let mut session = ServerSession::new_http1(stream);

@@ -7,6 +7,7 @@ use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
+use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -54,7 +55,7 @@ struct Started {
 fn start(limits: Limits) -> Started {
     let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let (front, app, address) = (Front::default(), Arc::new(Echo::default()), bound.address());
-    front.serve(bound, Transport::Plain, limits, app.clone());
+    front.serve(bound, Transport::Plain, limits, Metrics::new(&Registry::new()), app.clone());
     Started { front, app, address }
 }
 

@@ -1,0 +1,391 @@
+//! The hub: the life of a request, each step a file.
+//!
+//! One [`Proxy`] stands behind each listener, public or peer. It strips what only nodes may say, gives the request an
+//! id, has it admitted, routes it, and hands it to the cache, to this region's store, or to the node that owns another
+//! region. Refusals become S3 error documents here, and every request is recorded here once.
+
+mod forwarding;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use http::header::HOST;
+use http::{HeaderValue, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use s3s::S3ErrorCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::access_log::{self, Line};
+use crate::bridge::{self, Named};
+use crate::metrics::{Answered, DropReason, InFlight, Metrics};
+use crate::peer::{self, Channel, Peers};
+use crate::refusal::Refusal;
+use crate::request_id::RequestId;
+use crate::response::{Failed, Sent};
+use crate::route::{Arrival, Route};
+use crate::store_service::StoreService;
+use crate::target::{self, EndpointKind, Listener, Target};
+use crate::topology::{RegionName, Topology};
+
+/// When a client should come again after this node had too much to do, or could not reach another.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What all listeners of one node share.
+pub struct Node {
+    /// The regions of the cluster.
+    pub topology: Arc<Topology>,
+    /// The region of this node.
+    pub region: RegionName,
+    /// The way into this region's store.
+    pub store: StoreService,
+    /// Answers other nodes' questions about this region's store.
+    pub peer_server: peer::Server,
+    /// The way to other regions.
+    pub peers: Arc<Peers>,
+    /// What the two sides of a transfer may take.
+    pub limits: bridge::Limits,
+    /// Requests being answered at once, on all public listeners together; one more is told to slow down.
+    pub places: Arc<Semaphore>,
+    /// The node's series.
+    pub metrics: Metrics,
+}
+
+/// Who connects to a listener.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Clients.
+    Public(Listener),
+    /// Other nodes of the cluster.
+    Peer,
+}
+
+/// What stands behind one listener.
+pub struct Proxy {
+    node: Arc<Node>,
+    role: Role,
+}
+
+/// The application behind a listener of `node`, for [`crate::listen::Front::serve`].
+#[must_use]
+pub fn application(node: Arc<Node>, role: Role) -> Arc<HttpProxy<Proxy>> {
+    let mut application = HttpProxy::new(Proxy { node, role }, Arc::new(ServerConf::default()));
+    application.handle_init_modules();
+    Arc::new(application)
+}
+
+/// One request on its way through the hub.
+pub struct Exchange {
+    id: RequestId,
+    arrived: Instant,
+    /// `None` while it may still be another node's own.
+    arrival: Option<Arrival>,
+    endpoint: EndpointKind,
+    target: Option<Arc<Target>>,
+    /// The client's address, as the node knows it that the client reached.
+    client: Option<String>,
+    /// Where the request goes when it is not answered here.
+    upstream: Option<Box<HttpPeer>>,
+    first_byte: Option<Instant>,
+    _held: Option<(InFlight, OwnedSemaphorePermit)>,
+}
+
+/// How a request leaves the hub.
+enum Answer {
+    /// It was answered.
+    Given(Sent),
+    /// The upstream in the exchange answers it.
+    ByPeer,
+}
+
+impl Proxy {
+    /// The life of a request: each line is a file, in this order.
+    async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Answer, Failed> {
+        let arrival = self.receive(session, exchange)?;
+        let target = self.admit(session, exchange)?;
+        match Route::of(&target, &self.node.region, arrival)? {
+            Route::CachedRead if target.region != self.node.region => {
+                self.forward(session, exchange, &target).await
+            }
+            Route::CachedRead | Route::OwnStore => self.ask_store(session, exchange, target).await,
+            Route::Forward => self.forward(session, exchange, &target).await,
+        }
+    }
+
+    /// A request of another node's own: not of a client, so neither counted nor logged as one.
+    async fn serve_peer(&self, session: &mut Session, channel: Option<Channel>) -> pingora::Result<()> {
+        match channel {
+            Some(channel) => self.node.peer_server.serve(session, channel).await,
+            None => session.respond_error(404).await,
+        }
+    }
+
+    /// Takes from the head what only nodes may say, and believes it where a node said it.
+    fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arrival, Refusal> {
+        let address = session.client_addr().map(ToString::to_string);
+        let told = forwarding::take(session.req_header_mut());
+        match self.role {
+            Role::Public(_) => {
+                exchange.arrival = Some(Arrival::FromClient);
+                exchange.client = address;
+                let place = self.node.places.clone().try_acquire_owned().map_err(|_| {
+                    self.node.metrics.dropped(DropReason::InFlight);
+                    Refusal::slow_down(RETRY_AFTER)
+                })?;
+                exchange._held = Some((self.node.metrics.request_arrived(exchange.endpoint), place));
+                Ok(Arrival::FromClient)
+            }
+            Role::Peer => {
+                exchange.arrival = Some(Arrival::FromPeer);
+                exchange.id = told.request_id.unwrap_or(exchange.id);
+                exchange.client = told.client;
+                Ok(Arrival::FromPeer)
+            }
+        }
+    }
+
+    fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arc<Target>, Refusal> {
+        put_authority_into_host(session.req_header_mut());
+        let listener = match &self.role {
+            Role::Public(listener) => listener.clone(),
+            Role::Peer => Listener { region: self.node.region.clone(), endpoint: EndpointKind::Standard },
+        };
+        let head = session.req_header();
+        let target =
+            target::parse(&self.node.topology, &listener, &head.method, head.raw_path(), &head.headers)?;
+        exchange.endpoint = target.endpoint;
+        Ok(exchange.target.insert(Arc::new(target)).clone())
+    }
+
+    async fn ask_store(
+        &self,
+        session: &mut Session,
+        exchange: &Exchange,
+        target: Arc<Target>,
+    ) -> Result<Answer, Failed> {
+        let service = self.node.store.for_request(target.clone());
+        let sent = bridge::serve(session, &target, service, self.named(exchange), &self.node.limits).await?;
+        Ok(Answer::Given(sent))
+    }
+
+    async fn forward(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        target: &Target,
+    ) -> Result<Answer, Failed> {
+        let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
+        exchange.upstream = Some(owner.upstream().await.map_err(|_| unreachable())?);
+        session.set_read_timeout(Some(self.node.limits.upload.stalled_upload));
+        session.set_write_timeout(Some(self.node.limits.response.stalled_reader));
+        Ok(Answer::ByPeer)
+    }
+
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        exchange: &Exchange,
+        refusal: &Refusal,
+    ) -> pingora::Result<Sent> {
+        access_log::explain(exchange.id, exchange.target.as_deref(), refusal);
+        bridge::refuse(session, refusal, self.named(exchange), &self.node.limits.response).await
+    }
+
+    fn count(&self, line: &Line<'_>) {
+        let metrics = &self.node.metrics;
+        if let Some(status) = line.status {
+            metrics.request_answered(&Answered {
+                endpoint: line.endpoint,
+                region: line.target.map(|target| &target.region),
+                operation: line.target.map(|target| target.operation),
+                status,
+                received_bytes: line.received_bytes,
+                sent_bytes: line.sent_bytes,
+                first_byte: line.first_byte,
+            });
+        }
+        match line.broken.map(Error::etype) {
+            Some(ErrorType::WriteTimedout) => metrics.dropped(DropReason::StalledReader),
+            Some(_) => metrics.dropped(DropReason::BrokenAnswer),
+            None => (),
+        }
+    }
+
+    fn named(&self, exchange: &Exchange) -> Named<'_> {
+        Named { request_id: exchange.id, region: &self.node.region }
+    }
+}
+
+/// HTTP/2 says the host in `:authority`; everything behind this line reads it from `Host`.
+fn put_authority_into_host(head: &mut RequestHeader) {
+    if head.version != Version::HTTP_2 || head.headers.contains_key(HOST) {
+        return;
+    }
+    if let Some(authority) = head.uri.authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
+        // A `HeaderValue` is a valid value, so there is nothing to fail.
+        let _ = head.insert_header(HOST, authority);
+    }
+}
+
+fn unreachable() -> Refusal {
+    Refusal::new(S3ErrorCode::ServiceUnavailable, "The bucket's region cannot be reached. Please try again.")
+        .with_header(http::header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()))
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        let endpoint = match &self.role {
+            Role::Public(listener) => listener.endpoint,
+            Role::Peer => EndpointKind::Standard,
+        };
+        Exchange {
+            id: RequestId::new(),
+            arrived: Instant::now(),
+            arrival: None,
+            endpoint,
+            target: None,
+            client: None,
+            upstream: None,
+            first_byte: None,
+            _held: None,
+        }
+    }
+
+    /// None: pingora would add one for compression.
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+        if matches!(self.role, Role::Peer) {
+            let channel = Channel::of(&session.req_header().headers);
+            if channel != Some(Channel::Forward) {
+                return self.serve_peer(session, channel).await.map(|()| true);
+            }
+        }
+        let sent = match self.answer(session, exchange).await {
+            Ok(Answer::Given(sent)) => sent,
+            Ok(Answer::ByPeer) => return Ok(false),
+            Err(Failed::Refused(refusal)) => self.refuse(session, exchange, &refusal).await?,
+            Err(Failed::Broken(error)) => return Err(error),
+        };
+        exchange.first_byte = Some(sent.first_byte);
+        Ok(true)
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        exchange
+            .upstream
+            .clone()
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "no upstream was chosen"))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        forwarding::add(upstream_request, exchange.id, exchange.client.as_deref(), is_tls)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if !response.status.is_informational() {
+            bridge::settle_unread_body(session);
+            exchange.first_byte = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Only reads are sent twice: pingora takes PUT and DELETE for repeatable, and a write that was answered and lost
+    /// on the way would be done again over somebody else's.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        _exchange: &mut Exchange,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("peer {peer}"));
+        match session.req_header().method.is_safe() && !session.retry_buffer_truncated() {
+            true => error.retry.decide_reuse(client_reused),
+            false => error.set_retry(false),
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
+        let mut error_code = 0;
+        if !begun && *error.esource() != ErrorSource::Downstream {
+            let refusal = match error.esource() {
+                ErrorSource::Upstream => unreachable(),
+                _ => S3ErrorCode::InternalError.into(),
+            };
+            session.set_keepalive(None);
+            if let Ok(sent) = self.refuse(session, exchange, &refusal).await {
+                exchange.first_byte = Some(sent.first_byte);
+                error_code = sent.status.as_u16();
+            }
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// Logged by [`Self::logging`], with what the log line needs.
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _exchange: &Exchange,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let Some(arrival) = exchange.arrival else { return };
+        let line = Line {
+            id: exchange.id,
+            arrival,
+            client: exchange.client.as_deref(),
+            target: exchange.target.as_deref(),
+            endpoint: exchange.endpoint,
+            status: session.response_written().map(|response| response.status),
+            received_bytes: session.body_bytes_read() as u64,
+            sent_bytes: session.body_bytes_sent() as u64,
+            tally: None,
+            first_byte: exchange.first_byte.map(|first_byte| first_byte - exchange.arrived),
+            total: exchange.arrived.elapsed(),
+            broken: error,
+        };
+        line.write();
+        if arrival == Arrival::FromClient {
+            self.count(&line);
+        }
+    }
+}
