@@ -6,9 +6,11 @@
 //! of pingora, of caches or of other regions.
 
 pub mod caller;
+mod checksums;
 pub mod head;
 pub mod instance;
 pub mod read_request;
 pub mod regional;
 
 pub use caller::Caller;
+pub use checksums::Algorithm;
