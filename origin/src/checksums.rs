@@ -122,16 +122,16 @@ impl Algorithm {
 }
 
 impl Checksums {
-    /// The one checksum, of the whole object.
-    pub(crate) fn full_object(algorithm: Algorithm, value: String) -> Self {
-        Self { kind: Some(ChecksumKind::FullObject), ..Self::of(algorithm, value) }
-    }
-
-    /// The one checksum, of no stated kind: a part's.
-    pub(crate) fn of(algorithm: Algorithm, value: String) -> Self {
-        let mut checksums = Self::default();
+    /// One checksum of this kind.
+    pub(crate) fn of(algorithm: Algorithm, value: String, kind: ChecksumKind) -> Self {
+        let mut checksums = Self { kind: Some(kind), ..Self::default() };
         *checksums.slot(algorithm) = Some(value);
         checksums
+    }
+
+    /// The same values, as those of a whole object.
+    pub(crate) fn of_full_object(self) -> Self {
+        Self { kind: Some(ChecksumKind::FullObject), ..self }
     }
 
     /// The base64 value under this algorithm.

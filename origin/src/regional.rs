@@ -4,6 +4,32 @@
 //! publishes the bytes, decides every condition and makes it all durable; then the request is answered. Commits
 //! run in the store's own tasks and its one writer thread, so a caller that goes away changes nothing.
 
+mod operations;
+
+mod create_bucket;
+mod delete_bucket;
+mod get_bucket_location;
+mod head_bucket;
+mod list_buckets;
+
+mod delete_object;
+mod delete_objects;
+mod get_object;
+mod head_object;
+mod list_objects;
+mod list_objects_v2;
+mod put_object;
+
+mod answers;
+mod attributes;
+mod bucket_access;
+mod listing;
+mod object_body;
+mod object_read;
+mod receive;
+mod unsupported;
+mod write_condition;
+
 mod commit;
 mod db;
 mod disk;
@@ -44,7 +70,7 @@ pub use pages::{Page, PageStream, ReadError};
 use readers::Readers;
 use reap::Reaper;
 pub use rows::UserRow;
-pub(crate) use rows::{Bucket, CompletedRow, PartRow, Reads, Snapshot, UploadRow};
+use rows::{Reads, Snapshot};
 pub use seams::{Announcer, Change, Clock, DiskStep, Faults, Random, Seams};
 pub(crate) use txn::Txn;
 use upload::Placement;

@@ -168,11 +168,11 @@ pub(crate) trait Reads: ReadRows {
     /// The objects of `bucket` with keys at or after `from`, in byte order, **without** their parts.
     ///
     /// To pass over a common prefix ask anew from [`keys::past_prefix`]: a seek costs about as much as four rows.
-    fn objects(
-        &self,
+    fn objects<'s>(
+        &'s self,
         bucket: &str,
         from: Bound<&[u8]>,
-    ) -> Result<impl Iterator<Item = Result<(String, Head), Failure>>, Failure> {
+    ) -> Result<impl Iterator<Item = Result<(String, Head), Failure>> + use<'s, Self>, Failure> {
         let bucket = bucket.to_owned();
         let rows = in_bucket(self, Table::Objects, &bucket, from)?;
         Ok(rows.map(move |row| {
@@ -187,11 +187,12 @@ pub(crate) trait Reads: ReadRows {
     }
 
     /// The unfinished uploads of `bucket` with keys at or after `from`: key, upload id, upload; by key, then by upload id.
-    fn uploads(
-        &self,
+    fn uploads<'s>(
+        &'s self,
         bucket: &str,
         from: Bound<&[u8]>,
-    ) -> Result<impl Iterator<Item = Result<(String, String, UploadRow), Failure>>, Failure> {
+    ) -> Result<impl Iterator<Item = Result<(String, String, UploadRow), Failure>> + use<'s, Self>, Failure>
+    {
         let bucket = bucket.to_owned();
         let rows = in_bucket(self, Table::Uploads, &bucket, from)?;
         Ok(rows.map(move |row| {

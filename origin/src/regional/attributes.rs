@@ -1,0 +1,146 @@
+//! What a request says of the object it makes, beside the bytes: stored headers and user metadata.
+
+use std::collections::BTreeMap;
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderMap,
+    HeaderName,
+};
+use s3s::dto::Metadata;
+use s3s::header::{X_AMZ_STORAGE_CLASS, X_AMZ_WEBSITE_REDIRECT_LOCATION};
+use s3s::{S3Result, s3_error};
+
+use crate::head::StoredHeaders;
+
+/// S3's limit on user metadata: the bytes of all names and values (Amazon S3 User Guide, "Working with object metadata").
+const METADATA_BYTES_MAX: usize = 2048;
+
+/// The storage classes of S3. We have one.
+const OTHER_STORAGE_CLASSES: [&str; 11] = [
+    "DEEP_ARCHIVE",
+    "EXPRESS_ONEZONE",
+    "FSX_ONTAP",
+    "FSX_OPENZFS",
+    "GLACIER",
+    "GLACIER_IR",
+    "INTELLIGENT_TIERING",
+    "ONEZONE_IA",
+    "OUTPOSTS",
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+];
+
+/// Stored headers and user metadata of an object to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Attributes {
+    pub(super) headers: StoredHeaders,
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+impl Attributes {
+    /// Reads the request's headers; `metadata` is what s3s has decoded of them.
+    ///
+    /// # Errors
+    /// `MetadataTooLarge`; `InvalidStorageClass`, or `NotImplemented` for a class of S3 that is not `STANDARD`;
+    /// `InvalidArgument` for a header that is not text.
+    pub(super) fn parse(headers: &HeaderMap, metadata: Option<Metadata>) -> S3Result<Self> {
+        verify_storage_class(headers)?;
+        let metadata: BTreeMap<_, _> = metadata.unwrap_or_default().into_iter().collect();
+        let metadata_bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if metadata_bytes > METADATA_BYTES_MAX {
+            return Err(s3_error!(
+                MetadataTooLarge,
+                "Your metadata headers exceed the maximum allowed metadata size"
+            ));
+        }
+        let headers = StoredHeaders {
+            cache_control: text(headers, &CACHE_CONTROL)?,
+            content_disposition: text(headers, &CONTENT_DISPOSITION)?,
+            content_encoding: text(headers, &CONTENT_ENCODING)?
+                .and_then(|codings| without_aws_chunked(&codings)),
+            content_language: text(headers, &CONTENT_LANGUAGE)?,
+            content_type: text(headers, &CONTENT_TYPE)?,
+            expires: text(headers, &EXPIRES)?,
+            website_redirect_location: text(headers, &X_AMZ_WEBSITE_REDIRECT_LOCATION)?,
+            storage_class: None,
+        };
+        Ok(Self { headers, metadata })
+    }
+}
+
+fn verify_storage_class(headers: &HeaderMap) -> S3Result<()> {
+    match text(headers, &X_AMZ_STORAGE_CLASS)?.as_deref() {
+        None | Some("STANDARD") => Ok(()),
+        Some(other) if OTHER_STORAGE_CLASSES.contains(&other) => {
+            Err(s3_error!(NotImplemented, "The storage class {other} is not supported."))
+        }
+        Some(_) => Err(s3_error!(InvalidStorageClass, "The storage class you specified is not valid")),
+    }
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> S3Result<Option<String>> {
+    let Some(value) = headers.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) => Ok(Some(text.to_owned())),
+        Err(_) => Err(s3_error!(InvalidArgument, "invalid header: {name}")),
+    }
+}
+
+/// `aws-chunked` frames the request and is no coding of the object.
+fn without_aws_chunked(codings: &str) -> Option<String> {
+    let codings =
+        codings.split(',').map(str::trim).filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked"));
+    let kept = codings.collect::<Vec<_>>().join(",");
+    (!kept.is_empty()).then_some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use s3s::S3ErrorCode;
+
+    use super::*;
+
+    fn parse(headers: &[(HeaderName, &'static str)], metadata: &[(&str, String)]) -> S3Result<Attributes> {
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Attributes::parse(&headers, Some(metadata))
+    }
+
+    fn code(result: S3Result<Attributes>) -> Option<S3ErrorCode> {
+        result.err().map(|error| error.code().clone())
+    }
+
+    #[test]
+    fn metadata_may_have_2048_bytes_and_not_one_more() {
+        assert_eq!(code(parse(&[], &[("a", "x".repeat(1023)), ("b", "y".repeat(1023))])), None);
+        assert_eq!(
+            code(parse(&[], &[("a", "x".repeat(1023)), ("b", "y".repeat(1024))])),
+            Some(S3ErrorCode::MetadataTooLarge)
+        );
+    }
+
+    #[test]
+    fn aws_chunked_is_not_stored() {
+        for (sent, stored) in [
+            ("aws-chunked", None),
+            ("gzip, aws-chunked", Some("gzip")),
+            ("AWS-Chunked,gzip , br", Some("gzip,br")),
+            ("gzip", Some("gzip")),
+        ] {
+            let parsed = parse(&[(CONTENT_ENCODING, sent)], &[]).expect("well-formed");
+            assert_eq!(parsed.headers.content_encoding.as_deref(), stored, "{sent}");
+        }
+    }
+
+    #[test]
+    fn standard_is_the_one_storage_class() {
+        assert_eq!(code(parse(&[(X_AMZ_STORAGE_CLASS, "STANDARD")], &[])), None);
+        assert_eq!(code(parse(&[(X_AMZ_STORAGE_CLASS, "GLACIER")], &[])), Some(S3ErrorCode::NotImplemented));
+        assert_eq!(
+            code(parse(&[(X_AMZ_STORAGE_CLASS, "standard")], &[])),
+            Some(S3ErrorCode::InvalidStorageClass)
+        );
+    }
+}

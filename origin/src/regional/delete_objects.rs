@@ -1,0 +1,96 @@
+//! DeleteObjects.
+
+use s3s::dto::{
+    self, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, ObjectIdentifier,
+};
+use s3s::path::check_key;
+use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
+
+use super::RegionalStore;
+use super::bucket_access::own_bucket;
+use super::rows::Reads;
+use super::seams::Change;
+use super::txn::Txn;
+use super::unsupported::refuse_unsupported;
+use super::write_condition::WriteCondition;
+use crate::caller::Caller;
+use crate::read_request::verify_null_version;
+
+/// S3's limit on keys in one request.
+const KEYS_MAX: usize = 1000;
+
+/// Removes many objects in one commit. A key that is refused is reported and does not keep the others.
+///
+/// # Errors
+/// `MalformedXML` for no key or too many, `NoSuchBucket`, `AccessDenied`.
+pub(super) async fn delete_objects(
+    store: &RegionalStore,
+    request: S3Request<DeleteObjectsInput>,
+) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    refuse_unsupported(&request.headers)?;
+    let DeleteObjectsInput { bucket, delete, expected_bucket_owner, .. } = request.input;
+    if delete.objects.is_empty() || delete.objects.len() > KEYS_MAX {
+        return Err(s3_error!(
+            MalformedXML,
+            "The XML you provided was not well-formed or did not validate against our published schema"
+        ));
+    }
+    let is_quiet = delete.quiet.unwrap_or(false);
+    let keys = delete.objects.iter().map(|object| object.key.clone()).collect();
+    let change = Change::Keys { bucket: bucket.clone(), keys };
+    let (deleted, errors) = store
+        .commit(change, move |txn| {
+            own_bucket(txn, &bucket, &caller, expected_bucket_owner.as_deref())?;
+            let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+            for object in delete.objects {
+                let (key, version_id) = (object.key.clone(), object.version_id.clone());
+                match delete_one(txn, &bucket, object)? {
+                    Ok(()) => {
+                        deleted.push(DeletedObject {
+                            key: Some(key),
+                            version_id,
+                            ..DeletedObject::default()
+                        });
+                    }
+                    Err(refused) => errors.push(dto::Error {
+                        code: Some(refused.code().as_str().to_owned()),
+                        key: Some(key),
+                        message: refused.message().map(str::to_owned),
+                        version_id,
+                    }),
+                }
+            }
+            Ok((deleted, errors))
+        })
+        .await?;
+    let deleted = (!is_quiet).then_some(deleted);
+    Ok(S3Response::new(DeleteObjectsOutput {
+        deleted,
+        errors: Some(errors),
+        ..DeleteObjectsOutput::default()
+    }))
+}
+
+/// Inner: this key is refused. Outer: the whole change fails.
+fn delete_one(txn: &mut Txn<'_>, bucket: &str, object: ObjectIdentifier) -> S3Result<Result<(), S3Error>> {
+    let ObjectIdentifier { key, version_id, e_tag, size, last_modified_time } = object;
+    if let Err(refused) = verify_null_version(version_id.as_deref()) {
+        return Ok(Err(refused));
+    }
+    if !check_key(&key) {
+        return Ok(Err(s3_error!(KeyTooLongError, "Your key is too long")));
+    }
+    if size.is_some() || last_modified_time.is_some() {
+        return Ok(Err(s3_error!(
+            NotImplemented,
+            "Conditions on size and time are for directory buckets only."
+        )));
+    }
+    let condition = WriteCondition::if_match(e_tag.map(ETagCondition::ETag));
+    if let Err(refused) = condition.decide(txn.head(bucket, &key)?.as_ref()) {
+        return Ok(Err(refused));
+    }
+    txn.delete_object(bucket, &key)?;
+    Ok(Ok(()))
+}

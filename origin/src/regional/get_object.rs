@@ -1,0 +1,33 @@
+//! GetObject.
+
+use http::header::CONTENT_RANGE;
+use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::object_body::ObjectBody;
+use super::{RegionalStore, object_read};
+use crate::caller::Caller;
+use crate::read_request::{decide, object_headers};
+
+/// Sends an object, a range or a part of it. What is sent and said is decided by [`decide`] and
+/// [`object_headers`], as in every cache.
+///
+/// # Errors
+/// Those of [`object_read`], [`decide`] and [`ObjectBody::open`].
+pub(super) async fn get_object(
+    store: &RegionalStore,
+    request: S3Request<GetObjectInput>,
+) -> S3Result<S3Response<GetObjectOutput>> {
+    let caller = Caller::of(&request.extensions)?;
+    let asked = object_read::asked(&request.headers, &request.uri)?;
+    let GetObjectInput { bucket, key, .. } = &request.input;
+    let (head, inline) = object_read::find(store, bucket, key, caller, &asked).await?;
+    let reading = decide(&head, &asked)?;
+    let headers = object_headers(&head, &asked, &reading);
+    let body = ObjectBody::open(store, head.instance, inline, reading.bytes()).await?;
+    // s3s answers 206 when the output has a range; every other value is among the headers.
+    let content_range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
+    let output =
+        GetObjectOutput { body: Some(StreamingBlob::new(body)), content_range, ..GetObjectOutput::default() };
+    Ok(S3Response::with_headers(output, headers))
+}

@@ -1,0 +1,25 @@
+//! HeadObject.
+
+use s3s::dto::{HeadObjectInput, HeadObjectOutput};
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::{RegionalStore, object_read};
+use crate::caller::Caller;
+use crate::read_request::{decide, object_headers};
+
+/// Says of an object, a range or a part of it what GetObject would say. A range is told by `Content-Range`: s3s
+/// has no other status than 200 for this operation, so whoever writes the response makes it a 206.
+///
+/// # Errors
+/// Those of [`object_read`] and [`decide`]; clients see their status alone.
+pub(super) async fn head_object(
+    store: &RegionalStore,
+    request: S3Request<HeadObjectInput>,
+) -> S3Result<S3Response<HeadObjectOutput>> {
+    let caller = Caller::of(&request.extensions)?;
+    let asked = object_read::asked(&request.headers, &request.uri)?;
+    let HeadObjectInput { bucket, key, .. } = &request.input;
+    let (head, _) = object_read::find(store, bucket, key, caller, &asked).await?;
+    let reading = decide(&head, &asked)?;
+    Ok(S3Response::with_headers(HeadObjectOutput::default(), object_headers(&head, &asked, &reading)))
+}

@@ -1,0 +1,116 @@
+//! ListObjects, and what it shares with ListObjectsV2.
+
+use s3s::dto::{self, ListObjectsInput, ListObjectsOutput, ObjectStorageClass};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+
+use super::RegionalStore;
+use super::answers::{checksum_algorithm, checksum_type, etag, owner, timestamp};
+use super::bucket_access::own_bucket;
+use super::listing::{Encoding, Page, Scope, entries_max, page};
+use super::rows::Reads;
+use crate::caller::Caller;
+use crate::head::Head;
+
+/// Lists objects in key order, from a marker on.
+///
+/// # Errors
+/// `NoSuchBucket`, `AccessDenied`, `InvalidArgument`.
+pub(super) async fn list_objects(
+    store: &RegionalStore,
+    request: S3Request<ListObjectsInput>,
+) -> S3Result<S3Response<ListObjectsOutput>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    let ListObjectsInput {
+        bucket,
+        delimiter,
+        encoding_type,
+        expected_bucket_owner,
+        marker,
+        max_keys,
+        prefix,
+        optional_object_attributes,
+        ..
+    } = request.input;
+    refuse_optional_attributes(optional_object_attributes.as_deref())?;
+    let encoding = Encoding::parse(encoding_type.as_ref())?;
+    let scope = Scope {
+        prefix: prefix.clone().unwrap_or_default(),
+        delimiter: delimiter.clone().unwrap_or_default(),
+        after: marker.clone().filter(|marker| !marker.is_empty()),
+        entries_max: entries_max(max_keys, "max-keys")?,
+    };
+    let page = read_page(store, bucket.clone(), &caller, expected_bucket_owner, scope.clone()).await?;
+    // S3 gives a marker only for grouped listings: in others it is the last key.
+    let next_marker =
+        page.last().filter(|_| page.is_truncated && !scope.delimiter.is_empty()).map(str::to_owned);
+    let is_truncated = page.is_truncated;
+    let (objects, common_prefixes) = page.split(encoding);
+    let encode = |text: String| encoding.apply(text);
+    Ok(S3Response::new(ListObjectsOutput {
+        name: Some(bucket),
+        prefix: Some(encode(scope.prefix)),
+        marker: Some(encode(marker.unwrap_or_default())),
+        max_keys: Some(shown_max(scope.entries_max)),
+        is_truncated: Some(is_truncated),
+        contents: Some(
+            objects.into_iter().map(|(key, head)| object(encode(key), head, Some(&caller))).collect(),
+        ),
+        common_prefixes: Some(common_prefixes),
+        delimiter: Some(scope.delimiter).filter(|delimiter| !delimiter.is_empty()).map(encode),
+        next_marker: next_marker.map(encode),
+        encoding_type,
+        request_charged: None,
+    }))
+}
+
+/// One page of objects from one snapshot.
+///
+/// # Errors
+/// `NoSuchBucket`, `AccessDenied`.
+pub(super) async fn read_page(
+    store: &RegionalStore,
+    bucket: String,
+    caller: &Caller,
+    expected_owner: Option<String>,
+    scope: Scope,
+) -> S3Result<Page<Head>> {
+    let caller = caller.clone();
+    store
+        .read(move |rows| {
+            own_bucket(rows, &bucket, &caller, expected_owner.as_deref())?;
+            Ok(page(&scope, |from| rows.objects(&bucket, from))?)
+        })
+        .await
+}
+
+/// An object as a listing shows it; with its owner if `caller` is given.
+pub(super) fn object(key: String, head: Head, caller: Option<&Caller>) -> dto::Object {
+    let algorithms: Vec<_> = head.checksums.algorithms().map(checksum_algorithm).collect();
+    dto::Object {
+        checksum_algorithm: Some(algorithms).filter(|algorithms| !algorithms.is_empty()),
+        checksum_type: checksum_type(head.checksums.kind),
+        e_tag: etag(head.etag),
+        key: Some(key),
+        last_modified: Some(timestamp(head.modified_millis)),
+        owner: caller.map(owner),
+        restore_status: None,
+        size: i64::try_from(head.bytes).ok(),
+        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+    }
+}
+
+/// How many entries the page could have had, for the answer.
+pub(super) fn shown_max(entries_max: usize) -> i32 {
+    i32::try_from(entries_max).unwrap_or(i32::MAX)
+}
+
+/// # Errors
+/// `NotImplemented`: there are no restores whose status could be shown.
+pub(super) fn refuse_optional_attributes(
+    attributes: Option<&[dto::OptionalObjectAttributes]>,
+) -> S3Result<()> {
+    match attributes {
+        None | Some([]) => Ok(()),
+        Some(_) => Err(s3_error!(NotImplemented, "x-amz-optional-object-attributes is not supported.")),
+    }
+}

@@ -1,0 +1,79 @@
+//! ListObjectsV2.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use s3s::dto::{ListObjectsV2Input, ListObjectsV2Output};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+
+use super::RegionalStore;
+use super::list_objects::{object, read_page, refuse_optional_attributes, shown_max};
+use super::listing::{Encoding, Scope, entries_max};
+use crate::caller::Caller;
+
+/// Lists objects in key order, from a continuation token or a key on.
+///
+/// # Errors
+/// `NoSuchBucket`, `AccessDenied`; `InvalidArgument`, for a token that is none of ours too.
+pub(super) async fn list_objects_v2(
+    store: &RegionalStore,
+    request: S3Request<ListObjectsV2Input>,
+) -> S3Result<S3Response<ListObjectsV2Output>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    let ListObjectsV2Input {
+        bucket,
+        continuation_token,
+        delimiter,
+        encoding_type,
+        expected_bucket_owner,
+        fetch_owner,
+        max_keys,
+        prefix,
+        start_after,
+        optional_object_attributes,
+        ..
+    } = request.input;
+    refuse_optional_attributes(optional_object_attributes.as_deref())?;
+    let encoding = Encoding::parse(encoding_type.as_ref())?;
+    let scope = Scope {
+        prefix: prefix.unwrap_or_default(),
+        delimiter: delimiter.unwrap_or_default(),
+        after: after(continuation_token.as_deref(), start_after.as_deref())?,
+        entries_max: entries_max(max_keys, "max-keys")?,
+    };
+    let page = read_page(store, bucket.clone(), &caller, expected_bucket_owner, scope.clone()).await?;
+    let next_continuation_token = page.last().filter(|_| page.is_truncated).map(|last| BASE64.encode(last));
+    let (is_truncated, key_count) = (page.is_truncated, page.entries.len());
+    let (objects, common_prefixes) = page.split(encoding);
+    let encode = |text: String| encoding.apply(text);
+    let shown_owner = fetch_owner.unwrap_or(false).then_some(&caller);
+    Ok(S3Response::new(ListObjectsV2Output {
+        name: Some(bucket),
+        prefix: Some(encode(scope.prefix)),
+        max_keys: Some(shown_max(scope.entries_max)),
+        key_count: i32::try_from(key_count).ok(),
+        continuation_token,
+        is_truncated: Some(is_truncated),
+        next_continuation_token,
+        contents: Some(
+            objects.into_iter().map(|(key, head)| object(encode(key), head, shown_owner)).collect(),
+        ),
+        common_prefixes: Some(common_prefixes),
+        delimiter: Some(scope.delimiter).filter(|delimiter| !delimiter.is_empty()).map(encode),
+        encoding_type,
+        start_after: start_after.map(encode),
+        request_charged: None,
+    }))
+}
+
+/// Where the page starts: a token goes before `start-after`. Tokens are the last entry of the page before.
+fn after(token: Option<&str>, start_after: Option<&str>) -> S3Result<Option<String>> {
+    match (token, start_after) {
+        (None | Some(""), start_after) => Ok(start_after.filter(|key| !key.is_empty()).map(str::to_owned)),
+        (Some(token), _) => {
+            let entry = BASE64.decode(token).ok().and_then(|entry| String::from_utf8(entry).ok());
+            entry
+                .map(Some)
+                .ok_or_else(|| s3_error!(InvalidArgument, "The continuation token provided is incorrect"))
+        }
+    }
+}

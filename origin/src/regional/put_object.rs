@@ -1,0 +1,82 @@
+//! PutObject.
+
+use s3s::dto::{PutObjectInput, PutObjectOutput};
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::RegionalStore;
+use super::answers::{checksum_type, etag};
+use super::attributes::Attributes;
+use super::bucket_access::own_bucket;
+use super::receive::Incoming;
+use super::rows::Reads;
+use super::seams::Change;
+use super::unsupported::refuse_unsupported;
+use super::write_condition::WriteCondition;
+use crate::caller::Caller;
+use crate::checksums::Algorithm;
+use crate::head::{Checksums, Head};
+
+/// Stores an object whole. `If-Match` and `If-None-Match` are decided inside the commit.
+///
+/// # Errors
+/// What the body turns out to lack ([`Incoming::receive`]), what the attributes have too much of
+/// ([`Attributes::parse`]), `NoSuchBucket`, `AccessDenied`, and those of the conditions.
+pub(super) async fn put_object(
+    store: &RegionalStore,
+    request: S3Request<PutObjectInput>,
+) -> S3Result<S3Response<PutObjectOutput>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    refuse_unsupported(&request.headers)?;
+    let condition = WriteCondition::parse(&request.headers)?;
+    let PutObjectInput { bucket, key, body, content_length, metadata, expected_bucket_owner, .. } =
+        request.input;
+    let attributes = Attributes::parse(&request.headers, metadata)?;
+    let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
+
+    // Asked before the body is taken, so that nobody uploads gigabytes to be told that there is no such bucket.
+    let asked =
+        (bucket.clone(), key.clone(), caller.clone(), expected_bucket_owner.clone(), condition.clone());
+    store
+        .read(move |rows| {
+            let (bucket, key, caller, expected_owner, condition) = asked;
+            own_bucket(rows, &bucket, &caller, expected_owner.as_deref())?;
+            condition.decide(rows.head(&bucket, &key)?.as_ref())
+        })
+        .await?;
+    let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
+    let upload = store.stage(Some(incoming.bytes()));
+    let received = incoming.receive(upload, algorithm).await?;
+
+    let change = Change::Keys { bucket: bucket.clone(), keys: vec![key.clone()] };
+    let head = store
+        .commit(change, move |txn| {
+            own_bucket(txn, &bucket, &caller, expected_bucket_owner.as_deref())?;
+            condition.decide(txn.head(&bucket, &key)?.as_ref())?;
+            let head = Head {
+                bytes: received.staged.bytes(),
+                instance: txn.publish(received.staged)?,
+                revision: txn.random_id(),
+                etag: hex::encode(received.digested.md5),
+                modified_millis: txn.now_millis(),
+                version_id: None,
+                headers: attributes.headers,
+                metadata: attributes.metadata,
+                checksums: received.digested.checksums.of_full_object(),
+                parts: Vec::new(),
+            };
+            txn.put_object(&bucket, &key, &head)?;
+            Ok(head)
+        })
+        .await?;
+    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind } = head.checksums;
+    Ok(S3Response::new(PutObjectOutput {
+        e_tag: etag(head.etag),
+        checksum_crc32: crc32,
+        checksum_crc32c: crc32c,
+        checksum_crc64nvme: crc64nvme,
+        checksum_sha1: sha1,
+        checksum_sha256: sha256,
+        checksum_type: checksum_type(kind),
+        ..PutObjectOutput::default()
+    }))
+}

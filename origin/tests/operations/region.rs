@@ -1,0 +1,183 @@
+//! One store in a fresh folder behind s3s, and requests to it as a client would send them, less the signature.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use origin::Caller;
+use origin::regional::{RegionalStore, Seams, Settings};
+use s3s::Body;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tempfile::TempDir;
+
+/// A region with one bucket, `photos`, of [`caller`]'s account.
+pub struct Region {
+    pub store: RegionalStore,
+    service: S3Service,
+    _dir: TempDir,
+}
+
+/// A whole response.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// A user of the account that owns `photos`.
+pub fn caller() -> Caller {
+    user_of("anne")
+}
+
+/// A user of this account.
+pub fn user_of(account: &str) -> Caller {
+    Caller {
+        account: account.to_owned(),
+        canonical_id: format!("{account}-id"),
+        display_name: account.to_owned(),
+        email: format!("{account}@example.com"),
+        name: format!("{account}-user"),
+    }
+}
+
+impl Region {
+    pub async fn start() -> Self {
+        let region = Self::start_empty().await;
+        assert_eq!(region.send("PUT", "/photos", &[], "").await.status, StatusCode::OK);
+        region
+    }
+
+    pub async fn start_empty() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let settings = Settings::new(dir.path(), "ord1");
+        let store = RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new())
+            .await
+            .expect("opened");
+        let service = S3ServiceBuilder::new(store.clone()).build();
+        Self { store, service, _dir: dir }
+    }
+
+    /// Sends a request as [`caller`].
+    pub async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        self.send_as(Some(caller()), method, target, headers, body).await
+    }
+
+    pub async fn send_as(
+        &self,
+        caller: Option<Caller>,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let body: Bytes = body.into();
+        let mut all = HeaderMap::new();
+        all.insert("content-length", HeaderValue::from(body.len()));
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().expect("a header name");
+            all.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
+        }
+        self.send_body(caller, method, target, all, Body::from(body)).await
+    }
+
+    /// Sends a request with exactly these headers and this body.
+    pub async fn send_body(
+        &self,
+        caller: Option<Caller>,
+        method: &str,
+        target: &str,
+        headers: HeaderMap,
+        body: Body,
+    ) -> Answer {
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::from_bytes(method.as_bytes()).expect("a method");
+        *request.uri_mut() = target.parse().expect("a target");
+        *request.headers_mut() = headers;
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        let (head, body) = self.service.call(request).await.expect("answered").into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    pub async fn put(&self, key: &str, body: impl Into<Bytes>) -> Answer {
+        self.put_with(key, body, &[]).await.ok()
+    }
+
+    pub async fn put_with(&self, key: &str, body: impl Into<Bytes>, headers: &[(&str, &str)]) -> Answer {
+        self.send("PUT", &format!("/photos/{key}"), headers, body).await
+    }
+
+    pub async fn get(&self, key: &str) -> Answer {
+        self.get_with(key, &[]).await
+    }
+
+    pub async fn get_with(&self, key: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send("GET", &format!("/photos/{key}"), headers, "").await
+    }
+
+    /// The elements `name` of a listing of `photos`, in order.
+    pub async fn list(&self, query: &str, name: &str) -> Vec<String> {
+        self.send("GET", &format!("/photos?{query}"), &[], "").await.ok().elements(name)
+    }
+}
+
+impl Answer {
+    /// The answer, if it is a success.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert!(self.status.is_success(), "{} {}", self.status, self.text());
+        self
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().expect("text")).unwrap_or_default()
+    }
+
+    /// Status and S3's error code.
+    pub fn error(&self) -> (u16, String) {
+        (self.status.as_u16(), self.elements("Code").first().cloned().unwrap_or_default())
+    }
+
+    /// The text of every element of this name, in order. Good for XML that s3s has written.
+    pub fn elements(&self, name: &str) -> Vec<String> {
+        let (text, open, close) = (self.text(), format!("<{name}>"), format!("</{name}>"));
+        text.split(&open).skip(1).filter_map(|rest| Some(rest.split_once(&close)?.0.to_owned())).collect()
+    }
+
+    pub fn element(&self, name: &str) -> String {
+        self.elements(name).into_iter().next().unwrap_or_default()
+    }
+
+    /// The user metadata.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let metadata = self.headers.iter().filter_map(|(name, value)| {
+            Some((name.as_str().strip_prefix("x-amz-meta-")?.to_owned(), value.to_str().ok()?.to_owned()))
+        });
+        metadata.collect()
+    }
+}
+
+/// Bytes that differ from page to page.
+pub fn bytes(count: usize) -> Bytes {
+    (0..count).map(|index| (index ^ (index >> 8) ^ (index >> 16)) as u8).collect::<Vec<_>>().into()
+}
+
+/// MD5 in hex: the ETag of an object put whole, without quotes.
+pub fn md5(bytes: &[u8]) -> String {
+    use md5::Digest as _;
+    hex::encode(md5::Md5::digest(bytes))
+}
