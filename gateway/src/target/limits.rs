@@ -16,7 +16,7 @@ const METADATA_BYTES_MAX: usize = 2 * 1024;
 
 /// Headers that mean something to S3 and are not lists. s3s reads a repeated one as absent: a second `If-Match` would
 /// switch the condition off. Every `x-amz-*` is one as well.
-const SINGLE: [&str; 18] = [
+const SINGLE: [&str; 19] = [
     "authorization",
     "cache-control",
     "content-disposition",
@@ -32,6 +32,7 @@ const SINGLE: [&str; 18] = [
     "if-match",
     "if-modified-since",
     "if-none-match",
+    "if-range",
     "if-unmodified-since",
     "range",
     "transfer-encoding",
