@@ -15,6 +15,7 @@ pub mod identity;
 pub mod permission;
 pub mod sigv4;
 
+pub mod accelerated;
 pub mod bridge;
 pub mod store_service;
 

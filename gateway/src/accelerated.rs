@@ -1,0 +1,255 @@
+//! Object reads at the accelerated endpoint, answered here: any region's objects out of this node's cache.
+//!
+//! The order of events: the signature's claim is read; the object (and whoever claims to ask) is looked up at its
+//! owner by a question that leaves after the request came; signature, permission, conditions and range are decided on
+//! those answers; then bytes come from the cache, which fills what it lacks from the owner. The head of the answer
+//! waits for the first bytes, so that what goes wrong before them is still an honest error document.
+//!
+//! What an answer says is decided by the same code as at the store (`origin::read_request`), and a test holds the two
+//! paths together. Deliberately not here: s3s. Freshness lives behind [`Heads::current`](heads::Heads::current).
+
+mod body;
+mod cache_status;
+mod directives;
+mod heads;
+mod owner;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::{Busy, Cache, Mode, ReadError, Tally};
+use http::{HeaderMap, HeaderValue, Method};
+use origin::read_request::{ReadRequest, Reading, decide, object_headers};
+use pingora::proxy::Session;
+use s3s::{S3Error, S3ErrorCode};
+use time::OffsetDateTime;
+
+use self::body::Body;
+use self::cache_status::{CACHE_STATUS, cache_status};
+use self::heads::{Current, Found, Heads, ObjectName};
+pub use self::owner::Owner;
+use crate::identity::{Identities, User};
+use crate::metrics::Metrics;
+use crate::peer::messages::FullHead;
+use crate::permission::authorize;
+use crate::refusal::Refusal;
+use crate::request_id::RequestId;
+use crate::response::{self, Failed, Sender, Sent};
+use crate::sigv4::{Claim, Keys};
+use crate::target::{EndpointKind, Target};
+use crate::topology::RegionName;
+
+/// Signing keys kept: one for each user, day and region name that requests are signed for.
+const SIGNING_KEYS_MAX: usize = 10_000;
+
+/// When a client should come back after a limit was reached or an owner could not be read.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What an accelerated endpoint is made of.
+pub struct Parts {
+    /// The region that this node serves in.
+    pub region: RegionName,
+    /// The region where users are written.
+    pub home: RegionName,
+    /// The owner of every region, by its name.
+    pub owners: HashMap<RegionName, Arc<Owner>>,
+    /// This node's blocks.
+    pub cache: Cache,
+    /// Most bytes of heads to keep, small objects' bytes included.
+    pub heads_bytes_max: u64,
+    /// Finds users.
+    pub identities: Arc<dyn Identities>,
+    /// What a client that reads may take.
+    pub limits: response::Limits,
+    /// Counts reads and bytes by source.
+    pub metrics: Metrics,
+}
+
+/// The accelerated endpoint of one node.
+pub struct Accelerated {
+    parts: Parts,
+    heads: Heads,
+    keys: Keys,
+}
+
+/// A read that was answered.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// What was sent.
+    pub sent: Sent,
+    /// Where the bytes came from.
+    pub tally: Tally,
+    /// Who asked.
+    pub caller: Option<Arc<User>>,
+}
+
+/// A read that may be answered: everything but the bytes.
+struct Granted {
+    owner: Arc<Owner>,
+    object: Arc<FullHead>,
+    was_known: bool,
+    reading: Reading,
+    headers: HeaderMap,
+    caller: Option<Arc<User>>,
+}
+
+impl Accelerated {
+    /// The endpoint of `parts`.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { heads: Heads::new(parts.heads_bytes_max), keys: Keys::new(SIGNING_KEYS_MAX), parts }
+    }
+
+    /// Answers `target`, which must be a GetObject or HeadObject.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub async fn serve(
+        &self,
+        session: &mut Session,
+        target: &Target,
+        request_id: RequestId,
+    ) -> Result<Served, Failed> {
+        let mode = directives::mode(&session.req_header().method, &session.req_header().headers);
+        let (granted, body) = self.prepare(session, target, mode).await.map_err(Failed::Refused)?;
+        let mut headers = granted.headers;
+        headers.insert(CACHE_STATUS, cache_status(&self.parts.region, &body.plan(), mode));
+        identify(&mut headers, request_id, &self.parts.region);
+        let mut tally = Tally::default();
+        let status = granted.reading.status();
+        let sent = match Sender::begin(session, status, headers, &self.parts.limits).await {
+            Ok(sender) => body.send(sender, &mut tally).await,
+            Err(error) => Err(error),
+        };
+        self.record(session, target, &tally);
+        Ok(Served { sent: sent.map_err(Failed::Broken)?, tally, caller: granted.caller })
+    }
+
+    /// Everything up to the first byte: what is granted, and its body with the first bytes in hand.
+    async fn prepare(
+        &self,
+        session: &mut Session,
+        target: &Target,
+        mode: Mode,
+    ) -> Result<(Granted, Body), Refusal> {
+        let mut granted = self.grant(session, target, mode).await?;
+        let method = session.req_header().method.clone();
+        let mut opened = self.open(&method, &granted, mode).await;
+        if matches!(opened, Err(ReadError::Gone)) {
+            // The instance's grace ran out between the owner's answer and the read: there is a newer one.
+            granted = self.grant(session, target, mode).await?;
+            opened = self.open(&method, &granted, mode).await;
+        }
+        let body = opened.map_err(unreadable)?;
+        if directives::wants_prestage(&method, &session.req_header().headers) {
+            self.prestage(&granted)?;
+        }
+        Ok((granted, body))
+    }
+
+    /// Decides whether the request may have the object, and what of it.
+    async fn grant(&self, session: &mut Session, target: &Target, mode: Mode) -> Result<Granted, Refusal> {
+        let claim = Claim::of(target, OffsetDateTime::now_utc())?;
+        let name = object_name(target)?;
+        let owner = self.parts.owners.get(&target.region).ok_or(S3ErrorCode::ServiceUnavailable)?.clone();
+        let asks_home = target.region == self.parts.home;
+        let access_key = claim.as_ref().map(Claim::access_key).filter(|_| asks_home);
+        let Current { found, user } = self.heads.current(&owner, &name, access_key, mode).await?;
+        // The user is looked at after the object (DESIGN §6 rule 6): both were true when the object was read.
+        let credential = match (&claim, user) {
+            (None, _) => None,
+            (Some(_), Some(row)) => row?.map(|row| self.parts.identities.open(&row)).transpose()?,
+            (Some(claim), None) => self.parts.identities.find(claim.access_key()).await?,
+        };
+        if let Some(claim) = claim {
+            let secret = &credential.as_ref().ok_or(S3ErrorCode::InvalidAccessKeyId)?.secret;
+            let request = session.req_header();
+            claim.verify(&self.keys, secret, &request.method, request.raw_path(), &request.headers)?;
+        }
+        let caller = credential.map(|credential| credential.user);
+        let request = ReadRequest::parse(&session.req_header().headers, target.query.iter())?;
+        let Found { facts, object, was_known } = found?;
+        authorize(caller.as_deref(), target.operation, facts.as_deref())?;
+        let facts = facts.ok_or(S3ErrorCode::NoSuchBucket)?;
+        facts.verify_owner(request.expected_bucket_owner())?;
+        let object = object.ok_or(S3ErrorCode::NoSuchKey)?;
+        let reading = decide(&object.head, &request)?;
+        let headers = object_headers(&object.head, &request, &reading);
+        Ok(Granted { owner, object, was_known, reading, headers, caller })
+    }
+
+    /// Finds the bytes to send, and waits for the first of them.
+    async fn open(&self, method: &Method, granted: &Granted, mode: Mode) -> Result<Body, ReadError> {
+        let FullHead { head, inline } = &*granted.object;
+        let range = granted.reading.bytes();
+        if method == Method::HEAD || range.is_empty() {
+            return Ok(Body::empty(granted.was_known));
+        }
+        match inline {
+            Some(page) => Body::inline(&page.bytes, range, granted.was_known),
+            None => {
+                let instance = cache::Instance(*head.instance.as_bytes());
+                let owner = granted.owner.clone();
+                Body::blocks(self.parts.cache.read(instance, head.bytes, range, mode, owner)).await
+            }
+        }
+    }
+
+    /// Starts to bring the whole object here, unless it came with its head.
+    fn prestage(&self, granted: &Granted) -> Result<(), Refusal> {
+        let FullHead { head, inline } = &*granted.object;
+        if inline.is_some() || head.bytes == 0 {
+            return Ok(());
+        }
+        let account = granted.caller.as_ref().map_or("", |caller| caller.account.name.as_str());
+        let instance = cache::Instance(*head.instance.as_bytes());
+        match self.parts.cache.prestage(account, instance, head.bytes, granted.owner.clone()) {
+            Ok(_) => Ok(()),
+            Err(Busy(_)) => Err(Refusal::slow_down(RETRY_AFTER)),
+        }
+    }
+
+    fn record(&self, session: &Session, target: &Target, tally: &Tally) {
+        let sources = body::sources(tally);
+        for (source, bytes) in sources.into_iter().filter(|(_, bytes)| *bytes > 0) {
+            self.parts.metrics.cached_bytes(EndpointKind::Accelerated, &target.region, source, bytes);
+        }
+        let slowest = sources.into_iter().rev().find(|(_, bytes)| *bytes > 0);
+        if let (&Method::GET, Some((source, _))) = (&session.req_header().method, slowest) {
+            self.parts.metrics.cached_read(EndpointKind::Accelerated, &target.region, source);
+        }
+    }
+}
+
+/// Which object `target` names.
+fn object_name(target: &Target) -> Result<ObjectName, Refusal> {
+    let (Some(bucket), Some(key)) = (target.bucket(), target.key()) else {
+        return Err(S3ErrorCode::InvalidRequest.into());
+    };
+    Ok(ObjectName {
+        region: target.region.clone(),
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        version: target.query.get("versionId").map(str::to_owned),
+    })
+}
+
+/// The headers by which a client names this answer to an operator.
+fn identify(headers: &mut HeaderMap, request_id: RequestId, region: &RegionName) {
+    let named = [("x-amz-request-id", request_id.to_string()), ("x-amz-id-2", region.to_string())];
+    for (name, value) in named {
+        headers.insert(name, HeaderValue::try_from(value).expect("ids and region names are header text"));
+    }
+}
+
+/// What a client sees of a read that failed before its first byte.
+fn unreadable(error: ReadError) -> Refusal {
+    if let ReadError::Busy(_) = error {
+        return Refusal::slow_down(RETRY_AFTER);
+    }
+    let message = "The object's region cannot be read now.";
+    let mut refused = S3Error::with_message(S3ErrorCode::ServiceUnavailable, message);
+    refused.set_source(Box::new(error));
+    Refusal::from(refused).with_header(http::header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()))
+}
