@@ -2,6 +2,9 @@
 //!
 //! Secrets are never arguments: other users of a machine can read those.
 
+mod cluster;
+mod user;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -74,9 +77,6 @@ pub struct Check {
     /// Where the configuration and the data are.
     #[command(flatten)]
     pub place: Place,
-    /// Read the whole metadata of every store under DIR as well; no node may be running on it.
-    #[arg(long)]
-    pub deep: bool,
 }
 
 /// `penstock cluster …`
@@ -124,6 +124,26 @@ pub enum User {
         #[command(flatten)]
         place: Place,
     },
+}
+
+impl Cluster {
+    /// Does it, and says on stdout what was made.
+    ///
+    /// # Errors
+    /// One line for stderr.
+    pub fn run(self) -> Result<(), String> {
+        cluster::run(self)
+    }
+}
+
+impl User {
+    /// Does it, and shows the answer on stdout.
+    ///
+    /// # Errors
+    /// One line for stderr.
+    pub fn run(self) -> Result<(), String> {
+        user::run(self)
+    }
 }
 
 #[cfg(test)]

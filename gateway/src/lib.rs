@@ -28,13 +28,20 @@ pub mod access_log;
 
 pub mod metrics;
 
+pub mod cli;
 pub mod settings;
 
-pub mod admin;
+pub mod dev;
+pub mod serve;
+
+pub mod assemble;
 pub mod clock;
 pub mod cluster;
 pub mod logging;
-pub mod operator;
+pub mod signals;
 pub mod tls;
 
-pub mod cli;
+pub mod admin;
+pub mod operator;
+
+pub mod check;

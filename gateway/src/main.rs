@@ -1,2 +1,44 @@
-//! penstock
-fn main() {}
+//! The binary `penstock`: hands each command to its file, and its error to stderr.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use gateway::cli::{Cli, Command};
+use gateway::{check, dev, serve};
+
+/// Frees large buffers back to the system sooner than glibc does, and costs less per small request.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long a stuck disk may keep the process from ending, once everything is closed.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    // The one crypto stack, for libraries that take the process's default.
+    rustls::crypto::ring::default_provider().install_default().expect("nothing has installed another");
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("penstock: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), String> {
+    match command {
+        Command::Dev(arguments) => in_runtime(dev::run(arguments)),
+        Command::Serve(arguments) => in_runtime(serve::run(arguments)),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Cluster(command) => command.run(),
+        Command::User(command) => command.run(),
+    }
+}
+
+fn in_runtime<E: ToString>(work: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("start threads: {error}"))?;
+    let result = runtime.block_on(work).map_err(|error| error.to_string());
+    runtime.shutdown_timeout(LAST_PATIENCE);
+    result
+}

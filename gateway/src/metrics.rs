@@ -12,7 +12,7 @@ use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::target::{EndpointKind, Operation};
-use crate::topology::RegionName;
+use crate::topology::{RegionName, Topology};
 
 /// First byte and origin times, in seconds: a memory hit is well under a millisecond, a cold read over a long
 /// link tens to hundreds of them, a stalled origin seconds.
@@ -66,6 +66,9 @@ pub enum OriginChannel {
 }
 
 impl OriginChannel {
+    /// Every channel.
+    pub const ALL: [Self; 3] = [Self::Resolve, Self::Blob, Self::Forward];
+
     /// The label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -91,6 +94,9 @@ pub enum OriginOutcome {
 }
 
 impl OriginOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Gone, Self::Busy, Self::Failed];
+
     /// The label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -121,6 +127,16 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::Connections,
+        Self::InFlight,
+        Self::HeaderDeadline,
+        Self::StalledUpload,
+        Self::StalledReader,
+        Self::BrokenAnswer,
+    ];
+
     /// The label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -248,6 +264,37 @@ impl Metrics {
                 "Seconds from asking an owning region to its first answer.",
                 &["region", "channel"],
             ),
+        }
+    }
+
+    /// Shows every series from the start, at 0: a rate needs the count before the first event, and a dashboard
+    /// should not have to guess what exists.
+    pub fn begin(&self, topology: &Topology) {
+        for reason in DropReason::ALL {
+            self.drops.with_label_values(&[reason.as_str()]);
+        }
+        for endpoint in [EndpointKind::Standard, EndpointKind::Accelerated].map(EndpointKind::as_str) {
+            self.in_flight.with_label_values(&[endpoint]);
+            for region in topology.regions().iter().map(|region| region.name().as_str()) {
+                self.requests.with_label_values(&[endpoint, region, Operation::GetObject.as_str(), "200"]);
+                self.received_bytes.with_label_values(&[endpoint, region]);
+                self.sent_bytes.with_label_values(&[endpoint, region]);
+                self.first_byte_seconds.with_label_values(&[endpoint, region]);
+            }
+        }
+        for region in topology.regions().iter().map(|region| region.name().as_str()) {
+            for source in ReadSource::ALL {
+                let labels = [EndpointKind::Accelerated.as_str(), region, source.as_str()];
+                self.cache_requests.with_label_values(&labels);
+                self.cache_bytes.with_label_values(&labels);
+            }
+            for channel in OriginChannel::ALL.map(OriginChannel::as_str) {
+                self.origin_bytes.with_label_values(&[region, channel]);
+                self.origin_seconds.with_label_values(&[region, channel]);
+                for outcome in OriginOutcome::ALL {
+                    self.origin_requests.with_label_values(&[region, channel, outcome.as_str()]);
+                }
+            }
         }
     }
 

@@ -1,0 +1,339 @@
+//! One region's node: where settings meet concrete types, and the order in which a node starts and stops.
+//!
+//! A node is [opened](Node::open) (its store, its cache, its users) and then [serves](Node::serve); so whatever must be
+//! there before the first request, such as the first user, can be made in between. It [stops](stop) in the opposite
+//! order: no new clients, transfers finish, then the peers' requests, then metrics and files.
+
+mod start_error;
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cache::Cache;
+use futures::future::join_all;
+use origin::regional::{RegionalStore, Seams};
+use pingora::listeners::tls::Acceptor;
+use prometheus::Registry;
+use rustls::crypto::ring;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+pub use start_error::StartError;
+
+use crate::admin::{Admin, Readiness};
+use crate::cluster::ClusterDir;
+use crate::identity::{AtHome, ClusterKeys, FromHome, Identities, Users};
+use crate::listen::{Bound, Front, Transport};
+use crate::metrics::{self, Metrics};
+use crate::operator::OperatorSocket;
+use crate::peer::{self, Credentials, Peers};
+use crate::proxy::{self, Role};
+use crate::settings::{Listen, Settings};
+use crate::store_service::StoreService;
+use crate::target::{EndpointKind, Listener};
+use crate::tls::Certificate;
+use crate::topology::{RegionName, Topology};
+use crate::{clock, listen};
+
+/// What one node is made from.
+#[derive(Clone, Copy)]
+pub struct Plan<'a> {
+    /// The settings, the same on every node.
+    pub settings: &'a Settings,
+    /// The regions with the addresses that are in use.
+    pub topology: &'a Arc<Topology>,
+    /// The node's region.
+    pub region: &'a RegionName,
+    /// Where everything on disk is, under `cluster/` and `<region>/`.
+    pub data: &'a Path,
+}
+
+impl Plan<'_> {
+    /// The directory of what is this region's alone.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        self.data.join(self.region.as_str())
+    }
+
+    fn is_home(&self) -> bool {
+        self.topology.home().name() == self.region
+    }
+}
+
+/// The operators' socket of `region`'s node with its data in `data`.
+#[must_use]
+pub fn operator_socket(data: &Path, region: &RegionName) -> PathBuf {
+    data.join(region.as_str()).join("admin.sock")
+}
+
+/// A node's addresses, bound before anything is opened: a busy port must not leave anything behind.
+pub struct Sockets {
+    standard: Bound,
+    accelerated: Bound,
+    admin: Bound,
+    peer: Bound,
+}
+
+impl Sockets {
+    /// Binds all of `listen`.
+    ///
+    /// # Errors
+    /// When one of them is taken.
+    pub fn bind(listen: &Listen) -> Result<Self, StartError> {
+        Ok(Self {
+            standard: Bound::bind(listen.standard)?,
+            accelerated: Bound::bind(listen.accelerated)?,
+            admin: Bound::bind(listen.admin)?,
+            peer: Bound::bind(listen.peer)?,
+        })
+    }
+}
+
+/// A node that is open and does not listen yet.
+pub struct Node {
+    region: RegionName,
+    directory: PathBuf,
+    store: RegionalStore,
+    cache: Cache,
+    identities: Arc<dyn Identities>,
+    users: Option<Users>,
+    registry: Registry,
+    readiness: Arc<Readiness>,
+    topology: Arc<Topology>,
+    shared: Arc<proxy::Node>,
+    connection: listen::Limits,
+    peer_transport: Transport,
+}
+
+impl Node {
+    /// Opens the node of `plan`: takes its data directory, recovers its store and its cache.
+    ///
+    /// # Errors
+    /// [`StartError`], one line that says what is in the way; nothing is damaged then.
+    pub async fn open(plan: Plan<'_>) -> Result<Self, StartError> {
+        let directory = plan.directory();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .map_err(|cause| StartError::Directory { path: directory.clone(), cause })?;
+        clock::check(clock::now_seconds(), &directory)?;
+        let cluster = ClusterDir::under(plan.data);
+        let keys = ClusterKeys::read(&cluster.cluster_key())
+            .map_err(|cause| StartError::ClusterKey { path: cluster.cluster_key(), cause })?;
+        let keys = Arc::new(keys);
+        let credentials = Credentials::load(cluster.path(), plan.region)?;
+
+        let registry = metrics::registry(plan.region);
+        let metrics = Metrics::new(&registry);
+        metrics.begin(plan.topology);
+        let store = open_store(&plan, &directory, &registry).await?;
+        let cache = open_cache(&plan, &directory, &registry).await?;
+        let peers = Peers::new(plan.topology, &credentials, peer::Limits::default(), &metrics)?;
+        let peers = Arc::new(peers);
+
+        let home =
+            peers.peer(plan.topology.home().name().as_str()).expect("every region has an owner").clone();
+        let (identities, users, readiness): (Arc<dyn Identities>, _, _) = if plan.is_home() {
+            let users = Users::new(store.clone(), keys.clone());
+            (Arc::new(AtHome::new(store.clone(), keys)), Some(users), Readiness::default())
+        } else {
+            (Arc::new(FromHome::new(home.clone(), keys)), None, Readiness::away_from(home))
+        };
+        let limits = &plan.settings.limits;
+        let shared = proxy::Node {
+            topology: plan.topology.clone(),
+            region: plan.region.clone(),
+            store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone()),
+            peer_server: peer::Server::new(store.clone()),
+            peers,
+            limits: limits.transfer.clone(),
+            places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
+            metrics,
+        };
+        Ok(Self {
+            region: plan.region.clone(),
+            directory,
+            store,
+            cache,
+            identities,
+            users,
+            registry,
+            readiness: Arc::new(readiness),
+            topology: plan.topology.clone(),
+            shared: Arc::new(shared),
+            connection: limits.connection.clone(),
+            peer_transport: mutual_tls(&credentials)?,
+        })
+    }
+
+    /// The table of users, where this region is home.
+    #[must_use]
+    pub fn users(&self) -> Option<&Users> {
+        self.users.as_ref()
+    }
+
+    /// How this node finds users.
+    #[must_use]
+    pub fn identities(&self) -> &dyn Identities {
+        &*self.identities
+    }
+
+    /// Starts to answer on `sockets`, over TLS with `certificate` where there is one.
+    ///
+    /// # Errors
+    /// When the operators' socket cannot be made.
+    pub fn serve(
+        self,
+        sockets: Sockets,
+        certificate: Option<&Arc<Certificate>>,
+    ) -> Result<Running, StartError> {
+        let operators = OperatorSocket::open(&self.directory.join("admin.sock"), self.users)?;
+        let metrics = self.shared.metrics.clone();
+        let (clients, peers, admin) = (Front::default(), Front::default(), Front::default());
+        let public = match certificate {
+            Some(certificate) => {
+                Transport::Tls(Arc::new(Acceptor::from_server_config(certificate.server_config())))
+            }
+            None => Transport::Plain,
+        };
+        for (bound, endpoint) in
+            [(sockets.standard, EndpointKind::Standard), (sockets.accelerated, EndpointKind::Accelerated)]
+        {
+            let listener = Listener { region: self.region.clone(), endpoint };
+            let application = proxy::application(self.shared.clone(), Role::Public(listener));
+            clients.serve(bound, public.clone(), self.connection.clone(), metrics.clone(), application);
+        }
+        let application = proxy::application(self.shared, Role::Peer);
+        peers.serve(sockets.peer, self.peer_transport, self.connection.clone(), metrics.clone(), application);
+        let application = Admin::new(self.registry, self.readiness.clone(), self.topology);
+        admin.serve(sockets.admin, Transport::Plain, self.connection, metrics, Arc::new(application));
+        info!(region = %self.region, "node serves");
+        let files = Files {
+            note_taking: tokio::spawn(note_the_time(self.directory.clone())),
+            region: self.region,
+            directory: self.directory,
+            store: self.store,
+            cache: self.cache,
+            operators,
+        };
+        Ok(Running { readiness: self.readiness, clients, peers, admin, files })
+    }
+
+    /// Closes a node that never served.
+    pub async fn close(self) {
+        self.cache.close().await;
+        self.store.close().await;
+    }
+}
+
+/// A node that answers.
+pub struct Running {
+    readiness: Arc<Readiness>,
+    clients: Front,
+    peers: Front,
+    admin: Front,
+    files: Files,
+}
+
+/// What a node holds on disk, closed last.
+struct Files {
+    region: RegionName,
+    directory: PathBuf,
+    store: RegionalStore,
+    cache: Cache,
+    note_taking: JoinHandle<()>,
+    operators: OperatorSocket,
+}
+
+impl Files {
+    async fn close(self) {
+        drop(self.operators);
+        self.note_taking.abort();
+        note(&self.directory);
+        self.cache.close().await;
+        self.store.close().await;
+        info!(region = %self.region, "node closed");
+    }
+}
+
+/// Stops `nodes`. Transfers may go on for `patience` altogether; then they are cut. Clients go first: those of one
+/// node may need the peer listener of another one in this process. Everything is on disk when this returns.
+pub async fn stop(nodes: Vec<Running>, patience: Duration) {
+    info!("draining");
+    let deadline = Instant::now() + patience;
+    let (mut clients, mut peers, mut admin, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for node in nodes {
+        node.readiness.begin_draining();
+        clients.push(node.clients);
+        peers.push(node.peers);
+        admin.push(node.admin);
+        files.push(node.files);
+    }
+    for (fronts, of) in [(clients, "clients"), (peers, "peers"), (admin, "operators")] {
+        let cut = drain_all(fronts, deadline).await;
+        if cut > 0 {
+            warn!(connections = cut, of, "connections cut: they did not end within the drain limit");
+        }
+    }
+    join_all(files.into_iter().map(Files::close)).await;
+}
+
+async fn drain_all(fronts: Vec<Front>, deadline: Instant) -> usize {
+    let left = deadline.saturating_duration_since(Instant::now());
+    join_all(fronts.into_iter().map(|front| front.drain(left))).await.into_iter().sum()
+}
+
+async fn open_store(
+    plan: &Plan<'_>,
+    directory: &Path,
+    registry: &Registry,
+) -> Result<RegionalStore, StartError> {
+    let chosen = &plan.settings.store;
+    let mut settings = origin::regional::Settings::new(directory.join("store"), plan.region.as_str());
+    settings.grace = chosen.grace;
+    settings.inline_bytes_max = chosen.inline_bytes_max;
+    settings.metadata_cache_bytes = chosen.metadata_cache_bytes;
+    Ok(RegionalStore::open(settings, Seams::default(), registry).await?)
+}
+
+async fn open_cache(plan: &Plan<'_>, directory: &Path, registry: &Registry) -> Result<Cache, StartError> {
+    let mut settings = plan.settings.cache.clone();
+    if let Some(nvme) = &mut settings.nvme {
+        nvme.node = plan.region.to_string();
+        if nvme.path.as_os_str().is_empty() {
+            nvme.path = directory.join("cache.slab");
+        }
+    }
+    Ok(Cache::open(settings, registry).await?)
+}
+
+/// TLS of the peer listener: nobody connects without a certificate of the cluster's authority.
+fn mutual_tls(credentials: &Credentials) -> Result<Transport, StartError> {
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports TLS 1.2 and 1.3")
+        .with_client_cert_verifier(credentials.client_verifier()?)
+        .with_cert_resolver(credentials.server_certificate()?);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Transport::Tls(Arc::new(Acceptor::from_server_config(Arc::new(config)))))
+}
+
+/// Notes the time now and then, so that a start under a clock that was set back is refused.
+async fn note_the_time(directory: PathBuf) {
+    let mut tick = tokio::time::interval(clock::NOTE_INTERVAL);
+    loop {
+        tick.tick().await;
+        note(&directory);
+    }
+}
+
+fn note(directory: &Path) {
+    if let Err(error) = clock::note(clock::now_seconds(), directory) {
+        warn!(%error, "the time could not be noted");
+    }
+}

@@ -1,0 +1,50 @@
+//! `penstock check`: every fault of the configuration and of the files that it needs, found at once.
+
+use std::path::Path;
+
+use crate::cli;
+use crate::cluster::ClusterDir;
+use crate::identity::ClusterKeys;
+use crate::peer::Credentials;
+use crate::settings::Settings;
+use crate::tls::Certificate;
+
+/// Checks what `arguments` name; one line on stdout where there is nothing to report.
+///
+/// # Errors
+/// Every fault, a line each.
+pub fn run(arguments: cli::Check) -> Result<(), String> {
+    let cli::Place { config, data } = &arguments.place;
+    let settings = Settings::read(config).map_err(|error| error.to_string())?;
+    let mut faults = Vec::new();
+    if let Some(files) = &settings.tls
+        && let Err(error) = Certificate::read(files)
+    {
+        faults.push(format!("{}: tls: {error}", config.display()));
+    }
+    check_cluster(&settings, data, &mut faults);
+    if faults.is_empty() {
+        println!("no fault found");
+        return Ok(());
+    }
+    Err(faults.join("\n"))
+}
+
+/// The cluster's files, as far as they are here: a node has its own certificate alone.
+fn check_cluster(settings: &Settings, data: &Path, faults: &mut Vec<String>) {
+    let cluster = ClusterDir::under(data);
+    if !cluster.path().exists() {
+        return;
+    }
+    if let Err(error) = ClusterKeys::read(&cluster.cluster_key()) {
+        faults.push(format!("{}: {error}", cluster.cluster_key().display()));
+    }
+    for region in settings.topology.regions() {
+        let region = region.name();
+        if cluster.path().join(format!("{region}.pem")).exists()
+            && let Err(error) = Credentials::load(cluster.path(), region)
+        {
+            faults.push(error.to_string());
+        }
+    }
+}
