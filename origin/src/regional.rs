@@ -30,6 +30,7 @@ mod receive;
 mod unsupported;
 mod write_condition;
 
+mod check;
 mod commit;
 mod db;
 mod disk;
@@ -48,6 +49,9 @@ mod seams;
 mod txn;
 mod upload;
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +65,7 @@ use tokio::task::JoinHandle;
 use crate::head::{Facts, Head};
 use crate::instance::Instance;
 
+pub use check::Report;
 use commit::Writer;
 use disk::Disk;
 pub use disk::OpenError;
@@ -192,6 +197,18 @@ impl RegionalStore {
         }
         let disk = Arc::clone(&self.shared.disk);
         self.shared.runtime.spawn_blocking(move || disk.close()).await.ok();
+    }
+
+    /// Checks everything in the store in `dir`, which no process may have open: every page of the metadata file, every
+    /// row and reference, every page of every data file. Reads all of it.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the check cannot be made; what it finds is in the [`Report`].
+    pub async fn check_deep(dir: impl Into<PathBuf>) -> Result<Report, OpenError> {
+        let dir = dir.into();
+        let failed = OpenError::of(&dir);
+        let checked = Handle::current().spawn_blocking(move || check::check(&dir)).await;
+        checked.unwrap_or_else(|lost| Err(failed(Failure::Corrupt(lost.to_string()))))
     }
 
     /// An object's head with its bucket's facts and, if they are few, its bytes, in one snapshot.

@@ -78,8 +78,8 @@ impl<T: Send, F: FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send> Change for D
     fn answer(self: Box<Self>, committed: Result<(), &Failure>) {
         let answer = match (committed, self.decided) {
             (Ok(()), Some(decided)) => decided,
-            (Ok(()), None) => Err(Failure::NotOpen.into()),
-            (Err(failure), _) => Err(failure.again().into()),
+            (Ok(()), None) => Err(Failure::NotOpen.into_answer()),
+            (Err(failure), _) => Err(failure.again().into_answer()),
         };
         // Whoever asked may have gone; the change stands all the same.
         self.answer.send(answer).ok();
@@ -94,6 +94,7 @@ fn panicked(panic: &(dyn Any + Send)) -> S3Error {
 }
 
 fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
+    let mut unsettled = Vec::new();
     while let Some(first) = queue.blocking_recv() {
         let mut changes = vec![first];
         while changes.len() < BATCH_CHANGES_MAX
@@ -101,6 +102,7 @@ fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
         {
             changes.push(next);
         }
+        settle(disk, &mut unsettled);
         let started = Instant::now();
         let mut effects = Effects::default();
         let committed = commit(disk, &mut changes, &mut effects);
@@ -114,17 +116,19 @@ fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
             }
             Err(failure) => {
                 tracing::error!(%failure, changes = changes.len(), "commit failed");
-                settle(disk, effects.published);
+                unsettled.extend(effects.published);
+                settle(disk, &mut unsettled);
             }
         }
         for change in changes {
             change.answer(committed.as_ref().copied());
         }
     }
+    // The next start finds out about them.
+    unsettled.into_iter().for_each(Aside::keep);
 }
 
 fn commit(disk: &Disk, changes: &mut [Box<dyn Change>], effects: &mut Effects) -> Result<(), Failure> {
-    disk.db.reopen_if_failed()?;
     let write = || disk.db.write(|batch| Ok(run(disk, changes, batch, effects)));
     catch_unwind(AssertUnwindSafe(write))
         .unwrap_or_else(|_| Err(Failure::Corrupt("the metadata file cannot be written".into())))
@@ -145,18 +149,17 @@ fn run(disk: &Disk, changes: &mut [Box<dyn Change>], batch: &mut Batch<'_>, effe
     }
 }
 
-/// A commit that failed may have happened. What is on the disk says so: its files stay, the others go.
-fn settle(disk: &Disk, published: Vec<Aside>) {
-    let reopened = disk.db.reopen_if_failed();
-    for aside in published {
-        let row = reopened
-            .as_ref()
-            .map_err(Failure::again)
-            .and_then(|_| disk.db.snapshot()?.row(Table::Files, aside.id().as_bytes()));
-        match row {
-            Ok(None) => drop(aside),
-            // Unreadable for now: the next start finds out.
-            Ok(Some(_)) | Err(_) => aside.keep(),
+/// A commit that failed may have happened. What is on the disk says so, as soon as it can be read: files with a row
+/// stay, the others go. No more than one batch of them waits, for without the metadata file nothing is published.
+fn settle(disk: &Disk, unsettled: &mut Vec<Aside>) {
+    let published = |file: &Aside| {
+        Ok::<_, Failure>(disk.db.snapshot()?.row(Table::Files, file.id().as_bytes())?.is_some())
+    };
+    while let Some(file) = unsettled.pop() {
+        match published(&file) {
+            Ok(true) => file.keep(),
+            Ok(false) => drop(file),
+            Err(_) => return unsettled.push(file),
         }
     }
 }

@@ -127,19 +127,22 @@ pub(super) struct Db {
     opening: Opening,
     /// `None` after a failed attempt to open it again.
     database: RwLock<Option<Database>>,
-    /// redb refuses everything after the first error of its file; the writer then opens it again.
+    /// Its file had an error since it was opened last.
     failed: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Db {
     /// Opens or makes the file.
     pub(super) fn open(opening: Opening) -> Result<Self, Failure> {
         let database = open_database(&opening)?;
-        Ok(Self { opening, database: RwLock::new(Some(database)), failed: AtomicBool::new(false) })
+        let (failed, closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { opening, database: RwLock::new(Some(database)), failed, closed })
     }
 
     /// Everything committed until now.
     pub(super) fn snapshot(&self) -> Result<RowSnapshot<'_>, Failure> {
+        self.reopen_if_failed()?;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let txn = self.note(database.as_ref().ok_or(Failure::NotOpen)?.begin_read().map_err(redb_failure))?;
         Ok(RowSnapshot { txn, db: self })
@@ -147,11 +150,12 @@ impl Db {
 
     /// Runs `work` in a write transaction and makes what it wrote durable. Nothing is committed when it wrote nothing.
     ///
-    /// An error of the commit itself leaves open whether it happened: ask again after [`Db::reopen_if_failed`].
+    /// An error of the commit itself leaves open whether it happened: a snapshot taken after it tells.
     pub(super) fn write<T>(
         &self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.reopen_if_failed()?;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or(Failure::NotOpen)?;
         let mut txn = self.note(database.begin_write().map_err(redb_failure))?;
@@ -169,25 +173,34 @@ impl Db {
         self.note(outcome)
     }
 
-    /// Opens the file again if it failed since it was opened last.
-    pub(super) fn reopen_if_failed(&self) -> Result<bool, Failure> {
+    /// redb refuses everything after the first error of its file: then it is opened again, which takes milliseconds.
+    fn reopen_if_failed(&self) -> Result<(), Failure> {
         if !self.failed.load(Ordering::Acquire) {
-            return Ok(false);
+            return Ok(());
         }
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        drop(database.take());
-        *database = Some(open_database(&self.opening)?);
-        self.failed.store(false, Ordering::Release);
-        Ok(true)
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Failure::NotOpen);
+        }
+        // Another thread may have been first.
+        if self.failed.load(Ordering::Acquire) {
+            drop(database.take());
+            *database = Some(open_database(&self.opening)?);
+            self.failed.store(false, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Closes the file. Whatever comes after is refused.
     pub(super) fn close(&self) {
-        drop(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
+        drop(database.take());
     }
 
     fn note<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        if matches!(outcome, Err(Failure::Io(_) | Failure::NotOpen)) {
+        let failed = matches!(outcome, Err(Failure::Io(_) | Failure::NotOpen));
+        if failed && !self.closed.load(Ordering::Acquire) {
             self.failed.store(true, Ordering::Release);
         }
         outcome

@@ -76,7 +76,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn of(dir: &Path) -> impl Fn(Failure) -> Self {
+    pub(super) fn of(dir: &Path) -> impl Fn(Failure) -> Self + use<> {
         let dir = dir.to_path_buf();
         move |failure| match failure {
             Failure::Io(cause) => Self::Io { dir: dir.clone(), cause },

@@ -27,19 +27,26 @@ impl Failure {
             Self::NotOpen => Self::NotOpen,
         }
     }
+
+    /// What the client sees, without a line in the log.
+    pub(super) fn into_answer(self) -> S3Error {
+        let mut error = match &self {
+            Self::Io(cause) if is_full(cause) => {
+                s3_error!(ServiceUnavailable, "The store has no room for this write.")
+            }
+            Self::NotOpen => s3_error!(ServiceUnavailable, "The store is not ready. Please try again."),
+            Self::Io(_) | Self::Corrupt(_) => S3Error::new(S3ErrorCode::InternalError),
+        };
+        error.set_source(Box::new(self));
+        error
+    }
 }
 
 impl From<Failure> for S3Error {
+    /// What the client sees. Logged here: once s3s has rendered the error its cause is lost.
     fn from(failure: Failure) -> Self {
-        let mut error = match &failure {
-            Failure::Io(cause) if is_full(cause) => {
-                s3_error!(ServiceUnavailable, "The store has no room for this write.")
-            }
-            Failure::NotOpen => s3_error!(ServiceUnavailable, "The store is not ready. Please try again."),
-            Failure::Io(_) | Failure::Corrupt(_) => S3Error::new(S3ErrorCode::InternalError),
-        };
-        error.set_source(Box::new(failure));
-        error
+        tracing::error!(%failure, "the store failed");
+        failure.into_answer()
     }
 }
 

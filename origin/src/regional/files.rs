@@ -125,14 +125,23 @@ impl Files {
 
     /// The folder of an epoch's files.
     pub(super) fn epoch_dir(&self, epoch: u64) -> PathBuf {
-        self.dir.join(format!("{epoch:016x}"))
+        epoch_dir(&self.dir, epoch)
     }
 
     /// Where a file is.
     pub(super) fn path(&self, epoch: u64, id: &Instance) -> PathBuf {
-        let name = id.to_string();
-        self.epoch_dir(epoch).join(&name[..2]).join(name)
+        file_path(&self.dir, epoch, id)
     }
+}
+
+/// Where a file is under the folder of data files.
+pub(super) fn file_path(dir: &Path, epoch: u64, id: &Instance) -> PathBuf {
+    let name = id.to_string();
+    epoch_dir(dir, epoch).join(&name[..2]).join(name)
+}
+
+fn epoch_dir(dir: &Path, epoch: u64) -> PathBuf {
+    dir.join(format!("{epoch:016x}"))
 }
 
 /// A file that is not part of the store yet. Goes away when dropped, unless it was published.

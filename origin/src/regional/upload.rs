@@ -271,3 +271,12 @@ impl PageSums {
         self.done
     }
 }
+
+#[cfg(test)]
+impl Upload {
+    /// As if `bytes` more bytes had been taken.
+    pub(super) fn test_skip(&mut self, bytes: u64) -> &mut Self {
+        self.bytes += bytes;
+        self
+    }
+}

@@ -1,0 +1,572 @@
+//! The durable heart by itself, without S3 in front: what it promises to those who stage, commit and read.
+
+mod crash;
+mod damage;
+mod faults;
+mod sharing;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures::{FutureExt, TryStreamExt};
+use prometheus::Registry;
+use s3s::S3ErrorCode;
+use tempfile::TempDir;
+
+use super::rows::{Bucket, PartRow};
+use super::upload::Staged;
+use super::*;
+use crate::head::{PAGE_BYTES, Part};
+
+const BUCKET: &str = "photos";
+const MIB: usize = 1024 * 1024;
+
+/// A store in a folder of its own, with a clock that tests move.
+struct Region {
+    store: RegionalStore,
+    clock: Arc<ManualClock>,
+    dir: TempDir,
+}
+
+#[derive(Default)]
+struct ManualClock {
+    millis: AtomicU64,
+}
+
+impl ManualClock {
+    fn advance(&self, by: Duration) {
+        self.millis.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_millis(&self) -> u64 {
+        1_700_000_000_000 + self.millis.load(Ordering::SeqCst)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.millis.load(Ordering::SeqCst))
+    }
+}
+
+impl Region {
+    async fn start() -> Self {
+        Self::start_with(Seams::default()).await
+    }
+
+    async fn start_with(seams: Seams) -> Self {
+        Self::open(TempDir::new().unwrap(), seams).await
+    }
+
+    async fn open(dir: TempDir, seams: Seams) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let seams = Seams { clock: Arc::<ManualClock>::clone(&clock), ..seams };
+        let store = RegionalStore::open(settings(dir.path()), seams, &Registry::new()).await.unwrap();
+        Self { store, clock, dir }
+    }
+
+    async fn restart(self) -> Self {
+        self.store.close().await;
+        Self::open(self.dir, Seams::default()).await
+    }
+
+    /// Lets the grace of everything superseded run out and removes it.
+    async fn let_grace_pass(&self) {
+        self.clock.advance(self.store.shared.settings.grace);
+        self.reap().await;
+    }
+
+    async fn reap(&self) {
+        let reaper = Reaper {
+            disk: Arc::clone(&self.store.shared.disk),
+            readers: self.store.shared.readers.clone(),
+            grace: self.store.shared.settings.grace,
+        };
+        reaper.reap(&self.store.writer().unwrap()).await.unwrap();
+    }
+
+    fn data_files(&self) -> Vec<PathBuf> {
+        files_under(&self.dir.path().join("data"))
+    }
+
+    async fn check(self) -> Report {
+        self.store.close().await;
+        RegionalStore::check_deep(self.dir.path()).await.unwrap()
+    }
+}
+
+fn settings(dir: &Path) -> Settings {
+    Settings { grace: Duration::from_secs(60), ..Settings::new(dir, "ord1") }
+}
+
+fn files_under(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files_under(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// Waits for what happens on other threads, without a guess of how long it takes.
+async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if happened() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} did not happen");
+}
+
+/// Bytes that differ from page to page and from seed to seed.
+fn bytes(seed: u64, count: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut made = Vec::with_capacity(count + 8);
+    while made.len() < count {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        made.extend_from_slice(&state.to_le_bytes());
+    }
+    made.truncate(count);
+    made
+}
+
+fn head(txn: &Txn<'_>, instance: Instance, bytes: u64) -> Head {
+    Head {
+        instance,
+        revision: txn.random_id(),
+        bytes,
+        etag: "e".into(),
+        modified_millis: txn.now_millis(),
+        version_id: None,
+        headers: crate::head::StoredHeaders::default(),
+        metadata: std::collections::BTreeMap::default(),
+        checksums: crate::head::Checksums::default(),
+        parts: Vec::new(),
+    }
+}
+
+fn change(key: &str) -> Change {
+    Change::Keys { bucket: BUCKET.into(), keys: vec![key.into()] }
+}
+
+impl RegionalStore {
+    async fn test_staged(&self, bytes: &[u8]) -> Result<Staged, S3Error> {
+        let mut upload = self.stage(Some(bytes.len() as u64));
+        // Pieces of odd sizes, as a network brings them.
+        for piece in bytes.chunks(50_001) {
+            upload.write(Bytes::copy_from_slice(piece)).await?;
+        }
+        upload.finish().await
+    }
+
+    async fn test_put(&self, key: &str, bytes: &[u8]) -> Result<Instance, S3Error> {
+        let staged = self.test_staged(bytes).await?;
+        let key_owned = key.to_owned();
+        self.commit(change(key), move |txn| {
+            let bytes = staged.bytes();
+            let instance = txn.publish(staged)?;
+            txn.put_object(BUCKET, &key_owned, &head(txn, instance, bytes))?;
+            Ok(instance)
+        })
+        .await
+    }
+
+    async fn test_delete(&self, key: &str) -> Result<bool, S3Error> {
+        let key_owned = key.to_owned();
+        self.commit(change(key), move |txn| Ok(txn.delete_object(BUCKET, &key_owned)?.is_some())).await
+    }
+
+    async fn test_copy(&self, from: &str, to: &str) -> Result<Instance, S3Error> {
+        let (from, to_owned) = (from.to_owned(), to.to_owned());
+        self.commit(change(to), move |txn| {
+            let source = txn.head(BUCKET, &from)?.ok_or_else(|| s3_error!(NoSuchKey))?;
+            let instance = txn.share(&source.instance)?;
+            txn.put_object(BUCKET, &to_owned, &head(txn, instance, source.bytes))?;
+            Ok(instance)
+        })
+        .await
+    }
+
+    async fn test_put_part(&self, upload_id: &str, number: u32, bytes: &[u8]) -> Result<(), S3Error> {
+        let mut upload = self.stage_part(None);
+        for piece in bytes.chunks(50_001) {
+            upload.write(Bytes::copy_from_slice(piece)).await?;
+        }
+        let staged = upload.finish().await?;
+        let upload_id = upload_id.to_owned();
+        self.commit(Change::Nothing, move |txn| {
+            let bytes = staged.bytes();
+            let instance = txn.publish(staged)?;
+            let part = PartRow {
+                instance,
+                bytes,
+                etag: "p".into(),
+                modified_millis: 1,
+                checksums: crate::head::Checksums::default(),
+            };
+            Ok(txn.put_part(&upload_id, number, &part)?)
+        })
+        .await
+    }
+
+    async fn test_complete(&self, key: &str, upload_id: &str) -> Result<Instance, S3Error> {
+        let (key_owned, upload_id) = (key.to_owned(), upload_id.to_owned());
+        self.commit(change(key), move |txn| {
+            let rows = txn.parts(&upload_id, 0)?.collect::<Result<Vec<_>, _>>()?;
+            let instances: Vec<_> = rows.iter().map(|(_, part)| part.instance).collect();
+            let instance = txn.join(&instances)?;
+            let bytes = rows.iter().map(|(_, part)| part.bytes).sum();
+            let parts = rows
+                .into_iter()
+                .map(|(number, part)| Part { number, bytes: part.bytes, checksums: part.checksums })
+                .collect();
+            let head = Head { parts, ..head(txn, instance, bytes) };
+            txn.put_object(BUCKET, &key_owned, &head)?;
+            txn.delete_upload(BUCKET, &key_owned, &upload_id)?;
+            Ok(instance)
+        })
+        .await
+    }
+
+    async fn test_read(&self, instance: Instance) -> Result<Vec<u8>, ReadError> {
+        self.test_read_pages(instance, 0..u64::MAX).await
+    }
+
+    async fn test_read_pages(&self, instance: Instance, pages: Range<u64>) -> Result<Vec<u8>, ReadError> {
+        let pages: Vec<Page> = self.read_pages(instance, pages).await?.try_collect().await?;
+        let (last, full) = pages.split_last().map_or((None, &[][..]), |(last, full)| (Some(last), full));
+        assert!(full.iter().all(|page| page.bytes.len() as u64 == PAGE_BYTES));
+        assert!(last.is_none_or(|page| !page.bytes.is_empty()));
+        for page in &pages {
+            assert_eq!(crc_fast::crc32_iscsi(&page.bytes), page.crc32c);
+        }
+        Ok(pages.iter().flat_map(|page| page.bytes.iter().copied()).collect())
+    }
+
+    async fn test_object(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let resolved = self.resolve(BUCKET, key, None).await.map_err(std::io::Error::other)?;
+        match resolved.head {
+            Some(head) => self.test_read(head.instance).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+#[tokio::test]
+async fn objects_of_every_size_read_back_as_they_were_put_and_after_a_restart() {
+    let region = Region::start().await;
+    let sizes = [0, 1, 16 * 1024, 16 * 1024 + 1, 65_535, 65_536, 65_537, MIB, 3 * MIB + 12_345];
+    for (seed, size) in (0..).zip(sizes) {
+        region.store.test_put(&format!("{size}"), &bytes(seed, size)).await.unwrap();
+    }
+    let region = region.restart().await;
+    for (seed, size) in (0..).zip(sizes) {
+        let read = region.store.test_object(&format!("{size}")).await.unwrap().unwrap();
+        assert!(read == bytes(seed, size), "{size}");
+    }
+    // Only what does not fit a row has a file.
+    assert_eq!(region.data_files().len(), 6);
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn small_objects_travel_with_resolve_and_larger_ones_do_not() {
+    let region = Region::start().await;
+    region.store.test_put("small", b"0123456789").await.unwrap();
+    region.store.test_put("large", &bytes(1, 20_000)).await.unwrap();
+    let small = region.store.resolve(BUCKET, "small", None).await.unwrap();
+    assert_eq!(small.inline.unwrap().bytes, b"0123456789".as_slice());
+    assert_eq!(region.store.resolve(BUCKET, "large", None).await.unwrap().inline, None);
+    assert_eq!(region.store.resolve(BUCKET, "none", None).await.unwrap().head, None);
+    let error = region.store.resolve(BUCKET, "small", Some("v7")).await.unwrap_err();
+    assert_eq!(*error.code(), S3ErrorCode::NotImplemented);
+}
+
+#[tokio::test]
+async fn pages_are_read_by_number_and_cut_at_the_end() {
+    let region = Region::start().await;
+    let object = bytes(3, 40 * PAGE_BYTES as usize + 100);
+    let instance = region.store.test_put("k", &object).await.unwrap();
+    let page = PAGE_BYTES as usize;
+    for pages in [0..1, 15..17, 39..41, 40..41, 40..99, 0..41, 41..50] {
+        let end = object.len().min(pages.end as usize * page);
+        let expected = object.get(pages.start as usize * page..end).unwrap_or_default();
+        assert!(
+            region.store.test_read_pages(instance, pages.clone()).await.unwrap() == expected,
+            "{pages:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_nothing_and_its_neighbours_stand() {
+    let region = Region::start().await;
+    region.store.test_put("k", b"old").await.unwrap();
+    let staged = region.store.test_staged(&bytes(1, MIB)).await.unwrap();
+    let refused = region.store.commit(change("k"), move |txn| -> Result<(), S3Error> {
+        let instance = txn.publish(staged)?;
+        txn.put_object(BUCKET, "k", &head(txn, instance, MIB as u64))?;
+        txn.put_object(BUCKET, "other", &head(txn, instance, MIB as u64))?;
+        txn.delete_object(BUCKET, "k")?;
+        Err(s3_error!(PreconditionFailed))
+    });
+    let (refused, kept) = tokio::join!(refused, region.store.test_put("n", b"new"));
+    assert_eq!(*refused.unwrap_err().code(), S3ErrorCode::PreconditionFailed);
+    kept.unwrap();
+    assert_eq!(region.store.test_object("k").await.unwrap().unwrap(), b"old");
+    assert_eq!(region.store.test_object("n").await.unwrap().unwrap(), b"new");
+    assert_eq!(region.store.test_object("other").await.unwrap(), None);
+    eventually("the removal of the refused bytes", || region.data_files().is_empty()).await;
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_change_that_panics_is_refused_and_the_store_goes_on() {
+    let region = Region::start().await;
+    let panicked = region.store.commit(change("k"), |txn| -> Result<(), S3Error> {
+        txn.put_bucket("b", &Bucket { facts: facts(txn), created_millis: 0 })?;
+        panic!("on purpose");
+    });
+    assert_eq!(*panicked.await.unwrap_err().code(), S3ErrorCode::InternalError);
+    assert_eq!(region.store.facts("b").await.unwrap(), None);
+    region.store.test_put("k", b"v").await.unwrap();
+}
+
+fn facts(txn: &Txn<'_>) -> Facts {
+    let (incarnation, revision) = (txn.random_id(), txn.random_id());
+    Facts { incarnation, revision, owner: "o".into() }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_changes_nothing() {
+    let region = Region::start().await;
+    let staged = region.store.test_staged(b"v").await.unwrap();
+    let mut put = Box::pin(region.store.commit(change("k"), move |txn| {
+        let instance = txn.publish(staged)?;
+        Ok(txn.put_object(BUCKET, "k", &head(txn, instance, 1))?)
+    }));
+    assert!(put.as_mut().now_or_never().is_none());
+    drop(put);
+    for _ in 0..1000 {
+        if region.store.test_object("k").await.unwrap().is_some() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the change was lost");
+}
+
+#[tokio::test]
+async fn an_upload_given_up_leaves_no_file() {
+    let region = Region::start().await;
+    let mut upload = region.store.stage(None);
+    for _ in 0..5 {
+        upload.write(Bytes::from(bytes(1, MIB))).await.unwrap();
+    }
+    eventually("the first write", || !region.data_files().is_empty()).await;
+    drop(upload);
+    eventually("the removal of the file", || region.data_files().is_empty()).await;
+    drop(region.store.test_staged(&bytes(1, MIB)).await.unwrap());
+    eventually("the removal of the staged file", || region.data_files().is_empty()).await;
+}
+
+#[tokio::test]
+async fn an_upload_past_the_limit_is_refused() {
+    let region = Region::start().await;
+    let mut upload = region.store.stage(None);
+    upload.write(Bytes::from_static(b"x")).await.unwrap();
+    let huge = upload.test_skip(upload::UPLOAD_BYTES_MAX);
+    let error = huge.write(Bytes::from_static(b"x")).await.unwrap_err();
+    assert_eq!(*error.code(), S3ErrorCode::EntityTooLarge);
+}
+
+#[tokio::test]
+async fn superseded_bytes_stay_for_their_grace_and_then_go() {
+    let region = Region::start().await;
+    let old = region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
+    let new = region.store.test_put("k", &bytes(2, MIB)).await.unwrap();
+    region.clock.advance(Duration::from_secs(59));
+    region.reap().await;
+    assert!(region.store.test_read(old).await.unwrap() == bytes(1, MIB));
+    // That read renewed the grace.
+    region.clock.advance(Duration::from_secs(59));
+    region.reap().await;
+    assert_eq!(region.data_files().len(), 2);
+    region.clock.advance(Duration::from_secs(60));
+    region.reap().await;
+    assert!(matches!(region.store.test_read(old).await, Err(ReadError::Gone)));
+    assert!(region.store.test_read(new).await.unwrap() == bytes(2, MIB));
+    assert_eq!(region.data_files().len(), 1);
+    region.store.test_delete("k").await.unwrap();
+    region.let_grace_pass().await;
+    assert_eq!(region.data_files().len(), 0);
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_running_reader_keeps_superseded_bytes_for_as_long_as_it_takes() {
+    let region = Region::start().await;
+    let old = region.store.test_put("k", &bytes(1, 4 * MIB)).await.unwrap();
+    let mut pages = region.store.read_pages(old, 0..64).await.unwrap();
+    let first = pages.try_next().await.unwrap().unwrap();
+    region.store.test_delete("k").await.unwrap();
+    for _ in 0..5 {
+        region.let_grace_pass().await;
+    }
+    let mut read = first.bytes.to_vec();
+    while let Some(page) = pages.try_next().await.unwrap() {
+        read.extend_from_slice(&page.bytes);
+    }
+    assert!(read == bytes(1, 4 * MIB));
+    drop(pages);
+    region.let_grace_pass().await;
+    region.let_grace_pass().await;
+    assert_eq!(region.data_files().len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_superseded_before_a_restart_gets_one_grace() {
+    let region = Region::start().await;
+    let old = region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
+    region.store.test_delete("k").await.unwrap();
+    let region = region.restart().await;
+    region.clock.advance(Duration::from_secs(59));
+    region.reap().await;
+    assert_eq!(region.data_files().len(), 1);
+    region.clock.advance(Duration::from_secs(1));
+    region.reap().await;
+    assert!(matches!(region.store.test_read(old).await, Err(ReadError::Gone)));
+    assert_eq!(files_under(region.dir.path()).len(), 2, "the lock and the metadata file");
+}
+
+#[tokio::test]
+async fn one_sync_serves_many_writers() {
+    #[derive(Default)]
+    struct Syncs(AtomicUsize);
+    impl Faults for Syncs {
+        fn before(&self, step: DiskStep) -> std::io::Result<()> {
+            if step == DiskStep::SyncMetadata {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                // A slow disk, so that the others queue up behind the first.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        }
+    }
+    let syncs = Arc::new(Syncs::default());
+    let faults: Arc<dyn Faults> = Arc::<Syncs>::clone(&syncs);
+    let region = Region::start_with(Seams { faults, ..Seams::default() }).await;
+    let before = syncs.0.load(Ordering::SeqCst);
+    let keys: Vec<_> = (0..100).map(|n| format!("{n}")).collect();
+    futures::future::try_join_all(keys.iter().map(|key| region.store.test_put(key, b"v"))).await.unwrap();
+    let used = syncs.0.load(Ordering::SeqCst) - before;
+    assert!(used <= 12, "{used} syncs for 100 puts");
+}
+
+#[tokio::test]
+async fn everybody_is_cleared_before_the_commit_and_after_the_bytes_are_staged() {
+    #[derive(Default)]
+    struct Announced {
+        store: Mutex<Option<RegionalStore>>,
+        seen: Mutex<Vec<(Change, bool)>>,
+    }
+    impl Announcer for Announced {
+        fn clear(&self, change: &Change) -> futures::future::BoxFuture<'_, ()> {
+            let change = change.clone();
+            Box::pin(async move {
+                let store = self.store.lock().unwrap().clone().unwrap();
+                let visible = store.test_object("k").await.unwrap().is_some();
+                self.seen.lock().unwrap().push((change, visible));
+            })
+        }
+    }
+    let announced = Arc::new(Announced::default());
+    let announcer: Arc<dyn Announcer> = Arc::<Announced>::clone(&announced);
+    let region = Region::start_with(Seams { announcer, ..Seams::default() }).await;
+    *announced.store.lock().unwrap() = Some(region.store.clone());
+    region.store.test_put("k", b"v").await.unwrap();
+    assert_eq!(*announced.seen.lock().unwrap(), [(change("k"), false)]);
+    assert!(region.store.test_object("k").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_directory_has_one_owner_and_one_region() {
+    let region = Region::start().await;
+    let again = RegionalStore::open(settings(region.dir.path()), Seams::default(), &Registry::new()).await;
+    assert!(matches!(again.err(), Some(OpenError::InUse(_))));
+    assert!(matches!(RegionalStore::check_deep(region.dir.path()).await, Err(OpenError::InUse(_))));
+    region.store.close().await;
+    let other = Settings { region: "las1".into(), ..settings(region.dir.path()) };
+    let other = RegionalStore::open(other, Seams::default(), &Registry::new()).await;
+    assert!(matches!(other.err(), Some(OpenError::OtherRegion { found, .. }) if found == "ord1"));
+    let region = region.restart().await;
+    assert_eq!(region.store.shared.disk.epoch, 2);
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_and_does_not_hang() {
+    let region = Region::start().await;
+    region.store.close().await;
+    region.store.close().await;
+    let refused = region.store.test_put("k", b"v").await.unwrap_err();
+    assert_eq!(*refused.code(), S3ErrorCode::ServiceUnavailable);
+    assert!(region.store.resolve(BUCKET, "k", None).await.is_err());
+}
+
+#[tokio::test]
+async fn files_that_no_commit_published_are_removed_at_the_next_start() {
+    let region = Region::start().await;
+    region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
+    let staged = region.store.test_staged(&bytes(2, MIB)).await.unwrap();
+    assert_eq!(region.data_files().len(), 2);
+    // As a kill would: nobody removes it.
+    let upload::StagedContent::File { aside, .. } = staged.content else { panic!("in a row") };
+    aside.keep();
+    let region = region.restart().await;
+    assert_eq!(region.data_files().len(), 1);
+    assert!(region.store.test_object("k").await.unwrap().unwrap() == bytes(1, MIB));
+}
+
+#[tokio::test]
+async fn objects_list_in_byte_order_and_a_seek_passes_a_prefix() {
+    let region = Region::start().await;
+    for key in ["b", "a/2", "a", "a/1", "a0", "ä", "a/\u{10ffff}"] {
+        region.store.test_put(key, b"v").await.unwrap();
+    }
+    let list = |from: std::ops::Bound<Vec<u8>>| {
+        let store = region.store.clone();
+        async move {
+            let listed = store.read(move |rows| {
+                let from = from.as_ref().map(Vec::as_slice);
+                Ok(rows
+                    .objects(BUCKET, from)?
+                    .map(|row| row.map(|(key, _)| key))
+                    .collect::<Result<Vec<_>, _>>()?)
+            });
+            listed.await.unwrap()
+        }
+    };
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    assert_eq!(list(Unbounded).await, ["a", "a/1", "a/2", "a/\u{10ffff}", "a0", "b", "ä"]);
+    assert_eq!(list(Included(keys::past_prefix(b"a/").unwrap())).await, ["a0", "b", "ä"]);
+    assert_eq!(list(Excluded(b"a/1".to_vec())).await, ["a/2", "a/\u{10ffff}", "a0", "b", "ä"]);
+}
+
+#[tokio::test]
+async fn users_are_kept_replaced_and_removed() {
+    let region = Region::start().await;
+    let user = |value: &[u8]| UserRow { access_key: "AK".into(), value: value.into() };
+    region.store.put_user(user(b"1")).await.unwrap();
+    region.store.put_user(user(b"2")).await.unwrap();
+    let region = region.restart().await;
+    assert_eq!(region.store.user("AK").await.unwrap(), Some(user(b"2")));
+    assert_eq!(region.store.users().await.unwrap(), [user(b"2")]);
+    assert!(region.store.delete_user("AK").await.unwrap());
+    assert!(!region.store.delete_user("AK").await.unwrap());
+    assert_eq!(region.store.user("AK").await.unwrap(), None);
+}

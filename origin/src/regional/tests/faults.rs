@@ -1,0 +1,105 @@
+//! Disks that fill up and fail: clean errors, nothing left behind, and the store goes on.
+
+use super::*;
+
+/// Fails every step of one kind while armed.
+#[derive(Default)]
+struct Breaker {
+    armed: Mutex<Option<(DiskStep, std::io::ErrorKind)>>,
+}
+
+impl Breaker {
+    fn arm(&self, step: DiskStep, kind: std::io::ErrorKind) {
+        *self.armed.lock().unwrap() = Some((step, kind));
+    }
+
+    fn disarm(&self) {
+        *self.armed.lock().unwrap() = None;
+    }
+}
+
+impl Faults for Breaker {
+    fn before(&self, step: DiskStep) -> std::io::Result<()> {
+        match *self.armed.lock().unwrap() {
+            Some((armed, kind)) if armed == step => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn region() -> (Region, Arc<Breaker>) {
+    let breaker = Arc::new(Breaker::default());
+    let faults: Arc<dyn Faults> = Arc::<Breaker>::clone(&breaker);
+    (Region::start_with(Seams { faults, ..Seams::default() }).await, breaker)
+}
+
+#[tokio::test]
+async fn a_full_disk_is_a_clean_error_at_every_step_and_leaves_nothing() {
+    use DiskStep::{CreateFile, SyncDirectory, SyncFile, SyncMetadata, WriteFile, WriteMetadata};
+    let (region, breaker) = region().await;
+    region.store.test_put("kept", &bytes(1, MIB)).await.unwrap();
+    for step in [CreateFile, WriteFile, SyncFile, SyncDirectory, WriteMetadata, SyncMetadata] {
+        for (kind, code) in [
+            (std::io::ErrorKind::StorageFull, S3ErrorCode::ServiceUnavailable),
+            (std::io::ErrorKind::Other, S3ErrorCode::InternalError),
+        ] {
+            breaker.arm(step, kind);
+            let refused = region.store.test_put("k", &bytes(2, 3 * MIB)).await.unwrap_err();
+            assert_eq!(*refused.code(), code, "{step:?} {kind:?}");
+            breaker.disarm();
+            // The next one succeeds, and the store has neither the refused object nor its file.
+            region.store.test_put("other", b"v").await.unwrap();
+            assert_eq!(region.store.test_object("k").await.unwrap(), None, "{step:?} {kind:?}");
+            eventually("the removal of the refused file", || region.data_files().len() == 1).await;
+        }
+    }
+    assert!(region.store.test_object("kept").await.unwrap().unwrap() == bytes(1, MIB));
+    let region = region.restart().await;
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_failed_read_of_the_metadata_fails_that_read_alone() {
+    let (region, breaker) = region().await;
+    region.store.test_put("k", b"v").await.unwrap();
+    breaker.arm(DiskStep::ReadMetadata, std::io::ErrorKind::Other);
+    // Read from the cache or refused, but never an absence.
+    if let Ok(read) = region.store.test_object("k").await {
+        assert_eq!(read.unwrap(), b"v");
+    }
+    breaker.disarm();
+    region.store.test_put("other", b"v").await.unwrap();
+    assert_eq!(region.store.test_object("k").await.unwrap().unwrap(), b"v");
+}
+
+#[tokio::test]
+async fn a_failed_read_of_a_file_is_an_error_of_the_stream_and_not_its_end() {
+    let (region, breaker) = region().await;
+    let instance = region.store.test_put("k", &bytes(1, 4 * MIB)).await.unwrap();
+    let mut pages = region.store.read_pages(instance, 0..64).await.unwrap();
+    pages.try_next().await.unwrap().unwrap();
+    breaker.arm(DiskStep::ReadFile, std::io::ErrorKind::Other);
+    let rest: Result<Vec<_>, _> = pages.try_collect().await;
+    assert!(matches!(rest, Err(ReadError::Io(_))));
+    breaker.disarm();
+    assert!(region.store.test_read(instance).await.unwrap() == bytes(1, 4 * MIB));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_removed_is_removed_later() {
+    let (region, breaker) = region().await;
+    region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
+    region.store.test_delete("k").await.unwrap();
+    breaker.arm(DiskStep::RemoveFile, std::io::ErrorKind::Other);
+    region.clock.advance(Duration::from_secs(60));
+    let reaper = Reaper {
+        disk: Arc::clone(&region.store.shared.disk),
+        readers: Readers::default(),
+        grace: Duration::from_secs(60),
+    };
+    assert!(reaper.reap(&region.store.writer().unwrap()).await.is_err());
+    assert_eq!(region.data_files().len(), 1);
+    breaker.disarm();
+    region.reap().await;
+    assert_eq!(region.data_files().len(), 0);
+}
