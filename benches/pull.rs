@@ -1,9 +1,9 @@
 //! What does a pull cost out of memory, out of the disk tier, out of another region, and straight from the store?
 //!
-//! Real `penstock dev` processes on one core, this client on the other. The cases take turns, round by round, so that
-//! a machine whose speed drifts drifts for all of them. What is quoted is the median round: MB/s, and the *server's*
-//! CPU seconds per GiB (for 4 KiB objects: microseconds per request), which is the figure that a noisy machine
-//! leaves alone. A miss is served by two nodes in one process: its CPU is the reading and the owning node's together.
+//! One `penstock serve` process a region on one core, this client on the other. The cases take turns, round by round,
+//! so that a machine whose speed drifts drifts for all of them. What is quoted is the median round: MB/s, and the CPU
+//! seconds per GiB (for 4 KiB objects: microseconds per request) of the node that answers and of the node that owns,
+//! which are the figures that a noisy machine leaves alone.
 //!
 //! `benches/run` builds and starts this in a network namespace of its own.
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, StreamExt};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
-use tests::{Client, Cluster, Content, MIB, Options, Request};
+use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request};
 
 const GIB: f64 = (1u64 << 30) as f64;
 const RANGE_BYTES: u64 = 8 * MIB;
@@ -22,11 +22,14 @@ const SMALL_BYTES: u64 = 4096;
 const SMALL_REQUESTS: usize = 20_000;
 const SMALL_CONNECTIONS: usize = 64;
 const BUCKET: &str = "weights";
+const OWNER: &str = "ord1";
 
 /// One way to pull: which cluster serves it, over which client, and what is asked for.
 struct Case {
     name: &'static str,
     server: Server,
+    /// The region whose node answers.
+    at: &'static str,
     client: Client,
     work: Work,
     rounds: Vec<Round>,
@@ -51,16 +54,19 @@ enum Work {
 /// What one round took.
 struct Round {
     wall: Duration,
-    server_cpu: Duration,
+    /// Of the node that answered.
+    node_cpu: Duration,
+    /// Of the owning region's node, where that is another one.
+    owner_cpu: Duration,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
     let rounds: usize = std::env::args().nth(1).map_or(5, |text| text.parse().expect("a number of rounds"));
     run_on_core(0);
-    let roomy = cluster("memory_bytes = \"1 GiB\"").await;
+    let roomy = cluster("1 GiB").await;
     // Two blocks: less than the ranges in flight, so that every range is read from the slab.
-    let disk = cluster("memory_bytes = \"2 MiB\"").await;
+    let disk = cluster("2 MiB").await;
     run_on_core(1);
     for cluster in [&roomy, &disk] {
         upload(cluster, rounds).await;
@@ -95,12 +101,11 @@ fn run_on_core(core: usize) {
 }
 
 async fn cluster(memory: &str) -> Cluster {
-    let settings = format!("[cache]\n{memory}\n[cache.nvme]\nbytes = \"4 GiB\"\n");
-    Cluster::start_with(Options { settings, ..Options::default() }).await
+    Cluster::start_with(Options::cache(memory, "3 GiB").served()).await
 }
 
 async fn upload(cluster: &Cluster, rounds: usize) {
-    let store = cluster.standard("ord1");
+    let store = cluster.standard(OWNER);
     store.create_bucket(BUCKET).await;
     let keys = (0..=rounds).map(cold_key).chain(["hot".to_owned()]);
     for (seed, key) in keys.enumerate() {
@@ -115,28 +120,41 @@ fn cold_key(round: usize) -> String {
 }
 
 fn cases(roomy: &Cluster, disk: &Cluster) -> Vec<Case> {
-    let from_las1 = |cluster: &Cluster| cluster.accelerated("las1", "ord1");
-    let case = |name, server, client, work| Case { name, server, client, work, rounds: Vec::new() };
+    use Endpoint::{Accelerated, Standard};
     use Server::{DiskAlone, RoomyMemory};
+    let case = |name, server, at, endpoint, work| {
+        let cluster = match server {
+            RoomyMemory => roomy,
+            DiskAlone => disk,
+        };
+        let client = match endpoint {
+            Standard => cluster.standard(at),
+            Accelerated => cluster.accelerated(at, OWNER),
+        };
+        Case { name, server, at, client, work, rounds: Vec::new() }
+    };
     vec![
-        case("8 MiB ranges, memory hit", RoomyMemory, from_las1(roomy), Work::Ranges("hot")),
-        case("8 MiB ranges, disk hit", DiskAlone, from_las1(disk), Work::Ranges("hot")),
-        case("8 MiB ranges, miss", RoomyMemory, from_las1(roomy), Work::ColdRanges),
-        case("8 MiB ranges, store", RoomyMemory, roomy.standard("ord1"), Work::Ranges("hot")),
-        case("4 KiB, cached", RoomyMemory, from_las1(roomy), Work::Small),
-        case("4 KiB, cached, own region", RoomyMemory, roomy.accelerated("ord1", "ord1"), Work::Small),
-        case("4 KiB, store", RoomyMemory, roomy.standard("ord1"), Work::Small),
+        case("8 MiB ranges, memory hit", RoomyMemory, "las1", Accelerated, Work::Ranges("hot")),
+        case("8 MiB ranges, disk hit", DiskAlone, "las1", Accelerated, Work::Ranges("hot")),
+        case("8 MiB ranges, miss", RoomyMemory, "las1", Accelerated, Work::ColdRanges),
+        case("8 MiB ranges, store", RoomyMemory, OWNER, Standard, Work::Ranges("hot")),
+        case("4 KiB, cached", RoomyMemory, "las1", Accelerated, Work::Small),
+        case("4 KiB, cached, own region", RoomyMemory, OWNER, Accelerated, Work::Small),
+        case("4 KiB, store", RoomyMemory, OWNER, Standard, Work::Small),
     ]
 }
 
 async fn run(case: &Case, cluster: &Cluster, round: usize) -> Round {
-    let (cpu, start) = (cluster.process().cpu_time(), Instant::now());
+    let cpu = || (cluster.process(case.at).cpu_time(), cluster.process(OWNER).cpu_time());
+    let (before, start) = (cpu(), Instant::now());
     match case.work {
         Work::Ranges(key) => pull_ranges(&case.client, key).await,
         Work::ColdRanges => pull_ranges(&case.client, &cold_key(round)).await,
         Work::Small => pull_small(&case.client).await,
     }
-    Round { wall: start.elapsed(), server_cpu: cluster.process().cpu_time() - cpu }
+    let (wall, after) = (start.elapsed(), cpu());
+    let owner_cpu = if case.at == OWNER { Duration::ZERO } else { after.1 - before.1 };
+    Round { wall, node_cpu: after.0 - before.0, owner_cpu }
 }
 
 async fn pull_ranges(client: &Client, key: &str) {
@@ -178,42 +196,49 @@ impl Case {
         self.median(|round| OBJECT_BYTES as f64 / 1e6 / round.wall.as_secs_f64())
     }
 
-    fn cpu_seconds_per_gib(&self) -> f64 {
-        self.median(|round| round.server_cpu.as_secs_f64() * GIB / OBJECT_BYTES as f64)
-    }
-
     fn requests_per_second(&self) -> f64 {
         self.median(|round| SMALL_REQUESTS as f64 / round.wall.as_secs_f64())
     }
 
-    fn cpu_micros_per_request(&self) -> f64 {
-        self.median(|round| round.server_cpu.as_secs_f64() * 1e6 / SMALL_REQUESTS as f64)
+    /// CPU as a reader compares it: of which node, and in the unit of this case's work.
+    fn cpu(&self, of: impl Fn(&Round) -> Duration) -> String {
+        let seconds = self.median(|round| of(round).as_secs_f64());
+        if self.is_small() {
+            format!("{:.0} µs/request", seconds * 1e6 / SMALL_REQUESTS as f64)
+        } else {
+            format!("{:.2} s/GiB", seconds * GIB / OBJECT_BYTES as f64)
+        }
+    }
+
+    fn speed(&self) -> String {
+        if self.is_small() {
+            format!("{:.0} requests/s", self.requests_per_second())
+        } else {
+            format!("{:.0} MB/s", self.megabytes_per_second())
+        }
     }
 }
 
 fn print_table(cases: &[Case]) {
-    println!("| case | speed | server CPU |\n|---|---|---|");
+    println!("| case | speed | CPU of the node | CPU of the owner |\n|---|---|---|---|");
     for case in cases {
-        let (speed, cpu) = if case.is_small() {
-            let speed = format!("{:.0} requests/s", case.requests_per_second());
-            (speed, format!("{:.0} µs/request", case.cpu_micros_per_request()))
-        } else {
-            let speed = format!("{:.0} MB/s", case.megabytes_per_second());
-            (speed, format!("{:.2} s/GiB", case.cpu_seconds_per_gib()))
-        };
-        println!("| {} | {speed} | {cpu} |", case.name);
+        let owner =
+            if case.at == OWNER { "(the same)".to_owned() } else { case.cpu(|round| round.owner_cpu) };
+        println!("| {} | {} | {} | {owner} |", case.name, case.speed(), case.cpu(|round| round.node_cpu));
     }
 }
 
 fn print_json(cases: &[Case]) {
+    let row = |round: &Round| {
+        json!({
+            "seconds": round.wall.as_secs_f64(),
+            "node_cpu_seconds": round.node_cpu.as_secs_f64(),
+            "owner_cpu_seconds": round.owner_cpu.as_secs_f64(),
+        })
+    };
     let rows: Vec<_> = cases
         .iter()
-        .map(|case| {
-            let rounds = case.rounds.iter().map(|round| {
-                json!({ "seconds": round.wall.as_secs_f64(), "server_cpu_seconds": round.server_cpu.as_secs_f64() })
-            });
-            json!({ "case": case.name, "rounds": rounds.collect::<Vec<_>>() })
-        })
+        .map(|case| json!({ "case": case.name, "rounds": case.rounds.iter().map(row).collect::<Vec<_>>() }))
         .collect();
     println!("{}", json!({ "object_bytes": OBJECT_BYTES, "small_requests": SMALL_REQUESTS, "cases": rows }));
 }
