@@ -14,7 +14,7 @@ pub mod upload;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, EXPECT};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use pingora::proxy::Session;
@@ -71,6 +71,7 @@ pub async fn serve(
     limits: &Limits,
 ) -> Result<Sent, Failed> {
     let request = request_head(session, target)?;
+    keep_open(session);
     let (feed, body) = upload::pipe(session, target.payload);
     let request = request.map(|()| s3s::Body::http_body(body));
     let response = {
@@ -123,7 +124,7 @@ async fn answer(
         || parts.status.is_server_error()
         || parts.status == StatusCode::NOT_MODIFIED
     {
-        return Err(Failed::Refused(refused(parts.status, &parts.headers, body).await));
+        return Err(Failed::Refused(refused(parts.status, parts.headers, body).await));
     }
     name(&mut parts.headers, named);
     if session.req_header().method == Method::HEAD && parts.headers.contains_key(CONTENT_RANGE) {
@@ -166,12 +167,14 @@ async fn stream(
 }
 
 /// The refusal in an error response of s3s.
-async fn refused(status: StatusCode, headers: &HeaderMap, body: s3s::Body) -> Refusal {
+async fn refused(status: StatusCode, mut headers: HeaderMap, body: s3s::Body) -> Refusal {
+    // The document that is written in the end brings its own, or there is none.
+    headers.remove(CONTENT_TYPE);
     let document = match Limited::new(body, DOCUMENT_BYTES_MAX).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(_) => Bytes::new(),
     };
-    read_document(status, headers, &document).unwrap_or_else(|| S3ErrorCode::InternalError.into())
+    read_document(status, &headers, &document).unwrap_or_else(|| S3ErrorCode::InternalError.into())
 }
 
 /// Tells `refusal` to the client, and what becomes of a body that it may still be sending.
@@ -210,10 +213,16 @@ fn name(headers: &mut HeaderMap, named: Named<'_>) {
     }
 }
 
+/// pingora would close the connection after every `100 Continue`, and after every response to a body it has not read:
+/// [`settle_unread_body`] decides about that.
+pub fn keep_open(session: &mut Session) {
+    session.set_close_on_response_before_downstream_finish(false);
+}
+
 /// Decides, before the response's head says so, whether the connection survives a body that was not read to its end:
 /// it does when little is left. `true` when it does not, and the client may still be sending.
 pub fn settle_unread_body(session: &mut Session) -> bool {
-    session.set_close_on_response_before_downstream_finish(false);
+    keep_open(session);
     session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
     if session.is_body_done() {
         return false;

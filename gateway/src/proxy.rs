@@ -180,6 +180,7 @@ impl Proxy {
     ) -> Result<Answer, Failed> {
         let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
         exchange.upstream = Some(owner.upstream().await.map_err(|_| unreachable())?);
+        bridge::keep_open(session);
         session.set_read_timeout(Some(self.node.limits.upload.stalled_upload));
         session.set_write_timeout(Some(self.node.limits.response.stalled_reader));
         Ok(Answer::ByPeer)
