@@ -6,6 +6,7 @@
 
 mod start_error;
 
+use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 
 pub use start_error::StartError;
 
+use crate::accelerated::{self, Accelerated, Owner};
 use crate::admin::{Admin, Readiness};
 use crate::cluster::ClusterDir;
 use crate::identity::{AtHome, ClusterKeys, FromHome, Identities, Users};
@@ -36,7 +38,7 @@ use crate::settings::{Listen, Settings};
 use crate::store_service::StoreService;
 use crate::target::{EndpointKind, Listener};
 use crate::tls::Certificate;
-use crate::topology::{RegionName, Topology};
+use crate::topology::{Region, RegionName, Topology};
 use crate::{clock, listen};
 
 /// What one node is made from.
@@ -145,9 +147,20 @@ impl Node {
             (Arc::new(FromHome::new(home.clone(), keys)), None, Readiness::away_from(home))
         };
         let limits = &plan.settings.limits;
+        let accelerated = Accelerated::new(accelerated::Parts {
+            region: plan.region.clone(),
+            home: plan.topology.home().name().clone(),
+            owners: owners(&plan, &store, &peers, &metrics),
+            cache: cache.clone(),
+            heads_bytes_max: plan.settings.heads_bytes_max,
+            identities: identities.clone(),
+            limits: limits.transfer.response.clone(),
+            metrics: metrics.clone(),
+        });
         let shared = proxy::Node {
             topology: plan.topology.clone(),
             region: plan.region.clone(),
+            accelerated,
             store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone()),
             peer_server: peer::Server::new(store.clone()),
             peers,
@@ -310,6 +323,21 @@ async fn open_cache(plan: &Plan<'_>, directory: &Path, registry: &Registry) -> R
         }
     }
     Ok(Cache::open(settings, registry).await?)
+}
+
+/// The owner of each region: this process's own store, and the other regions' over the peer channel.
+fn owners(
+    plan: &Plan<'_>,
+    store: &RegionalStore,
+    peers: &Peers,
+    metrics: &Metrics,
+) -> HashMap<RegionName, Arc<Owner>> {
+    let owner = |region: &RegionName| match region == plan.region {
+        true => Owner::Own { region: region.clone(), store: store.clone(), metrics: metrics.clone() },
+        false => Owner::Peer(peers.peer(region.as_str()).expect("every region has an owner").clone()),
+    };
+    let regions = plan.topology.regions().iter().map(Region::name);
+    regions.map(|region| (region.clone(), Arc::new(owner(region)))).collect()
 }
 
 /// TLS of the peer listener: nobody connects without a certificate of the cluster's authority.

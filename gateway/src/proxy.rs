@@ -18,8 +18,10 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use s3s::S3ErrorCode;
+use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::accelerated::{self, Accelerated};
 use crate::access_log::{self, Line};
 use crate::bridge::{self, Named};
 use crate::metrics::{Answered, DropReason, InFlight, Metrics};
@@ -28,6 +30,7 @@ use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::response::{Failed, Sent};
 use crate::route::{Arrival, Route};
+use crate::sigv4::Claim;
 use crate::store_service::StoreService;
 use crate::target::{self, EndpointKind, Listener, Target};
 use crate::topology::{RegionName, Topology};
@@ -41,6 +44,8 @@ pub struct Node {
     pub topology: Arc<Topology>,
     /// The region of this node.
     pub region: RegionName,
+    /// Reads of any region's objects out of the cache.
+    pub accelerated: Accelerated,
     /// The way into this region's store.
     pub store: StoreService,
     /// Answers other nodes' questions about this region's store.
@@ -91,6 +96,7 @@ pub struct Exchange {
     /// Where the request goes when it is not answered here.
     upstream: Option<Box<HttpPeer>>,
     first_byte: Option<Instant>,
+    read: Option<accelerated::Served>,
     _held: Option<(InFlight, OwnedSemaphorePermit)>,
 }
 
@@ -108,10 +114,8 @@ impl Proxy {
         let arrival = self.receive(session, exchange)?;
         let target = self.admit(session, exchange)?;
         match Route::of(&target, &self.node.region, arrival)? {
-            Route::CachedRead if target.region != self.node.region => {
-                self.forward(session, exchange, &target).await
-            }
-            Route::CachedRead | Route::OwnStore => self.ask_store(session, exchange, target).await,
+            Route::CachedRead => self.read_cached(session, exchange, &target).await,
+            Route::OwnStore => self.ask_store(session, exchange, target).await,
             Route::Forward => self.forward(session, exchange, &target).await,
         }
     }
@@ -158,7 +162,21 @@ impl Proxy {
         let target =
             target::parse(&self.node.topology, &listener, &head.method, head.raw_path(), &head.headers)?;
         exchange.endpoint = target.endpoint;
+        if matches!(self.role, Role::Public(_)) {
+            // A signature's time is judged here for every path, so that each says the same about it.
+            Claim::of(&target, OffsetDateTime::now_utc())?;
+        }
         Ok(exchange.target.insert(Arc::new(target)).clone())
+    }
+
+    async fn read_cached(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        target: &Target,
+    ) -> Result<Answer, Failed> {
+        let read = self.node.accelerated.serve(session, target, exchange.id).await?;
+        Ok(Answer::Given(exchange.read.insert(read).sent))
     }
 
     async fn ask_store(
@@ -255,6 +273,7 @@ impl ProxyHttp for Proxy {
             client: None,
             upstream: None,
             first_byte: None,
+            read: None,
             _held: None,
         }
     }
@@ -379,7 +398,7 @@ impl ProxyHttp for Proxy {
             status: session.response_written().map(|response| response.status),
             received_bytes: session.body_bytes_read() as u64,
             sent_bytes: session.body_bytes_sent() as u64,
-            tally: None,
+            tally: exchange.read.as_ref().map(|read| &read.tally),
             first_byte: exchange.first_byte.map(|first_byte| first_byte - exchange.arrived),
             total: exchange.arrived.elapsed(),
             broken: error,
