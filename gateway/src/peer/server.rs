@@ -4,6 +4,7 @@
 //! another release, or broken.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use origin::instance::Instance;
 use origin::regional::{Page, ReadError, RegionalStore};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use tokio::sync::Semaphore;
 use tracing::{error, warn};
 
 use super::answers::answer_up_to;
@@ -27,19 +29,24 @@ const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
 const PAGES_MAX: u64 = 16_384;
 
 /// Most bytes of pages put into one write.
-const WRITE_BYTES: usize = 512 * 1024;
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// Streams of pages at one time; further ones are told that this node is busy. Each holds about 2 MiB of pages read
+/// ahead and framed.
+const STREAMS_MAX: usize = 64;
 
 /// Answers other nodes out of this region's store.
 #[derive(Clone)]
 pub struct Server {
     store: RegionalStore,
+    streams: Arc<Semaphore>,
 }
 
 impl Server {
     /// A server over the store that this process owns.
     #[must_use]
     pub fn new(store: RegionalStore) -> Self {
-        Self { store }
+        Self { store, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 
     /// Answers one request on the peer listener, which must be for `resolve` or `blob`.
@@ -85,6 +92,9 @@ impl Server {
     async fn blob(&self, session: &mut Session) -> pingora::Result<()> {
         let Some((instance, pages)) = wanted_pages(session.req_header().raw_path()) else {
             return refuse(session, StatusCode::BAD_REQUEST).await;
+        };
+        let Ok(_place) = self.streams.try_acquire() else {
+            return refuse(session, StatusCode::SERVICE_UNAVAILABLE).await;
         };
         let stream = match self.store.read_pages(instance, pages).await {
             Ok(stream) => stream,
