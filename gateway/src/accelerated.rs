@@ -168,9 +168,11 @@ impl Accelerated {
             claim.verify(&self.keys, secret, &request.method, request.raw_path(), &request.headers)?;
         }
         let caller = credential.map(|credential| credential.user);
+        if let Ok(found) = &found {
+            authorize(caller.as_deref(), target.operation, found.facts.as_deref())?;
+        }
         let request = ReadRequest::parse(&session.req_header().headers, target.query.iter())?;
         let Found { facts, object, was_known } = found?;
-        authorize(caller.as_deref(), target.operation, facts.as_deref())?;
         let facts = facts.ok_or(S3ErrorCode::NoSuchBucket)?;
         facts.verify_owner(request.expected_bucket_owner())?;
         let object = object.ok_or(S3ErrorCode::NoSuchKey)?;

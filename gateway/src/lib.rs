@@ -45,3 +45,6 @@ pub mod admin;
 pub mod operator;
 
 pub mod check;
+
+#[cfg(test)]
+mod test_store;

@@ -159,3 +159,6 @@ fn told<T>(told: Told<impl Into<Arc<T>>>, held: Option<Arc<T>>) -> S3Result<Opti
         Told::Absent => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use origin::regional::{RegionalStore, Seams, Settings, UserRow};
+use futures::TryStreamExt;
+use origin::head::PAGE_BYTES;
+use origin::regional::UserRow;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
 use pingora::protocols::l4::stream::Stream;
 use pingora::proxy::Session;
@@ -10,9 +12,10 @@ use prometheus::Registry;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tokio::net::TcpListener;
 
-use super::messages::{Answer, Ask};
+use super::messages::{Answer, Ask, ObjectAsk, Told};
 use super::*;
 use crate::metrics::Metrics;
+use crate::test_store::{BUCKET, TestStore};
 use crate::topology::Topology;
 
 /// A cluster's authority.
@@ -46,22 +49,19 @@ impl Authority {
 /// A node with a store and a peer listener.
 struct Node {
     address: SocketAddr,
-    store: RegionalStore,
-    _dir: tempfile::TempDir,
+    stored: TestStore,
 }
 
 impl Node {
     async fn start(credentials: &Credentials) -> Self {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let settings = Settings::new(dir.path(), "ord1");
-        let store = RegionalStore::open(settings, Seams::default(), &Registry::new()).await.expect("store");
+        let stored = TestStore::open().await;
         let mut settings = TlsSettings::intermediate("", "").expect("settings");
         settings.set_client_cert_verifier(credentials.client_verifier().expect("verifier"));
         settings.set_cert_resolver(credentials.server_certificate().expect("certificate"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("address");
-        tokio::spawn(accept(listener, Arc::new(settings.build()), Server::new(store.clone())));
-        Self { address, store, _dir: dir }
+        tokio::spawn(accept(listener, Arc::new(settings.build()), Server::new(stored.store.clone())));
+        Self { address, stored }
     }
 }
 
@@ -99,7 +99,7 @@ fn ask_alice() -> Vec<Ask> {
 async fn a_node_of_the_cluster_is_answered_in_order() {
     let cluster = Authority::new();
     let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
-    node.store.put_user(alice()).await.expect("put");
+    node.stored.store.put_user(alice()).await.expect("put");
     let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
     let answers = peer.ask(ask_alice()).await.expect("answers");
     let [Answer::User(Some(user)), Answer::Facts(None)] = &answers[..] else { panic!("{answers:?}") };
@@ -159,6 +159,54 @@ async fn a_node_that_is_not_there_is_unreachable_soon() {
     let refused = s3s::S3Error::from(refused);
     assert_eq!(refused.status_code(), Some(http::StatusCode::SERVICE_UNAVAILABLE));
     assert!(refused.headers().is_some_and(|headers| headers.contains_key(http::header::RETRY_AFTER)));
+}
+
+/// Around the edges of pages and of what one write holds.
+#[tokio::test]
+async fn pages_arrive_as_they_are_stored() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    for bytes in [20_000, PAGE_BYTES, PAGE_BYTES + 1, 11 * PAGE_BYTES - 1] {
+        let object: Vec<u8> = (0..bytes).map(|i| (i % 251) as u8).collect();
+        node.stored.put("k", object.clone()).await;
+        let head = node.stored.store.resolve(BUCKET, "k", None).await.expect("resolve").head.expect("head");
+        let instance = cache::Instance(*head.instance.as_bytes());
+        for pages in [0..bytes.div_ceil(PAGE_BYTES), 0..1, 1..3, 10..11] {
+            let got: Vec<_> = cache::Source::pages(&*peer, instance, pages.clone())
+                .await
+                .expect("found")
+                .try_collect()
+                .await
+                .expect("whole");
+            assert!(got.iter().all(|page| {
+                origin::regional::Page { bytes: page.bytes.clone(), crc32c: page.crc32c }.is_intact()
+            }));
+            let got: Vec<u8> = got.into_iter().flat_map(|page| page.bytes).collect();
+            let end = (pages.end * PAGE_BYTES).min(bytes);
+            let start = (pages.start * PAGE_BYTES).min(end);
+            assert!(got == object[start as usize..end as usize], "{bytes} {pages:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_known_head_is_confirmed_in_few_bytes() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    node.stored.put("k", "hello").await;
+    let ask = |known_head, known_facts| {
+        let object =
+            ObjectAsk { bucket: BUCKET.into(), key: "k".into(), version: None, known_head, known_facts };
+        vec![Ask::Object(object)]
+    };
+    let first = peer.ask(ask(None, None)).await.expect("answer").remove(0);
+    let Answer::Object { facts: Told::Is(facts), head: Told::Is(full) } = first else { panic!("{first:?}") };
+    assert_eq!(full.inline.as_ref().map(|page| &page.bytes[..]), Some(&b"hello"[..]));
+    let known = ask(Some(full.head.revision), Some(facts.revision));
+    let again = peer.ask(known).await.expect("answer").remove(0);
+    assert!(matches!(again, Answer::Object { facts: Told::Same, head: Told::Same }), "{again:?}");
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size."),
     ("MethodNotAllowed", "The specified method is not allowed against this resource."),
     ("MissingContentLength", "You must provide the Content-Length HTTP header."),
-    ("NoSuchBucket", "The specified bucket does not exist."),
+    ("NoSuchBucket", "The specified bucket does not exist"),
     ("NoSuchBucketPolicy", "The bucket policy does not exist."),
     ("NoSuchCORSConfiguration", "The CORS configuration does not exist."),
     ("NoSuchKey", "The specified key does not exist."),

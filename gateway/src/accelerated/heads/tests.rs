@@ -1,0 +1,94 @@
+use prometheus::Registry;
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::test_store::{BUCKET, TestStore};
+
+struct Rig {
+    stored: TestStore,
+    owner: Owner,
+    heads: Heads,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        let stored = TestStore::open().await;
+        let region = RegionName::parse("ord1").expect("name");
+        let metrics = Metrics::new(&Registry::new());
+        let owner = Owner::Own { region, store: stored.store.clone(), metrics };
+        Self { stored, owner, heads: Heads::new(1 << 20) }
+    }
+
+    async fn found(&self, bucket: &str, key: &str, mode: Mode) -> Found {
+        let name = ObjectName {
+            region: RegionName::parse("ord1").expect("name"),
+            bucket: bucket.into(),
+            key: key.into(),
+            version: None,
+        };
+        self.heads.current(&self.owner, &name, None, mode).await.expect("answer").found.expect("found")
+    }
+
+    async fn etag(&self, mode: Mode) -> (Option<String>, bool) {
+        let found = self.found(BUCKET, "cat.jpg", mode).await;
+        (found.object.map(|object| object.head.etag.clone()), found.was_known)
+    }
+}
+
+fn md5(of: &str) -> Option<String> {
+    match of {
+        "a" => Some("0cc175b9c0f1b6a831c399e269772661".into()),
+        "b" => Some("92eb5ffee6ae2fec3ad71c777531578f".into()),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn an_unchanged_head_is_confirmed_and_a_changed_one_replaced() {
+    let rig = Rig::new().await;
+    assert_eq!(rig.etag(Mode::Fill).await, (None, false));
+    rig.stored.put("cat.jpg", "a").await;
+    assert_eq!(rig.etag(Mode::Fill).await, (md5("a"), false));
+    assert_eq!(rig.etag(Mode::Fill).await, (md5("a"), true));
+    rig.stored.put("cat.jpg", "b").await;
+    assert_eq!(rig.etag(Mode::Fill).await, (md5("b"), false));
+    assert_eq!(rig.etag(Mode::Fill).await, (md5("b"), true));
+    rig.stored.delete("cat.jpg").await;
+    assert_eq!(rig.etag(Mode::Fill).await, (None, false));
+}
+
+/// The same bytes put again are another head: what was confirmed is the revision, not the ETag.
+#[tokio::test]
+async fn the_same_bytes_put_again_are_not_confirmed() {
+    let rig = Rig::new().await;
+    rig.stored.put("cat.jpg", "a").await;
+    rig.etag(Mode::Fill).await;
+    rig.stored.put("cat.jpg", "a").await;
+    assert_eq!(rig.etag(Mode::Fill).await, (md5("a"), false));
+}
+
+#[tokio::test]
+async fn looking_only_keeps_nothing_and_bypassing_does_not_even_look() {
+    let rig = Rig::new().await;
+    rig.stored.put("cat.jpg", "a").await;
+    assert_eq!(rig.etag(Mode::LookOnly).await, (md5("a"), false));
+    assert_eq!(rig.etag(Mode::Bypass).await, (md5("a"), false));
+    assert_eq!(rig.etag(Mode::Fill).await, (md5("a"), false));
+    assert_eq!(rig.etag(Mode::LookOnly).await, (md5("a"), true));
+    assert_eq!(rig.etag(Mode::Bypass).await, (md5("a"), false));
+}
+
+#[tokio::test]
+async fn a_missing_key_has_facts_and_a_missing_bucket_none() {
+    let rig = Rig::new().await;
+    assert!(rig.found(BUCKET, "missing", Mode::Fill).await.facts.is_some());
+    assert!(rig.found("nobucket", "missing", Mode::Fill).await.facts.is_none());
+}
+
+#[test]
+fn a_confirmation_of_what_was_not_asked_about_is_refused() {
+    let answer = Answer::Object { facts: Told::Absent, head: Told::Same };
+    assert!(found(Some(answer), Held::default()).is_err());
+    assert!(found(Some(Answer::Facts(None)), Held::default()).is_err());
+    assert!(found(None, Held::default()).is_err());
+}

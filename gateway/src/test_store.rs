@@ -1,0 +1,75 @@
+//! A store with one bucket of one account, for tests of what stands in front of stores.
+
+use bytes::Bytes;
+use origin::Caller;
+use origin::regional::{RegionalStore, Seams, Settings};
+use prometheus::Registry;
+use s3s::dto::{CreateBucketInput, DeleteObjectInput, PutObjectInput, StreamingBlob};
+use s3s::{Body, S3, S3Request};
+use tempfile::TempDir;
+
+/// The one bucket.
+pub(crate) const BUCKET: &str = "photos";
+
+/// The account that owns it.
+pub(crate) const ACCOUNT: &str = "studio";
+
+/// An open store in a fresh folder.
+pub(crate) struct TestStore {
+    pub(crate) store: RegionalStore,
+    _dir: TempDir,
+}
+
+impl TestStore {
+    /// The store of ord1, with [`BUCKET`] in it.
+    pub(crate) async fn open() -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let settings = Settings::new(dir.path(), "ord1");
+        let store = RegionalStore::open(settings, Seams::default(), &Registry::new()).await.expect("store");
+        let input = CreateBucketInput { bucket: BUCKET.into(), ..CreateBucketInput::default() };
+        store.create_bucket(request(input)).await.expect("bucket");
+        Self { store, _dir: dir }
+    }
+
+    /// PutObject.
+    pub(crate) async fn put(&self, key: &str, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        let input = PutObjectInput {
+            bucket: BUCKET.into(),
+            key: key.into(),
+            content_length: Some(bytes.len() as i64),
+            body: Some(StreamingBlob::from(Body::from(bytes))),
+            ..PutObjectInput::default()
+        };
+        self.store.put_object(request(input)).await.expect("put");
+    }
+
+    /// DeleteObject.
+    pub(crate) async fn delete(&self, key: &str) {
+        let input =
+            DeleteObjectInput { bucket: BUCKET.into(), key: key.into(), ..DeleteObjectInput::default() };
+        self.store.delete_object(request(input)).await.expect("delete");
+    }
+}
+
+fn request<T>(input: T) -> S3Request<T> {
+    let mut extensions = http::Extensions::new();
+    extensions.insert(Caller {
+        account: ACCOUNT.into(),
+        canonical_id: "ab".repeat(32),
+        display_name: ACCOUNT.into(),
+        email: String::new(),
+        name: "tester".into(),
+    });
+    S3Request {
+        input,
+        method: http::Method::PUT,
+        uri: http::Uri::from_static("/"),
+        headers: http::HeaderMap::new(),
+        extensions,
+        credentials: None,
+        region: None,
+        service: None,
+        trailing_headers: None,
+    }
+}
