@@ -1,28 +1,14 @@
 //! Logs: one line of JSON each, on stderr.
 //!
-//! Libraries that log signatures, whole requests or every client's mistake are switched off here, in code, so that
-//! no setting can bring them back.
+//! Libraries that log signatures, whole requests or every client's mistake are held down in code, so that no setting
+//! can bring them back.
 
 use tracing::Level;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What libraries may say at most, whatever the level is set to.
-const LIBRARIES: [(&str, LevelFilter); 9] = [
-    // Logs signatures and full requests at debug, and each 404 as an error.
-    ("s3s", LevelFilter::OFF),
-    // An ERROR for each client that goes away.
-    ("pingora_core", LevelFilter::OFF),
-    ("pingora_proxy", LevelFilter::OFF),
-    ("pingora_http", LevelFilter::OFF),
-    // Headers, signatures among them, at debug.
-    ("h2", LevelFilter::WARN),
-    ("hyper", LevelFilter::WARN),
-    ("hyper_util", LevelFilter::WARN),
-    ("reqwest", LevelFilter::WARN),
-    ("rustls", LevelFilter::WARN),
-];
+use crate::access_log::LIBRARIES;
 
 /// Logs what is at least as severe as `level` from now on.
 pub fn start(level: Level) {
@@ -31,7 +17,7 @@ pub fn start(level: Level) {
 }
 
 fn targets(level: Level) -> Targets {
-    Targets::new().with_default(level).with_targets(LIBRARIES)
+    Targets::new().with_default(level).with_targets(LIBRARIES.iter().copied())
 }
 
 #[cfg(test)]

@@ -45,7 +45,9 @@ impl Guide<'_> {
         let aws =
             format!("[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n");
         write_private(&self.data.join("aws-credentials"), aws.as_bytes())?;
-        let curl = format!("user = \"{access_key}:{secret_key}\"\naws-sigv4 = \"aws:amz:us-east-1:s3\"\n");
+        let curl = format!(
+            "user = \"{access_key}:{secret_key}\"\naws-sigv4 = \"aws:amz:us-east-1:s3\"\nheader = \"x-amz-content-sha256: UNSIGNED-PAYLOAD\"\n"
+        );
         write_private(&self.data.join("curl.cfg"), curl.as_bytes())
     }
 
