@@ -24,8 +24,8 @@ use s3s::header::{
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use self::conditions::IfRange;
-pub(crate) use self::conditions::precondition_failed;
 pub use self::conditions::{Conditions, EntityTags, Verdict};
+pub(crate) use self::conditions::{precondition_failed, seconds};
 pub use self::headers::object_headers;
 use crate::head::{Checksums, Head};
 

@@ -12,6 +12,7 @@ mod get_bucket_location;
 mod head_bucket;
 mod list_buckets;
 
+mod copy_object;
 mod delete_object;
 mod delete_objects;
 mod get_object;
@@ -20,10 +21,20 @@ mod list_objects;
 mod list_objects_v2;
 mod put_object;
 
+mod abort_multipart_upload;
+mod complete_multipart_upload;
+mod create_multipart_upload;
+mod list_multipart_uploads;
+mod list_parts;
+mod upload_part;
+mod upload_part_copy;
+
 mod answers;
 mod attributes;
 mod bucket_access;
+mod copy_source;
 mod listing;
+mod multipart;
 mod object_body;
 mod object_read;
 mod receive;
@@ -333,11 +344,6 @@ impl RegionalStore {
     ) -> Result<T, S3Error> {
         let disk = Arc::clone(&self.shared.disk);
         self.shared.disk.files.run(move || Ok(read(&Snapshot(disk.db.snapshot()?)))).await?
-    }
-
-    /// Milliseconds since 1970 on the store's clock.
-    pub(crate) fn now_millis(&self) -> u64 {
-        self.shared.disk.seams.clock.now_millis()
     }
 
     /// A new random id: for a revision, an incarnation, an upload.

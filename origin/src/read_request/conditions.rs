@@ -147,7 +147,7 @@ impl IfRange {
 }
 
 /// A DTO's timestamp in whole seconds since 1970, as `Last-Modified` shows them.
-fn seconds(timestamp: Timestamp) -> i64 {
+pub(crate) fn seconds(timestamp: Timestamp) -> i64 {
     OffsetDateTime::from(timestamp).unix_timestamp()
 }
 

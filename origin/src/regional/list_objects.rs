@@ -6,7 +6,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type, etag, owner, timestamp};
 use super::bucket_access::own_bucket;
-use super::listing::{Encoding, Page, Scope, entries_max, page};
+use super::listing::{Encoding, Page, Scope, entries_max, page, shown_max};
 use super::rows::Reads;
 use crate::caller::Caller;
 use crate::head::Head;
@@ -97,11 +97,6 @@ pub(super) fn object(key: String, head: Head, caller: Option<&Caller>) -> dto::O
         size: i64::try_from(head.bytes).ok(),
         storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
     }
-}
-
-/// How many entries the page could have had, for the answer.
-pub(super) fn shown_max(entries_max: usize) -> i32 {
-    i32::try_from(entries_max).unwrap_or(i32::MAX)
 }
 
 /// # Errors

@@ -6,8 +6,8 @@ use s3s::dto::{ListObjectsV2Input, ListObjectsV2Output};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::list_objects::{object, read_page, refuse_optional_attributes, shown_max};
-use super::listing::{Encoding, Scope, entries_max};
+use super::list_objects::{object, read_page, refuse_optional_attributes};
+use super::listing::{Encoding, Scope, entries_max, shown_max};
 use crate::caller::Caller;
 
 /// Lists objects in key order, from a continuation token or a key on.

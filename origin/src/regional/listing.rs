@@ -143,6 +143,11 @@ pub(super) fn entries_max(asked: Option<i32>, parameter: &str) -> S3Result<usize
     }
 }
 
+/// How many entries the page could have had, for the answer.
+pub(super) fn shown_max(entries_max: usize) -> i32 {
+    i32::try_from(entries_max).unwrap_or(i32::MAX)
+}
+
 /// How names are written in the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {

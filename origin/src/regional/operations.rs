@@ -7,8 +7,10 @@ use s3s::dto;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::{
-    RegionalStore, create_bucket, delete_bucket, delete_object, delete_objects, get_bucket_location,
-    get_object, head_bucket, head_object, list_buckets, list_objects, list_objects_v2, put_object,
+    RegionalStore, abort_multipart_upload, complete_multipart_upload, copy_object, create_bucket,
+    create_multipart_upload, delete_bucket, delete_object, delete_objects, get_bucket_location, get_object,
+    head_bucket, head_object, list_buckets, list_multipart_uploads, list_objects, list_objects_v2,
+    list_parts, put_object, upload_part, upload_part_copy,
 };
 
 /// `operation(Input) -> Output in file;` for each operation.
@@ -34,6 +36,14 @@ operations! {
     put_object(PutObjectInput) -> PutObjectOutput;
     get_object(GetObjectInput) -> GetObjectOutput;
     head_object(HeadObjectInput) -> HeadObjectOutput;
+    copy_object(CopyObjectInput) -> CopyObjectOutput;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
+    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput;
+    upload_part(UploadPartInput) -> UploadPartOutput;
+    upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput;
+    complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput;
+    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput;
+    list_parts(ListPartsInput) -> ListPartsOutput;
+    list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput;
 }

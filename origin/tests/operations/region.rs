@@ -12,27 +12,27 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tempfile::TempDir;
 
 /// A region with one bucket, `photos`, of [`caller`]'s account.
-pub struct Region {
-    pub store: RegionalStore,
+pub(crate) struct Region {
+    pub(crate) store: RegionalStore,
     service: S3Service,
     _dir: TempDir,
 }
 
 /// A whole response.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// A user of the account that owns `photos`.
-pub fn caller() -> Caller {
+pub(crate) fn caller() -> Caller {
     user_of("anne")
 }
 
 /// A user of this account.
-pub fn user_of(account: &str) -> Caller {
+pub(crate) fn user_of(account: &str) -> Caller {
     Caller {
         account: account.to_owned(),
         canonical_id: format!("{account}-id"),
@@ -43,13 +43,13 @@ pub fn user_of(account: &str) -> Caller {
 }
 
 impl Region {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let region = Self::start_empty().await;
         assert_eq!(region.send("PUT", "/photos", &[], "").await.status, StatusCode::OK);
         region
     }
 
-    pub async fn start_empty() -> Self {
+    pub(crate) async fn start_empty() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let settings = Settings::new(dir.path(), "ord1");
         let store = RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new())
@@ -60,7 +60,7 @@ impl Region {
     }
 
     /// Sends a request as [`caller`].
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         target: &str,
@@ -70,7 +70,7 @@ impl Region {
         self.send_as(Some(caller()), method, target, headers, body).await
     }
 
-    pub async fn send_as(
+    pub(crate) async fn send_as(
         &self,
         caller: Option<Caller>,
         method: &str,
@@ -89,7 +89,7 @@ impl Region {
     }
 
     /// Sends a request with exactly these headers and this body.
-    pub async fn send_body(
+    pub(crate) async fn send_body(
         &self,
         caller: Option<Caller>,
         method: &str,
@@ -109,24 +109,65 @@ impl Region {
         Answer { status: head.status, headers: head.headers, body }
     }
 
-    pub async fn put(&self, key: &str, body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn put(&self, key: &str, body: impl Into<Bytes>) -> Answer {
         self.put_with(key, body, &[]).await.ok()
     }
 
-    pub async fn put_with(&self, key: &str, body: impl Into<Bytes>, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn put_with(
+        &self,
+        key: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         self.send("PUT", &format!("/photos/{key}"), headers, body).await
     }
 
-    pub async fn get(&self, key: &str) -> Answer {
+    pub(crate) async fn get(&self, key: &str) -> Answer {
         self.get_with(key, &[]).await
     }
 
-    pub async fn get_with(&self, key: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get_with(&self, key: &str, headers: &[(&str, &str)]) -> Answer {
         self.send("GET", &format!("/photos/{key}"), headers, "").await
     }
 
+    /// Starts an upload and returns its id.
+    pub(crate) async fn start_upload(&self, key: &str, headers: &[(&str, &str)]) -> String {
+        self.send("POST", &format!("/photos/{key}?uploads"), headers, "").await.ok().element("UploadId")
+    }
+
+    pub(crate) async fn put_part(
+        &self,
+        key: &str,
+        upload_id: &str,
+        number: u32,
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let target = format!("/photos/{key}?partNumber={number}&uploadId={upload_id}");
+        self.send("PUT", &target, &[], body).await
+    }
+
+    /// Finishes an upload of these parts: number and ETag.
+    pub(crate) async fn complete(&self, key: &str, upload_id: &str, parts: &[(u32, &str)]) -> Answer {
+        self.complete_with(key, upload_id, parts, &[]).await
+    }
+
+    pub(crate) async fn complete_with(
+        &self,
+        key: &str,
+        upload_id: &str,
+        parts: &[(u32, &str)],
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let parts = parts.iter().map(|(number, etag)| {
+            format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
+        });
+        let body =
+            format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", parts.collect::<String>());
+        self.send("POST", &format!("/photos/{key}?uploadId={upload_id}"), headers, body).await
+    }
+
     /// The elements `name` of a listing of `photos`, in order.
-    pub async fn list(&self, query: &str, name: &str) -> Vec<String> {
+    pub(crate) async fn list(&self, query: &str, name: &str) -> Vec<String> {
         self.send("GET", &format!("/photos?{query}"), &[], "").await.ok().elements(name)
     }
 }
@@ -134,36 +175,36 @@ impl Region {
 impl Answer {
     /// The answer, if it is a success.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert!(self.status.is_success(), "{} {}", self.status, self.text());
         self
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().expect("text")).unwrap_or_default()
     }
 
     /// Status and S3's error code.
-    pub fn error(&self) -> (u16, String) {
+    pub(crate) fn error(&self) -> (u16, String) {
         (self.status.as_u16(), self.elements("Code").first().cloned().unwrap_or_default())
     }
 
     /// The text of every element of this name, in order. Good for XML that s3s has written.
-    pub fn elements(&self, name: &str) -> Vec<String> {
+    pub(crate) fn elements(&self, name: &str) -> Vec<String> {
         let (text, open, close) = (self.text(), format!("<{name}>"), format!("</{name}>"));
         text.split(&open).skip(1).filter_map(|rest| Some(rest.split_once(&close)?.0.to_owned())).collect()
     }
 
-    pub fn element(&self, name: &str) -> String {
+    pub(crate) fn element(&self, name: &str) -> String {
         self.elements(name).into_iter().next().unwrap_or_default()
     }
 
     /// The user metadata.
-    pub fn metadata(&self) -> BTreeMap<String, String> {
+    pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
         let metadata = self.headers.iter().filter_map(|(name, value)| {
             Some((name.as_str().strip_prefix("x-amz-meta-")?.to_owned(), value.to_str().ok()?.to_owned()))
         });
@@ -172,12 +213,12 @@ impl Answer {
 }
 
 /// Bytes that differ from page to page.
-pub fn bytes(count: usize) -> Bytes {
+pub(crate) fn bytes(count: usize) -> Bytes {
     (0..count).map(|index| (index ^ (index >> 8) ^ (index >> 16)) as u8).collect::<Vec<_>>().into()
 }
 
 /// MD5 in hex: the ETag of an object put whole, without quotes.
-pub fn md5(bytes: &[u8]) -> String {
+pub(crate) fn md5(bytes: &[u8]) -> String {
     use md5::Digest as _;
     hex::encode(md5::Md5::digest(bytes))
 }

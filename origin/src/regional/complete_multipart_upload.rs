@@ -1,0 +1,291 @@
+//! CompleteMultipartUpload.
+
+use s3s::dto::{
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload, CompletedPart,
+};
+use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
+
+use super::RegionalStore;
+use super::answers::{checksum_type, etag};
+use super::bucket_access::own_bucket;
+use super::multipart::{no_such_upload, part_number};
+use super::rows::{CompletedRow, PartRow, Reads, UploadRow};
+use super::seams::Change;
+use super::txn::Txn;
+use super::unsupported::refuse_unsupported;
+use super::write_condition::WriteCondition;
+use crate::caller::Caller;
+use crate::checksums::{PartSum, multipart_checksum, multipart_etag};
+use crate::head::{Checksums, Head, Part};
+
+/// S3's smallest part, the last one excepted.
+const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
+/// S3's limit on an object.
+const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
+
+/// Makes the parts an object without moving a byte. The same completion again, within a day, is answered as the
+/// first was, whatever has become of the object.
+///
+/// # Errors
+/// `NoSuchUpload`, `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall`, `EntityTooLarge`; `BadDigest` when the
+/// object's checksum is not the announced one; `InvalidRequest` when its size or kind of checksum is not;
+/// `MalformedXML`; those of the conditions, which are decided inside the commit.
+pub(super) async fn complete_multipart_upload(
+    store: &RegionalStore,
+    request: S3Request<CompleteMultipartUploadInput>,
+) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    refuse_unsupported(&request.headers)?;
+    let condition = WriteCondition::parse(&request.headers)?;
+    let input = request.input;
+    let announced = Announced {
+        checksums: Checksums {
+            crc32: input.checksum_crc32,
+            crc32c: input.checksum_crc32c,
+            crc64nvme: input.checksum_crc64nvme,
+            sha1: input.checksum_sha1,
+            sha256: input.checksum_sha256,
+            kind: None,
+        },
+        kind: input.checksum_type.map(|kind| kind.as_str().to_owned()),
+        bytes: input.mpu_object_size,
+    };
+    let named = named_parts(input.multipart_upload)?;
+    let (bucket, key, upload_id) = (input.bucket.clone(), input.key.clone(), input.upload_id);
+    let expected_owner = input.expected_bucket_owner;
+    let change = Change::Keys { bucket: bucket.clone(), keys: vec![key.clone()] };
+    let completed = store
+        .commit(change, move |txn| {
+            own_bucket(txn, &bucket, &caller, expected_owner.as_deref())?;
+            let Some(upload) = txn.upload(&bucket, &key, &upload_id)? else {
+                return completed_before(txn, &bucket, &key, &upload_id, &named);
+            };
+            let parts = stored_parts(txn, &upload_id, &named)?;
+            let joined = join(&upload, &parts)?;
+            announced.verify(&joined)?;
+            condition.decide(txn.head(&bucket, &key)?.as_ref())?;
+            let completed = put_joined(txn, &bucket, &key, upload, joined, parts)?;
+            txn.delete_upload(&bucket, &key, &upload_id)?;
+            txn.put_completed(&upload_id, &completed)?;
+            Ok(completed)
+        })
+        .await?;
+    let location = format!("/{}/{}", input.bucket, input.key);
+    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind } = completed.checksums;
+    Ok(S3Response::new(CompleteMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        key: Some(input.key),
+        location: Some(location),
+        e_tag: etag(completed.etag),
+        checksum_crc32: crc32,
+        checksum_crc32c: crc32c,
+        checksum_crc64nvme: crc64nvme,
+        checksum_sha1: sha1,
+        checksum_sha256: sha256,
+        checksum_type: checksum_type(kind),
+        ..CompleteMultipartUploadOutput::default()
+    }))
+}
+
+/// A part as the client names it.
+struct NamedPart {
+    number: u32,
+    etag: String,
+    checksums: Checksums,
+}
+
+/// What the client says of the whole object.
+struct Announced {
+    checksums: Checksums,
+    kind: Option<String>,
+    bytes: Option<i64>,
+}
+
+impl Announced {
+    fn verify(&self, joined: &Joined) -> S3Result<()> {
+        let kind = joined.checksums.kind.map(|kind| kind.as_str());
+        if self.kind.is_some() && self.kind.as_deref() != kind {
+            return Err(s3_error!(
+                InvalidRequest,
+                "Value for x-amz-checksum-type header is not that of the upload."
+            ));
+        }
+        if self.bytes.is_some_and(|bytes| u64::try_from(bytes) != Ok(joined.bytes)) {
+            return Err(s3_error!(
+                InvalidRequest,
+                "The provided 'x-amz-mp-object-size' header does not match what was computed."
+            ));
+        }
+        for algorithm in self.checksums.algorithms() {
+            if self.checksums.get(algorithm) != joined.checksums.get(algorithm) {
+                return Err(s3_error!(
+                    BadDigest,
+                    "The {} you specified did not match the calculated checksum.",
+                    algorithm.as_str()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn named_parts(upload: Option<CompletedMultipartUpload>) -> S3Result<Vec<NamedPart>> {
+    let parts = upload.and_then(|upload| upload.parts).unwrap_or_default();
+    if parts.is_empty() {
+        return Err(malformed());
+    }
+    let named = parts.into_iter().map(named_part).collect::<S3Result<Vec<_>>>()?;
+    if named.is_sorted_by(|one, next| one.number < next.number) {
+        return Ok(named);
+    }
+    Err(s3_error!(
+        InvalidPartOrder,
+        "The list of parts was not in ascending order. Parts must be ordered by part number."
+    ))
+}
+
+fn named_part(part: CompletedPart) -> S3Result<NamedPart> {
+    let CompletedPart {
+        part_number: number,
+        e_tag,
+        checksum_crc32,
+        checksum_crc32c,
+        checksum_crc64nvme,
+        checksum_sha1,
+        checksum_sha256,
+    } = part;
+    Ok(NamedPart {
+        number: part_number(number.ok_or_else(malformed)?)?,
+        etag: e_tag.ok_or_else(malformed)?.into_value(),
+        checksums: Checksums {
+            crc32: checksum_crc32,
+            crc32c: checksum_crc32c,
+            crc64nvme: checksum_crc64nvme,
+            sha1: checksum_sha1,
+            sha256: checksum_sha256,
+            kind: None,
+        },
+    })
+}
+
+fn stored_parts(rows: &impl Reads, upload_id: &str, named: &[NamedPart]) -> S3Result<Vec<(u32, PartRow)>> {
+    let mut parts = Vec::with_capacity(named.len());
+    for named in named {
+        let part =
+            rows.part(upload_id, named.number)?.filter(|part| named.is(part)).ok_or_else(invalid_part)?;
+        parts.push((named.number, part));
+    }
+    let all_but_last = parts.split_last().map_or(&[][..], |(_, before)| before);
+    if all_but_last.iter().any(|(_, part)| part.bytes < PART_BYTES_MIN) {
+        return Err(s3_error!(
+            EntityTooSmall,
+            "Your proposed upload is smaller than the minimum allowed size"
+        ));
+    }
+    Ok(parts)
+}
+
+impl NamedPart {
+    fn is(&self, part: &PartRow) -> bool {
+        let mut announced = self.checksums.algorithms();
+        self.etag == part.etag
+            && announced.all(|algorithm| self.checksums.get(algorithm) == part.checksums.get(algorithm))
+    }
+}
+
+/// What the parts come to.
+struct Joined {
+    bytes: u64,
+    etag: String,
+    checksums: Checksums,
+}
+
+fn join(upload: &UploadRow, parts: &[(u32, PartRow)]) -> S3Result<Joined> {
+    let bytes = parts.iter().map(|(_, part)| part.bytes).sum();
+    if bytes > OBJECT_BYTES_MAX {
+        return Err(s3_error!(
+            EntityTooLarge,
+            "Your proposed upload exceeds the maximum allowed object size."
+        ));
+    }
+    let (algorithm, kind) = upload.checksum()?;
+    let md5s = parts.iter().map(|(_, part)| md5(&part.etag)).collect::<Option<Vec<_>>>();
+    let sums = parts.iter().map(|(_, part)| {
+        Some(PartSum { bytes: part.bytes, checksum: part.checksums.get(algorithm)?.to_owned() })
+    });
+    // Every part was stored with both, so that a part without them is not one.
+    let (Some(md5s), Some(sums)) = (md5s, sums.collect::<Option<Vec<_>>>()) else {
+        return Err(invalid_part());
+    };
+    let checksum = multipart_checksum(algorithm, kind, &sums).ok_or_else(invalid_part)?;
+    Ok(Joined { bytes, etag: multipart_etag(&md5s), checksums: Checksums::of(algorithm, checksum, kind) })
+}
+
+fn put_joined(
+    txn: &mut Txn<'_>,
+    bucket: &str,
+    key: &str,
+    upload: UploadRow,
+    joined: Joined,
+    parts: Vec<(u32, PartRow)>,
+) -> S3Result<CompletedRow> {
+    let Joined { bytes, etag, checksums } = joined;
+    let instances: Vec<_> = parts.iter().map(|(_, part)| part.instance).collect();
+    let parts =
+        parts.into_iter().map(|(number, part)| Part { number, bytes: part.bytes, checksums: part.checksums });
+    let head = Head {
+        instance: txn.join(&instances)?,
+        revision: txn.random_id(),
+        bytes,
+        etag: etag.clone(),
+        modified_millis: txn.now_millis(),
+        version_id: None,
+        headers: upload.headers,
+        metadata: upload.metadata,
+        checksums: checksums.clone(),
+        parts: parts.collect(),
+    };
+    txn.put_object(bucket, key, &head)?;
+    Ok(CompletedRow { bucket: bucket.to_owned(), key: key.to_owned(), etag, checksums, version_id: None })
+}
+
+/// The answer to a completion that has happened, if it was this one: the same parts make the same ETag.
+fn completed_before(
+    rows: &impl Reads,
+    bucket: &str,
+    key: &str,
+    upload_id: &str,
+    named: &[NamedPart],
+) -> S3Result<CompletedRow> {
+    let etag = named
+        .iter()
+        .map(|part| md5(&part.etag))
+        .collect::<Option<Vec<_>>>()
+        .map(|md5s| multipart_etag(&md5s));
+    rows.completed(upload_id)?
+        .filter(|completed| {
+            completed.bucket == bucket && completed.key == key && Some(&completed.etag) == etag.as_ref()
+        })
+        .ok_or_else(no_such_upload)
+}
+
+fn md5(etag: &str) -> Option<[u8; 16]> {
+    let mut md5 = [0; 16];
+    hex::decode_to_slice(etag, &mut md5).ok()?;
+    Some(md5)
+}
+
+fn invalid_part() -> S3Error {
+    s3_error!(
+        InvalidPart,
+        "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity \
+         tag may not match the part's entity tag."
+    )
+}
+
+fn malformed() -> S3Error {
+    s3_error!(
+        MalformedXML,
+        "The XML you provided was not well-formed or did not validate against our published schema"
+    )
+}

@@ -1,0 +1,161 @@
+//! CopyObject.
+
+use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+
+use super::RegionalStore;
+use super::answers::{checksum_type, etag, timestamp};
+use super::attributes::Attributes;
+use super::bucket_access::own_bucket;
+use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
+use super::rows::Reads;
+use super::seams::Change;
+use super::txn::Txn;
+use super::unsupported::refuse_unsupported;
+use super::write_condition::WriteCondition;
+use crate::caller::Caller;
+use crate::checksums::Algorithm;
+use crate::head::{Checksums, Head, StoredHeaders};
+use crate::instance::Instance;
+
+/// Makes an object of another one's bytes without moving them: the copy has the source's ETag and parts, whatever
+/// its size. The source and every condition are read inside the commit. Bytes are read only for a checksum that
+/// the client asks for and the source does not have.
+///
+/// # Errors
+/// Those of [`Source`], [`Attributes::parse`] and the conditions of the object to be; `NoSuchBucket`,
+/// `AccessDenied`; `InvalidRequest` for a copy onto itself that changes nothing; `OperationAborted`.
+pub(super) async fn copy_object(
+    store: &RegionalStore,
+    request: S3Request<CopyObjectInput>,
+) -> S3Result<S3Response<CopyObjectOutput>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    refuse_unsupported(&request.headers)?;
+    let condition = WriteCondition::parse(&request.headers)?;
+    let input = request.input;
+    let conditions = SourceConditions {
+        if_match: input.copy_source_if_match,
+        if_none_match: input.copy_source_if_none_match,
+        if_modified_since: input.copy_source_if_modified_since,
+        if_unmodified_since: input.copy_source_if_unmodified_since,
+    };
+    let source = Source::new(input.copy_source, conditions, input.expected_source_bucket_owner)?;
+    let attributes = Attributes::parse(&request.headers, input.metadata)?;
+    let replaced = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
+        None | Some(MetadataDirective::COPY) => None,
+        Some(MetadataDirective::REPLACE) => Some(attributes.clone()),
+        Some(_) => return Err(s3_error!(InvalidArgument, "Unknown metadata directive.")),
+    };
+    let copy = Copy {
+        is_onto_itself: source.bucket == input.bucket && source.key == input.key,
+        bucket: input.bucket,
+        key: input.key,
+        expected_owner: input.expected_bucket_owner,
+        caller,
+        condition,
+        source,
+        replaced,
+        website_redirect_location: attributes.headers.website_redirect_location,
+    };
+    copy.verify_changes_something()?;
+    let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
+    for _ in 0..ATTEMPTS_MAX {
+        let computed = copy.compute(store, algorithm).await?;
+        let change = Change::Keys { bucket: copy.bucket.clone(), keys: vec![copy.key.clone()] };
+        let committing = copy.clone();
+        if let Some(head) = store.commit(change, move |txn| committing.commit(txn, computed)).await? {
+            return Ok(S3Response::new(answer(head)));
+        }
+    }
+    Err(keeps_changing())
+}
+
+#[derive(Clone)]
+struct Copy {
+    is_onto_itself: bool,
+    bucket: String,
+    key: String,
+    expected_owner: Option<String>,
+    caller: Caller,
+    condition: WriteCondition,
+    source: Source,
+    /// Headers and metadata in place of the source's.
+    replaced: Option<Attributes>,
+    /// Never copied; it is what the request says.
+    website_redirect_location: Option<String>,
+}
+
+/// Checksums computed of an instance.
+struct Computed {
+    instance: Instance,
+    checksums: Checksums,
+}
+
+impl Copy {
+    fn verify_changes_something(&self) -> S3Result<()> {
+        if self.is_onto_itself && self.replaced.is_none() && self.website_redirect_location.is_none() {
+            return Err(s3_error!(
+                InvalidRequest,
+                "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
+                 metadata, storage class, website redirect location or encryption attributes."
+            ));
+        }
+        Ok(())
+    }
+
+    async fn compute(
+        &self,
+        store: &RegionalStore,
+        algorithm: Option<Algorithm>,
+    ) -> S3Result<Option<Computed>> {
+        let Some(algorithm) = algorithm else { return Ok(None) };
+        let (source, caller) = (self.source.clone(), self.caller.clone());
+        let head = store.read(move |rows| source.find(rows, &caller)).await?;
+        let digested = digest(store, head.instance, 0..head.bytes, algorithm).await?;
+        Ok(Some(Computed { instance: head.instance, checksums: digested.checksums.of_full_object() }))
+    }
+
+    /// `None` when the source is not the one that checksums were computed of.
+    fn commit(self, txn: &mut Txn<'_>, computed: Option<Computed>) -> S3Result<Option<Head>> {
+        own_bucket(txn, &self.bucket, &self.caller, self.expected_owner.as_deref())?;
+        let source = self.source.find(txn, &self.caller)?;
+        if computed.as_ref().is_some_and(|computed| computed.instance != source.instance) {
+            return Ok(None);
+        }
+        self.condition.decide(txn.head(&self.bucket, &self.key)?.as_ref())?;
+        let (headers, metadata) = match self.replaced {
+            Some(Attributes { headers, metadata }) => (headers, metadata),
+            None => (source.headers, source.metadata),
+        };
+        let head = Head {
+            // The bytes under this key stay the same, and so does their name: caches keep them.
+            instance: if self.is_onto_itself { source.instance } else { txn.share(&source.instance)? },
+            revision: txn.random_id(),
+            modified_millis: txn.now_millis(),
+            version_id: None,
+            headers: StoredHeaders { website_redirect_location: self.website_redirect_location, ..headers },
+            metadata,
+            checksums: computed.map_or(source.checksums, |computed| computed.checksums),
+            bytes: source.bytes,
+            etag: source.etag,
+            parts: source.parts,
+        };
+        txn.put_object(&self.bucket, &self.key, &head)?;
+        Ok(Some(head))
+    }
+}
+
+fn answer(head: Head) -> CopyObjectOutput {
+    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind } = head.checksums;
+    let result = CopyObjectResult {
+        e_tag: etag(head.etag),
+        last_modified: Some(timestamp(head.modified_millis)),
+        checksum_crc32: crc32,
+        checksum_crc32c: crc32c,
+        checksum_crc64nvme: crc64nvme,
+        checksum_sha1: sha1,
+        checksum_sha256: sha256,
+        checksum_type: checksum_type(kind),
+    };
+    CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }
+}

@@ -1,0 +1,84 @@
+//! CreateMultipartUpload.
+
+use s3s::dto::{ChecksumType, CreateMultipartUploadInput, CreateMultipartUploadOutput};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+
+use super::RegionalStore;
+use super::answers::{checksum_algorithm, checksum_type};
+use super::attributes::Attributes;
+use super::bucket_access::own_bucket;
+use super::rows::UploadRow;
+use super::seams::Change;
+use super::unsupported::refuse_unsupported;
+use crate::caller::Caller;
+use crate::checksums::Algorithm;
+use crate::head::ChecksumKind;
+
+/// Starts an upload: everything about the object but its bytes.
+///
+/// # Errors
+/// `NoSuchBucket`, `AccessDenied`, those of [`Attributes::parse`], and `InvalidRequest` for a checksum that S3 does
+/// not make.
+pub(super) async fn create_multipart_upload(
+    store: &RegionalStore,
+    request: S3Request<CreateMultipartUploadInput>,
+) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    refuse_unsupported(&request.headers)?;
+    let input = request.input;
+    let attributes = Attributes::parse(&request.headers, input.metadata)?;
+    let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
+    let kind = kind(algorithm, input.checksum_type.as_ref())?;
+    let (bucket, key, expected_owner) =
+        (input.bucket.clone(), input.key.clone(), input.expected_bucket_owner);
+    let upload_id = store
+        .commit(Change::Nothing, move |txn| {
+            own_bucket(txn, &bucket, &caller, expected_owner.as_deref())?;
+            let upload = UploadRow {
+                initiated_millis: txn.now_millis(),
+                initiator: caller.canonical_id,
+                headers: attributes.headers,
+                metadata: attributes.metadata,
+                checksum_algorithm: algorithm.map(|algorithm| algorithm.as_str().to_owned()),
+                checksum_kind: kind,
+            };
+            // Uploads of a key are listed by their ids, and in S3 by when they were started.
+            let upload_id = format!("{:012x}{}", upload.initiated_millis, txn.random_id());
+            txn.put_upload(&bucket, &key, &upload_id, &upload)?;
+            Ok(upload_id)
+        })
+        .await?;
+    Ok(S3Response::new(CreateMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        key: Some(input.key),
+        upload_id: Some(upload_id),
+        checksum_algorithm: algorithm.map(checksum_algorithm),
+        checksum_type: checksum_type(kind),
+        ..CreateMultipartUploadOutput::default()
+    }))
+}
+
+/// The kind of the object's checksum; `None` when no algorithm was chosen.
+fn kind(algorithm: Option<Algorithm>, asked: Option<&ChecksumType>) -> S3Result<Option<ChecksumKind>> {
+    let asked = match asked.map(ChecksumType::as_str) {
+        None => None,
+        Some(ChecksumType::FULL_OBJECT) => Some(ChecksumKind::FullObject),
+        Some(ChecksumType::COMPOSITE) => Some(ChecksumKind::Composite),
+        Some(_) => return Err(s3_error!(InvalidRequest, "Value for x-amz-checksum-type header is invalid.")),
+    };
+    match (algorithm, asked) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(s3_error!(
+            InvalidRequest,
+            "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+        )),
+        (Some(algorithm), None) => Ok(Some(algorithm.default_kind())),
+        (Some(algorithm), Some(kind)) if algorithm.supports(kind) => Ok(Some(kind)),
+        (Some(algorithm), Some(kind)) => Err(s3_error!(
+            InvalidRequest,
+            "The {} checksum type cannot be used with the {} checksum algorithm.",
+            kind.as_str(),
+            algorithm.as_str()
+        )),
+    }
+}

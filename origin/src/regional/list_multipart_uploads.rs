@@ -1,0 +1,127 @@
+//! ListMultipartUploads.
+
+use std::ops::Bound;
+
+use s3s::dto::{ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartUpload};
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::RegionalStore;
+use super::answers::{checksum_algorithm, checksum_type, owner, timestamp};
+use super::bucket_access::own_bucket;
+use super::failure::Failure;
+use super::listing::{Encoding, Entry, Page, Scope, entries_max, page, shown_max};
+use super::multipart::{initiator, standard};
+use super::rows::{Reads, UploadRow};
+use crate::caller::Caller;
+
+/// An upload id and its upload.
+type Named = (String, UploadRow);
+
+/// Lists unfinished uploads by key, and those of one key by when they were started.
+///
+/// # Errors
+/// `NoSuchBucket`, `AccessDenied`, `InvalidArgument`.
+pub(super) async fn list_multipart_uploads(
+    store: &RegionalStore,
+    request: S3Request<ListMultipartUploadsInput>,
+) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    let ListMultipartUploadsInput {
+        bucket,
+        delimiter,
+        encoding_type,
+        expected_bucket_owner,
+        key_marker,
+        max_uploads,
+        prefix,
+        upload_id_marker,
+        ..
+    } = request.input;
+    let encoding = Encoding::parse(encoding_type.as_ref())?;
+    let key_marker = key_marker.filter(|marker| !marker.is_empty());
+    // S3 passes over an upload id without a key.
+    let upload_id_marker = upload_id_marker.filter(|marker| !marker.is_empty() && key_marker.is_some());
+    let scope = Scope {
+        prefix: prefix.unwrap_or_default(),
+        delimiter: delimiter.unwrap_or_default(),
+        after: key_marker.clone(),
+        entries_max: entries_max(max_uploads, "max-uploads")?,
+    };
+    let asked = (bucket.clone(), caller.clone(), scope.clone(), upload_id_marker.clone());
+    let page = store
+        .read(move |rows| {
+            let (bucket, caller, scope, upload_id_marker) = asked;
+            own_bucket(rows, &bucket, &caller, expected_bucket_owner.as_deref())?;
+            Ok(read_page(rows, &bucket, &scope, upload_id_marker.as_deref())?)
+        })
+        .await?;
+    let (next_key_marker, next_upload_id_marker) = next_markers(&page);
+    let is_truncated = page.is_truncated;
+    let (uploads, common_prefixes) = page.split(encoding);
+    let encode = |text: String| encoding.apply(text);
+    let uploads = uploads
+        .into_iter()
+        .map(|(key, named)| shown(encode(key), named, &caller))
+        .collect::<S3Result<_>>()?;
+    Ok(S3Response::new(ListMultipartUploadsOutput {
+        bucket: Some(bucket),
+        prefix: Some(encode(scope.prefix)),
+        delimiter: Some(scope.delimiter).filter(|delimiter| !delimiter.is_empty()).map(encode),
+        key_marker: Some(encode(key_marker.unwrap_or_default())),
+        upload_id_marker: Some(upload_id_marker.unwrap_or_default()),
+        next_key_marker: next_key_marker.map(encode),
+        next_upload_id_marker,
+        max_uploads: Some(shown_max(scope.entries_max)),
+        is_truncated: Some(is_truncated),
+        uploads: Some(uploads),
+        common_prefixes: Some(common_prefixes),
+        encoding_type,
+        request_charged: None,
+    }))
+}
+
+/// A page goes on behind the key marker; with an upload id, behind that upload of the key.
+fn read_page(
+    rows: &impl Reads,
+    bucket: &str,
+    scope: &Scope,
+    upload_id_marker: Option<&str>,
+) -> Result<Page<Named>, Failure> {
+    page(scope, |from| {
+        let (from, behind) = match (from, upload_id_marker) {
+            (Bound::Excluded(key), Some(upload_id)) => {
+                (Bound::Included(key), Some((key.to_owned(), upload_id.to_owned())))
+            }
+            (from, _) => (from, None),
+        };
+        let uploads = rows.uploads(bucket, from)?;
+        let uploads = uploads.skip_while(move |row| match (row, &behind) {
+            (Ok((key, upload_id, _)), Some((marker, last))) => key.as_bytes() == marker && upload_id <= last,
+            _ => false,
+        });
+        Ok(uploads.map(|row| row.map(|(key, upload_id, upload)| (key, (upload_id, upload)))))
+    })
+}
+
+fn next_markers(page: &Page<Named>) -> (Option<String>, Option<String>) {
+    match page.entries.last() {
+        Some(Entry::Key(key, (upload_id, _))) if page.is_truncated => {
+            (Some(key.clone()), Some(upload_id.clone()))
+        }
+        Some(Entry::CommonPrefix(prefix)) if page.is_truncated => (Some(prefix.clone()), None),
+        _ => (None, None),
+    }
+}
+
+fn shown(key: String, (upload_id, upload): Named, caller: &Caller) -> S3Result<MultipartUpload> {
+    Ok(MultipartUpload {
+        checksum_algorithm: upload.algorithm()?.map(checksum_algorithm),
+        checksum_type: checksum_type(upload.checksum_kind),
+        initiated: Some(timestamp(upload.initiated_millis)),
+        initiator: Some(initiator(&upload, caller)),
+        key: Some(key),
+        owner: Some(owner(caller)),
+        storage_class: standard(),
+        upload_id: Some(upload_id),
+    })
+}

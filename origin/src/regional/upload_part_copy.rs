@@ -1,0 +1,177 @@
+//! UploadPartCopy.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use s3s::dto::{self, CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+
+use super::RegionalStore;
+use super::answers::{etag, timestamp};
+use super::bucket_access::own_bucket;
+use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
+use super::multipart::{part_number, unfinished};
+use super::rows::{PartRow, Reads};
+use super::seams::Change;
+use super::txn::Txn;
+use super::unsupported::refuse_unsupported;
+use super::upload::{Staged, UPLOAD_BYTES_MAX};
+use crate::caller::Caller;
+use crate::checksums::{Algorithm, Digested};
+use crate::head::Checksums;
+use crate::instance::Instance;
+
+/// Makes a part of an object's bytes, or of a range of them. The bytes are read for the part's ETag and checksum
+/// but not moved, unless they are few and lie in a row, where no part can.
+///
+/// # Errors
+/// `NoSuchUpload`; those of [`Source`]; `InvalidArgument` for a range that is none or not in the source;
+/// `NoSuchBucket`, `AccessDenied`; `InvalidRequest` above 5 GiB; `OperationAborted`.
+pub(super) async fn upload_part_copy(
+    store: &RegionalStore,
+    request: S3Request<UploadPartCopyInput>,
+) -> S3Result<S3Response<UploadPartCopyOutput>> {
+    let caller = Caller::of(&request.extensions)?.clone();
+    refuse_unsupported(&request.headers)?;
+    let input = request.input;
+    let conditions = SourceConditions {
+        if_match: input.copy_source_if_match,
+        if_none_match: input.copy_source_if_none_match,
+        if_modified_since: input.copy_source_if_modified_since,
+        if_unmodified_since: input.copy_source_if_unmodified_since,
+    };
+    let copy = PartCopy {
+        bucket: input.bucket,
+        key: input.key,
+        upload_id: input.upload_id,
+        number: part_number(input.part_number)?,
+        expected_owner: input.expected_bucket_owner,
+        caller,
+        source: Source::new(input.copy_source, conditions, input.expected_source_bucket_owner)?,
+        range: input.copy_source_range.as_deref().map(parse_range).transpose()?,
+    };
+    for _ in 0..ATTEMPTS_MAX {
+        let copied = copy.read(store).await?;
+        let committing = copy.clone();
+        if let Some(part) = store.commit(Change::Nothing, move |txn| committing.commit(txn, copied)).await? {
+            return Ok(S3Response::new(answer(part)));
+        }
+    }
+    Err(keeps_changing())
+}
+
+#[derive(Clone)]
+struct PartCopy {
+    bucket: String,
+    key: String,
+    upload_id: String,
+    number: u32,
+    expected_owner: Option<String>,
+    caller: Caller,
+    source: Source,
+    /// Both ends given; the end exclusive.
+    range: Option<Range<u64>>,
+}
+
+/// What the part will be made of.
+struct Copied {
+    source: Instance,
+    range: Range<u64>,
+    digested: Digested,
+    /// The bytes themselves, when the source is kept in a row.
+    staged: Option<Staged>,
+}
+
+/// Where the source's bytes are.
+struct Found {
+    instance: Instance,
+    range: Range<u64>,
+    inline: Option<Bytes>,
+    algorithm: Algorithm,
+}
+
+impl PartCopy {
+    async fn read(&self, store: &RegionalStore) -> S3Result<Copied> {
+        let copy = self.clone();
+        let Found { instance, range, inline, algorithm } = store.read(move |rows| copy.find(rows)).await?;
+        let digested = digest(store, instance, range.clone(), algorithm).await?;
+        let staged = match inline {
+            None => None,
+            Some(inline) => {
+                let mut staging = store.stage_part(Some(range.end - range.start));
+                staging.write(inline.slice(range.start as usize..range.end as usize)).await?;
+                Some(staging.finish().await?)
+            }
+        };
+        Ok(Copied { source: instance, range, digested, staged })
+    }
+
+    fn find(&self, rows: &impl Reads) -> S3Result<Found> {
+        own_bucket(rows, &self.bucket, &self.caller, self.expected_owner.as_deref())?;
+        let upload = unfinished(rows, &self.bucket, &self.key, &self.upload_id)?;
+        let head = self.source.find(rows, &self.caller)?;
+        let range = self.range.clone().unwrap_or(0..head.bytes);
+        if range.end > head.bytes {
+            return Err(s3_error!(
+                InvalidArgument,
+                "Range specified is not valid for source object of size: {}",
+                head.bytes
+            ));
+        }
+        if range.end - range.start > UPLOAD_BYTES_MAX {
+            return Err(s3_error!(
+                InvalidRequest,
+                "The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"
+            ));
+        }
+        let (algorithm, _) = upload.checksum()?;
+        Ok(Found { instance: head.instance, range, inline: rows.inline(&head.instance)?, algorithm })
+    }
+
+    /// `None` when the source is not the one that was read.
+    fn commit(self, txn: &mut Txn<'_>, copied: Copied) -> S3Result<Option<PartRow>> {
+        own_bucket(txn, &self.bucket, &self.caller, self.expected_owner.as_deref())?;
+        unfinished(txn, &self.bucket, &self.key, &self.upload_id)?;
+        if self.source.find(txn, &self.caller)?.instance != copied.source {
+            return Ok(None);
+        }
+        let part = PartRow {
+            bytes: copied.range.end - copied.range.start,
+            instance: match copied.staged {
+                Some(staged) => txn.publish(staged)?,
+                None => txn.slice(&copied.source, copied.range)?,
+            },
+            etag: hex::encode(copied.digested.md5),
+            modified_millis: txn.now_millis(),
+            checksums: copied.digested.checksums,
+        };
+        txn.put_part(&self.upload_id, self.number, &part)?;
+        Ok(Some(part))
+    }
+}
+
+/// `bytes=first-last`, and no other form.
+fn parse_range(text: &str) -> S3Result<Range<u64>> {
+    match dto::Range::parse(text) {
+        Ok(dto::Range::Int { first, last: Some(last) }) => Ok(first..last + 1),
+        _ => Err(s3_error!(
+            InvalidArgument,
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based \
+             offsets of the first and last bytes to copy"
+        )),
+    }
+}
+
+fn answer(part: PartRow) -> UploadPartCopyOutput {
+    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind: _ } = part.checksums;
+    let result = CopyPartResult {
+        e_tag: etag(part.etag),
+        last_modified: Some(timestamp(part.modified_millis)),
+        checksum_crc32: crc32,
+        checksum_crc32c: crc32c,
+        checksum_crc64nvme: crc64nvme,
+        checksum_sha1: sha1,
+        checksum_sha256: sha256,
+    };
+    UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }
+}
