@@ -75,6 +75,21 @@ async fn a_data_folder_in_use_is_refused() {
     assert_eq!(client.put("b", "k", "still works").await.ok().status, 200);
 }
 
+/// A clock that shows a time before the data was last used would date objects wrongly: the start is refused.
+#[tokio::test]
+async fn a_clock_set_back_is_refused() {
+    let mut cluster = Cluster::start().await;
+    cluster.stop();
+    let year_2100 = "4102444800";
+    fs::write(cluster.data_dir().join("last-running"), year_2100).expect("note a time to come");
+    let (data, config) = (cluster.data_argument(), cluster.config_argument());
+    let (status, said) =
+        process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &free_port_base()]);
+    assert_refusal(status, &said, "the clock says");
+    fs::remove_file(cluster.data_dir().join("last-running")).expect("take the note away");
+    cluster.start_again().await;
+}
+
 #[test]
 fn a_busy_port_is_refused() {
     let base: u16 = free_port_base().parse().expect("a port");

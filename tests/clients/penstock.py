@@ -66,9 +66,12 @@ class Penstock:
         """Ends the process as a service manager does; it must exit with 0 and have logged no error."""
         self._process.terminate()
         status = self._process.wait(timeout=60)
-        log = self._log.read_text()
-        assert status == 0, log
-        assert "ERROR" not in log, log
+        assert status == 0, self.log()
+        assert "ERROR" not in self.log(), self.log()
+
+    def log(self):
+        """Everything it has printed and logged so far."""
+        return self._log.read_text()
 
     def _endpoint(self, host, at, offset, is_virtual_hosted):
         return Endpoint(
@@ -86,8 +89,8 @@ class Penstock:
         for index in range(len(REGIONS)):
             url = f"http://127.0.0.1:{self.port_base + 10 * index + 2}/readyz"
             while not is_answered(url):
-                assert self._process.poll() is None, self._log.read_text()
-                assert time.monotonic() < deadline, self._log.read_text()
+                assert self._process.poll() is None, self.log()
+                assert time.monotonic() < deadline, self.log()
                 time.sleep(0.02)
 
 
