@@ -14,8 +14,8 @@ async fn a_flipped_bit_in_a_data_file_is_never_served() {
     let mut cluster = Cluster::start().await;
     let content = Content::new(1, 3 * MIB);
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.put("b", "k", content.all()).await.ok();
+    owner.create_bucket("data").await;
+    let _ = owner.put("data", "k", content.all()).await.ok();
     cluster.stop();
     let files = data_files(&cluster.data_dir().join("ord1/store"));
     assert_eq!(files.len(), 1);
@@ -26,9 +26,13 @@ async fn a_flipped_bit_in_a_data_file_is_never_served() {
     for client in
         [cluster.standard("ord1"), cluster.accelerated("ord1", "ord1"), cluster.accelerated("las1", "ord1")]
     {
-        assert_never_wrong(&client, "b", "k", content).await;
-        assert_ne!(read_whole(&client, "b", "k").await, Some(content.bytes), "a broken page was passed over");
-        let good = client.get_range("b", "k", 2 * MIB, 3 * MIB).await.ok();
+        assert_never_wrong(&client, "data", "k", content).await;
+        assert_ne!(
+            read_whole(&client, "data", "k").await,
+            Some(content.bytes),
+            "a broken page was passed over"
+        );
+        let good = client.get_range("data", "k", 2 * MIB, 3 * MIB).await.ok();
         content.assert_at(2 * MIB, &good.body);
     }
 }
@@ -39,9 +43,9 @@ async fn a_flipped_bit_in_a_row_is_never_served() {
     let mut cluster = Cluster::start().await;
     let (spoilt, whole) = (Content::new(1, 2_000), Content::new(2, 2_000));
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.put("b", "spoilt", spoilt.all()).await.ok();
-    let _ = owner.put("b", "whole", whole.all()).await.ok();
+    owner.create_bucket("data").await;
+    let _ = owner.put("data", "spoilt", spoilt.all()).await.ok();
+    let _ = owner.put("data", "whole", whole.all()).await.ok();
     cluster.stop();
     let metadata = metadata_file(&cluster.data_dir().join("ord1/store"));
     let places = occurrences(&fs::read(&metadata).expect("read the metadata"), &spoilt.range(1_000, 1_032));
@@ -52,8 +56,8 @@ async fn a_flipped_bit_in_a_row_is_never_served() {
     cluster.expect_errors("");
     cluster.start_again().await;
     for client in [cluster.standard("ord1"), cluster.accelerated("las1", "ord1")] {
-        assert_eq!(client.get("b", "spoilt").await.status, 500);
-        assert_eq!(client.get("b", "whole").await.ok().body, whole.all());
+        assert_eq!(client.get("data", "spoilt").await.status, 500);
+        assert_eq!(client.get("data", "whole").await.ok().body, whole.all());
     }
 }
 
@@ -63,9 +67,9 @@ async fn a_spoilt_slab_is_fetched_again() {
     let mut cluster = Cluster::start_with(Options::cache("0", "64 MiB")).await;
     let content = Content::new(4, 16 * MIB);
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.put("b", "k", content.all()).await.ok();
-    assert_eq!(cluster.accelerated("las1", "ord1").get("b", "k").await.ok().body, content.all());
+    owner.create_bucket("data").await;
+    let _ = owner.put("data", "k", content.all()).await.ok();
+    assert_eq!(cluster.accelerated("las1", "ord1").get("data", "k").await.ok().body, content.all());
     cluster.stop();
     let slab = cluster.data_dir().join("las1/cache.slab");
     let slab_bytes = fs::metadata(&slab).expect("the slab is there").len();
@@ -73,7 +77,7 @@ async fn a_spoilt_slab_is_fetched_again() {
         flip_bit(&slab, place);
     }
     cluster.start_again().await;
-    let again = cluster.accelerated("las1", "ord1").get("b", "k").await.ok();
+    let again = cluster.accelerated("las1", "ord1").get("data", "k").await.ok();
     assert_eq!(again.body, content.all());
     assert!(
         cluster.scrape("las1").await.sum("penstock_cache_origin_bytes_total", &[]) > 0.0,
@@ -86,10 +90,10 @@ async fn a_spoilt_slab_is_fetched_again() {
 async fn a_flipped_bit_in_the_metadata_is_never_a_silent_loss() {
     let mut cluster = Cluster::start().await;
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
+    owner.create_bucket("data").await;
     let contents: Vec<_> = (0..40).map(|seed| Content::new(seed + 1, 200 + seed * 900)).collect();
     for (index, content) in contents.iter().enumerate() {
-        let _ = owner.put("b", &format!("k{index:02}"), content.all()).await.ok();
+        let _ = owner.put("data", &format!("k{index:02}"), content.all()).await.ok();
     }
     cluster.stop();
     let metadata = metadata_file(&cluster.data_dir().join("ord1/store"));
@@ -112,10 +116,10 @@ async fn a_flipped_bit_in_the_metadata_is_never_a_silent_loss() {
 }
 
 async fn assert_all_there(client: &Client, contents: &[Content]) {
-    let listing = client.send(Request::new("GET", "/b?list-type=2")).await.ok();
+    let listing = client.send(Request::new("GET", "/data?list-type=2")).await.ok();
     assert_eq!(listing.element("KeyCount"), contents.len().to_string());
     for (index, content) in contents.iter().enumerate() {
-        assert_eq!(client.get("b", &format!("k{index:02}")).await.ok().body, content.all());
+        assert_eq!(client.get("data", &format!("k{index:02}")).await.ok().body, content.all());
     }
 }
 

@@ -24,7 +24,7 @@ const SPACE_BACK_WITHIN: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answered_writes_survive_fifty_kills() {
     let mut cluster = Cluster::start_with(Options::settings("[store]\ngrace = \"1s\"")).await;
-    cluster.standard("ord1").create_bucket("b").await;
+    cluster.standard("ord1").create_bucket("data").await;
     let mut random = Random::new(0x5EED);
     let mut writers: Vec<_> = (0..WRITERS).map(|id| Writer::new(id, &mut random)).collect();
     for _ in 0..KILLS {
@@ -57,7 +57,7 @@ async fn answered_writes_survive_fifty_kills() {
     wait_for_data_bytes(&cluster, in_files).await;
 
     for key in writers.iter().flat_map(|writer| &writer.keys) {
-        let _ = client.delete("b", &key.name).await.ok();
+        let _ = client.delete("data", &key.name).await.ok();
     }
     wait_for_data_bytes(&cluster, 0).await;
 }
@@ -122,14 +122,14 @@ type Written = (Option<Content>, reqwest::Result<Answer>);
 impl Key {
     async fn put(&mut self, client: &Client, content: Content) -> Written {
         self.may_hold.push(Some(content));
-        let request = Request::new("PUT", format!("/b/{}", self.name))
+        let request = Request::new("PUT", format!("/data/{}", self.name))
             .header("x-amz-meta-seed", content.seed.to_string());
         (Some(content), client.try_send(request.body(content.all())).await)
     }
 
     async fn put_multipart(&mut self, client: &Client, content: Content) -> Written {
         let answer = async {
-            let target = format!("/b/{}", self.name);
+            let target = format!("/data/{}", self.name);
             let create = Request::new("POST", format!("{target}?uploads"));
             let create = create.header("x-amz-meta-seed", content.seed.to_string());
             let id = client.try_send(create).await?.ok().element("UploadId");
@@ -153,12 +153,12 @@ impl Key {
 
     async fn delete(&mut self, client: &Client) -> Written {
         self.may_hold.push(None);
-        (None, client.try_send(Request::new("DELETE", format!("/b/{}", self.name))).await)
+        (None, client.try_send(Request::new("DELETE", format!("/data/{}", self.name))).await)
     }
 
     /// What the key holds now, every byte checked.
     async fn read(&self, client: &Client) -> Option<Content> {
-        let answer = client.get("b", &self.name).await;
+        let answer = client.get("data", &self.name).await;
         if answer.refusal() == (404, "NoSuchKey".into()) {
             return None;
         }
@@ -172,13 +172,13 @@ impl Key {
 
 /// Aborts every upload that a kill left behind: their parts are live until then.
 async fn abort_uploads(client: &Client) {
-    let listing = client.send(Request::new("GET", "/b?uploads")).await.ok().text();
+    let listing = client.send(Request::new("GET", "/data?uploads")).await.ok().text();
     for upload in listing.split("<Upload>").skip(1) {
         let element = |name: &str| {
             let (_, rest) = upload.split_once(&format!("<{name}>")).expect("an element of an upload");
             rest.split_once('<').expect("its end").0.to_owned()
         };
-        let target = format!("/b/{}?uploadId={}", element("Key"), element("UploadId"));
+        let target = format!("/data/{}?uploadId={}", element("Key"), element("UploadId"));
         let _ = client.send(Request::new("DELETE", target)).await.ok();
     }
 }

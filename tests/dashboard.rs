@@ -19,12 +19,12 @@ async fn each_query_of_the_cache_dashboard_has_an_answer() {
     prometheus.wait_for_a_number("sum(up) == 3").await;
 
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.put("b", "k", Content::new(1, MIB).all()).await.ok();
+    owner.create_bucket("data").await;
+    let _ = owner.put("data", "k", Content::new(1, MIB).all()).await.ok();
     for at in REGIONS {
         let reader = cluster.accelerated(at, "ord1");
         for _ in 0..2 {
-            let _ = reader.get("b", "k").await.ok();
+            let _ = reader.get("data", "k").await.ok();
         }
     }
     let queries = queries();

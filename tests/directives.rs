@@ -48,7 +48,7 @@ async fn no_store_goes_around_the_cache() {
 #[tokio::test]
 async fn a_head_of_the_first_byte_brings_the_object() {
     let site = Site::start().await;
-    let head = site.reader.send(Request::new("HEAD", "/b/k").header("range", "bytes=0-0")).await.ok();
+    let head = site.reader.send(Request::new("HEAD", "/data/k").header("range", "bytes=0-0")).await.ok();
     assert_eq!(
         (head.status, head.header("content-range")),
         (206, format!("bytes 0-0/{OBJECT_BYTES}").as_str())
@@ -67,7 +67,7 @@ async fn a_head_of_the_first_byte_brings_the_object() {
 #[tokio::test]
 async fn a_plain_head_brings_nothing() {
     let site = Site::start().await;
-    let head = site.reader.head("b", "k").await.ok();
+    let head = site.reader.head("data", "k").await.ok();
     assert_eq!(head.header("content-length"), OBJECT_BYTES.to_string());
     assert_eq!(site.pulled().await, 0);
 }
@@ -84,14 +84,14 @@ impl Site {
         let cluster = Cluster::start_with(Options::cache("64 MiB", "64 MiB")).await;
         let content = Content::new(1, OBJECT_BYTES);
         let owner = cluster.standard("ord1");
-        owner.create_bucket("b").await;
-        let _ = owner.put("b", "k", content.all()).await.ok();
+        owner.create_bucket("data").await;
+        let _ = owner.put("data", "k", content.all()).await.ok();
         Self { reader: cluster.accelerated("las1", "ord1"), content, cluster }
     }
 
     /// GET with this `Cache-Control`, or without one; every byte is checked.
     async fn get(&self, cache_control: &str) -> Answer {
-        let mut request = Request::new("GET", "/b/k");
+        let mut request = Request::new("GET", "/data/k");
         if !cache_control.is_empty() {
             request = request.header("cache-control", cache_control);
         }

@@ -18,20 +18,21 @@ type Said = (u16, BTreeMap<String, String>, String);
 #[tokio::test]
 async fn every_door_gives_the_same_answer_to_a_read() {
     let site = Site::start().await;
-    let etag = site.doors[0].1.head("b", "small").await.ok().header("etag").to_owned();
+    let etag = site.doors[0].1.head("data", "small").await.ok().header("etag").to_owned();
     for key in ["small", "large", "parts", "empty", "missing"] {
         for method in ["GET", "HEAD"] {
             for range in RANGES {
-                site.compare(method, &format!("/b/{key}"), &[("range", range)]).await;
+                site.compare(method, &format!("/data/{key}"), &[("range", range)]).await;
             }
             for query in QUERIES {
-                site.compare(method, &format!("/b/{key}?{query}"), &[]).await;
+                site.compare(method, &format!("/data/{key}?{query}"), &[]).await;
             }
             for (header, value) in CONDITIONS {
-                site.compare(method, &format!("/b/{key}"), &[(header, &value.replace("ETAG", &etag))]).await;
+                site.compare(method, &format!("/data/{key}"), &[(header, &value.replace("ETAG", &etag))])
+                    .await;
             }
-            site.compare(method, &format!("/b/{key}"), &[("x-amz-checksum-mode", "ENABLED")]).await;
-            site.compare(method, &format!("/b/{key}"), &[("x-amz-expected-bucket-owner", "000000000000")])
+            site.compare(method, &format!("/data/{key}"), &[("x-amz-checksum-mode", "ENABLED")]).await;
+            site.compare(method, &format!("/data/{key}"), &[("x-amz-expected-bucket-owner", "000000000000")])
                 .await;
         }
     }
@@ -43,13 +44,14 @@ async fn every_door_gives_the_same_answer_to_a_read() {
 #[tokio::test]
 async fn every_door_judges_combined_conditions_alike() {
     let site = Site::start().await;
-    let etag = site.doors[0].1.head("b", "small").await.ok().header("etag").to_owned();
+    let etag = site.doors[0].1.head("data", "small").await.ok().header("etag").to_owned();
     for matches in [etag.as_str(), "\"other\"", "*"] {
         for date in [PAST, FUTURE] {
-            site.compare("GET", "/b/small", &[("if-match", matches), ("if-unmodified-since", date)]).await;
-            site.compare("GET", "/b/small", &[("if-none-match", matches), ("if-modified-since", date)]).await;
-            site.compare("HEAD", "/b/small", &[("if-match", matches), ("if-modified-since", date)]).await;
-            site.compare("GET", "/b/small", &[("if-range", matches), ("range", "bytes=1-3")]).await;
+            site.compare("GET", "/data/small", &[("if-match", matches), ("if-unmodified-since", date)]).await;
+            site.compare("GET", "/data/small", &[("if-none-match", matches), ("if-modified-since", date)])
+                .await;
+            site.compare("HEAD", "/data/small", &[("if-match", matches), ("if-modified-since", date)]).await;
+            site.compare("GET", "/data/small", &[("if-range", matches), ("range", "bytes=1-3")]).await;
         }
     }
 }
@@ -62,7 +64,7 @@ async fn every_door_refuses_the_same_callers() {
     let unknown = Keys { access_key: "AKIAUNKNOWNUNKNOWN00".into(), ..keys };
     for (keys, code) in [(wrong_secret, "SignatureDoesNotMatch"), (unknown, "InvalidAccessKeyId")] {
         for (name, door) in &site.doors {
-            let answer = door.with_keys(keys.clone()).get("b", "small").await;
+            let answer = door.with_keys(keys.clone()).get("data", "small").await;
             assert_eq!(answer.refusal(), (403, code.into()), "{name}");
             assert!(
                 !answer.element("Message").is_empty() && !answer.element("RequestId").is_empty(),
@@ -120,7 +122,7 @@ const CONDITIONS: [(&str, &str); 9] = [
     ("if-unmodified-since", "not a date"),
 ];
 
-/// A bucket `b` in ord1 with an object of each kind, and every way to it by name.
+/// A bucket `data` in ord1 with an object of each kind, and every way to it by name.
 struct Site {
     doors: Vec<(String, Client)>,
     _cluster: Cluster,
@@ -130,14 +132,14 @@ impl Site {
     async fn start() -> Self {
         let cluster = Cluster::start().await;
         let owner = cluster.standard("ord1");
-        owner.create_bucket("b").await;
+        owner.create_bucket("data").await;
         for (key, bytes) in [("small", 1_000), ("large", 300_000), ("empty", 0)] {
-            let put = Request::new("PUT", format!("/b/{key}")).body(Content::new(1, bytes).all());
+            let put = Request::new("PUT", format!("/data/{key}")).body(Content::new(1, bytes).all());
             let put = put.header("content-type", "application/x-test").header("x-amz-meta-kind", "test");
             let put = put.header("cache-control", "max-age=60");
             let _ = owner.send(put).await.ok();
         }
-        let _ = owner.put_multipart("b", "parts", Content::new(2, 5 * MIB + 100), 5 * MIB).await;
+        let _ = owner.put_multipart("data", "parts", Content::new(2, 5 * MIB + 100), 5 * MIB).await;
         let mut doors = vec![("the owner".to_owned(), owner.under(Endpoint::Standard.host("ord1")))];
         let forwarded = cluster.standard("las1").under(Endpoint::Standard.host("ord1"));
         doors.push(("the owner through las1".to_owned(), forwarded));

@@ -15,10 +15,10 @@ async fn an_overwrite_is_seen_by_the_next_read_everywhere() {
     for bytes in SIZES {
         for seed in 0..10 {
             let content = Content::new(seed, bytes);
-            let _ = site.owner.put("b", "k", content.all()).await.ok();
+            let _ = site.owner.put("data", "k", content.all()).await.ok();
             for reader in &site.readers {
                 assert_eq!(
-                    reader.get("b", "k").await.ok().body,
+                    reader.get("data", "k").await.ok().body,
                     content.all(),
                     "version {seed} of {bytes} bytes"
                 );
@@ -33,14 +33,14 @@ async fn a_delete_is_seen_by_the_next_read_everywhere() {
     for bytes in SIZES {
         for seed in 0..3 {
             let content = Content::new(seed, bytes);
-            let _ = site.owner.put("b", "k", content.all()).await.ok();
+            let _ = site.owner.put("data", "k", content.all()).await.ok();
             for reader in &site.readers {
-                assert_eq!(reader.get("b", "k").await.ok().body, content.all());
+                assert_eq!(reader.get("data", "k").await.ok().body, content.all());
             }
-            let _ = site.owner.delete("b", "k").await.ok();
+            let _ = site.owner.delete("data", "k").await.ok();
             for reader in &site.readers {
-                assert_eq!(reader.get("b", "k").await.refusal(), (404, "NoSuchKey".into()));
-                assert_eq!(reader.head("b", "k").await.status, 404);
+                assert_eq!(reader.get("data", "k").await.refusal(), (404, "NoSuchKey".into()));
+                assert_eq!(reader.head("data", "k").await.status, 404);
             }
         }
     }
@@ -52,18 +52,18 @@ async fn a_rename_by_copy_is_seen_by_the_next_read_everywhere() {
     let site = Site::start().await;
     for bytes in SIZES {
         let content = Content::new(bytes, bytes);
-        let _ = site.owner.put("b", "old", content.all()).await.ok();
+        let _ = site.owner.put("data", "old", content.all()).await.ok();
         for reader in &site.readers {
-            assert_eq!(reader.get("b", "old").await.ok().body, content.all());
-            assert_eq!(reader.get("b", "new").await.status, 404);
+            assert_eq!(reader.get("data", "old").await.ok().body, content.all());
+            assert_eq!(reader.get("data", "new").await.status, 404);
         }
-        let _ = site.owner.copy("b/old", "b", "new").await.ok();
-        let _ = site.owner.delete("b", "old").await.ok();
+        let _ = site.owner.copy("data/old", "data", "new").await.ok();
+        let _ = site.owner.delete("data", "old").await.ok();
         for reader in &site.readers {
-            assert_eq!(reader.get("b", "new").await.ok().body, content.all());
-            assert_eq!(reader.get("b", "old").await.refusal(), (404, "NoSuchKey".into()));
+            assert_eq!(reader.get("data", "new").await.ok().body, content.all());
+            assert_eq!(reader.get("data", "old").await.refusal(), (404, "NoSuchKey".into()));
         }
-        let _ = site.owner.delete("b", "new").await.ok();
+        let _ = site.owner.delete("data", "new").await.ok();
     }
 }
 
@@ -76,7 +76,7 @@ async fn concurrent_readers_see_whole_versions_in_order() {
     let answered = AtomicU64::new(0);
     let write = async |version: u64| {
         let content = Content::new(version, SIZES[version as usize % 2]);
-        let request = Request::new("PUT", "/b/k").header("x-amz-meta-version", version.to_string());
+        let request = Request::new("PUT", "/data/k").header("x-amz-meta-version", version.to_string());
         let _ = site.owner.send(request.body(content.all())).await.ok();
         answered.store(version, Ordering::SeqCst);
     };
@@ -90,7 +90,7 @@ async fn concurrent_readers_see_whole_versions_in_order() {
         let mut seen = 0;
         while seen < VERSIONS {
             let at_least = seen.max(answered.load(Ordering::SeqCst));
-            let answer = reader.get("b", "k").await.ok();
+            let answer = reader.get("data", "k").await.ok();
             let version: u64 = answer.header("x-amz-meta-version").parse().expect("the version's number");
             assert!(version >= at_least, "read version {version} after {at_least} had been answered");
             assert_eq!(answer.body, Content::new(version, SIZES[version as usize % 2]).all());
@@ -110,18 +110,18 @@ async fn a_long_read_never_mixes_versions() {
     for warm in [false, true] {
         for overwrite in [true, false] {
             let key = format!("warm-{warm}-overwrite-{overwrite}");
-            let _ = site.owner.send(Request::new("PUT", format!("/b/{key}")).content(old)).await.ok();
+            let _ = site.owner.send(Request::new("PUT", format!("/data/{key}")).content(old)).await.ok();
             let reader = &site.readers[1];
             if warm {
-                assert_eq!(reader.get("b", &key).await.ok().body, old.all());
+                assert_eq!(reader.get("data", &key).await.ok().body, old.all());
             }
-            let mut answer = reader.open(Request::new("GET", format!("/b/{key}"))).await.expect("open");
+            let mut answer = reader.open(Request::new("GET", format!("/data/{key}"))).await.expect("open");
             let first = answer.chunk().await.expect("the first bytes").expect("the body is not empty");
             old.assert_at(0, &first);
             if overwrite {
-                let _ = site.owner.send(Request::new("PUT", format!("/b/{key}")).content(new)).await.ok();
+                let _ = site.owner.send(Request::new("PUT", format!("/data/{key}")).content(new)).await.ok();
             } else {
-                let _ = site.owner.delete("b", &key).await.ok();
+                let _ = site.owner.delete("data", &key).await.ok();
             }
             let mut got = first.len() as u64;
             while let Some(piece) = answer.chunk().await.expect("a cold reader finishes with the old bytes") {
@@ -129,7 +129,7 @@ async fn a_long_read_never_mixes_versions() {
                 got += piece.len() as u64;
             }
             assert_eq!(got, old.bytes);
-            let next = reader.get("b", &key).await;
+            let next = reader.get("data", &key).await;
             if overwrite {
                 assert_eq!(next.ok().body, new.all());
             } else {
@@ -139,7 +139,7 @@ async fn a_long_read_never_mixes_versions() {
     }
 }
 
-/// A bucket `b` in ord1, and a reader of it at each region's accelerated listener.
+/// A bucket `data` in ord1, and a reader of it at each region's accelerated listener.
 struct Site {
     owner: Client,
     readers: Vec<Client>,
@@ -150,7 +150,7 @@ impl Site {
     async fn start() -> Self {
         let cluster = Cluster::start().await;
         let owner = cluster.client("ord1", Endpoint::Standard);
-        owner.create_bucket("b").await;
+        owner.create_bucket("data").await;
         let readers = REGIONS.iter().map(|at| cluster.accelerated(at, "ord1")).collect();
         Self { owner, readers, _cluster: cluster }
     }

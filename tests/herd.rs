@@ -22,8 +22,8 @@ async fn a_herd_of_readers_costs_the_origin_one_object() {
     let cluster = Cluster::start_with(options).await;
     let content = Content::new(3, OBJECT_BYTES);
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.send(Request::new("PUT", "/b/k").content(content)).await.ok();
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(content)).await.ok();
 
     let wanted = content.all();
     let reader = cluster.accelerated("las1", "ord1");
@@ -43,7 +43,7 @@ async fn a_herd_of_readers_costs_the_origin_one_object() {
 
 /// Reads the whole object, and waits for the others when it has its first bytes.
 async fn read(reader: &Client, wanted: &Bytes, first_bytes: &Barrier) {
-    let mut answer = reader.open(Request::new("GET", "/b/k")).await.expect("open");
+    let mut answer = reader.open(Request::new("GET", "/data/k")).await.expect("open");
     assert_eq!(answer.status().as_u16(), 200);
     let mut got = 0;
     while let Some(piece) = answer.chunk().await.expect("an unbroken body") {

@@ -17,8 +17,8 @@ async fn peak_memory_stays_within_its_bound() {
         Cluster::start_with(Options::cache("64 MiB", "1 GiB").and("[limits]\nstalled_reader = \"3s\"")).await;
     let content = Content::new(5, 512 * MIB);
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.put_multipart("b", "k", content, 32 * MIB).await;
+    owner.create_bucket("data").await;
+    let _ = owner.put_multipart("data", "k", content, 32 * MIB).await;
     let las1 = cluster.accelerated("las1", "ord1");
 
     let stalled = join_all((0..48).map(|reader| stall(&las1, reader * 8 * MIB))).await;
@@ -37,8 +37,8 @@ async fn a_reader_that_stops_is_let_go() {
     let cluster = Cluster::start_with(Options::settings("[limits]\nstalled_reader = \"1s\"")).await;
     let content = Content::new(6, 64 * MIB);
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.send(Request::new("PUT", "/b/k").content(content)).await.ok();
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(content)).await.ok();
     for client in [owner, cluster.accelerated("las1", "ord1")] {
         let mut stalled = stall(&client, 0).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -51,18 +51,18 @@ async fn a_reader_that_stops_is_let_go() {
 
 /// Opens a GET from byte `start` on, reads its first byte and no more.
 async fn stall(client: &Client, start: u64) -> TcpStream {
-    let query = client.presigned("GET", "/b/k", 600);
+    let query = client.presigned("GET", "/data/k", 600);
     let address = client.origin().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.expect("connect");
     let request =
-        format!("GET /b/k?{query} HTTP/1.1\r\nhost: {}\r\nrange: bytes={start}-\r\n\r\n", client.host());
+        format!("GET /data/k?{query} HTTP/1.1\r\nhost: {}\r\nrange: bytes={start}-\r\n\r\n", client.host());
     stream.write_all(request.as_bytes()).await.expect("send the request");
     assert_eq!(stream.read_u8().await.expect("the first byte"), b'H');
     stream
 }
 
 async fn pull(client: &Client, content: Content) {
-    let mut answer = client.open(Request::new("GET", "/b/k")).await.expect("open");
+    let mut answer = client.open(Request::new("GET", "/data/k")).await.expect("open");
     let mut got = 0;
     while let Some(piece) = answer.chunk().await.expect("an unbroken body") {
         got += piece.len() as u64;
@@ -72,5 +72,5 @@ async fn pull(client: &Client, content: Content) {
 
 async fn upload(client: &Client, seed: u64) {
     let content = Content::new(seed, 64 * MIB);
-    let _ = client.send(Request::new("PUT", format!("/b/upload-{seed}")).content(content)).await.ok();
+    let _ = client.send(Request::new("PUT", format!("/data/upload-{seed}")).content(content)).await.ok();
 }

@@ -7,12 +7,12 @@ use tests::{Client, Cluster, Content, MIB, Options, Request};
 #[tokio::test]
 async fn a_hit_is_not_served_while_its_owner_is_away() {
     let (mut cluster, reader, content) = start(MIB).await;
-    assert_eq!(reader.get("b", "k").await.ok().body, content.all());
+    assert_eq!(reader.get("data", "k").await.ok().body, content.all());
     cluster.kill_node("ord1");
-    let away = reader.get("b", "k").await;
+    let away = reader.get("data", "k").await;
     assert_eq!(away.status, 503, "{}", away.text());
     cluster.start_node_again("ord1").await;
-    let back = reader.get("b", "k").await.ok();
+    let back = reader.get("data", "k").await.ok();
     assert_eq!(back.body, content.all());
     assert_eq!(pulled(&cluster).await, MIB, "the blocks were not kept");
 }
@@ -23,12 +23,12 @@ async fn other_nodes_go_on_without_one() {
     let (mut cluster, _, content) = start(MIB).await;
     cluster.kill_node("las1");
     let reader = cluster.accelerated("lga1", "ord1");
-    assert_eq!(reader.get("b", "k").await.ok().body, content.all());
+    assert_eq!(reader.get("data", "k").await.ok().body, content.all());
     let new = Content::new(2, MIB);
-    let _ = cluster.standard("ord1").put("b", "k", new.all()).await.ok();
-    assert_eq!(reader.get("b", "k").await.ok().body, new.all());
+    let _ = cluster.standard("ord1").put("data", "k", new.all()).await.ok();
+    assert_eq!(reader.get("data", "k").await.ok().body, new.all());
     cluster.start_node_again("las1").await;
-    assert_eq!(cluster.accelerated("las1", "ord1").get("b", "k").await.ok().body, new.all());
+    assert_eq!(cluster.accelerated("las1", "ord1").get("data", "k").await.ok().body, new.all());
 }
 
 /// The owner goes away in the middle of a cold read: the reader sees a broken connection, not the end of the object.
@@ -36,7 +36,7 @@ async fn other_nodes_go_on_without_one() {
 async fn a_read_that_loses_its_owner_does_not_end_cleanly() {
     let (mut cluster, reader, content) = start(64 * MIB).await;
     cluster.gate().allow_only(8 << 20);
-    let mut answer = reader.open(Request::new("GET", "/b/k")).await.expect("open");
+    let mut answer = reader.open(Request::new("GET", "/data/k")).await.expect("open");
     let first = answer.chunk().await.expect("the first bytes").expect("the body is not empty");
     content.assert_at(0, &first);
     cluster.kill_node("ord1");
@@ -53,7 +53,7 @@ async fn a_read_that_loses_its_owner_does_not_end_cleanly() {
     assert!(end.is_err(), "the answer ended cleanly after {got} bytes");
     cluster.gate().open();
     cluster.start_node_again("ord1").await;
-    assert_eq!(reader.get("b", "k").await.ok().body, content.all());
+    assert_eq!(reader.get("data", "k").await.ok().body, content.all());
 }
 
 /// Every connection to the owner breaks in the middle of a cold read: the fill goes on where it broke.
@@ -61,7 +61,7 @@ async fn a_read_that_loses_its_owner_does_not_end_cleanly() {
 async fn a_fill_goes_on_after_its_connections_break() {
     let (cluster, reader, content) = start(64 * MIB).await;
     cluster.gate().allow_only(8 << 20);
-    let mut answer = reader.open(Request::new("GET", "/b/k")).await.expect("open");
+    let mut answer = reader.open(Request::new("GET", "/data/k")).await.expect("open");
     let first = answer.chunk().await.expect("the first bytes").expect("the body is not empty");
     content.assert_at(0, &first);
     cluster.gate().cut();
@@ -79,8 +79,8 @@ async fn start(bytes: u64) -> (Cluster, Client, Content) {
     let cluster = Cluster::start_with(Options::cache("64 MiB", "128 MiB").served().gated("ord1")).await;
     let content = Content::new(1, bytes);
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.send(Request::new("PUT", "/b/k").content(content)).await.ok();
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(content)).await.ok();
     let reader = cluster.accelerated("las1", "ord1");
     (cluster, reader, content)
 }

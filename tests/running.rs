@@ -15,11 +15,11 @@ async fn a_running_transfer_finishes_after_sigterm() {
     let mut cluster = Cluster::start().await;
     let content = Content::new(1, 128 * MIB);
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.send(Request::new("PUT", "/b/k").content(content)).await.ok();
-    let mut standard = owner.open(Request::new("GET", "/b/k")).await.expect("open");
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(content)).await.ok();
+    let mut standard = owner.open(Request::new("GET", "/data/k")).await.expect("open");
     let mut accelerated =
-        cluster.accelerated("las1", "ord1").open(Request::new("GET", "/b/k")).await.expect("open");
+        cluster.accelerated("las1", "ord1").open(Request::new("GET", "/data/k")).await.expect("open");
     cluster.process("ord1").signal(Signal::TERM);
     let deadline = Instant::now() + Duration::from_secs(10);
     while tokio::net::TcpStream::connect(cluster.address("ord1", Endpoint::Standard)).await.is_ok() {
@@ -42,9 +42,9 @@ async fn a_running_transfer_finishes_after_sigterm() {
 async fn draining_is_bounded() {
     let mut cluster = Cluster::start_with(Options::settings("[limits]\ndrain = \"1s\"")).await;
     let owner = cluster.standard("ord1");
-    owner.create_bucket("b").await;
-    let _ = owner.send(Request::new("PUT", "/b/k").content(Content::new(1, 128 * MIB))).await.ok();
-    let stalled = owner.open(Request::new("GET", "/b/k")).await.expect("open");
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(Content::new(1, 128 * MIB))).await.ok();
+    let stalled = owner.open(Request::new("GET", "/data/k")).await.expect("open");
     cluster.stop();
     drop(stalled);
 }
@@ -54,13 +54,13 @@ async fn draining_is_bounded() {
 async fn a_restart_keeps_users_and_objects() {
     let mut cluster = Cluster::start().await;
     let content = Content::new(1, 100_000);
-    cluster.standard("lga1").create_bucket("b").await;
-    let _ = cluster.standard("lga1").put("b", "k", content.all()).await.ok();
+    cluster.standard("lga1").create_bucket("data").await;
+    let _ = cluster.standard("lga1").put("data", "k", content.all()).await.ok();
     let credentials = fs::read(cluster.data_dir().join("credentials.json")).expect("read credentials.json");
     cluster.stop();
     cluster.start_again().await;
     assert_eq!(fs::read(cluster.data_dir().join("credentials.json")).expect("read it again"), credentials);
-    assert_eq!(cluster.standard("lga1").get("b", "k").await.ok().body, content.all());
+    assert_eq!(cluster.standard("lga1").get("data", "k").await.ok().body, content.all());
 }
 
 #[tokio::test]
@@ -71,8 +71,8 @@ async fn a_data_folder_in_use_is_refused() {
     let (status, said) = process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &base]);
     assert_refusal(status, &said, "in use");
     let client = cluster.standard("ord1");
-    client.create_bucket("b").await;
-    assert_eq!(client.put("b", "k", "still works").await.ok().status, 200);
+    client.create_bucket("data").await;
+    assert_eq!(client.put("data", "k", "still works").await.ok().status, 200);
 }
 
 /// A clock that shows a time before the data was last used would date objects wrongly: the start is refused.
@@ -81,12 +81,12 @@ async fn a_clock_set_back_is_refused() {
     let mut cluster = Cluster::start().await;
     cluster.stop();
     let year_2100 = "4102444800";
-    fs::write(cluster.data_dir().join("last-running"), year_2100).expect("note a time to come");
+    fs::write(cluster.data_dir().join("ord1/last-running"), year_2100).expect("note a time to come");
     let (data, config) = (cluster.data_argument(), cluster.config_argument());
     let (status, said) =
         process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &free_port_base()]);
     assert_refusal(status, &said, "the clock says");
-    fs::remove_file(cluster.data_dir().join("last-running")).expect("take the note away");
+    fs::remove_file(cluster.data_dir().join("ord1/last-running")).expect("take the note away");
     cluster.start_again().await;
 }
 
