@@ -2,41 +2,51 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use prometheus::Registry;
+use tokio::runtime::Handle;
 
-use crate::error::{Busy, OpenError};
+use crate::budget::Budget;
+use crate::buffer::Pool;
+use crate::error::{Busy, OpenError, ReadError};
+use crate::flight::Flights;
 use crate::instance::Instance;
-use crate::layout::Layout;
+use crate::layout::{self, BlockKey, Layout};
+use crate::lend::Lending;
+use crate::memory::MemoryTier;
 use crate::metrics::Metrics;
+use crate::object::Object;
+use crate::prestage::{self, Prestaged, Prestages};
 use crate::pull::Patience;
 use crate::reader::{Mode, Reader};
 use crate::settings::Settings;
-use crate::source::{PAGE_BYTES, Source};
+use crate::slab::Slab;
+use crate::source::Source;
 
 /// A node's block cache. Clones are the same cache.
 #[derive(Clone)]
 pub struct Cache(Arc<Shared>);
 
+/// What readers, fills and loads share.
 pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) memory: MemoryTier,
+    pub(crate) slab: Option<Slab>,
+    pub(crate) pool: Pool,
+    pub(crate) lending: Lending,
+    pub(crate) flights: Flights,
+    pub(crate) budget: Budget,
+    pub(crate) pull_patience: Patience,
+    pub(crate) prestages: Prestages,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) patience: Patience,
-    settings: Settings,
-}
-
-/// What became of a pre-stage.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Prestaged {
-    /// It runs in the background.
-    Started,
-    /// The same instance is being pre-staged already.
-    Running,
-    /// The object is larger than the tier that would hold it: nothing was started.
-    TooLarge,
+    /// Where fills run, whichever runtime their readers are polled on.
+    pub(crate) runtime: Handle,
+    closed: AtomicBool,
 }
 
 impl Cache {
-    /// Opens the cache; fills run on the tokio runtime that this is called from.
+    /// Opens the cache, and with it the NVMe tier; fills run on the tokio runtime that this is called from.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -45,28 +55,66 @@ impl Cache {
         if !faults.is_empty() {
             return Err(OpenError::Settings(faults));
         }
-        let patience =
-            Patience { retries_max: settings.fill_retries_max, silence_max: settings.origin_silence_max };
-        Ok(Self(Arc::new(Shared { metrics: Arc::new(Metrics::new(registry)?), patience, settings })))
+        let metrics = Arc::new(Metrics::new(registry)?);
+        let slab = match &settings.nvme {
+            Some(nvme) => Some(Slab::open(nvme, settings.block_bytes, metrics.clone()).await?),
+            None => None,
+        };
+        let capacity = settings.memory_bytes.saturating_add(settings.working_bytes);
+        let pool = Pool::new(layout::to_len(capacity), layout::to_len(settings.working_bytes / 2));
+        let shared = Arc::new(Shared {
+            memory: MemoryTier::new(settings.memory_bytes, settings.block_bytes),
+            slab,
+            lending: Lending::new(settings.working_bytes / 2, pool.clone(), settings.wait_max),
+            pool,
+            flights: Flights::new(),
+            budget: Budget::new(&settings),
+            pull_patience: Patience {
+                retries_max: settings.fill_retries_max,
+                silence_max: settings.origin_silence_max,
+            },
+            prestages: Prestages::default(),
+            metrics,
+            runtime: Handle::current(),
+            closed: AtomicBool::new(false),
+            settings,
+        });
+        shared.metrics.watch(registry, &shared)?;
+        Ok(Self(shared))
     }
 
-    /// Ends fills, writes what waits to be written, and lets go of the slab. Reads fail from then on.
-    pub async fn close(&self) {}
+    /// Writes what waits to be written and lets go of the slab. Fills and pre-stages end with the block they are at;
+    /// reads go on without the NVMe tier.
+    pub async fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        if let Some(slab) = &self.0.slab {
+            slab.close().await;
+        }
+    }
 
     /// Reads the bytes `range` of `instance`, which has `object_bytes` bytes in all; what lies past the end is cut off.
+    /// An object of 2³² blocks or more is refused (256 TiB in the smallest blocks).
+    /// Nothing happens before the first [`Reader::next`].
     #[must_use]
     pub fn read(
         &self,
         instance: Instance,
         object_bytes: u64,
         range: Range<u64>,
-        _mode: Mode,
+        mode: Mode,
         source: Arc<dyn Source>,
     ) -> Reader {
-        let layout = Layout::new(object_bytes, self.0.settings.block_bytes)
-            .or_else(|| Layout::new(object_bytes, PAGE_BYTES))
-            .expect("objects are small");
-        Reader::new(self.0.clone(), instance, layout, range, source)
+        match Layout::new(object_bytes, self.0.settings.block_bytes) {
+            Some(layout) => Reader::new(self.0.clone(), Object { instance, layout, source }, range, mode),
+            None => {
+                let object = Object { instance, layout: Layout::empty(), source };
+                Reader::refused(
+                    self.0.clone(),
+                    object,
+                    ReadError::Broken(Arc::from(Box::from("the object has too many blocks"))),
+                )
+            }
+        }
     }
 
     /// Starts to fill the whole of `instance` in the background, on behalf of `tenant`.
@@ -75,11 +123,37 @@ impl Cache {
     /// [`Busy`] when as many pre-stages run as may.
     pub fn prestage(
         &self,
-        _tenant: &str,
-        _instance: Instance,
-        _object_bytes: u64,
-        _source: Arc<dyn Source>,
+        tenant: &str,
+        instance: Instance,
+        object_bytes: u64,
+        source: Arc<dyn Source>,
     ) -> Result<Prestaged, Busy> {
-        Ok(Prestaged::Started)
+        match Layout::new(object_bytes, self.0.settings.block_bytes) {
+            Some(layout) => prestage::start(&self.0, tenant, Object { instance, layout, source }),
+            None => Ok(Prestaged::TooLarge),
+        }
+    }
+}
+
+impl Shared {
+    /// Whether a block is in a tier.
+    pub(crate) fn has(&self, key: &BlockKey) -> bool {
+        self.memory.contains(key) || self.slab.as_ref().is_some_and(|slab| slab.contains(key))
+    }
+
+    /// Whether there is a tier to keep anything in.
+    pub(crate) fn keeps(&self) -> bool {
+        self.memory.keeps() || self.slab.as_ref().is_some_and(Slab::in_use)
+    }
+
+    /// The most that a tier can hold.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        let memory = if self.memory.keeps() { self.settings.memory_bytes } else { 0 };
+        let nvme = self.slab.as_ref().filter(|slab| slab.in_use()).map_or(0, Slab::bytes);
+        memory.max(nvme)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 }

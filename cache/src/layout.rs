@@ -31,6 +31,11 @@ impl Layout {
         (blocks_count <= u64::from(u32::MAX)).then_some(Self { object_bytes, block_bytes })
     }
 
+    /// An object without a byte.
+    pub(crate) fn empty() -> Self {
+        Self { object_bytes: 0, block_bytes: PAGE_BYTES }
+    }
+
     pub(crate) fn object_bytes(&self) -> u64 {
         self.object_bytes
     }
@@ -64,6 +69,11 @@ impl Layout {
     pub(crate) fn block_pages(&self, index: u32) -> Range<u64> {
         let range = self.block_range(index);
         range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES)
+    }
+
+    /// The block that page `page`, numbered from the start of the object, is part of.
+    pub(crate) fn block_of_page(&self, page: u64) -> u32 {
+        self.block_at(page * PAGE_BYTES)
     }
 
     /// The length of page `page`, numbered from the start of the object.

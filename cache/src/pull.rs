@@ -13,11 +13,10 @@ use futures::StreamExt as _;
 use tokio::time::{sleep, timeout};
 
 use crate::error::{Limit, ReadError};
-use crate::instance::Instance;
-use crate::layout::Layout;
 use crate::metrics::Metrics;
+use crate::object::Object;
 use crate::page::{self, VerifiedPage};
-use crate::source::{Page, Pages, Source, SourceError};
+use crate::source::{Page, Pages, SourceError};
 
 /// The pause before the first retry; each further one doubles it.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -34,9 +33,7 @@ pub(crate) struct Patience {
 
 /// A run of pages on its way. Dropping it drops the origin's answer.
 pub(crate) struct Pull {
-    source: Arc<dyn Source>,
-    instance: Instance,
-    layout: Layout,
+    object: Object,
     missing: Range<u64>,
     answer: Option<Pages>,
     patience: Patience,
@@ -46,40 +43,22 @@ pub(crate) struct Pull {
 }
 
 impl Pull {
-    pub(crate) fn new(
-        source: Arc<dyn Source>,
-        instance: Instance,
-        layout: Layout,
-        pages: Range<u64>,
-        patience: Patience,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(crate) fn new(object: Object, pages: Range<u64>, patience: Patience, metrics: Arc<Metrics>) -> Self {
         let broken_at = pages.start;
-        Self {
-            source,
-            instance,
-            layout,
-            missing: pages,
-            answer: None,
-            patience,
-            retries: 0,
-            broken_at,
-            metrics,
-        }
+        Self { object, missing: pages, answer: None, patience, retries: 0, broken_at, metrics }
     }
 
-    /// The next page, with its number. `None` when all have been given. Dropping the returned future loses nothing.
-    pub(crate) async fn next(&mut self) -> Option<Result<(u64, VerifiedPage), ReadError>> {
+    /// The next page. `None` when all have been given. Dropping the returned future loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<Result<VerifiedPage, ReadError>> {
         if self.missing.is_empty() {
             return None;
         }
         loop {
             match self.ask().await {
                 Ok(page) => {
-                    let index = self.missing.start;
                     self.missing.start += 1;
                     self.metrics.pulled(page.bytes().len());
-                    return Some(Ok((index, page)));
+                    return Some(Ok(page));
                 }
                 Err(trouble) => {
                     self.answer = None;
@@ -98,7 +77,7 @@ impl Pull {
             Some(answer) => answer,
             none => {
                 self.metrics.origin_asked();
-                let asked = self.source.pages(self.instance, self.missing.clone());
+                let asked = self.object.source.pages(self.object.instance, self.missing.clone());
                 none.insert(timeout(silence_max, asked).await.map_err(|_| silent())??)
             }
         };
@@ -109,7 +88,7 @@ impl Pull {
 
     fn verify(&self, bytes: Bytes, crc32c: u32) -> Result<VerifiedPage, SourceError> {
         let index = self.missing.start;
-        if bytes.len() != self.layout.page_len(index) {
+        if bytes.len() != self.object.layout.page_len(index) {
             return Err(SourceError::broken(format!("page {index} has {} bytes", bytes.len())));
         }
         page::verify(bytes, crc32c).ok_or_else(|| {

@@ -1,0 +1,116 @@
+//! The limits on what may be read from origins at one time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::error::{Limit, ReadError};
+use crate::layout;
+use crate::settings::Settings;
+use crate::source::PAGE_BYTES;
+use crate::sync::lock;
+
+/// Everything that is limited by number or bytes at a time.
+pub(crate) struct Budget {
+    /// A permit a page.
+    fill_bytes: Arc<Semaphore>,
+    fill_pages_max: usize,
+    origins: Mutex<HashMap<String, Arc<Origin>>>,
+    fills_per_origin_max: usize,
+    direct_reads_per_origin_max: usize,
+    wait_max: Duration,
+}
+
+struct Origin {
+    fills: Arc<Semaphore>,
+    direct_reads: Arc<Semaphore>,
+}
+
+/// How long somebody is ready to wait for a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Patience {
+    /// A reader waits: as long as is set, then it is told `Busy`.
+    Reader,
+    /// Nobody waits: as long as it takes.
+    Background,
+}
+
+impl Budget {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let fill_pages_max = layout::to_len(settings.fill_bytes_max / PAGE_BYTES);
+        Self {
+            fill_bytes: Arc::new(Semaphore::new(fill_pages_max)),
+            fill_pages_max,
+            origins: Mutex::default(),
+            fills_per_origin_max: settings.fills_per_origin_max,
+            direct_reads_per_origin_max: settings.direct_reads_per_origin_max,
+            wait_max: settings.wait_max,
+        }
+    }
+
+    /// Room for the pages of a block that is being filled.
+    pub(crate) async fn fill_pages(
+        &self,
+        pages_count: usize,
+        patience: Patience,
+    ) -> Result<OwnedSemaphorePermit, ReadError> {
+        let count = u32::try_from(pages_count).expect("a block has at most 256 pages");
+        self.wait(self.fill_bytes.clone().acquire_many_owned(count), patience, Limit::FillBytes).await
+    }
+
+    /// Bytes of blocks in the middle of a fill.
+    pub(crate) fn fill_bytes_used(&self) -> u64 {
+        (self.fill_pages_max - self.fill_bytes.available_permits()) as u64 * PAGE_BYTES
+    }
+
+    /// A place among the fills of `origin`.
+    pub(crate) async fn fill(
+        &self,
+        origin: &str,
+        patience: Patience,
+    ) -> Result<OwnedSemaphorePermit, ReadError> {
+        let fills = self.origin(origin).fills.clone();
+        self.wait(fills.acquire_owned(), patience, Limit::Fills).await
+    }
+
+    /// A place among the fills of `origin`, if one is free now.
+    pub(crate) fn fill_now(&self, origin: &str) -> Option<OwnedSemaphorePermit> {
+        self.origin(origin).fills.clone().try_acquire_owned().ok()
+    }
+
+    /// A place among the reads of `origin` that go past the cache.
+    pub(crate) async fn direct_read(&self, origin: &str) -> Result<OwnedSemaphorePermit, ReadError> {
+        let reads = self.origin(origin).direct_reads.clone();
+        self.wait(reads.acquire_owned(), Patience::Reader, Limit::DirectReads).await
+    }
+
+    /// Origins are few and named by the topology, so the map stays small.
+    fn origin(&self, name: &str) -> Arc<Origin> {
+        let mut origins = lock(&self.origins);
+        if let Some(origin) = origins.get(name) {
+            return origin.clone();
+        }
+        let origin = Arc::new(Origin {
+            fills: Arc::new(Semaphore::new(self.fills_per_origin_max)),
+            direct_reads: Arc::new(Semaphore::new(self.direct_reads_per_origin_max)),
+        });
+        origins.insert(name.to_owned(), origin.clone());
+        origin
+    }
+
+    async fn wait(
+        &self,
+        place: impl Future<Output = Result<OwnedSemaphorePermit, tokio::sync::AcquireError>>,
+        patience: Patience,
+        limit: Limit,
+    ) -> Result<OwnedSemaphorePermit, ReadError> {
+        let place = match patience {
+            Patience::Reader => timeout(self.wait_max, place).await.map_err(|_| ReadError::Busy(limit))?,
+            Patience::Background => place.await,
+        };
+        Ok(place.expect("semaphores are never closed"))
+    }
+}

@@ -1,0 +1,261 @@
+//! Single flight: a block on its way into the cache, and everyone who waits for it.
+//!
+//! There is at most one flight a block at a time. Whoever claims it brings the block: from the origin page by page,
+//! in any order, each page ready for every reader at once (cut-through), or from NVMe in one go. Once the block is in a
+//! tier the flight is over, and whoever waited looks there: a slow reader must not hold a block through its flight.
+//!
+//! The order that keeps this sound: a block is put into its tiers first, then its flight is taken off the map, then
+//! the flight ends. So whoever finds neither block nor flight and claims a new one must look once more into the tiers
+//! after claiming.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::block::Block;
+use crate::error::ReadError;
+use crate::layout::BlockKey;
+use crate::page::VerifiedPage;
+use crate::sync::lock;
+
+const SHARDS_COUNT: usize = 64;
+
+/// Held by those who want a fill to go on: a fill that nobody holds ends at its next block.
+pub(crate) struct Interest {
+    first: u32,
+    /// Known when the fill has claimed its last block.
+    end: AtomicU32,
+}
+
+impl Interest {
+    /// Interest in a fill that begins with block `first`.
+    pub(crate) fn new(first: u32) -> Self {
+        Self { first, end: AtomicU32::new(first) }
+    }
+
+    /// The fill brings `count` blocks.
+    pub(crate) fn reaches(&self, count: usize) {
+        let count = u32::try_from(count).expect("a run of blocks of one object");
+        self.end.store(self.first + count, Ordering::Release);
+    }
+
+    /// The blocks that the fill brings.
+    pub(crate) fn blocks(&self) -> Range<u32> {
+        self.first..self.end.load(Ordering::Acquire)
+    }
+}
+
+/// Where a flight's block comes from.
+pub(crate) enum From {
+    Origin(Weak<Interest>),
+    Nvme,
+}
+
+/// One block on its way.
+pub(crate) struct Flight {
+    pub(crate) key: BlockKey,
+    pub(crate) from: From,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    /// By place in the block.
+    pages: Vec<Option<VerifiedPage>>,
+    missing_count: usize,
+    /// The room that the pages take out of the budget of fills, for as long as they are held here.
+    room: Option<OwnedSemaphorePermit>,
+    end: Option<End>,
+}
+
+#[derive(Clone)]
+enum End {
+    /// Loaded from NVMe. The flight holds the block for those who wait: there may be no memory tier.
+    Loaded(Block),
+    /// In the tiers now, or not to be had: look again.
+    Over,
+    /// Every page is here; there was no buffer to put them into one block.
+    Pages,
+    Failed(ReadError),
+}
+
+/// What a waiting reader gets.
+pub(crate) enum Ready {
+    Block(Block),
+    Page(VerifiedPage),
+    Failed(ReadError),
+    /// Look again.
+    Over,
+}
+
+impl Flight {
+    fn new(key: BlockKey, pages_count: usize, from: From) -> Self {
+        let state =
+            State { pages: vec![None; pages_count], missing_count: pages_count, room: None, end: None };
+        Self { key, from, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Waits for the page at `place` in the block, or for anything better or worse.
+    pub(crate) async fn ready(&self, place: usize) -> Ready {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(ready) = self.now(place) {
+                return ready;
+            }
+            changed.await;
+        }
+    }
+
+    fn now(&self, place: usize) -> Option<Ready> {
+        let state = lock(&self.state);
+        match &state.end {
+            Some(End::Loaded(block)) => Some(Ready::Block(block.clone())),
+            Some(End::Failed(error)) => Some(Ready::Failed(error.clone())),
+            Some(End::Over) => Some(Ready::Over),
+            Some(End::Pages) | None => state.pages.get(place)?.clone().map(Ready::Page),
+        }
+    }
+
+    /// Waits until the flight has ended; the error if it failed.
+    pub(crate) async fn ended(&self) -> Result<(), ReadError> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match &lock(&self.state).end {
+                Some(End::Failed(error)) => return Err(error.clone()),
+                Some(End::Loaded(_) | End::Over | End::Pages) => return Ok(()),
+                None => {}
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether the flight has nothing to give any more.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(lock(&self.state).end, Some(End::Over))
+    }
+
+    /// Whether the flight holds room for its pages.
+    pub(crate) fn has_room(&self) -> bool {
+        lock(&self.state).room.is_some()
+    }
+
+    /// Gives the flight the room that its pages take.
+    pub(crate) fn hold(&self, room: OwnedSemaphorePermit) {
+        lock(&self.state).room = Some(room);
+    }
+
+    /// Puts a page in its place; true when it was the last one missing.
+    pub(crate) fn put(&self, place: usize, page: VerifiedPage) -> bool {
+        let whole = {
+            let mut state = lock(&self.state);
+            if state.end.is_some() || state.pages[place].is_some() {
+                return false;
+            }
+            state.pages[place] = Some(page);
+            state.missing_count -= 1;
+            state.missing_count == 0
+        };
+        self.changed.notify_waiters();
+        whole
+    }
+
+    /// The pages of a flight that has them all.
+    pub(crate) fn pages(&self) -> Vec<VerifiedPage> {
+        lock(&self.state).pages.iter().flatten().cloned().collect()
+    }
+
+    fn end(&self, end: End) {
+        let (pages, room) = {
+            let mut state = lock(&self.state);
+            if state.end.is_some() {
+                return;
+            }
+            let keeps = matches!(end, End::Pages);
+            state.end = Some(end);
+            if keeps { (Vec::new(), None) } else { (std::mem::take(&mut state.pages), state.room.take()) }
+        };
+        drop((pages, room));
+        self.changed.notify_waiters();
+    }
+}
+
+/// A flight, claimed or joined.
+pub(crate) enum Claim {
+    /// It is the caller's to bring the block.
+    New(Arc<Flight>),
+    /// Somebody does.
+    Joined(Arc<Flight>),
+}
+
+type Shard = Mutex<HashMap<BlockKey, Arc<Flight>>>;
+
+/// Every flight there is.
+pub(crate) struct Flights {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+}
+
+impl Flights {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS_COUNT).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+
+    pub(crate) fn get(&self, key: &BlockKey) -> Option<Arc<Flight>> {
+        lock(self.shard(key)).get(key).cloned()
+    }
+
+    /// Claims the flight of a block of `pages_count` pages, unless there is one.
+    pub(crate) fn claim(&self, key: BlockKey, pages_count: usize, from: impl FnOnce() -> From) -> Claim {
+        match lock(self.shard(&key)).entry(key) {
+            Entry::Occupied(there) => Claim::Joined(there.get().clone()),
+            Entry::Vacant(free) => {
+                let flight = Arc::new(Flight::new(key, pages_count, from()));
+                Claim::New(free.insert(flight).clone())
+            }
+        }
+    }
+
+    /// The block was loaded, and is in the memory tier if there is one.
+    pub(crate) fn loaded(&self, flight: &Flight, block: Block) {
+        self.take_off(flight, End::Loaded(block));
+    }
+
+    /// Every page arrived, and there is no buffer for the block: those who wait take the pages from the flight.
+    pub(crate) fn pages_only(&self, flight: &Flight) {
+        self.take_off(flight, End::Pages);
+    }
+
+    pub(crate) fn failed(&self, flight: &Flight, error: ReadError) {
+        self.take_off(flight, End::Failed(error));
+    }
+
+    /// The block is in a tier, or nobody brings it after all. Does nothing to a flight that has ended.
+    pub(crate) fn over(&self, flight: &Flight) {
+        self.take_off(flight, End::Over);
+    }
+
+    fn take_off(&self, flight: &Flight, end: End) {
+        {
+            let mut shard = lock(self.shard(&flight.key));
+            // A flight that ended has left the map, where there may be another by now.
+            if shard.get(&flight.key).is_some_and(|there| std::ptr::eq(&raw const **there, flight)) {
+                shard.remove(&flight.key);
+            }
+        }
+        flight.end(end);
+    }
+
+    fn shard(&self, key: &BlockKey) -> &Shard {
+        // The remainder is less than SHARDS_COUNT, which fits.
+        &self.shards[(self.hasher.hash_one(key) % SHARDS_COUNT as u64) as usize]
+    }
+}

@@ -1,0 +1,58 @@
+//! The memory tier: whole blocks in foyer's memory cache, weighed by the memory that they take up.
+//!
+//! foyer's disk engine and its single flight are not used: they move whole entries and know nothing of pages
+//! (`ops/decisions/2026-11-22-memory-tier-and-slab.md`).
+
+use foyer::{Cache, CacheBuilder, LruConfig};
+
+use crate::block::Block;
+use crate::layout::BlockKey;
+
+/// Blocks that a shard should hold for its share of a skewed load to even out.
+const SHARD_BLOCKS_MIN: u64 = 128;
+
+const SHARDS_MAX: u64 = 8;
+
+/// Blocks in memory. Without room for a single block it keeps nothing.
+pub(crate) struct MemoryTier(Option<Cache<BlockKey, Block>>);
+
+impl MemoryTier {
+    pub(crate) fn new(memory_bytes: u64, block_bytes: u64) -> Self {
+        if memory_bytes < block_bytes {
+            return Self(None);
+        }
+        let shards = (memory_bytes / block_bytes / SHARD_BLOCKS_MIN).clamp(1, SHARDS_MAX);
+        let builder = CacheBuilder::new(crate::layout::to_len(memory_bytes))
+            .with_name("cache")
+            .with_shards(crate::layout::to_len(shards))
+            // What was filled ahead of a reader must outlive what was read. S3-FIFO gives up blocks that nobody read
+            // yet first: a reader just ahead of its tier's size then fetched 1.46 times its object.
+            .with_eviction_config(LruConfig::default())
+            .with_weighter(|_: &BlockKey, block: &Block| block.footprint());
+        Self(Some(builder.build()))
+    }
+
+    /// Whether blocks are kept at all.
+    pub(crate) fn keeps(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The block, which counts as used.
+    pub(crate) fn get(&self, key: &BlockKey) -> Option<Block> {
+        self.0.as_ref()?.get(key).map(|entry| entry.value().clone())
+    }
+
+    /// Whether the block is there, without counting as a use.
+    pub(crate) fn contains(&self, key: &BlockKey) -> bool {
+        self.0.as_ref().is_some_and(|cache| cache.contains(key))
+    }
+
+    /// Puts the block in; false if there is no room for blocks at all.
+    pub(crate) fn insert(&self, key: BlockKey, block: Block) -> bool {
+        self.0.as_ref().map(|cache| cache.insert(key, block)).is_some()
+    }
+
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, Cache::usage)
+    }
+}

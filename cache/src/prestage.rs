@@ -1,0 +1,122 @@
+//! Pre-staging: fills a whole object in the background, before anybody asks for its bytes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use futures::StreamExt as _;
+use tracing::warn;
+
+use crate::cache::Shared;
+use crate::error::{Busy, Limit, ReadError};
+use crate::fill::{self, Why};
+use crate::instance::Instance;
+use crate::metrics::PrestageEnd;
+use crate::object::Object;
+use crate::sync::lock;
+
+/// Fills of one pre-stage side by side.
+const FILLS_MAX: usize = 4;
+
+/// What became of a pre-stage.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prestaged {
+    /// It runs in the background.
+    Started,
+    /// The same instance is being pre-staged already.
+    Running,
+    /// There is no tier that could hold the object: nothing was started.
+    TooLarge,
+}
+
+/// The pre-stages that run: whose, of what.
+#[derive(Default)]
+pub(crate) struct Prestages(Mutex<HashMap<Instance, String>>);
+
+/// Starts to fill the whole of `object` for `tenant`.
+pub(crate) fn start(shared: &Arc<Shared>, tenant: &str, object: Object) -> Result<Prestaged, Busy> {
+    if object.layout.object_bytes() > shared.bytes_max() {
+        return Ok(Prestaged::TooLarge);
+    }
+    {
+        let mut running = lock(&shared.prestages.0);
+        if running.contains_key(&object.instance) {
+            return Ok(Prestaged::Running);
+        }
+        let of_tenant = running.values().filter(|name| *name == tenant).count();
+        if running.len() >= shared.settings.prestages_max
+            || of_tenant >= shared.settings.prestages_per_tenant_max
+        {
+            return Err(Busy(Limit::Prestages));
+        }
+        running.insert(object.instance, tenant.to_owned());
+    }
+    shared.metrics.prestage_started();
+    let place = Place { shared: shared.clone(), instance: object.instance };
+    shared.runtime.spawn(run(place, object));
+    Ok(Prestaged::Started)
+}
+
+/// A place among the pre-stages that run.
+struct Place {
+    shared: Arc<Shared>,
+    instance: Instance,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.shared.prestages.0).remove(&self.instance);
+    }
+}
+
+async fn run(place: Place, object: Object) {
+    let shared = &place.shared;
+    let window = u32::try_from(shared.settings.fill_window_bytes / shared.settings.block_bytes);
+    let window = window.unwrap_or(u32::MAX).max(1);
+    let blocks_count = object.layout.blocks_count();
+    let windows = (0..blocks_count).step_by(window as usize);
+    let windows = windows.map(|first| first..blocks_count.min(first.saturating_add(window)));
+    let mut ends = futures::stream::iter(windows)
+        .map(|blocks| fill_window(shared, &object, blocks))
+        .buffer_unordered(FILLS_MAX);
+    let end = loop {
+        match ends.next().await {
+            Some(Ok(())) if shared.is_closed() => break PrestageEnd::Broken,
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                warn!(instance = %object.instance, %error, "pre-stage broke off");
+                break PrestageEnd::Broken;
+            }
+            None => break PrestageEnd::Completed,
+        }
+    };
+    shared.metrics.prestage_ended(end);
+}
+
+/// Sees to it that every block of `blocks` has been in the cache or on its way.
+async fn fill_window(
+    shared: &Arc<Shared>,
+    object: &Object,
+    blocks: std::ops::Range<u32>,
+) -> Result<(), ReadError> {
+    let mut next = blocks.start;
+    while next < blocks.end && !shared.is_closed() {
+        let key = object.key(next);
+        if shared.has(&key) {
+            next += 1;
+        } else if let Some(flight) = shared.flights.get(&key) {
+            flight.ended().await?;
+            next += 1;
+        } else {
+            let first_page = object.layout.block_pages(next).start;
+            if let Some(interest) = fill::start(shared, object, next..blocks.end, first_page, Why::Prestage) {
+                for index in interest.blocks() {
+                    if let Some(flight) = shared.flights.get(&object.key(index)) {
+                        flight.ended().await?;
+                    }
+                }
+                next = interest.blocks().end;
+            }
+        }
+    }
+    Ok(())
+}

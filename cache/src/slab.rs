@@ -1,0 +1,358 @@
+//! The NVMe tier: blocks in fixed slots of one preallocated file.
+//!
+//! A write is queued and answered at once; until it is on disk the block is served out of the queue, and a block that
+//! finds the queue full is not kept (and counted). A read takes a slot's header and the pages it wants in one
+//! request and verifies each page; a bad page makes the block a miss, and it is forgotten. Slots being read are never
+//! overwritten. A device that fails too often is taken out of use: everything is a miss from then on, and the node
+//! goes on.
+//!
+//! The index in memory says where a block lies; page sums stay on disk, in the headers.
+
+mod engine;
+mod header;
+mod index;
+mod medium;
+mod open;
+mod superblock;
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::sync::{Notify, oneshot};
+use tracing::{error, warn};
+
+use crate::block::{Block, SECTOR_BYTES};
+use crate::buffer::Buffer;
+use crate::error::OpenError;
+use crate::layout::{self, BlockKey};
+use crate::metrics::{Metrics, NotKept};
+use crate::page;
+use crate::settings::Nvme;
+use crate::source::PAGE_BYTES;
+use crate::sync::lock;
+use engine::{Engine, SlotRead, SlotWrite, Threads};
+use header::Header;
+use index::Index;
+use medium::SlabFile;
+use superblock::Geometry;
+
+/// Blocks on NVMe. Clones are the same slab.
+#[derive(Clone)]
+pub(crate) struct Slab(Arc<Inner>);
+
+struct Inner {
+    geometry: Geometry,
+    slab_id: u64,
+    engine: Box<dyn Engine>,
+    state: Mutex<State>,
+    /// A queued block was written, or given up.
+    settled: Notify,
+    queue_bytes_max: usize,
+    errors: AtomicU32,
+    errors_max: u32,
+    in_use: AtomicBool,
+    metrics: Arc<Metrics>,
+}
+
+struct State {
+    index: Index,
+    queue: HashMap<BlockKey, Block>,
+    queue_bytes: usize,
+    generation_next: u64,
+    closing: bool,
+}
+
+/// Where a block was found.
+pub(crate) enum Found {
+    /// On its way to disk, still in memory.
+    Queued(Block),
+    /// On disk.
+    Stored(Pin),
+}
+
+/// A block on disk that cannot go away while this is held.
+pub(crate) struct Pin {
+    slab: Slab,
+    key: BlockKey,
+    slot: u32,
+    /// The block had been read lately.
+    pub(crate) touched_before: bool,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        lock(&self.slab.0.state).index.unpin(self.slot);
+    }
+}
+
+/// What became of a block that was offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Offered {
+    /// It is queued, or was there already.
+    Kept,
+    /// It will not be kept.
+    Refused(NotKept),
+}
+
+impl Slab {
+    /// Opens the slab that `settings` describe.
+    pub(crate) async fn open(
+        settings: &Nvme,
+        block_bytes: u64,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
+        let settings = settings.clone();
+        tokio::task::spawn_blocking(move || Self::open_blocking(&settings, block_bytes, metrics))
+            .await
+            .expect("opening a slab does not panic")
+    }
+
+    fn open_blocking(settings: &Nvme, block_bytes: u64, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
+        let opened = open::open(settings, block_bytes)?;
+        let failed = |cause| OpenError::Io { path: settings.path.clone(), doing: "start", cause };
+        let medium = Arc::new(SlabFile::new(&settings.path, opened.file).map_err(failed)?);
+        let engine = Threads::start(medium, settings.read_threads, settings.write_threads).map_err(failed)?;
+        metrics.nvme_in_use(true);
+        metrics.nvme_slots(opened.geometry.slots_count);
+        metrics.nvme_blocks(opened.index.blocks_count());
+        Ok(Self(Arc::new(Inner {
+            geometry: opened.geometry,
+            slab_id: opened.slab_id,
+            engine: Box::new(engine),
+            state: Mutex::new(State {
+                index: opened.index,
+                queue: HashMap::new(),
+                queue_bytes: 0,
+                generation_next: opened.generation_next,
+                closing: false,
+            }),
+            settled: Notify::new(),
+            queue_bytes_max: layout::to_len(settings.write_queue_bytes),
+            errors: AtomicU32::new(0),
+            errors_max: settings.errors_max,
+            in_use: AtomicBool::new(true),
+            metrics,
+        })))
+    }
+
+    /// Whether blocks are kept and found: false once the device was taken out, or the slab closed.
+    pub(crate) fn in_use(&self) -> bool {
+        self.0.in_use.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.0.geometry.slots_count) * self.0.geometry.block_bytes
+    }
+
+    /// Whether the block is here, without counting as a use.
+    pub(crate) fn contains(&self, key: &BlockKey) -> bool {
+        let state = lock(&self.0.state);
+        self.in_use() && (state.index.contains(key) || state.queue.contains_key(key))
+    }
+
+    /// Finds the block, which counts as used.
+    pub(crate) fn find(&self, key: &BlockKey) -> Option<Found> {
+        let mut state = lock(&self.0.state);
+        if !self.in_use() {
+            return None;
+        }
+        if let Some(block) = state.queue.get(key) {
+            return Some(Found::Queued(block.clone()));
+        }
+        let pinned = state.index.pin(key)?;
+        let touched_before = pinned.touched_before;
+        Some(Found::Stored(Pin { slab: self.clone(), key: *key, slot: pinned.slot, touched_before }))
+    }
+
+    /// Offers a block, whose pages have these checksums, to be written in the background.
+    pub(crate) fn offer(&self, key: BlockKey, block: &Block, sums: Vec<u32>) -> Offered {
+        let write = {
+            let mut state = lock(&self.0.state);
+            if state.closing || !self.in_use() {
+                return Offered::Refused(NotKept::DeviceOut);
+            }
+            if state.index.contains(&key) || state.queue.contains_key(&key) {
+                return Offered::Kept;
+            }
+            if state.queue_bytes + block.footprint() > self.0.queue_bytes_max {
+                return Offered::Refused(NotKept::QueueFull);
+            }
+            let Some(chosen) = state.index.choose() else { return Offered::Refused(NotKept::NoSlot) };
+            if chosen.evicted {
+                self.0.metrics.nvme_evicted();
+            }
+            let generation = state.generation_next;
+            state.generation_next += 1;
+            state.queue_bytes += block.footprint();
+            state.queue.insert(key, block.clone());
+            self.write(
+                key,
+                chosen.slot,
+                block,
+                Header { key, generation, block_len: len32(block.len()), sums },
+            )
+        };
+        self.0.engine.write(write);
+        Offered::Kept
+    }
+
+    /// Waits until a block of `bytes` would find room in the queue.
+    pub(crate) async fn room(&self, bytes: usize) {
+        self.settled(|state| state.queue_bytes + bytes <= self.0.queue_bytes_max).await;
+    }
+
+    /// Writes what is queued, makes it durable, and lets go of the file. Nothing is found from now on.
+    pub(crate) async fn close(&self) {
+        lock(&self.0.state).closing = true;
+        self.settled(|state| state.queue.is_empty()).await;
+        self.0.in_use.store(false, Ordering::Release);
+        self.0.metrics.nvme_in_use(false);
+        let slab = self.clone();
+        let stopped = tokio::task::spawn_blocking(move || slab.0.engine.stop()).await;
+        if let Ok(Err(error)) = stopped {
+            error!(%error, "close slab");
+        }
+    }
+
+    async fn settled(&self, holds: impl Fn(&State) -> bool) {
+        loop {
+            let settled = self.0.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            if !self.in_use() || holds(&lock(&self.0.state)) {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    fn write(&self, key: BlockKey, slot: u32, block: &Block, header: Header) -> SlotWrite {
+        let geometry = &self.0.geometry;
+        let slab = self.clone();
+        let (bytes, footprint, started) = (block.len(), block.footprint(), Instant::now());
+        SlotWrite {
+            header_offset: geometry.header_offset(slot),
+            header: header.encode(self.0.slab_id, slot, geometry.header_bytes()),
+            data_offset: geometry.data_offset(slot),
+            data: block.sectors(),
+            done: Box::new(move |outcome| {
+                let stored = outcome.is_ok();
+                if stored {
+                    slab.0.metrics.nvme_written(bytes, started.elapsed());
+                }
+                slab.settle(key, slot, footprint, stored);
+                if let Err(error) = outcome {
+                    slab.0.metrics.not_kept(NotKept::DeviceError);
+                    slab.device_failed("write", slot, &error);
+                }
+            }),
+        }
+    }
+
+    /// A queued block is on disk, or never will be.
+    fn settle(&self, key: BlockKey, slot: u32, footprint: usize, stored: bool) {
+        let block = {
+            let mut state = lock(&self.0.state);
+            state.queue_bytes -= footprint;
+            match stored {
+                true => state.index.stored(slot, key),
+                false => state.index.not_stored(slot),
+            }
+            self.0.metrics.nvme_blocks(state.index.blocks_count());
+            state.queue.remove(&key)
+        };
+        drop(block);
+        self.0.settled.notify_waiters();
+    }
+
+    fn device_failed(&self, doing: &'static str, slot: u32, cause: &io::Error) {
+        self.0.metrics.device_error();
+        let errors = self.0.errors.fetch_add(1, Ordering::AcqRel) + 1;
+        warn!(doing, slot, errors, error = %cause, "NVMe device error");
+        if errors >= self.0.errors_max && self.0.in_use.swap(false, Ordering::AcqRel) {
+            self.0.metrics.nvme_in_use(false);
+            error!(errors, "NVMe device taken out of use: blocks are kept in memory alone");
+            self.0.settled.notify_waiters();
+        }
+    }
+}
+
+impl Pin {
+    /// Reads the pages `pages` (counted within the block, which is `block_len` bytes long) into the start of
+    /// `buffer`, and verifies each. `None` when the block is not to be had after all: it is a miss then.
+    pub(crate) async fn read(self, block_len: usize, pages: Range<usize>, buffer: Buffer) -> Option<Buffer> {
+        let inner = self.slab.0.clone();
+        let start = pages.start * PAGE_LEN;
+        let end = (pages.end * PAGE_LEN).min(block_len);
+        let data_bytes = (end - start).next_multiple_of(SECTOR_BYTES);
+        let (answer, answered) = oneshot::channel();
+        let started = Instant::now();
+        inner.engine.read(SlotRead {
+            header_offset: inner.geometry.header_offset(self.slot),
+            header_bytes: inner.geometry.header_bytes(),
+            data_offset: inner.geometry.data_offset(self.slot) + start as u64,
+            data_bytes,
+            buffer,
+            // The pin moves with the request: the slot is safe even if the reader goes away.
+            done: Box::new(move |outcome| {
+                let _ = answer.send(self.verified(outcome, block_len, pages, started));
+            }),
+        });
+        answered.await.ok().flatten()
+    }
+
+    fn verified(
+        &self,
+        outcome: io::Result<(Vec<u8>, Buffer)>,
+        block_len: usize,
+        pages: Range<usize>,
+        started: Instant,
+    ) -> Option<Buffer> {
+        let slab = &self.slab;
+        let (header, buffer) = match outcome {
+            Ok(read) => read,
+            Err(error) => {
+                self.forget(true);
+                slab.device_failed("read", self.slot, &error);
+                return None;
+            }
+        };
+        slab.0.metrics.nvme_read(pages_len(&pages, block_len), started.elapsed());
+        let good = Header::decode(&header, slab.0.slab_id, self.slot)
+            .filter(|header| header.key == self.key && header.block_len as usize == block_len)
+            .is_some_and(|header| pages_match(&buffer, &header.sums, block_len, pages));
+        if !good {
+            slab.0.metrics.nvme_corrupt();
+            warn!(slot = self.slot, "a block on NVMe failed its checksum: fetched again");
+            self.forget(false);
+        }
+        good.then_some(buffer)
+    }
+
+    fn forget(&self, device_failed: bool) {
+        let mut state = lock(&self.slab.0.state);
+        state.index.forget(self.slot, device_failed);
+        self.slab.0.metrics.nvme_blocks(state.index.blocks_count());
+    }
+}
+
+const PAGE_LEN: usize = PAGE_BYTES as usize;
+
+/// The length of the pages `pages` of a block of `block_len` bytes.
+fn pages_len(pages: &Range<usize>, block_len: usize) -> usize {
+    (pages.end * PAGE_LEN).min(block_len) - pages.start * PAGE_LEN
+}
+
+fn pages_match(bytes: &[u8], sums: &[u32], block_len: usize, pages: Range<usize>) -> bool {
+    let bytes = &bytes[..pages_len(&pages, block_len)];
+    let Some(sums) = sums.get(pages) else { return false };
+    bytes.chunks(PAGE_LEN).zip(sums).all(|(bytes, sum)| page::checksum(bytes) == *sum)
+}
+
+fn len32(len: usize) -> u32 {
+    u32::try_from(len).expect("a block is at most 16 MiB")
+}

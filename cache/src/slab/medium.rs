@@ -1,0 +1,72 @@
+//! The slab's file, as blocking reads and writes at a position.
+//!
+//! Headers and data go two ways. Data bypasses the page cache (`O_DIRECT`): blocks are cached in the memory tier, and
+//! a copy in the page cache would cost CPU and memory twice. Headers are small and packed many to a sector: they go
+//! through the page cache, which puts sectors together and survives the process. No byte of the file goes both ways.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use tracing::warn;
+
+/// Positioned, blocking, whole reads and writes.
+pub(crate) trait Medium: Send + Sync {
+    fn read_header(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    fn write_header(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Length, offset and memory are on sectors.
+    fn read_data(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Length, offset and memory are on sectors.
+    fn write_data(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes everything written durable, and gives up the lock.
+    fn close(&self) -> io::Result<()>;
+}
+
+/// A file that is there.
+pub(crate) struct SlabFile {
+    buffered: File,
+    direct: File,
+}
+
+impl SlabFile {
+    /// The file `path`, which is open as `buffered`. Where the file system refuses direct I/O, data goes through the
+    /// page cache like headers, with a warning.
+    pub(crate) fn new(path: &Path, buffered: File) -> io::Result<Self> {
+        let flags = i32::try_from(OFlags::DIRECT.bits()).expect("O_DIRECT fits an i32");
+        let direct = match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+            Ok(direct) => direct,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                warn!(path = %path.display(), "the file system refuses O_DIRECT: NVMe reads go through the page cache");
+                buffered.try_clone()?
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { buffered, direct })
+    }
+}
+
+impl Medium for SlabFile {
+    fn read_header(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.buffered.read_exact_at(bytes, offset)
+    }
+
+    fn write_header(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.buffered.write_all_at(bytes, offset)
+    }
+
+    fn read_data(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.direct.read_exact_at(bytes, offset)
+    }
+
+    fn write_data(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.direct.write_all_at(bytes, offset)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        let durable = self.buffered.sync_data();
+        flock(&self.buffered, FlockOperation::Unlock)?;
+        durable
+    }
+}

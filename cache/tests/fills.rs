@@ -1,0 +1,143 @@
+//! Fills: single flight, cut-through, windows, odd ranges, readers that leave.
+
+use std::sync::Arc;
+
+use cache::Mode;
+use futures::future::join_all;
+use tokio::sync::Barrier;
+
+use crate::origin::Origin;
+use crate::{KIB, MIB, Node, drain, settings};
+
+#[tokio::test]
+async fn a_second_read_asks_the_origin_for_nothing() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::new(1, 3 * MIB + 5);
+    let first = node.read_all(&origin).await;
+    assert_eq!(first.origin_bytes, origin.object_bytes);
+    let second = node.read_all(&origin).await;
+    assert_eq!(second.memory_bytes, origin.object_bytes);
+    assert_eq!(origin.pages_given(), origin.pages_count());
+}
+
+/// 64 readers of one cold object: each has its first piece before the first block is complete, and the origin gives
+/// each page once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_cold_readers_cost_the_origin_one_object() {
+    const READERS: usize = 64;
+    let node = Arc::new(Node::open(settings()).await);
+    let origin = Origin::gated(1, 4 * MIB);
+    let have_first = Arc::new(Barrier::new(READERS + 1));
+    let readers = (0..READERS).map(|_| {
+        let (node, origin, have_first) = (node.clone(), origin.clone(), have_first.clone());
+        tokio::spawn(async move {
+            let mut reader = node.reader(&origin, 0..origin.object_bytes, Mode::Fill);
+            let mut bytes = reader.next().await.expect("not empty").expect("first piece").to_vec();
+            have_first.wait().await;
+            bytes.extend(drain(&mut reader).await.expect("the rest"));
+            assert!(bytes == origin.content(0..origin.object_bytes));
+            let tally = reader.tally();
+            assert_eq!(tally.origin_bytes + tally.joined_bytes + tally.memory_bytes, origin.object_bytes);
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    // Three of the first block's four pages, at most: every reader must get by with what is here.
+    origin.open(3);
+    have_first.wait().await;
+    assert!(origin.pages_given() <= 3);
+    origin.open(u64::MAX);
+    for reader in join_all(readers).await {
+        reader.expect("no panic");
+    }
+    assert_eq!(origin.pages_given(), origin.pages_count());
+}
+
+/// The first page a client wants is the first that is asked for; the head of its block is brought beside it.
+#[tokio::test]
+async fn a_range_in_the_middle_of_a_block_starts_with_its_own_page() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::gated(1, MIB);
+    let mut reader = node.reader(&origin, 150 * KIB..151 * KIB, Mode::Fill);
+    let next = reader.next();
+    origin.open(3);
+    assert_eq!(next.await.expect("a piece").expect("good"), origin.content(150 * KIB..151 * KIB));
+    assert_eq!(origin.asked()[0], 2..4);
+    origin.open(u64::MAX);
+    // The whole block is kept in the end.
+    while node.metric("cache_fills_total", Some("completed"))
+        + node.metric("cache_fills_total", Some("abandoned"))
+        == 0
+    {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(origin.asked(), [2..4, 0..2]);
+    assert_eq!(node.read(&origin, 0..256 * KIB).await.memory_bytes, 256 * KIB);
+}
+
+/// Missing blocks come in runs of one window, several at a time; what is there already is left out.
+#[tokio::test]
+async fn runs_of_missing_blocks_become_range_reads() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::new(1, 4 * MIB);
+    node.read(&origin, 1536 * KIB..1537 * KIB).await; // block 6
+    node.read(&origin, 0..4 * MIB).await;
+    let mut asked = origin.asked();
+    asked.sort_by_key(|pages| pages.start);
+    // Blocks 0-3, 4-5, then 6 alone, 7-10, 11-14, 15.
+    assert_eq!(asked, [0..16, 16..24, 24..28, 28..44, 44..60, 60..64]);
+}
+
+/// A fill whose readers have left ends with the block it is in the middle of.
+#[tokio::test]
+async fn an_unwanted_fill_ends_with_its_block() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::gated(1, 4 * MIB);
+    let mut reader = node.reader(&origin, 0..4 * MIB, Mode::Fill);
+    origin.open(1);
+    reader.next().await.expect("a piece").expect("good");
+    drop(reader);
+    origin.open(u64::MAX);
+    // The window of the demand, and three more that were read ahead, each at its first block or not yet begun.
+    while node.metric("cache_fills_total", Some("abandoned")) < node.metric("cache_fills_started_total", None)
+    {
+        tokio::task::yield_now().await;
+    }
+    assert!(origin.pages_given() <= 4 * 4, "{} pages", origin.pages_given());
+    let before = origin.pages_given();
+    assert_eq!(node.read(&origin, 0..256 * KIB).await.memory_bytes, 256 * KIB);
+    assert_eq!(origin.pages_given(), before);
+}
+
+/// A reader that joined keeps the fill going after the one that started it has left.
+#[tokio::test]
+async fn a_fill_outlives_its_first_reader_for_those_who_joined() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::gated(1, MIB);
+    let mut first = node.reader(&origin, 0..MIB, Mode::Fill);
+    let mut second = node.reader(&origin, 0..MIB, Mode::Fill);
+    origin.open(1);
+    first.next().await.expect("a piece").expect("good");
+    second.next().await.expect("a piece").expect("good");
+    drop(first);
+    origin.open(u64::MAX);
+    drain(&mut second).await.expect("the rest");
+    assert_eq!(second.tally().joined_bytes, MIB);
+    assert_eq!(origin.pages_given(), 16);
+}
+
+/// A plan tells the tiers apart before the first byte.
+#[tokio::test]
+async fn a_plan_tells_where_the_bytes_would_come_from() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::gated(1, MIB);
+    origin.open(4);
+    node.read(&origin, 0..256 * KIB).await;
+    let mut filling = node.reader(&origin, 256 * KIB..300 * KIB, Mode::Fill);
+    origin.open(5);
+    filling.next().await.expect("a piece").expect("good");
+    let plan = node.reader(&origin, 10..MIB, Mode::Fill).plan();
+    assert_eq!(plan.memory_bytes, 256 * KIB - 10);
+    assert_eq!((plan.joined_bytes, plan.origin_bytes, plan.hit), (256 * KIB, 512 * KIB, false));
+    assert!(node.reader(&origin, 0..256 * KIB, Mode::Fill).plan().hit);
+    assert!(!node.reader(&origin, 0..256 * KIB, Mode::Bypass).plan().hit);
+}

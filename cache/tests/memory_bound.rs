@@ -1,0 +1,82 @@
+//! Many slow readers: memory stays within what is configured, and quick readers get through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::{Limit, Mode, ReadError, Settings};
+
+use crate::origin::Origin;
+use crate::{KIB, MIB, Node, drain, nvme_only, settings};
+
+/// 64 readers of different objects stop after their first piece and hold it; then all go on. Block buffers and fills
+/// never take more than their settings, and every byte is right in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_readers_of_many_objects_stay_within_the_budget() {
+    let folder = tempfile::tempdir().expect("folder");
+    let small = Settings { memory_bytes: 2 * MIB, ..nvme_only(folder.path(), 256 * MIB) };
+    let bound = small.memory_bytes + small.working_bytes;
+    let fill_bytes_max = small.fill_bytes_max;
+    let node = Arc::new(Node::open(small).await);
+    let origins: Vec<_> = (0..64).map(|id| Origin::new(id, 2 * MIB)).collect();
+    let mut readers = Vec::new();
+    for origin in &origins {
+        let mut reader = node.reader(origin, 0..origin.object_bytes, Mode::Fill);
+        let first = reader.next().await.expect("a piece").expect("good");
+        readers.push((reader, first));
+        let (buffers, fills) =
+            (node.metric("cache_buffer_bytes", None), node.metric("cache_fill_bytes", None));
+        assert!(buffers <= bound && fills <= fill_bytes_max, "{buffers} {fills}");
+    }
+    for ((mut reader, first), origin) in readers.into_iter().zip(&origins) {
+        let mut bytes = first.to_vec();
+        drop(first);
+        bytes.extend(drain(&mut reader).await.expect("the rest"));
+        assert!(bytes == origin.content(0..origin.object_bytes));
+        assert!(node.metric("cache_buffer_bytes", None) <= bound);
+    }
+}
+
+/// Stalled clients get smaller pieces, then they use up every buffer and the next one is turned away; once a piece
+/// is let go of, it is served.
+#[tokio::test]
+async fn when_every_buffer_is_held_a_reader_is_told_busy() {
+    let folder = tempfile::tempdir().expect("folder");
+    let wait_max = Duration::from_millis(50);
+    let node = Node::open(Settings { wait_max, ..nvme_only(folder.path(), 32 * MIB) }).await;
+    let origin = Origin::new(1, MIB);
+    node.read_all(&origin).await;
+    while node.metric("cache_buffer_bytes", None) > 0 {
+        tokio::task::yield_now().await;
+    }
+    // Of 8 MiB, less than half goes out as whole blocks, and the rest as pages.
+    let mut held = Vec::new();
+    let busy = loop {
+        let mut reader = node.reader(&origin, 0..256 * KIB, Mode::LookOnly);
+        match reader.next().await.expect("not the end") {
+            Ok(piece) => held.push(piece),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(busy, ReadError::Busy(Limit::Buffers)));
+    let of_size = |bytes: u64| held.iter().filter(|piece| piece.len() as u64 == bytes).count();
+    assert_eq!((of_size(256 * KIB), of_size(64 * KIB)), (13, 76));
+    assert_eq!(node.metric("cache_buffer_bytes", None), 8 * MIB);
+    held.clear();
+    assert_eq!(node.read_all(&origin).await.nvme_bytes, MIB);
+}
+
+/// A fill does not run ahead of a slow reader further than the tiers keep.
+#[tokio::test]
+async fn fills_stay_near_a_slow_reader() {
+    let node = Node::open(Settings { memory_bytes: 4 * MIB, ..settings() }).await;
+    let origin = Origin::new(1, 64 * MIB);
+    let mut reader = node.reader(&origin, 0..origin.object_bytes, Mode::Fill);
+    reader.next().await.expect("a piece").expect("good");
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    // A window of the demand, and a quarter of the memory tier ahead.
+    assert!(origin.pages_given() * 64 * KIB <= 3 * MIB, "{} pages", origin.pages_given());
+    drain(&mut reader).await.expect("the rest");
+    assert_eq!(origin.pages_given(), origin.pages_count());
+}

@@ -1,0 +1,73 @@
+//! Looking without filling, going past the cache, pre-staging.
+
+use cache::{Busy, Limit, Mode, Prestaged, Settings};
+
+use crate::origin::Origin;
+use crate::{KIB, MIB, Node, nvme_only, settings};
+
+#[tokio::test]
+async fn look_only_takes_hits_fetches_the_pages_it_needs_and_keeps_nothing() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::new(1, 2 * MIB);
+    node.read(&origin, 0..256 * KIB).await;
+    let tally = node.read_as(&origin, 100 * KIB..400 * KIB, Mode::LookOnly).await;
+    assert_eq!((tally.memory_bytes, tally.bypass_bytes), (156 * KIB, 144 * KIB));
+    assert_eq!(origin.asked(), [0..4, 4..7]);
+    let again = node.read_as(&origin, 100 * KIB..400 * KIB, Mode::LookOnly).await;
+    assert_eq!(again, tally);
+}
+
+#[tokio::test]
+async fn bypass_asks_the_origin_for_what_is_there_too() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::new(1, MIB);
+    node.read_all(&origin).await;
+    let tally = node.read_as(&origin, 65 * KIB..66 * KIB, Mode::Bypass).await;
+    assert_eq!(tally.bypass_bytes, KIB);
+    assert_eq!(origin.asked(), [0..16, 1..2]);
+}
+
+/// A cache without a tier is a way to the origin.
+#[tokio::test]
+async fn without_a_tier_everything_goes_past() {
+    let node = Node::open(Settings { memory_bytes: 0, ..settings() }).await;
+    let origin = Origin::new(1, MIB + 1);
+    assert_eq!(node.read_all(&origin).await.bypass_bytes, MIB + 1);
+    assert_eq!(node.cache.prestage("lab", origin.instance, MIB, origin.clone()), Ok(Prestaged::TooLarge));
+}
+
+#[tokio::test]
+async fn a_prestage_fills_the_whole_object_onto_nvme() {
+    let folder = tempfile::tempdir().expect("folder");
+    let node = Node::open(nvme_only(folder.path(), 32 * MIB)).await;
+    let origin = Origin::new(1, 6 * MIB + 3);
+    let started = node.cache.prestage("lab", origin.instance, origin.object_bytes, origin.clone());
+    assert_eq!(started, Ok(Prestaged::Started));
+    while node.metric("cache_prestages_total", Some("completed")) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let tally = node.read_all(&origin).await;
+    assert_eq!(tally.memory_bytes + tally.nvme_bytes, origin.object_bytes);
+    assert_eq!(origin.pages_given(), origin.pages_count());
+}
+
+/// A tenant's pre-stages and all of them are bounded; the same instance is staged once.
+#[tokio::test]
+async fn prestages_are_bounded_by_tenant_and_in_all() {
+    let limits = Settings { prestages_max: 3, prestages_per_tenant_max: 2, ..settings() };
+    let node = Node::open(limits).await;
+    let origins: Vec<_> = (1..=4).map(|id| Origin::gated(id, MIB)).collect();
+    let stage =
+        |tenant: &str, at: usize| node.cache.prestage(tenant, origins[at].instance, MIB, origins[at].clone());
+    assert_eq!(stage("lab", 0), Ok(Prestaged::Started));
+    assert_eq!(stage("lab", 0), Ok(Prestaged::Running));
+    assert_eq!(stage("lab", 1), Ok(Prestaged::Started));
+    assert_eq!(stage("lab", 2), Err(Busy(Limit::Prestages)));
+    assert_eq!(stage("shop", 2), Ok(Prestaged::Started));
+    assert_eq!(stage("farm", 3), Err(Busy(Limit::Prestages)));
+    origins[0].open(u64::MAX);
+    while node.metric("cache_prestages_total", Some("completed")) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage("farm", 3), Ok(Prestaged::Started));
+}

@@ -1,0 +1,216 @@
+//! The NVMe tier: found again after a restart, damaged in every region, of another shape, in use.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use cache::{Cache, Mode, Nvme, OpenError, Settings};
+use prometheus::Registry;
+
+use crate::origin::Origin;
+use crate::{KIB, MIB, Node, nvme_only};
+
+const SLAB_BYTES: u64 = 16 * MIB;
+
+/// Fills a slab with one object and closes it.
+async fn filled(folder: &Path, origin: &std::sync::Arc<Origin>) {
+    let node = Node::open(nvme_only(folder, SLAB_BYTES)).await;
+    node.read_all(origin).await;
+    node.cache.close().await;
+    assert_eq!(node.metric("cache_blocks_not_kept_total", None), 0);
+}
+
+async fn open_error(settings: Settings) -> OpenError {
+    match Cache::open(settings, &Registry::new()).await {
+        Ok(_) => panic!("opened"),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn a_restart_finds_the_blocks() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, 3 * MIB + 77);
+    filled(folder.path(), &origin).await;
+    let given = origin.pages_given();
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    assert!(node.reader(&origin, 0..origin.object_bytes, Mode::Fill).plan().hit);
+    assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
+    assert_eq!(origin.pages_given(), given);
+    // Blocks written after a restart do not fall on those from before.
+    let other = Origin::new(2, 2 * MIB);
+    node.read_all(&other).await;
+    node.cache.close().await;
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
+    assert_eq!(node.read_all(&other).await.nvme_bytes, other.object_bytes);
+}
+
+/// A process that dies without closing loses at most what was queued, and what is found is right.
+#[tokio::test]
+async fn a_slab_that_was_not_closed_is_opened_all_the_same() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, 3 * MIB);
+    filled(folder.path(), &origin).await;
+    let copy = tempfile::tempdir().expect("folder");
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    node.read_all(&Origin::new(2, 2 * MIB)).await;
+    fs::copy(folder.path().join("slab"), copy.path().join("slab")).expect("copy");
+    let found = Node::open(nvme_only(copy.path(), SLAB_BYTES)).await;
+    assert_eq!(found.read_all(&origin).await.nvme_bytes, origin.object_bytes);
+    found.read_all(&Origin::new(2, 2 * MIB)).await;
+}
+
+/// A small range moves its pages alone; the second time the whole block is worth it.
+#[tokio::test]
+async fn a_range_within_a_block_reads_its_pages_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, MIB);
+    filled(folder.path(), &origin).await;
+    let node = Node::open(Settings { memory_bytes: 16 * MIB, ..nvme_only(folder.path(), SLAB_BYTES) }).await;
+    node.read(&origin, 70 * KIB..71 * KIB).await;
+    assert_eq!(node.metric("cache_nvme_read_bytes_total", None), 64 * KIB);
+    node.read(&origin, 0..KIB).await;
+    assert_eq!(node.metric("cache_nvme_read_bytes_total", None), 64 * KIB + 256 * KIB);
+    assert_eq!(node.read(&origin, 200 * KIB..201 * KIB).await.memory_bytes, KIB);
+}
+
+/// More blocks than slots: the oldest go, what is found is right.
+#[tokio::test]
+async fn a_full_slab_gives_blocks_up() {
+    let folder = tempfile::tempdir().expect("folder");
+    let node = Node::open(nvme_only(folder.path(), 5 * MIB)).await;
+    for id in 0..8 {
+        node.read_all(&Origin::new(id, MIB)).await;
+        while node.metric("cache_buffer_bytes", None) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(node.metric("cache_nvme_evictions_total", None) > 0);
+    assert_eq!(node.metric("cache_nvme_blocks", None), node.metric("cache_nvme_slots", None));
+    for id in 0..8 {
+        node.read_all(&Origin::new(id, MIB)).await;
+    }
+}
+
+/// Flipped bits in pages and headers, under a running node and before a start: a refetch, never a wrong byte.
+#[tokio::test]
+async fn flipped_bits_are_refetched() {
+    for while_running in [true, false] {
+        // From the first sector after the superblock to the end, at steps that hit headers and every block's pages.
+        for (from, to, step) in [(4096, 8192, 40), (1 << 20, SLAB_BYTES, 100 * KIB + 1)] {
+            let folder = tempfile::tempdir().expect("folder");
+            let origin = Origin::new(1, 3 * MIB + 77);
+            filled(folder.path(), &origin).await;
+            let damage = || flip_bits(&folder.path().join("slab"), (from..to).step_by(step as usize));
+            let settings = nvme_only(folder.path(), SLAB_BYTES);
+            let node = if while_running {
+                let node = Node::open(settings).await;
+                damage();
+                node
+            } else {
+                damage();
+                Node::open(settings).await
+            };
+            let given = origin.pages_given();
+            node.read_all(&origin).await; // compares every byte
+            assert!(origin.pages_given() > given, "nothing was hit");
+            node.cache.close().await;
+            let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+            assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
+        }
+    }
+}
+
+/// A flipped bit anywhere in the superblock: the slab is reset, or refused as something else; never half trusted.
+#[tokio::test]
+async fn a_damaged_superblock_is_reset_or_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    let slab = folder.path().join("slab");
+    let origin = Origin::new(1, MIB);
+    filled(folder.path(), &origin).await;
+    let whole = fs::read(&slab).expect("read");
+    for at in [0, 7, 8, 12, 20, 28, 36, 37, 40, 2000, 4095] {
+        fs::write(&slab, &whole).expect("write");
+        flip_bits(&slab, [at]);
+        match Cache::open(nvme_only(folder.path(), SLAB_BYTES), &Registry::new()).await {
+            Err(OpenError::NotASlab(_)) => assert!(at < 8, "byte {at}"),
+            Err(error) => panic!("byte {at}: {error}"),
+            Ok(cache) => {
+                assert!(at >= 8, "byte {at}");
+                let reader = cache.read(origin.instance, MIB, 0..MIB, Mode::Fill, origin.clone());
+                assert_eq!(reader.plan().nvme_bytes, 0, "byte {at}");
+                cache.close().await;
+            }
+        }
+    }
+}
+
+fn flip_bits(path: &Path, places: impl IntoIterator<Item = u64>) {
+    let file = File::options().read(true).write(true).open(path).expect("open");
+    for at in places {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).expect("read");
+        file.write_all_at(&[byte[0] ^ 0x10], at).expect("write");
+    }
+    file.sync_all().expect("sync");
+}
+
+#[tokio::test]
+async fn a_slab_of_another_shape_starts_empty() {
+    let origin = Origin::new(1, MIB);
+    let shapes: [fn(&mut Settings); 2] = [
+        |settings| settings.block_bytes = 128 * KIB,
+        |settings| settings.nvme.as_mut().expect("nvme").bytes = 2 * SLAB_BYTES,
+    ];
+    for reshape in shapes {
+        let folder = tempfile::tempdir().expect("folder");
+        filled(folder.path(), &origin).await;
+        let mut other = nvme_only(folder.path(), SLAB_BYTES);
+        reshape(&mut other);
+        let node = Node::open(other).await;
+        assert_eq!(node.metric("cache_nvme_blocks", None), 0);
+        assert_eq!(node.read_all(&origin).await.origin_bytes, MIB);
+        node.cache.close().await;
+    }
+}
+
+#[tokio::test]
+async fn another_nodes_slab_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, MIB);
+    filled(folder.path(), &origin).await;
+    let mut other = nvme_only(folder.path(), SLAB_BYTES);
+    other.nvme.as_mut().expect("nvme").node = "ord1".into();
+    assert!(matches!(open_error(other).await, OpenError::OtherNode { owner, .. } if owner == "las1"));
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    assert_eq!(node.read_all(&origin).await.nvme_bytes, MIB);
+}
+
+#[tokio::test]
+async fn a_file_of_another_kind_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let slab = folder.path().join("slab");
+    fs::write(&slab, "somebody's thesis").expect("write");
+    assert!(matches!(open_error(nvme_only(folder.path(), SLAB_BYTES)).await, OpenError::NotASlab(_)));
+    assert_eq!(fs::read_to_string(&slab).expect("read"), "somebody's thesis");
+}
+
+#[tokio::test]
+async fn a_slab_in_use_is_refused_until_it_is_closed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    assert!(matches!(open_error(nvme_only(folder.path(), SLAB_BYTES)).await, OpenError::InUse(_)));
+    node.cache.close().await;
+    Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    // The closed one goes on without the tier.
+    let origin = Origin::new(1, MIB);
+    assert_eq!(node.read_all(&origin).await.bypass_bytes, MIB);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_one_clear_error() {
+    let nvme = Nvme::new("/nowhere/slab", SLAB_BYTES);
+    let error = open_error(Settings { nvme: Some(nvme), ..Settings::default() }).await.to_string();
+    assert_eq!(error, "slab /nowhere/slab: open: No such file or directory (os error 2)");
+}
