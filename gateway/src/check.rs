@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use origin::regional::RegionalStore;
+
 use crate::cli;
 use crate::cluster::ClusterDir;
 use crate::identity::ClusterKeys;
@@ -13,7 +15,7 @@ use crate::tls::Certificate;
 ///
 /// # Errors
 /// Every fault, a line each.
-pub fn run(arguments: cli::Check) -> Result<(), String> {
+pub async fn run(arguments: cli::Check) -> Result<(), String> {
     let cli::Place { config, data } = &arguments.place;
     let settings = Settings::read(config).map_err(|error| error.to_string())?;
     let mut faults = Vec::new();
@@ -23,6 +25,9 @@ pub fn run(arguments: cli::Check) -> Result<(), String> {
         faults.push(format!("{}: tls: {error}", config.display()));
     }
     check_cluster(&settings, data, &mut faults);
+    if arguments.deep {
+        check_stores(&settings, data, &mut faults).await;
+    }
     if faults.is_empty() {
         println!("no fault found");
         return Ok(());
@@ -45,6 +50,26 @@ fn check_cluster(settings: &Settings, data: &Path, faults: &mut Vec<String>) {
             && let Err(error) = Credentials::load(cluster.path(), region)
         {
             faults.push(error.to_string());
+        }
+    }
+}
+
+/// Reads every row and every byte of the stores that are here.
+async fn check_stores(settings: &Settings, data: &Path, faults: &mut Vec<String>) {
+    for region in settings.topology.regions() {
+        let region = region.name();
+        let store = data.join(region.as_str()).join("store");
+        if !store.exists() {
+            continue;
+        }
+        match RegionalStore::check_deep(&store).await {
+            Ok(report) => {
+                faults.extend(report.faults.iter().map(|fault| format!("{region}: {fault}")));
+                if report.unnamed_faults_count > 0 {
+                    faults.push(format!("{region}: and {} more faults", report.unnamed_faults_count));
+                }
+            }
+            Err(error) => faults.push(format!("{region}: {error}")),
         }
     }
 }

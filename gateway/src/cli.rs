@@ -77,6 +77,9 @@ pub struct Check {
     /// Where the configuration and the data are.
     #[command(flatten)]
     pub place: Place,
+    /// Read every row and every byte of the stores under DIR as well; no node may be running on them.
+    #[arg(long)]
+    pub deep: bool,
 }
 
 /// `penstock cluster …`

@@ -30,7 +30,7 @@ fn run(command: Command) -> Result<(), String> {
     match command {
         Command::Dev(arguments) => in_runtime(dev::run(arguments)),
         Command::Serve(arguments) => in_runtime(serve::run(arguments)),
-        Command::Check(arguments) => check::run(arguments),
+        Command::Check(arguments) => in_runtime(check::run(arguments)),
         Command::Cluster(command) => command.run(),
         Command::User(command) => command.run(),
     }
