@@ -48,6 +48,7 @@ mod disk;
 mod due;
 mod failure;
 mod files;
+mod instances;
 mod keys;
 mod layout;
 mod metrics;
@@ -73,7 +74,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::head::{Facts, Head};
+use crate::head::{Facts, Head, PAGE_BYTES};
 use crate::instance::Instance;
 
 pub use check::Report;
@@ -260,8 +261,7 @@ impl RegionalStore {
     pub async fn read_pages(&self, instance: Instance, pages: Range<u64>) -> Result<PageStream, ReadError> {
         let disk = Arc::clone(&self.shared.disk);
         // Noted before the rows are read: from here on the instance stays.
-        let clock = Arc::clone(&disk);
-        let reading = self.shared.readers.start(instance, move || clock.running());
+        let reading = self.shared.readers.start(instance, Arc::clone(&disk));
         pages::read(disk, reading, instance, pages).await
     }
 
@@ -312,7 +312,8 @@ impl RegionalStore {
 
     /// Begins to stage bytes that become an object of their own.
     pub(crate) fn stage(&self, expected_bytes: Option<u64>) -> Upload {
-        self.upload(Placement::RowUpTo(self.shared.settings.inline_bytes_max), expected_bytes)
+        let inline_bytes_max = self.shared.settings.inline_bytes_max.min(PAGE_BYTES);
+        self.upload(Placement::RowUpTo(inline_bytes_max), expected_bytes)
     }
 
     /// Begins to stage bytes that become a part, to be [joined](Txn::join) with others.
@@ -384,5 +385,16 @@ impl RegionalStore {
             }
         });
         self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(Task::Reaper(task));
+    }
+}
+
+impl Drop for Shared {
+    /// A store that was not closed: its tasks end too, and with them the hold on the directory.
+    fn drop(&mut self) {
+        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            if let Task::Reaper(task) = task {
+                task.abort();
+            }
+        }
     }
 }

@@ -17,9 +17,9 @@ use super::due::{self, Leftover};
 use super::failure::Failure;
 use super::files::{file_path, pages_in};
 use super::layout;
-use super::rows::{FileRow, InstanceRow, PartRow, decode};
+use super::rows::{FileRow, InstanceRow, ObjectRow, PartRow, decode};
 use super::seams::Seams;
-use crate::head::{Head, PAGE_BYTES};
+use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
 /// Faults that a report names; more are only counted.
@@ -157,8 +157,8 @@ impl Check<'_> {
     }
 
     fn object(&mut self, (_, value): &Row) -> Result<(), Failure> {
-        let head: Head = decode(value)?;
-        self.name(head.instance, Some(head.bytes))
+        let object: ObjectRow = decode(value)?;
+        self.name(object.head.instance, Some(object.head.bytes))
     }
 
     fn part(&mut self, (_, value): &Row) -> Result<(), Failure> {

@@ -135,8 +135,9 @@ fn commit(disk: &Disk, changes: &mut [Box<dyn Change>], effects: &mut Effects) -
 }
 
 fn run(disk: &Disk, changes: &mut [Box<dyn Change>], batch: &mut Batch<'_>, effects: &mut Effects) {
+    let moment = disk.moment();
     for change in changes {
-        let mut txn = Txn::new(batch, disk.moment());
+        let mut txn = Txn::new(batch, moment);
         let keep = change.run(&mut txn);
         let asked = txn.into_effects();
         if keep {

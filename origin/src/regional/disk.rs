@@ -140,6 +140,7 @@ impl Disk {
             running: self.running(),
             clock: &*self.seams.clock,
             random: &*self.seams.random,
+            has_room: self.files.has_room(),
         }
     }
 }
@@ -163,7 +164,7 @@ impl DirLock {
     /// Takes the lock; makes the directory if it is not there.
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
         let failed = |cause| OpenError::Io { dir: dir.to_path_buf(), cause };
-        fs::create_dir_all(data_dir(dir)).map_err(failed)?;
+        make_dir(&data_dir(dir)).map_err(failed)?;
         let file = File::create(dir.join("lock")).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
@@ -171,6 +172,19 @@ impl DirLock {
             Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
         }
     }
+}
+
+/// Makes a folder and those above it, each durable in the one that it is in.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return fs::create_dir_all(dir);
+    };
+    make_dir(parent)?;
+    fs::create_dir_all(dir)?;
+    sync_dir(parent)
 }
 
 const FORMAT_KEY: &[u8] = b"format";

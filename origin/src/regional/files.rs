@@ -80,6 +80,12 @@ impl Files {
         self.runtime.spawn(async move { files.run(work).await })
     }
 
+    /// Whether there is more disk space than is kept for the metadata to grow into. A disk that cannot say has room:
+    /// it will tell when it is written to.
+    pub(super) fn has_room(&self) -> bool {
+        rustix::fs::statvfs(&self.dir).map_or(true, |disk| available(&disk) >= RESERVE_BYTES / 2)
+    }
+
     /// Makes an empty file. It is removed when the returned guard goes, unless it was published.
     pub(super) fn create(&self, id: Instance) -> Result<Aside, Failure> {
         self.faults.before(DiskStep::CreateFile)?;
@@ -162,7 +168,7 @@ impl Aside {
     /// Reserves disk space for `bytes` more bytes at `offset`.
     pub(super) fn reserve(&self, offset: u64, bytes: u64) -> io::Result<()> {
         let disk = rustix::fs::fstatvfs(&self.file)?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < bytes + RESERVE_BYTES {
+        if available(&disk) < bytes + RESERVE_BYTES {
             return Err(io::ErrorKind::StorageFull.into());
         }
         match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, bytes) {
@@ -222,6 +228,10 @@ impl Drop for Aside {
             }
         });
     }
+}
+
+fn available(disk: &rustix::fs::StatVfs) -> u64 {
+    disk.f_bavail.saturating_mul(disk.f_frsize)
 }
 
 /// Makes a folder's entries durable.

@@ -42,7 +42,7 @@ pub(super) fn segments<R: ReadRows + ?Sized>(
     Ok(cut)
 }
 
-/// Every segment of an instance whatever its kind; none for bytes in the row.
+/// Every segment of an instance as it is written, empty ones too; none for bytes in the row.
 pub(super) fn all_segments<R: ReadRows + ?Sized>(
     rows: &R,
     instance: &Instance,
@@ -50,7 +50,11 @@ pub(super) fn all_segments<R: ReadRows + ?Sized>(
 ) -> Result<Vec<Segment>, Failure> {
     match &row.content {
         Content::Inline(_) => Ok(Vec::new()),
-        Content::Segments(_) | Content::Runs => segments(rows, instance, 0..row.bytes),
+        Content::Segments(segments) => Ok(segments.clone()),
+        Content::Runs => {
+            let runs = runs(rows, instance, &(0..row.bytes))?.collect::<Result<Vec<_>, _>>()?;
+            Ok(runs.into_iter().flat_map(|(_, segments)| segments).collect())
+        }
     }
 }
 

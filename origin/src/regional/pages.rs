@@ -27,7 +27,7 @@ use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
 /// Bytes read at a time.
-const RUN_BYTES: u64 = 1024 * 1024;
+const RUN_BYTES: u64 = 512 * 1024;
 const RUN_PAGES: u64 = RUN_BYTES / PAGE_BYTES;
 
 /// One page of an instance: 64 KiB, the last may be shorter.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::disk::Disk;
 use crate::instance::Instance;
 
 /// Instances remembered after their last reader; past that the oldest half is forgotten, and those keep the grace
@@ -27,27 +28,22 @@ struct Readership {
 pub(super) struct Reading {
     readers: Readers,
     instance: Instance,
-    started: Duration,
-    clock: Box<dyn Fn() -> Duration + Send + Sync>,
+    disk: Arc<Disk>,
 }
 
 impl Readers {
-    /// A reader starts. `clock` tells the store's running time.
-    pub(super) fn start(
-        &self,
-        instance: Instance,
-        clock: impl Fn() -> Duration + Send + Sync + 'static,
-    ) -> Reading {
-        let started = clock();
+    /// A reader starts.
+    pub(super) fn start(&self, instance: Instance, disk: Arc<Disk>) -> Reading {
+        let now = disk.running();
         let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         if instances.len() >= REMEMBERED_MAX {
             forget_oldest_half(&mut instances);
         }
-        let readership = instances.entry(instance).or_insert(Readership { running: 0, last: started });
+        let readership = instances.entry(instance).or_insert(Readership { running: 0, last: now });
         readership.running += 1;
-        readership.last = started;
+        readership.last = now;
         drop(instances);
-        Reading { readers: self.clone(), instance, started, clock: Box::new(clock) }
+        Reading { readers: self.clone(), instance, disk }
     }
 
     /// When `instance` was read last; `now` if it is being read.
@@ -67,7 +63,7 @@ impl Readers {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        let now = (self.clock)().max(self.started);
+        let now = self.disk.running();
         let mut instances = self.readers.instances.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(readership) = instances.get_mut(&self.instance) {
             readership.running -= 1;

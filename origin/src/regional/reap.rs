@@ -7,16 +7,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use s3s::S3Error;
 
 use super::commit::Writer;
 use super::db::{ReadRows, Table};
 use super::disk::Disk;
-use super::due::{self, Kind, Leftover, Since};
+use super::due::{self, Kind, Since};
 use super::failure::Failure;
 use super::readers::Readers;
 use super::rows::{FileRow, decode};
-use super::txn::Txn;
 use crate::instance::Instance;
 
 /// Leftovers in one commit: others wait for the writer meanwhile.
@@ -33,34 +33,41 @@ pub(super) struct Reaper {
 
 impl Reaper {
     /// Removes everything that is due now.
+    ///
+    /// # Errors
+    /// Those of the first that cannot be removed; the others are.
     pub(super) async fn reap(&self, writer: &Writer) -> Result<(), S3Error> {
-        while self.remove_due(writer).await? == LEFTOVERS_MAX {}
+        while self.end_due(writer).await? == LEFTOVERS_MAX {}
         while self.empty_trash(writer).await? == LEFTOVERS_MAX {}
         self.readers.forget_before(self.disk.running().saturating_sub(self.grace));
         Ok(())
     }
 
-    /// Removes some of what is due; how many rows it looked at.
-    async fn remove_due(&self, writer: &Writer) -> Result<usize, S3Error> {
+    /// Ends some of what is due, each in a change of its own, so that a damaged one holds up no other; how many.
+    async fn end_due(&self, writer: &Writer) -> Result<usize, S3Error> {
         let (disk, grace) = (Arc::clone(&self.disk), self.grace);
         let due = self.disk.files.run(move || due_rows(&disk, grace)).await?;
         let count = due.len();
-        if count > 0 {
+        let ended = due.into_iter().map(|due| {
             let (disk, readers, grace) = (Arc::clone(&self.disk), self.readers.clone(), self.grace);
-            writer.submit(move |txn| remove(txn, due, &disk, &readers, grace)).await?;
-        }
+            writer.submit(move |txn| {
+                let last_read = |instance: &Instance| readers.last_read(instance, disk.running());
+                Ok(txn.end_leftover(&due, grace, last_read)?)
+            })
+        });
+        join_all(ended).await.into_iter().collect::<Result<(), _>>()?;
         Ok(count)
     }
 
     /// Removes some files of the trash; how many.
     async fn empty_trash(&self, writer: &Writer) -> Result<usize, S3Error> {
         let disk = Arc::clone(&self.disk);
-        let removed = self.disk.files.run(move || remove_trash(&disk)).await?;
+        let (removed, failed) = self.disk.files.run(move || remove_trash(&disk)).await?;
         let count = removed.len();
         if count > 0 {
             writer.submit(move |txn| Ok(txn.forget_trash(&removed)?)).await?;
         }
-        Ok(count)
+        failed.map_or(Ok(count), |failure| Err(failure.into()))
     }
 }
 
@@ -79,27 +86,8 @@ fn due_rows(disk: &Disk, grace: Duration) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(due)
 }
 
-fn remove(
-    txn: &mut Txn<'_>,
-    due: Vec<Vec<u8>>,
-    disk: &Disk,
-    readers: &Readers,
-    grace: Duration,
-) -> Result<(), S3Error> {
-    let now = disk.running();
-    for key in due {
-        match due::leftover(&key)? {
-            Leftover::Completed(upload_id) => txn.forget_completed(&upload_id, &key)?,
-            Leftover::Instance(instance) => match readers.last_read(&instance, now) {
-                Some(last) if last + grace > now => txn.renew(&instance, &key, last)?,
-                _ => txn.remove_leftover(&instance, &key)?,
-            },
-        }
-    }
-    Ok(())
-}
-
-fn remove_trash(disk: &Disk) -> Result<Vec<Instance>, Failure> {
+/// Removes files of the trash; which, and what kept others from it.
+fn remove_trash(disk: &Disk) -> Result<(Vec<Instance>, Option<Failure>), Failure> {
     let trash = disk
         .db
         .snapshot()?
@@ -107,14 +95,19 @@ fn remove_trash(disk: &Disk) -> Result<Vec<Instance>, Failure> {
         .take(LEFTOVERS_MAX)
         .collect::<Result<Vec<_>, _>>()?;
     let mut removed = Vec::with_capacity(trash.len());
+    let mut failed = None;
     for (key, value) in trash {
         let file = Instance::from_bytes(
             key.as_slice().try_into().map_err(|_| Failure::Corrupt("row key of table trash".into()))?,
         );
         let row: FileRow = decode(&value)?;
-        disk.files.remove(row.epoch, &file)?;
-        disk.metrics.removed_file();
-        removed.push(file);
+        match disk.files.remove(row.epoch, &file) {
+            Ok(()) => {
+                disk.metrics.removed_file();
+                removed.push(file);
+            }
+            Err(cause) => failed = Some(cause.into()),
+        }
     }
-    Ok(removed)
+    Ok((removed, failed))
 }

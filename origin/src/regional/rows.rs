@@ -11,7 +11,7 @@ use super::db::{ReadRows, RowSnapshot, Rows, Table};
 use super::failure::Failure;
 use super::keys;
 use super::layout;
-use crate::head::{ChecksumKind, Checksums, Facts, Head, Part, StoredHeaders};
+use crate::head::{ChecksumKind, Checksums, Facts, Head, StoredHeaders};
 use crate::instance::Instance;
 
 /// A bucket.
@@ -21,6 +21,15 @@ pub(crate) struct Bucket {
     pub(crate) facts: Facts,
     /// Milliseconds since 1970.
     pub(crate) created_millis: u64,
+}
+
+/// The current version of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ObjectRow {
+    /// Without parts: a listing must not carry ten thousand of them a row.
+    pub(super) head: Head,
+    /// Whether the parts are in a row of their own.
+    pub(super) has_part_list: bool,
 }
 
 /// An unfinished multipart upload.
@@ -153,16 +162,16 @@ pub(crate) trait Reads: ReadRows {
 
     /// The current version of an object, with its parts.
     fn head(&self, bucket: &str, key: &str) -> Result<Option<Head>, Failure> {
-        let Some(mut head) = self.decoded::<Head>(Table::Objects, &keys::object(bucket, key))? else {
+        let Some(object) = self.decoded::<ObjectRow>(Table::Objects, &keys::object(bucket, key))? else {
             return Ok(None);
         };
-        head.parts = self.part_list(&head.instance)?;
+        let mut head = object.head;
+        if object.has_part_list {
+            let missing =
+                || Failure::Corrupt(format!("the part list of instance {} is missing", head.instance));
+            head.parts = self.decoded(Table::PartLists, head.instance.as_bytes())?.ok_or_else(missing)?;
+        }
         Ok(Some(head))
-    }
-
-    /// The parts of a multipart object; empty for any other.
-    fn part_list(&self, instance: &Instance) -> Result<Vec<Part>, Failure> {
-        Ok(self.decoded(Table::PartLists, instance.as_bytes())?.unwrap_or_default())
     }
 
     /// The objects of `bucket` with keys at or after `from`, in byte order, **without** their parts.
@@ -177,7 +186,7 @@ pub(crate) trait Reads: ReadRows {
         let rows = in_bucket(self, Table::Objects, &bucket, from)?;
         Ok(rows.map(move |row| {
             let (row_key, value) = row?;
-            Ok((keys::split(&bucket, &row_key)?.0, decode(&value)?))
+            Ok((keys::split(&bucket, &row_key)?.0, decode::<ObjectRow>(&value)?.head))
         }))
     }
 

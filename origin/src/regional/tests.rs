@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod faults;
 mod sharing;
+mod throughput;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use super::rows::{Bucket, PartRow};
 use super::upload::Staged;
 use super::*;
-use crate::head::{PAGE_BYTES, Part};
+use crate::head::Part;
 
 const BUCKET: &str = "photos";
 const MIB: usize = 1024 * 1024;

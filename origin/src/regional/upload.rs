@@ -17,7 +17,7 @@ use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
 /// Bytes of one write to a file.
-const GATHER_BYTES: u64 = 1024 * 1024;
+const GATHER_BYTES: u64 = 512 * 1024;
 /// Pieces of one write: pieces may each keep a larger buffer of the network alive.
 const GATHER_PIECES: usize = 128;
 /// Bytes between two syncs of a long upload.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 8;
 const WORKERS: u64 = 6;
 const DIR_VARIABLE: &str = "PENSTOCK_TEST_CRASH_DIR";
 const ROUND_VARIABLE: &str = "PENSTOCK_TEST_CRASH_ROUND";

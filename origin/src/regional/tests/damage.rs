@@ -95,3 +95,40 @@ async fn a_flipped_bit_in_a_row_is_an_error_and_never_an_absence() {
     }
     assert!(found_count >= 2, "{found_count}");
 }
+
+/// Bits anywhere in the metadata file, its header among them: the deep check finds the damage, or there is none.
+#[tokio::test]
+async fn a_flipped_bit_in_the_metadata_files_structure_is_found_by_the_deep_check() {
+    let region = Region::start().await;
+    let keys: Vec<_> = (0..200).map(|n| format!("key-{n:03}")).collect();
+    futures::future::try_join_all(keys.iter().map(|key| region.store.test_put(key, key.as_bytes())))
+        .await
+        .unwrap();
+    region.store.close().await;
+    let metadata = disk::metadata_path(region.dir.path());
+    let sound = std::fs::read(&metadata).unwrap();
+    assert!(RegionalStore::check_deep(region.dir.path()).await.unwrap().is_sound());
+    let mut random = bytes(std::process::id().into(), 16 * 45).into_iter();
+    let mut number = move || random.by_ref().take(8).fold(0u64, |number, byte| number << 8 | u64::from(byte));
+    let mut found_count = 0;
+    for n in 0..45 {
+        let span = if n % 3 == 0 { 320 } else { sound.len() as u64 };
+        let (at, bit) = (number() % span, (number() % 8) as u32);
+        std::fs::write(&metadata, &sound).unwrap();
+        flip(&metadata, at, bit);
+        let report = RegionalStore::check_deep(region.dir.path()).await;
+        if !report.is_ok_and(|report| report.is_sound()) {
+            found_count += 1;
+            continue;
+        }
+        let registry = Registry::new();
+        let store =
+            RegionalStore::open(settings(region.dir.path()), Seams::default(), &registry).await.unwrap();
+        for key in &keys {
+            let read = store.test_object(key).await.unwrap();
+            assert_eq!(read.as_deref(), Some(key.as_bytes()), "bit {bit} of byte {at}");
+        }
+        store.close().await;
+    }
+    assert!(found_count > 0);
+}

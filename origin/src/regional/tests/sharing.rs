@@ -136,3 +136,15 @@ async fn a_part_of_an_inline_object_is_a_part_of_its_row() {
     let past = region.store.commit(change("to"), move |txn| txn.slice(&source, 2..11)).await;
     assert_eq!(*past.unwrap_err().code(), S3ErrorCode::InternalError);
 }
+
+#[tokio::test]
+async fn empty_parts_leave_no_file() {
+    let region = Region::start().await;
+    region.store.test_put_part("u", 1, b"").await.unwrap();
+    region.store.test_put_part("v", 1, b"").await.unwrap();
+    let instance = region.store.test_complete("k", "u").await.unwrap();
+    assert_eq!(region.store.test_read(instance).await.unwrap(), b"");
+    region.store.commit(Change::Nothing, |txn| Ok(txn.delete_upload(BUCKET, "k", "v")?)).await.unwrap();
+    eventually("the removal of the empty files", || region.data_files().is_empty()).await;
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
+}
