@@ -4,9 +4,7 @@ use crate::region::Region;
 
 async fn region_with(keys: &[&str]) -> Region {
     let region = Region::start().await;
-    for key in keys {
-        region.put(key, "x").await;
-    }
+    futures::future::join_all(keys.iter().map(|key| region.put(key, "x"))).await;
     region
 }
 
