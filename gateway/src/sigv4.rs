@@ -123,4 +123,4 @@ fn rfc3339(moment: OffsetDateTime) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

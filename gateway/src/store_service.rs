@@ -184,3 +184,6 @@ fn caller(user: &User) -> Caller {
         name: user.name.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

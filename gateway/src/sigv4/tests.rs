@@ -2,7 +2,7 @@
 
 mod botocore;
 mod same_verdict;
-mod signer;
+pub(crate) mod signer;
 
 use proptest::prelude::*;
 use time::macros::datetime;

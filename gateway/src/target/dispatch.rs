@@ -294,39 +294,56 @@ const ROWS: &[Row] = &{
 };
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use super::super::tests::verdict;
     use super::*;
+
+    /// The path of a request for `row`, and the names in it as `verdict` shows them.
+    fn path(row: &Row) -> (&'static str, &'static str) {
+        match row.level {
+            Level::Service => ("/", ""),
+            Level::Bucket => ("/photos", " photos"),
+            Level::Object => ("/photos/a", " photos a"),
+        }
+    }
+
+    fn headers(row: &Row) -> &'static [(&'static str, &'static str)] {
+        match row.operation {
+            Operation::PostObject => &[("content-type", "multipart/form-data; boundary=b")],
+            _ if row.method == "PUT" => &[("content-length", "0")],
+            _ => &[],
+        }
+    }
+
+    fn query(names: &[&str]) -> String {
+        let value = |name: &&str| format!("{name}={}", if name.ends_with("-type") { "2" } else { "" });
+        names.iter().map(value).collect::<Vec<_>>().join("&")
+    }
+
+    /// For each row the operation, the method, the target and the headers of a request for it.
+    pub(crate) fn examples()
+    -> impl Iterator<Item = (Operation, &'static str, String, &'static [(&'static str, &'static str)])> {
+        ROWS.iter().map(|row| {
+            let target = format!("{}?{}", path(row).0, query(row.required));
+            (row.operation, row.method, target, headers(row))
+        })
+    }
 
     /// Each row, with all of its parameters, is its operation here and (see `verdict`) to s3s; without any one of the
     /// required ones it is not.
     #[test]
     fn every_row_is_its_operation() {
         for row in ROWS {
-            let (path, named) = match row.level {
-                Level::Service => ("/", ""),
-                Level::Bucket => ("/photos", " photos"),
-                Level::Object => ("/photos/a", " photos a"),
-            };
-            let headers: &[(&str, &str)] = match row.operation {
-                Operation::PostObject => &[("content-type", "multipart/form-data; boundary=b")],
-                _ if row.method == "PUT" => &[("content-length", "0")],
-                _ => &[],
-            };
-            let query = |names: &[&str]| {
-                let value =
-                    |name: &&str| format!("{name}={}", if name.ends_with("-type") { "2" } else { "" });
-                names.iter().map(value).collect::<Vec<_>>().join("&")
-            };
+            let (path, named) = path(row);
             let all = [row.required, row.optional].concat();
             let line = format!("{} {path}?{}", row.method, query(&all));
-            assert_eq!(verdict(&line, headers), format!("{}{named}", row.operation), "{line}");
+            assert_eq!(verdict(&line, headers(row)), format!("{}{named}", row.operation), "{line}");
             for missing in row.required {
                 let rest: Vec<&str> = row.required.iter().copied().filter(|name| name != missing).collect();
                 let line = format!("{} {path}?{}", row.method, query(&rest));
-                assert_ne!(verdict(&line, headers), format!("{}{named}", row.operation), "{line}");
+                assert_ne!(verdict(&line, headers(row)), format!("{}{named}", row.operation), "{line}");
             }
         }
     }

@@ -16,14 +16,14 @@ use crate::target::tests::s3s_reading::{ACCESS_KEY, SECRET_KEY};
 
 /// A request before it is signed.
 #[derive(Clone, Debug)]
-pub(super) struct Unsigned {
-    pub(super) method: Method,
-    pub(super) raw_target: String,
-    pub(super) headers: Vec<(&'static str, &'static str)>,
+pub(crate) struct Unsigned {
+    pub(crate) method: Method,
+    pub(crate) raw_target: String,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
 }
 
 impl Unsigned {
-    pub(super) fn get(raw_target: &str) -> Self {
+    pub(crate) fn get(raw_target: &str) -> Self {
         let headers = vec![("host", "127.0.0.1:9000"), ("x-amz-meta-colour", "red"), ("range", "bytes=0-9")];
         Self { method: Method::GET, raw_target: raw_target.to_owned(), headers }
     }
@@ -31,15 +31,15 @@ impl Unsigned {
 
 /// A signed request.
 #[derive(Clone, Debug)]
-pub(super) struct Signed {
-    pub(super) method: Method,
-    pub(super) raw_target: String,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Signed {
+    pub(crate) method: Method,
+    pub(crate) raw_target: String,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Signed {
     /// The same with the digit at `index` of its signature changed.
-    pub(super) fn with_digit_changed(&self, index: usize) -> Self {
+    pub(crate) fn with_digit_changed(&self, index: usize) -> Self {
         let change = |text: &str| {
             let start = text.find("Signature=").expect("signature") + "Signature=".len() + index;
             let digit = if &text[start..=start] == "0" { "1" } else { "0" };
@@ -56,19 +56,19 @@ impl Signed {
     }
 
     /// The same with `name` set to `value`.
-    pub(super) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.insert(name, HeaderValue::from_static(value));
         self
     }
 
     /// The same without `name`.
-    pub(super) fn without_header(mut self, name: &str) -> Self {
+    pub(crate) fn without_header(mut self, name: &str) -> Self {
         self.headers.remove(name);
         self
     }
 
     /// The same with `from` replaced in its target and its Authorization header.
-    pub(super) fn with_text(mut self, from: &str, to: &str) -> Self {
+    pub(crate) fn with_text(mut self, from: &str, to: &str) -> Self {
         self.raw_target = self.raw_target.replace(from, to);
         if let Some(value) = self.headers.get_mut("authorization") {
             *value = value.to_str().expect("text").replace(from, to).parse().expect("header value");
@@ -79,16 +79,16 @@ impl Signed {
 
 /// Where the signature goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Header,
     Presigned { seconds: u64 },
 }
 
-pub(super) fn sign(request: &Unsigned, form: Form, now: OffsetDateTime) -> Signed {
+pub(crate) fn sign(request: &Unsigned, form: Form, now: OffsetDateTime) -> Signed {
     sign_for_region(request, form, now, "us-east-1")
 }
 
-pub(super) fn sign_for_region(request: &Unsigned, form: Form, now: OffsetDateTime, region: &str) -> Signed {
+pub(crate) fn sign_for_region(request: &Unsigned, form: Form, now: OffsetDateTime, region: &str) -> Signed {
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
