@@ -91,6 +91,15 @@ pub enum OpenError {
     Metrics(#[from] prometheus::Error),
 }
 
+impl OpenError {
+    /// Whether the device itself is to blame: the node then does better without it than not at all. Anything else is
+    /// for the operator to put right.
+    pub(crate) fn is_device_failure(&self) -> bool {
+        const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+        matches!(self, Self::Io { cause, .. } if cause.raw_os_error() == Some(EIO))
+    }
+}
+
 fn list(faults: &[Fault]) -> String {
     let faults: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.key, fault.problem)).collect();
     faults.join("; ")

@@ -9,9 +9,10 @@
 //! copied before the block is whole, so that a page leaves as soon as it is verified.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 
-use futures::future::try_join;
+use futures::future::{select, try_join};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::block::Block;
@@ -108,8 +109,7 @@ impl Fill {
         }
         self.shared.metrics.fill_started();
         let end = match self.bring_all().await {
-            Ok(()) if self.unwanted() => FillEnd::Abandoned,
-            Ok(()) => FillEnd::Completed,
+            Ok(end) => end,
             Err(error) => {
                 self.fail(&error);
                 FillEnd::Broken
@@ -144,7 +144,7 @@ impl Fill {
         }
     }
 
-    async fn bring_all(&self) -> Result<(), ReadError> {
+    async fn bring_all(&self) -> Result<FillEnd, ReadError> {
         let first = &self.flights[0];
         let last = &self.flights[self.flights.len() - 1];
         let head = self.object.layout.block_pages(first.key.index).start..self.first_page;
@@ -152,23 +152,24 @@ impl Fill {
         let begun = Notify::new();
         let head = async {
             if head.is_empty() {
-                return Ok(());
+                return Ok(FillEnd::Completed);
             }
             begun.notified().await;
             self.bring(head, || {}).await
         };
-        try_join(self.bring(rest, || begun.notify_one()), head).await.map(|_| ())
+        let (end, _) = try_join(self.bring(rest, || begun.notify_one()), head).await?;
+        Ok(end)
     }
 
     /// Brings `pages`, and tells of the first.
-    async fn bring(&self, pages: Range<u64>, first: impl FnOnce()) -> Result<(), ReadError> {
+    async fn bring(&self, pages: Range<u64>, first: impl FnOnce()) -> Result<FillEnd, ReadError> {
         let mut first = Some(first);
         let mut pull = self.object.pull(pages.clone(), &self.shared);
         for page in pages.clone() {
             let flight = self.flight_of(page);
             if !flight.has_room() {
                 if page != pages.start && self.unwanted() {
-                    return Ok(());
+                    return Ok(FillEnd::Abandoned);
                 }
                 let count = self.object.pages_count(flight.key.index);
                 flight.hold(self.shared.budget.fill_pages(count, self.patience()).await?);
@@ -181,7 +182,7 @@ impl Fill {
                 first();
             }
         }
-        Ok(())
+        Ok(FillEnd::Completed)
     }
 
     fn flight_of(&self, page: u64) -> &Arc<Flight> {
@@ -216,11 +217,14 @@ impl Fill {
         }
     }
 
-    /// Offers the block to the NVMe tier; true if it is kept there.
+    /// Offers the block to the NVMe tier; true if it is kept there. While no reader waits for this fill, it waits for
+    /// a full queue of writes; a reader is not made to.
     async fn offer(&self, flight: &Flight, block: &Block, sums: Vec<u32>) -> bool {
         let Some(slab) = &self.shared.slab else { return false };
-        if self.why == Why::Prestage {
-            slab.room(block.footprint()).await;
+        if let Some(interest) = self.interest.upgrade() {
+            let room = pin!(slab.room(block.footprint()));
+            let reader_waits = pin!(interest.reader_waits());
+            select(room, reader_waits).await;
         }
         match slab.offer(flight.key, block, sums) {
             Offered::Kept => true,

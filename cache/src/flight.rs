@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -30,12 +30,15 @@ pub(crate) struct Interest {
     first: u32,
     /// Known when the fill has claimed its last block.
     end: AtomicU32,
+    /// Readers that have taken all there is and wait for more.
+    waiting: AtomicUsize,
+    came_to_wait: Notify,
 }
 
 impl Interest {
     /// Interest in a fill that begins with block `first`.
     pub(crate) fn new(first: u32) -> Self {
-        Self { first, end: AtomicU32::new(first) }
+        Self { first, end: AtomicU32::new(first), waiting: AtomicUsize::new(0), came_to_wait: Notify::new() }
     }
 
     /// The fill brings `count` blocks.
@@ -44,9 +47,47 @@ impl Interest {
         self.end.store(self.first + count, Ordering::Release);
     }
 
+    /// Waits until a reader waits for the fill.
+    pub(crate) async fn reader_waits(&self) {
+        loop {
+            let came = self.came_to_wait.notified();
+            tokio::pin!(came);
+            came.as_mut().enable();
+            if self.waiting.load(Ordering::Acquire) > 0 {
+                return;
+            }
+            came.await;
+        }
+    }
+
     /// The blocks that the fill brings.
     pub(crate) fn blocks(&self) -> Range<u32> {
         self.first..self.end.load(Ordering::Acquire)
+    }
+}
+
+/// A reader that waits for a fill, for as long as this is held.
+struct Waiting(Option<Arc<Interest>>);
+
+impl Waiting {
+    fn on(flight: &Flight) -> Self {
+        let interest = match &flight.from {
+            From::Origin(interest) => interest.upgrade(),
+            From::Nvme => None,
+        };
+        if let Some(interest) = &interest {
+            interest.waiting.fetch_add(1, Ordering::AcqRel);
+            interest.came_to_wait.notify_waiters();
+        }
+        Self(interest)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(interest) = &self.0 {
+            interest.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -109,6 +150,7 @@ impl Flight {
             if let Some(ready) = self.now(place) {
                 return ready;
             }
+            let _waiting = Waiting::on(self);
             changed.await;
         }
     }

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// A random 128-bit id of the exact bytes of one object version, never reused: a block kept under it can become
 /// unreachable, but never wrong. Prints as 32 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instance(pub [u8; 16]);
 
 impl fmt::Display for Instance {

@@ -35,7 +35,7 @@ const LOOKS_MAX: u32 = 16;
 /// What a read may do besides answering.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// Look in the cache; fill what is missing.
+    /// Look in the cache; fill what is missing. Without any tier in use, this is `Bypass`.
     Fill,
     /// Look in the cache; get the pages that are missing from the origin and keep nothing.
     LookOnly,
@@ -228,7 +228,7 @@ impl Reader {
     async fn look(&mut self, index: u32) -> Result<(), ReadError> {
         self.looks += 1;
         let past_the_cache = match self.mode {
-            Mode::Fill => !self.shared.keeps(),
+            Mode::Fill => !self.shared.keeps() || self.shared.is_closed(),
             Mode::LookOnly => false,
             Mode::Bypass => true,
         };

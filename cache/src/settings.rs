@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-
 use crate::source::PAGE_BYTES;
 
 const KIB: u64 = 1024;
@@ -12,21 +10,20 @@ const MIB: u64 = 1024 * KIB;
 
 /// Settings of one node's cache. [`Settings::check`] finds every fault; [`crate::Cache::open`] refuses settings that
 /// have one.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Bytes of blocks kept in memory. Less than one block, 0 too: no memory tier. Default 1 GiB.
     pub memory_bytes: u64,
     /// Bytes of block buffers beyond `memory_bytes`: what is being read from NVMe, written to it, or held by a reader
     /// after it left the memory tier. With `fill_bytes_max` it bounds what the cache adds to a node's memory.
-    /// At least four blocks. Default 96 MiB.
+    /// At least four blocks. Default 80 MiB.
     pub working_bytes: u64,
     /// The NVMe tier; `None` leaves it out, which is the default.
     pub nvme: Option<Nvme>,
     /// Bytes in one cached block: a power of two, 64 KiB to 16 MiB. Changing it empties the NVMe tier.
     /// Default 1 MiB.
     pub block_bytes: u64,
-    /// Bytes of blocks that may be in the middle of a fill at one time. At least four blocks. Default 48 MiB.
+    /// Bytes of blocks that may be in the middle of a fill at one time. At least four blocks. Default 32 MiB.
     pub fill_bytes_max: u64,
     /// Fills that may read from one origin at one time; further ones wait. Default 32.
     pub fills_per_origin_max: usize,
@@ -42,13 +39,9 @@ pub struct Settings {
     pub nvme_ahead_blocks: u32,
     /// Times a fill asks again after its origin broke off, until its readers get the error. Default 4.
     pub fill_retries_max: u32,
-    /// How long a reader waits for a place (a buffer, a fill of its origin) before it is told `Busy`. Seconds in a
-    /// file. Default 10 s.
-    #[serde(deserialize_with = "seconds")]
+    /// How long a reader waits for a place (a buffer, a fill of its origin) before it is told `Busy`. Default 10 s.
     pub wait_max: Duration,
-    /// How long an origin may stay silent before a fill takes its answer as broken off. Seconds in a file.
-    /// Default 20 s.
-    #[serde(deserialize_with = "seconds")]
+    /// How long an origin may stay silent before a fill takes its answer as broken off. Default 20 s.
     pub origin_silence_max: Duration,
     /// Pre-stages that may run at one time. Default 8.
     pub prestages_max: usize,
@@ -57,28 +50,23 @@ pub struct Settings {
 }
 
 /// Settings of the NVMe tier.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Nvme {
     /// The slab's file. It is made when it is not there, and held with an exclusive lock while the cache is open.
     pub path: PathBuf,
-    /// The file's size; it is allocated at once. At least 16 blocks.
+    /// The file's size; it is allocated at once. At least 16 blocks. Its index takes about 70 bytes of memory a block,
+    /// beyond the limits above.
     pub bytes: u64,
     /// The node that the slab belongs to: a slab that another node wrote is refused. Up to 64 bytes. Default empty.
-    #[serde(default)]
     pub node: String,
     /// Threads that read. Default 8.
-    #[serde(default = "default_read_threads")]
     pub read_threads: usize,
     /// Threads that write. Default 2.
-    #[serde(default = "default_write_threads")]
     pub write_threads: usize,
     /// Bytes of blocks that may wait to be written. A block that finds the queue full is not kept, and counted.
     /// Default 32 MiB.
-    #[serde(default = "default_write_queue_bytes")]
     pub write_queue_bytes: u64,
     /// Failed reads and writes after which the device is taken out of use. Default 8.
-    #[serde(default = "default_errors_max")]
     pub errors_max: u32,
 }
 
@@ -90,38 +78,22 @@ impl Nvme {
             path: path.into(),
             bytes,
             node: String::new(),
-            read_threads: default_read_threads(),
-            write_threads: default_write_threads(),
-            write_queue_bytes: default_write_queue_bytes(),
-            errors_max: default_errors_max(),
+            read_threads: 8,
+            write_threads: 2,
+            write_queue_bytes: 32 * MIB,
+            errors_max: 8,
         }
     }
-}
-
-fn default_read_threads() -> usize {
-    8
-}
-
-fn default_write_threads() -> usize {
-    2
-}
-
-fn default_write_queue_bytes() -> u64 {
-    32 * MIB
-}
-
-fn default_errors_max() -> u32 {
-    8
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             memory_bytes: 1024 * MIB,
-            working_bytes: 96 * MIB,
+            working_bytes: 80 * MIB,
             nvme: None,
             block_bytes: MIB,
-            fill_bytes_max: 48 * MIB,
+            fill_bytes_max: 32 * MIB,
             fills_per_origin_max: 32,
             direct_reads_per_origin_max: 256,
             fill_window_bytes: 8 * MIB,
@@ -201,13 +173,4 @@ impl Settings {
         }
         faults
     }
-}
-
-/// A length of time written as a number of seconds, 0 to a day.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let seconds = f64::deserialize(deserializer)?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|time| *time <= Duration::from_secs(24 * 60 * 60))
-        .ok_or_else(|| serde::de::Error::custom("a length of time is 0 to 86400 seconds"))
 }

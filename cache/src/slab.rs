@@ -14,6 +14,8 @@ mod index;
 mod medium;
 mod open;
 mod superblock;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -37,7 +39,8 @@ use crate::sync::lock;
 use engine::{Engine, SlotRead, SlotWrite, Threads};
 use header::Header;
 use index::Index;
-use medium::SlabFile;
+use medium::{Medium, SlabFile};
+use open::Opened;
 use superblock::Geometry;
 
 /// Blocks on NVMe. Clones are the same slab.
@@ -112,10 +115,19 @@ impl Slab {
     }
 
     fn open_blocking(settings: &Nvme, block_bytes: u64, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
-        let opened = open::open(settings, block_bytes)?;
+        let (file, found) = open::open(settings, block_bytes)?;
         let failed = |cause| OpenError::Io { path: settings.path.clone(), doing: "start", cause };
-        let medium = Arc::new(SlabFile::new(&settings.path, opened.file).map_err(failed)?);
-        let engine = Threads::start(medium, settings.read_threads, settings.write_threads).map_err(failed)?;
+        let medium = SlabFile::new(&settings.path, file).map_err(failed)?;
+        Self::start(settings, found, Arc::new(medium), metrics).map_err(failed)
+    }
+
+    fn start(
+        settings: &Nvme,
+        opened: Opened,
+        medium: Arc<dyn Medium>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let engine = Threads::start(medium, settings.read_threads, settings.write_threads)?;
         metrics.nvme_in_use(true);
         metrics.nvme_slots(opened.geometry.slots_count);
         metrics.nvme_blocks(opened.index.blocks_count());

@@ -23,9 +23,8 @@ use crate::settings::Nvme;
 /// Headers are read in runs of about this many bytes.
 const HEADERS_RUN_BYTES: usize = 1024 * 1024;
 
-/// A slab's file, locked and read.
+/// What a slab's file holds.
 pub(crate) struct Opened {
-    pub(crate) file: File,
     pub(crate) geometry: Geometry,
     pub(crate) slab_id: u64,
     pub(crate) index: Index,
@@ -33,8 +32,8 @@ pub(crate) struct Opened {
     pub(crate) generation_next: u64,
 }
 
-/// Opens, and where needed makes, the slab that `settings` describe. Blocks: it may allocate a whole file.
-pub(crate) fn open(settings: &Nvme, block_bytes: u64) -> Result<Opened, OpenError> {
+/// Opens, and where needed makes, the slab that `settings` describe. The file stays locked while it is open. Blocks: it may allocate a whole file.
+pub(crate) fn open(settings: &Nvme, block_bytes: u64) -> Result<(File, Opened), OpenError> {
     let path = &settings.path;
     let failed = |doing: &'static str| move |cause| OpenError::Io { path: path.clone(), doing, cause };
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
@@ -64,13 +63,13 @@ pub(crate) fn open(settings: &Nvme, block_bytes: u64) -> Result<Opened, OpenErro
             let (index, generation_next) =
                 rebuild(&file, geometry, slab_id).map_err(failed("read the headers"))?;
             info!(path = %path.display(), blocks = index.blocks_count(), "slab opened");
-            Ok(Opened { file, geometry, slab_id, index, generation_next })
+            Ok((file, Opened { geometry, slab_id, index, generation_next }))
         }
         Err(reason) => {
             warn_of_reset(path, reason);
             let slab_id = format(&file, settings, geometry).map_err(failed("allocate"))?;
             let index = Index::new(geometry.slots_count);
-            Ok(Opened { file, geometry, slab_id, index, generation_next: 1 })
+            Ok((file, Opened { geometry, slab_id, index, generation_next: 1 }))
         }
     }
 }

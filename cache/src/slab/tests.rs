@@ -1,0 +1,173 @@
+use std::sync::atomic::AtomicBool;
+
+use prometheus::Registry;
+
+use super::*;
+use crate::Instance;
+use crate::buffer::{For, Pool};
+use crate::page::VerifiedPage;
+
+const BLOCK_BYTES: u64 = 128 * 1024;
+
+/// A file that fails, or waits, when told to.
+struct Faulty {
+    file: SlabFile,
+    reads_fail: AtomicBool,
+    writes_fail: AtomicBool,
+    /// Held by a test to keep writes waiting.
+    writes_wait: Mutex<()>,
+}
+
+impl Faulty {
+    fn fails(fault: &AtomicBool) -> io::Result<()> {
+        match fault.load(Ordering::SeqCst) {
+            true => Err(rustix::io::Errno::IO.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Medium for Faulty {
+    fn read_header(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_header(bytes, offset)
+    }
+
+    fn write_header(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_header(bytes, offset)
+    }
+
+    fn read_data(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        Self::fails(&self.reads_fail)?;
+        self.file.read_data(bytes, offset)
+    }
+
+    fn write_data(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let _turn = lock(&self.writes_wait);
+        Self::fails(&self.writes_fail)?;
+        self.file.write_data(bytes, offset)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+struct Bench {
+    slab: Slab,
+    medium: Arc<Faulty>,
+    pool: Pool,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut settings = Nvme::new(folder.path().join("slab"), 4 << 20);
+        (settings.errors_max, settings.write_queue_bytes) = (3, 2 * BLOCK_BYTES);
+        let (file, opened) = open::open(&settings, BLOCK_BYTES).expect("opens");
+        let medium = Arc::new(Faulty {
+            file: SlabFile::new(&settings.path, file).expect("opens"),
+            reads_fail: AtomicBool::new(false),
+            writes_fail: AtomicBool::new(false),
+            writes_wait: Mutex::new(()),
+        });
+        let metrics = Arc::new(Metrics::new(&Registry::new()).expect("registers"));
+        let slab = Slab::start(&settings, opened, medium.clone(), metrics).expect("starts");
+        Self { slab, medium, pool: Pool::new(4 << 20, 0), _folder: folder }
+    }
+
+    fn key(index: u32) -> BlockKey {
+        BlockKey { instance: Instance([3; 16]), index }
+    }
+
+    fn offer(&self, index: u32) -> Offered {
+        let pages = [page(index, 65_536), page(index + 100, 1000)];
+        let buffer = self.pool.try_take(66_536, For::Demand).expect("room");
+        let sums = pages.iter().map(VerifiedPage::crc32c).collect();
+        self.slab.offer(Self::key(index), &Block::assemble(pages.iter(), buffer), sums)
+    }
+
+    async fn stored(&self, index: u32) {
+        assert_eq!(self.offer(index), Offered::Kept);
+        self.slab.settled(|state| state.queue.is_empty()).await;
+    }
+
+    /// The second page of a block on disk.
+    async fn read(&self, index: u32) -> Option<Buffer> {
+        let Some(Found::Stored(pin)) = self.slab.find(&Self::key(index)) else { return None };
+        let buffer = self.pool.try_take(65_536, For::Demand).expect("room");
+        pin.read(66_536, 1..2, buffer).await
+    }
+}
+
+fn page(fill: u32, len: usize) -> VerifiedPage {
+    let bytes = vec![u8::try_from(fill).expect("small"); len];
+    let sum = page::checksum(&bytes);
+    page::verify(bytes.into(), sum).expect("its own sum")
+}
+
+/// A read that fails is a miss; the block is forgotten and its slot not used again.
+#[tokio::test]
+async fn a_failed_read_is_a_miss_and_its_block_is_gone() {
+    let bench = Bench::new();
+    bench.stored(1).await;
+    assert_eq!(bench.read(1).await.expect("stored")[..1000], [101; 1000]);
+    bench.medium.reads_fail.store(true, Ordering::SeqCst);
+    assert!(bench.read(1).await.is_none());
+    bench.medium.reads_fail.store(false, Ordering::SeqCst);
+    assert!(!bench.slab.contains(&Bench::key(1)));
+    assert!(bench.slab.in_use());
+    bench.stored(2).await;
+    assert!(bench.read(2).await.is_some());
+}
+
+/// A device that keeps failing is taken out: nothing is found or kept, and nobody waits for it.
+#[tokio::test]
+async fn a_device_that_keeps_failing_is_taken_out() {
+    let bench = Bench::new();
+    bench.stored(9).await;
+    bench.medium.writes_fail.store(true, Ordering::SeqCst);
+    for index in 0..3 {
+        assert!(bench.slab.in_use());
+        assert_eq!(bench.offer(index), Offered::Kept);
+        bench.slab.settled(|state| state.queue.is_empty()).await;
+        assert!(!bench.slab.contains(&Bench::key(index)));
+    }
+    while bench.slab.in_use() {
+        tokio::task::yield_now().await;
+    }
+    assert!(bench.slab.find(&Bench::key(9)).is_none());
+    assert_eq!(bench.offer(4), Offered::Refused(NotKept::DeviceOut));
+    bench.slab.room(usize::MAX).await;
+    bench.slab.close().await;
+}
+
+/// While the disk does not keep up, a queued block is served from memory, and one too many is refused at once.
+#[tokio::test]
+async fn a_full_queue_refuses_and_serves_what_it_holds() {
+    let bench = Bench::new();
+    {
+        let _stuck = lock(&bench.medium.writes_wait);
+        assert_eq!((bench.offer(1), bench.offer(2)), (Offered::Kept, Offered::Kept));
+        assert_eq!(bench.offer(3), Offered::Refused(NotKept::QueueFull));
+        let Some(Found::Queued(block)) = bench.slab.find(&Bench::key(2)) else { panic!("not queued") };
+        assert_eq!(block.slice(0..1), [2][..]);
+    }
+    bench.slab.room(BLOCK_BYTES as usize).await;
+    assert_eq!(bench.offer(3), Offered::Kept);
+    bench.slab.close().await;
+    assert_eq!(bench.offer(4), Offered::Refused(NotKept::DeviceOut));
+}
+
+/// A slot being read is not written to, however many blocks come.
+#[tokio::test]
+async fn a_pinned_block_stays_while_the_slab_turns_over() {
+    let bench = Bench::new();
+    bench.stored(1).await;
+    let Some(Found::Stored(pin)) = bench.slab.find(&Bench::key(1)) else { panic!("not stored") };
+    for index in 2..100 {
+        bench.stored(index).await;
+    }
+    let buffer = bench.pool.try_take(65_536, For::Demand).expect("room");
+    assert_eq!(pin.read(66_536, 1..2, buffer).await.expect("still there")[..1000], [101; 1000]);
+}
