@@ -96,6 +96,7 @@ impl Cluster {
             None => None,
             Some(region) => Some(cluster.start_gate(region).await),
         };
+        cluster.write_config();
         if cluster.options.serves() {
             // `dev` lays a data folder out just as `serve` wants it: certificates, stores, a first user.
             cluster.start_dev();
@@ -214,6 +215,7 @@ impl Cluster {
     /// As [`start_again`](Self::start_again), with other options.
     pub async fn start_again_with(&mut self, options: Options) {
         self.options = options;
+        self.write_config();
         self.start_again().await;
     }
 
@@ -242,10 +244,12 @@ impl Cluster {
         Process::start(&args, &self.dir.path().join(format!("{region}.log")))
     }
 
-    /// Writes the configuration, and says where it and the data are.
-    fn common_arguments(&self) -> [String; 4] {
+    fn write_config(&self) {
         fs::write(self.config_argument(), self.options.regions_toml(self.port_base))
             .expect("write regions.toml");
+    }
+
+    fn common_arguments(&self) -> [String; 4] {
         ["--data".into(), self.data_argument(), "--config".into(), self.config_argument()]
     }
 

@@ -26,7 +26,8 @@ class Boto3:
             aws_secret_access_key=endpoint.secret_key,
             region_name="us-east-1",
             verify=str(endpoint.ca) if endpoint.ca else None,
-            config=Config(s3={"addressing_style": style}, retries={"max_attempts": 1}),
+            # Links are signed with V2 at endpoints other than AWS unless told so.
+            config=Config(signature_version="s3v4", s3={"addressing_style": style}, retries={"max_attempts": 1}),
         )
         self._transfer = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
 
