@@ -56,10 +56,14 @@ mod pages;
 mod readers;
 mod reap;
 mod recover;
+mod resolve;
 mod rows;
 mod seams;
+mod settings;
+mod table;
 mod txn;
 mod upload;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -67,14 +71,12 @@ mod tests;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use s3s::{S3Error, s3_error};
-use serde::{Deserialize, Serialize};
+use s3s::S3Error;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::head::{Facts, Head, PAGE_BYTES};
+use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
 pub use check::Report;
@@ -86,41 +88,14 @@ use metrics::Metrics;
 pub use pages::{Page, PageStream, ReadError};
 use readers::Readers;
 use reap::Reaper;
+pub use resolve::Resolved;
+use rows::Snapshot;
 pub use rows::UserRow;
-use rows::{Reads, Snapshot};
 pub use seams::{Announcer, Change, Clock, DiskStep, Faults, Random, Seams};
+pub use settings::Settings;
 pub(crate) use txn::Txn;
 use upload::Placement;
 pub(crate) use upload::Upload;
-
-/// How a store is to be.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The store's directory; made if it is not there.
-    pub dir: PathBuf,
-    /// The region whose objects it holds. A directory belongs to one region for ever.
-    pub region: String,
-    /// Objects of up to this many bytes are kept in their row and travel with `resolve`; at most one page.
-    pub inline_bytes_max: u64,
-    /// How long the bytes of an overwritten or deleted object can still be read, from the last time they were.
-    pub grace: Duration,
-    /// Memory for pages of the metadata file, in bytes.
-    pub metadata_cache_bytes: usize,
-}
-
-impl Settings {
-    /// The defaults, for the store of `region` in `dir`.
-    #[must_use]
-    pub fn new(dir: impl Into<PathBuf>, region: impl Into<String>) -> Self {
-        Self {
-            dir: dir.into(),
-            region: region.into(),
-            inline_bytes_max: 16 * 1024,
-            grace: Duration::from_secs(300),
-            metadata_cache_bytes: 64 * 1024 * 1024,
-        }
-    }
-}
 
 /// A region's store. Clones are the same store.
 #[derive(Clone)]
@@ -135,23 +110,8 @@ struct Shared {
     runtime: Handle,
     /// `None` once closed.
     writer: Mutex<Option<Writer>>,
-    tasks: Mutex<Vec<Task>>,
-}
-
-enum Task {
-    Writer(std::thread::JoinHandle<()>),
-    Reaper(JoinHandle<()>),
-}
-
-/// What is known of an object and its bucket, from one snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resolved {
-    /// `None` if there is no such bucket.
-    pub facts: Option<Facts>,
-    /// `None` if there is no such object.
-    pub head: Option<Head>,
-    /// The object's bytes if they are few; verified.
-    pub inline: Option<Page>,
+    writer_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    reaper: AbortOnDropHandle<()>,
 }
 
 impl RegionalStore {
@@ -184,28 +144,23 @@ impl RegionalStore {
         let (disk, writer, thread) = runtime.spawn_blocking(opening).await.unwrap_or_else(|lost| {
             Err(OpenError::of(&settings.dir)(Failure::Corrupt(format!("the metadata file: {lost}"))))
         })?;
-        let shared = Arc::new(Shared {
-            settings,
-            disk,
-            readers: Readers::default(),
-            runtime,
-            writer: Mutex::new(Some(writer)),
-            tasks: Mutex::new(vec![Task::Writer(thread)]),
-        });
-        let store = Self { shared };
-        store.start_reaper();
-        Ok(store)
+        let readers = Readers::default();
+        let reaper = Reaper { disk: Arc::clone(&disk), readers: readers.clone(), grace: settings.grace };
+        let reaper = AbortOnDropHandle::new(runtime.spawn(reaper.run(writer.downgrade())));
+        let (writer, writer_thread) = (Mutex::new(Some(writer)), Mutex::new(Some(thread)));
+        Ok(Self {
+            shared: Arc::new(Shared { settings, disk, readers, runtime, writer, writer_thread, reaper }),
+        })
     }
 
     /// Waits for the changes that have begun, then closes the files and gives up the directory.
     pub async fn close(&self) {
+        self.shared.reaper.abort();
         drop(self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
-            match task {
-                Task::Reaper(task) => task.abort(),
-                Task::Writer(thread) => drop(self.shared.runtime.spawn_blocking(|| thread.join()).await),
-            }
+        let thread = self.shared.writer_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // Ends when the last change that holds a place in its queue has been answered.
+            self.shared.runtime.spawn_blocking(|| thread.join()).await.ok();
         }
         let disk = Arc::clone(&self.shared.disk);
         self.shared.runtime.spawn_blocking(move || disk.close()).await.ok();
@@ -223,36 +178,6 @@ impl RegionalStore {
         checked.unwrap_or_else(|lost| Err(failed(Failure::Corrupt(lost.to_string()))))
     }
 
-    /// An object's head with its bucket's facts and, if they are few, its bytes, in one snapshot.
-    ///
-    /// # Errors
-    /// `NotImplemented` for a version other than the null one; `InternalError` when the disk fails.
-    pub async fn resolve(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<Resolved, S3Error> {
-        if version.is_some_and(|version| version != "null") {
-            return Err(s3_error!(NotImplemented, "Versions are not kept."));
-        }
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.read(move |rows| {
-            let facts = rows.bucket(&bucket)?.map(|bucket| bucket.facts);
-            let head = rows.head(&bucket, &key)?;
-            let inline = match &head {
-                Some(head) => rows.inline(&head.instance)?.map(pages::inline_page),
-                None => None,
-            };
-            Ok(Resolved { facts, head, inline })
-        })
-        .await
-    }
-
-    /// The facts of a bucket; `None` if there is no such bucket.
-    ///
-    /// # Errors
-    /// `InternalError` when the disk fails.
-    pub async fn facts(&self, bucket: &str) -> Result<Option<Facts>, S3Error> {
-        let bucket = bucket.to_owned();
-        self.read(move |rows| Ok(rows.bucket(&bucket)?.map(|bucket| bucket.facts))).await
-    }
-
     /// The pages of `instance` in `pages` (cut to those it has), each verified. Renews the instance's grace until
     /// the stream has ended.
     ///
@@ -263,45 +188,6 @@ impl RegionalStore {
         // Noted before the rows are read: from here on the instance stays.
         let reading = self.shared.readers.start(instance, Arc::clone(&disk));
         pages::read(disk, reading, instance, pages).await
-    }
-
-    /// Puts a user, over the one of this access key.
-    ///
-    /// # Errors
-    /// `InternalError` when the disk fails.
-    pub async fn put_user(&self, user: UserRow) -> Result<(), S3Error> {
-        self.commit(Change::Users, move |txn| Ok(txn.put_user(&user)?)).await
-    }
-
-    /// Removes a user; `false` if there was none.
-    ///
-    /// # Errors
-    /// `InternalError` when the disk fails.
-    pub async fn delete_user(&self, access_key: &str) -> Result<bool, S3Error> {
-        let access_key = access_key.to_owned();
-        self.commit(Change::Users, move |txn| {
-            let found = txn.user(&access_key)?.is_some();
-            txn.delete_user(&access_key)?;
-            Ok(found)
-        })
-        .await
-    }
-
-    /// A user.
-    ///
-    /// # Errors
-    /// `InternalError` when the disk fails.
-    pub async fn user(&self, access_key: &str) -> Result<Option<UserRow>, S3Error> {
-        let access_key = access_key.to_owned();
-        self.read(move |rows| Ok(rows.user(&access_key)?)).await
-    }
-
-    /// All users, by access key.
-    ///
-    /// # Errors
-    /// `InternalError` when the disk fails.
-    pub async fn users(&self) -> Result<Vec<UserRow>, S3Error> {
-        self.read(|rows| Ok(rows.users()?)).await
     }
 
     /// The region whose objects these are.
@@ -359,42 +245,5 @@ impl RegionalStore {
     fn writer(&self) -> Result<Writer, Failure> {
         let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.clone().ok_or(Failure::NotOpen)
-    }
-
-    fn start_reaper(&self) {
-        let reaper = Reaper {
-            disk: Arc::clone(&self.shared.disk),
-            readers: self.shared.readers.clone(),
-            grace: self.shared.settings.grace,
-        };
-        let (store, reap_now) = (Arc::downgrade(&self.shared), Arc::clone(&self.shared.disk.reap_now));
-        // Often enough that a leftover outstays its grace by a quarter, and no more than once a minute.
-        let pause =
-            (self.shared.settings.grace / 4).clamp(Duration::from_millis(100), Duration::from_secs(60));
-        let task = self.shared.runtime.spawn(async move {
-            loop {
-                tokio::time::timeout(pause, reap_now.notified()).await.ok();
-                let Some(writer) = store.upgrade().and_then(|shared| RegionalStore { shared }.writer().ok())
-                else {
-                    return;
-                };
-                if let Err(error) = reaper.reap(&writer).await {
-                    tracing::warn!(%error, "leftovers are not removed for now");
-                    tokio::time::sleep(pause).await;
-                }
-            }
-        });
-        self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(Task::Reaper(task));
-    }
-}
-
-impl Drop for Shared {
-    /// A store that was not closed: its tasks end too, and with them the hold on the directory.
-    fn drop(&mut self) {
-        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            if let Task::Reaper(task) = task {
-                task.abort();
-            }
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crc_fast::crc32_iscsi;
 
-use super::db::{Db, Opening, ReadRows, Row, RowSnapshot, Table};
+use super::db::{Db, Opening, ReadRows, Row, RowSnapshot};
 use super::disk::{DirLock, OpenError, data_dir, metadata_path, verify_store};
 use super::due::{self, Leftover};
 use super::failure::Failure;
@@ -19,6 +19,7 @@ use super::files::{file_path, pages_in};
 use super::layout;
 use super::rows::{FileRow, InstanceRow, ObjectRow, PartRow, decode};
 use super::seams::Seams;
+use super::table::Table;
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 

@@ -12,10 +12,11 @@ use std::time::Instant;
 use s3s::{S3Error, s3_error};
 use tokio::sync::{mpsc, oneshot};
 
-use super::db::{Batch, ReadRows, Table};
+use super::db::{Batch, ReadRows};
 use super::disk::Disk;
 use super::failure::Failure;
 use super::files::Aside;
+use super::table::Table;
 use super::txn::{Effects, Txn};
 
 /// Changes in one transaction.
@@ -38,6 +39,11 @@ impl Writer {
         Ok((Self { queue }, thread))
     }
 
+    /// The writer, for who must not keep it running.
+    pub(super) fn downgrade(&self) -> WeakWriter {
+        WeakWriter { queue: self.queue.downgrade() }
+    }
+
     /// Queues a change and waits until it is durable, or refused.
     pub(super) async fn submit<T: Send + 'static>(
         &self,
@@ -47,6 +53,18 @@ impl Writer {
         let change = Decision { decide: Some(decide), decided: None, answer };
         self.queue.send(Box::new(change)).await.map_err(|_| Failure::NotOpen)?;
         answered.await.map_err(|_| Failure::NotOpen)?
+    }
+}
+
+/// A [`Writer`] that does not keep the writer thread running.
+pub(super) struct WeakWriter {
+    queue: mpsc::WeakSender<Box<dyn Change>>,
+}
+
+impl WeakWriter {
+    /// The writer; `None` once it is closed.
+    pub(super) fn upgrade(&self) -> Option<Writer> {
+        self.queue.upgrade().map(|queue| Writer { queue })
     }
 }
 
@@ -129,7 +147,12 @@ fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
 }
 
 fn commit(disk: &Disk, changes: &mut [Box<dyn Change>], effects: &mut Effects) -> Result<(), Failure> {
-    let write = || disk.db.write(|batch| Ok(run(disk, changes, batch, effects)));
+    let write = || {
+        disk.db.write(|batch| {
+            run(disk, changes, batch, effects);
+            Ok(())
+        })
+    };
     catch_unwind(AssertUnwindSafe(write))
         .unwrap_or_else(|_| Err(Failure::Corrupt("the metadata file cannot be written".into())))
 }

@@ -16,79 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crc_fast::{CrcAlgorithm, Digest};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
 };
 
 use super::failure::Failure;
 use super::seams::{DiskStep, Faults};
-
-/// The tables. A table's number is part of its rows' CRCs: never reuse one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Table {
-    /// What the store knows of itself.
-    Store = 0,
-    /// Buckets by name.
-    Buckets = 1,
-    /// Heads by bucket, key and version.
-    Objects = 2,
-    /// The parts of multipart objects, by instance.
-    PartLists = 3,
-    /// What each instance is made of.
-    Instances = 4,
-    /// The segments of instances that have many, in runs, by instance and offset.
-    Segments = 5,
-    /// Data files and how often they are referred to.
-    Files = 6,
-    /// The page sums of data files, in runs, by file and page.
-    Sums = 7,
-    /// Unfinished multipart uploads by bucket, key and upload id.
-    Uploads = 8,
-    /// Parts of unfinished uploads by upload id and number.
-    Parts = 9,
-    /// Finished multipart uploads, remembered for a while so that they can be finished again.
-    Completed = 10,
-    /// What is to be removed, by when that may happen.
-    Due = 11,
-    /// Data files that nothing refers to any more.
-    Trash = 12,
-    /// Users by access key.
-    Users = 13,
-}
-
-const TABLES: [(Table, &str); 14] = [
-    (Table::Store, "store"),
-    (Table::Buckets, "buckets"),
-    (Table::Objects, "objects"),
-    (Table::PartLists, "part_lists"),
-    (Table::Instances, "instances"),
-    (Table::Segments, "segments"),
-    (Table::Files, "files"),
-    (Table::Sums, "sums"),
-    (Table::Uploads, "uploads"),
-    (Table::Parts, "parts"),
-    (Table::Completed, "completed"),
-    (Table::Due, "due"),
-    (Table::Trash, "trash"),
-    (Table::Users, "users"),
-];
-
-impl Table {
-    /// Every table.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        TABLES.iter().map(|(table, _)| *table)
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        TABLES[self as usize].1
-    }
-
-    fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-        TableDefinition::new(self.name())
-    }
-}
+use super::table::{Table, seal, unseal};
 
 /// A row's key and value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
@@ -229,12 +163,12 @@ pub(super) struct RowSnapshot<'a> {
 
 impl ReadRows for RowSnapshot<'_> {
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let rows = self.db.note(self.txn.open_table(table.definition()).map_err(redb_failure))?;
+        let rows = self.db.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
         self.db.note(get_checked(table, &rows, key))
     }
 
     fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure> {
-        let rows = self.db.note(self.txn.open_table(table.definition()).map_err(redb_failure))?;
+        let rows = self.db.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
         let found = self.db.note(rows.range::<&[u8]>(range).map_err(redb_failure))?;
         Ok(Box::new(found.map(move |row| self.db.note(check_row(table, row)))))
     }
@@ -313,8 +247,12 @@ impl WriteRows for Batch<'_> {
     }
 }
 
+fn definition(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(table.name())
+}
+
 fn open_tables(txn: &redb::WriteTransaction) -> Result<Vec<RedbTable<'_>>, Failure> {
-    Table::all().map(|table| txn.open_table(table.definition()).map_err(redb_failure)).collect()
+    Table::all().map(|table| txn.open_table(definition(table)).map_err(redb_failure)).collect()
 }
 
 fn get_checked(
@@ -345,32 +283,6 @@ fn check_row(table: Table, row: Result<RedbRow<'_>, StorageError>) -> Result<Row
     let (key, sealed) = row.map_err(redb_failure)?;
     let value = unseal(table, key.value(), sealed.value())?;
     Ok((key.value().to_vec(), value))
-}
-
-const SUM_BYTES: usize = 4;
-
-fn seal(table: Table, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(value.len() + SUM_BYTES);
-    sealed.extend_from_slice(value);
-    sealed.extend_from_slice(&row_sum(table, key, value).to_le_bytes());
-    sealed
-}
-
-fn unseal(table: Table, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Failure> {
-    match sealed.split_last_chunk::<SUM_BYTES>() {
-        Some((value, sum)) if u32::from_le_bytes(*sum) == row_sum(table, key, value) => Ok(value.to_vec()),
-        _ => Err(Failure::Corrupt(format!("row {} of table {}", hex::encode(key), table.name()))),
-    }
-}
-
-fn row_sum(table: Table, key: &[u8], value: &[u8]) -> u32 {
-    let mut sum = Digest::new(CrcAlgorithm::Crc32Iscsi);
-    sum.update(&[table as u8]);
-    // The length keeps a byte that moved between key and value from going unseen.
-    sum.update(&(key.len() as u64).to_le_bytes());
-    sum.update(key);
-    sum.update(value);
-    sum.finalize() as u32
 }
 
 fn redb_failure(cause: impl Into<redb::Error>) -> Failure {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::db::{Db, Opening, ReadRows, Table, WriteRows};
+use super::db::{Db, Opening, ReadRows, WriteRows};
 use super::failure::Failure;
 use super::files::{Files, sync_dir};
 use super::metrics::Metrics;
 use super::seams::Seams;
+use super::table::Table;
 use super::txn::Moment;
 
 /// The layout of directories and rows that this release writes.

@@ -66,8 +66,11 @@ pub(super) fn leftover(key: &[u8]) -> Result<Leftover, Failure> {
     }
 }
 
+/// From one row key to another.
+type Span = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// The ranges of row keys of `kind` that have been left over for `period` at `now`.
-pub(super) fn ranges(kind: Kind, now: Since, period: Duration) -> Vec<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+pub(super) fn ranges(kind: Kind, now: Since, period: Duration) -> Vec<Span> {
     let at = |epoch, running| Since { epoch, running }.start(kind);
     let mut ranges = vec![(Bound::Included(at(0, Duration::ZERO)), Bound::Excluded(at(1, Duration::ZERO)))];
     if let Some(since) = now.running.checked_sub(period) {

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use s3s::{S3Error, s3_error};
 
-use super::db::Table;
 use super::due::{Leftover, Since};
 use super::failure::Failure;
 use super::files::pages_in;
 use super::keys;
 use super::layout;
 use super::rows::{Content, FileRow, InstanceRow, RUN_PAGES, Segment, encode};
+use super::table::Table;
 use super::txn::Txn;
 use super::upload::{Staged, StagedContent};
 use crate::instance::Instance;

@@ -2,10 +2,11 @@
 
 use std::ops::{Bound, Range};
 
-use super::db::{ReadRows, Table, WriteRows};
+use super::db::{ReadRows, WriteRows};
 use super::failure::Failure;
 use super::keys;
 use super::rows::{Content, FileRow, InstanceRow, RUN_PAGES, RUN_SEGMENTS, Reads, Segment, decode, encode};
+use super::table::Table;
 use crate::instance::Instance;
 
 /// What `instance` is made of.

@@ -16,13 +16,14 @@ use futures::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
-use super::db::{ReadRows, Table};
+use super::db::ReadRows;
 use super::disk::Disk;
 use super::failure::Failure;
 use super::files::pages_in;
 use super::layout;
 use super::readers::Reading;
 use super::rows::{Content, InstanceRow, Reads, Segment};
+use super::table::Table;
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 

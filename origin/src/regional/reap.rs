@@ -10,19 +10,24 @@ use std::time::Duration;
 use futures::future::join_all;
 use s3s::S3Error;
 
-use super::commit::Writer;
-use super::db::{ReadRows, Table};
+use super::commit::{WeakWriter, Writer};
+use super::db::ReadRows;
 use super::disk::Disk;
 use super::due::{self, Kind, Since};
 use super::failure::Failure;
 use super::readers::Readers;
 use super::rows::{FileRow, decode};
+use super::table::Table;
 use crate::instance::Instance;
 
 /// Leftovers in one commit: others wait for the writer meanwhile.
 const LEFTOVERS_MAX: usize = 128;
 /// How long a finished upload can be finished again with the same answer.
 const COMPLETED_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// Between two looks at what is due.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Removes what is due.
 pub(super) struct Reaper {
@@ -32,6 +37,21 @@ pub(super) struct Reaper {
 }
 
 impl Reaper {
+    /// Removes what is due, over and over, until the writer is closed.
+    pub(super) async fn run(self, writer: WeakWriter) {
+        // Often enough that a leftover outstays its grace by a quarter, and once a minute at least.
+        let pause = (self.grace / 4).clamp(PAUSE_MIN, PAUSE_MAX);
+        loop {
+            tokio::time::timeout(pause, self.disk.reap_now.notified()).await.ok();
+            let Some(writer) = writer.upgrade() else { return };
+            if let Err(error) = self.reap(&writer).await {
+                tracing::warn!(%error, "leftovers are not removed for now");
+                drop(writer);
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
     /// Removes everything that is due now.
     ///
     /// # Errors

@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::db::{ReadRows, Table};
+use super::db::ReadRows;
 use super::disk::{Disk, put_swept_epoch, swept_epoch};
 use super::failure::Failure;
+use super::table::Table;
 use crate::instance::Instance;
 
 /// Removes the files without a row that the epochs before this one left; how many.

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::db::{ReadRows, RowSnapshot, Rows, Table};
+use super::db::{ReadRows, RowSnapshot, Rows};
 use super::failure::Failure;
 use super::keys;
 use super::layout;
+use super::table::Table;
 use crate::head::{ChecksumKind, Checksums, Facts, Head, StoredHeaders};
 use crate::instance::Instance;
 

@@ -9,17 +9,18 @@ mod throughput;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, TryStreamExt};
 use prometheus::Registry;
-use s3s::S3ErrorCode;
+use s3s::{S3ErrorCode, s3_error};
 use tempfile::TempDir;
 
-use super::rows::{Bucket, PartRow};
+use super::rows::{Bucket, PartRow, Reads};
 use super::upload::Staged;
 use super::*;
-use crate::head::Part;
+use crate::head::{Facts, Head, Part};
 
 const BUCKET: &str = "photos";
 const MIB: usize = 1024 * 1024;

@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
-use super::db::{KeyRange, ReadRows, Rows, Table, WriteRows};
+use super::db::{KeyRange, ReadRows, Rows, WriteRows};
 use super::due::{Leftover, Since};
 use super::failure::Failure;
 use super::files::Aside;
 use super::keys;
 use super::rows::{Bucket, CompletedRow, ObjectRow, PartRow, Reads, UploadRow, UserRow, encode};
 use super::seams::{Clock, Random};
+use super::table::Table;
 use crate::head::Head;
 use crate::instance::Instance;
 

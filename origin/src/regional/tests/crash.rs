@@ -172,7 +172,7 @@ async fn abort_uploads(store: &RegionalStore) {
     let aborted = store.commit(Change::Nothing, |txn| {
         let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
         let mut uploads = std::collections::BTreeSet::new();
-        for row in db::ReadRows::rows(txn, db::Table::Parts, all)? {
+        for row in db::ReadRows::rows(txn, table::Table::Parts, all)? {
             let (key, _) = row?;
             uploads.insert(String::from_utf8(key[..key.len() - 5].to_vec()).unwrap());
         }

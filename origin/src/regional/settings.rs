@@ -1,0 +1,33 @@
+//! What an operator chooses of a store.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a store is to be.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The store's directory; made if it is not there.
+    pub dir: PathBuf,
+    /// The region whose objects it holds. A directory belongs to one region for ever.
+    pub region: String,
+    /// Objects of up to this many bytes are kept in their row and travel with `resolve`; at most one page.
+    pub inline_bytes_max: u64,
+    /// How long the bytes of an overwritten or deleted object can still be read, from the last time they were.
+    pub grace: Duration,
+    /// Memory for pages of the metadata file, in bytes.
+    pub metadata_cache_bytes: usize,
+}
+
+impl Settings {
+    /// The defaults, for the store of `region` in `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, region: impl Into<String>) -> Self {
+        Self {
+            dir: dir.into(),
+            region: region.into(),
+            inline_bytes_max: 16 * 1024,
+            grace: Duration::from_secs(300),
+            metadata_cache_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
