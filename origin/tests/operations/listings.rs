@@ -4,7 +4,9 @@ use crate::region::Region;
 
 async fn region_with(keys: &[&str]) -> Region {
     let region = Region::start().await;
-    futures::future::join_all(keys.iter().map(|key| region.put(key, "x"))).await;
+    for key in keys {
+        region.put(key, "x").await;
+    }
     region
 }
 

@@ -3,7 +3,6 @@
 mod buckets;
 mod copies;
 mod listings;
-mod model;
 mod multipart;
 mod objects;
 mod region;
