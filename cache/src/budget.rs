@@ -26,7 +26,15 @@ pub(crate) struct Budget {
 
 struct Origin {
     fills: Arc<Semaphore>,
+    /// Of these, those that nobody waits for: half.
+    background_fills: Arc<Semaphore>,
     direct_reads: Arc<Semaphore>,
+}
+
+/// A place among the fills of an origin, until it is dropped.
+pub(crate) struct FillPlace {
+    _fill: OwnedSemaphorePermit,
+    _background: Option<OwnedSemaphorePermit>,
 }
 
 /// How long somebody is ready to wait for a place.
@@ -66,19 +74,26 @@ impl Budget {
         (self.fill_pages_max - self.fill_bytes.available_permits()) as u64 * PAGE_BYTES
     }
 
-    /// A place among the fills of `origin`.
-    pub(crate) async fn fill(
-        &self,
-        origin: &str,
-        patience: Patience,
-    ) -> Result<OwnedSemaphorePermit, ReadError> {
-        let fills = self.origin(origin).fills.clone();
-        self.wait(fills.acquire_owned(), patience, Limit::Fills).await
+    /// A place among the fills of `origin`. Half of the places are for readers alone.
+    pub(crate) async fn fill(&self, origin: &str, patience: Patience) -> Result<FillPlace, ReadError> {
+        let origin = self.origin(origin);
+        let background = match patience {
+            Patience::Reader => None,
+            Patience::Background => {
+                let background = origin.background_fills.clone().acquire_owned();
+                Some(self.wait(background, patience, Limit::Fills).await?)
+            }
+        };
+        let fill = self.wait(origin.fills.clone().acquire_owned(), patience, Limit::Fills).await?;
+        Ok(FillPlace { _fill: fill, _background: background })
     }
 
-    /// A place among the fills of `origin`, if one is free now.
-    pub(crate) fn fill_now(&self, origin: &str) -> Option<OwnedSemaphorePermit> {
-        self.origin(origin).fills.clone().try_acquire_owned().ok()
+    /// A place among the fills of `origin`, if more than a quarter of them are free: a reader that waits comes first.
+    pub(crate) fn fill_ahead(&self, origin: &str) -> Option<FillPlace> {
+        let fills = &self.origin(origin).fills;
+        let spare = fills.available_permits() > self.fills_per_origin_max / 4;
+        let fill = spare.then(|| fills.clone().try_acquire_owned().ok())??;
+        Some(FillPlace { _fill: fill, _background: None })
     }
 
     /// A place among the reads of `origin` that go past the cache.
@@ -95,6 +110,7 @@ impl Budget {
         }
         let origin = Arc::new(Origin {
             fills: Arc::new(Semaphore::new(self.fills_per_origin_max)),
+            background_fills: Arc::new(Semaphore::new(self.fills_per_origin_max.div_ceil(2))),
             direct_reads: Arc::new(Semaphore::new(self.direct_reads_per_origin_max)),
         });
         origins.insert(name.to_owned(), origin.clone());

@@ -13,10 +13,10 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 
 use futures::future::{select, try_join};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
 use crate::block::Block;
-use crate::budget::Patience;
+use crate::budget::{FillPlace, Patience};
 use crate::buffer::For;
 use crate::cache::Shared;
 use crate::error::ReadError;
@@ -46,7 +46,7 @@ struct Fill {
     first_page: u64,
     interest: Weak<Interest>,
     why: Why,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<FillPlace>,
 }
 
 /// Starts to fill the blocks from the start of `blocks` up to the first that is there or on its way, with
@@ -59,10 +59,10 @@ pub(crate) fn start(
     why: Why,
 ) -> Option<Arc<Interest>> {
     let place = match why {
-        Why::Ahead => Some(shared.budget.fill_now(object.source.origin())?),
+        Why::Ahead => Some(shared.budget.fill_ahead(object.source.origin())?),
         Why::Demand | Why::Prestage => None,
     };
-    let interest = Arc::new(Interest::new(blocks.start));
+    let interest = Arc::new(Interest::new(blocks.clone()));
     let mut flights = Vec::new();
     for index in blocks {
         match claim(shared, object, index, &interest) {

@@ -28,7 +28,7 @@ const SHARDS_COUNT: usize = 64;
 /// Held by those who want a fill to go on: a fill that nobody holds ends at its next block.
 pub(crate) struct Interest {
     first: u32,
-    /// Known when the fill has claimed its last block.
+    /// Moves down when the fill could not claim as many blocks as it wanted.
     end: AtomicU32,
     /// Readers that have taken all there is and wait for more.
     waiting: AtomicUsize,
@@ -36,9 +36,10 @@ pub(crate) struct Interest {
 }
 
 impl Interest {
-    /// Interest in a fill that begins with block `first`.
-    pub(crate) fn new(first: u32) -> Self {
-        Self { first, end: AtomicU32::new(first), waiting: AtomicUsize::new(0), came_to_wait: Notify::new() }
+    /// Interest in a fill of `blocks`, or of as many of them as it can claim.
+    pub(crate) fn new(blocks: Range<u32>) -> Self {
+        let (first, end) = (blocks.start, AtomicU32::new(blocks.end));
+        Self { first, end, waiting: AtomicUsize::new(0), came_to_wait: Notify::new() }
     }
 
     /// The fill brings `count` blocks.
@@ -299,5 +300,84 @@ impl Flights {
     fn shard(&self, key: &BlockKey) -> &Shard {
         // The remainder is less than SHARDS_COUNT, which fits.
         &self.shards[(self.hasher.hash_one(key) % SHARDS_COUNT as u64) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::{Instance, page};
+
+    const KEY: BlockKey = BlockKey { instance: Instance([1; 16]), index: 2 };
+
+    fn page(fill: u8) -> VerifiedPage {
+        let sum = page::checksum(&[fill; 8]);
+        page::verify(vec![fill; 8].into(), sum).expect("its own sum")
+    }
+
+    fn claimed(flights: &Flights, interest: &Arc<Interest>) -> Arc<Flight> {
+        match flights.claim(KEY, 2, || From::Origin(Arc::downgrade(interest))) {
+            Claim::New(flight) => flight,
+            Claim::Joined(_) => panic!("there is one already"),
+        }
+    }
+
+    fn interest() -> Arc<Interest> {
+        Arc::new(Interest::new(2..3))
+    }
+
+    /// A page is ready at once for whoever wants it, in any order; the others still wait.
+    #[test]
+    fn pages_are_ready_as_they_arrive() {
+        let (flights, interest) = (Flights::new(), interest());
+        let flight = claimed(&flights, &interest);
+        assert!(!flight.put(1, page(9)));
+        assert!(matches!(flight.ready(1).now_or_never(), Some(Ready::Page(page)) if page.bytes()[0] == 9));
+        assert!(flight.ready(0).now_or_never().is_none());
+        assert!(flight.put(0, page(8)));
+        assert!(matches!(flight.ready(0).now_or_never(), Some(Ready::Page(page)) if page.bytes()[0] == 8));
+        assert!(!flight.put(0, page(7)), "a page that is there counts once");
+    }
+
+    /// Once a block is in a tier its flight holds nothing, whoever still holds the flight.
+    #[test]
+    fn a_flight_that_is_over_holds_no_page() {
+        let (flights, interest) = (Flights::new(), interest());
+        let flight = claimed(&flights, &interest);
+        let bytes = bytes::Bytes::from(vec![5; 8]);
+        flight.put(0, page::verify(bytes.clone(), page::checksum(&bytes)).expect("its own sum"));
+        assert!(!bytes.is_unique());
+        flights.over(&flight);
+        assert!(bytes.is_unique());
+        assert!(matches!(flight.ready(0).now_or_never(), Some(Ready::Over)));
+        assert!(flights.get(&KEY).is_none());
+    }
+
+    /// Ending a flight twice does not end the one that came after it.
+    #[test]
+    fn a_late_end_leaves_the_next_flight_alone() {
+        let (flights, interest) = (Flights::new(), interest());
+        let first = claimed(&flights, &interest);
+        flights.failed(&first, ReadError::Gone);
+        let second = claimed(&flights, &interest);
+        flights.over(&first);
+        assert!(flights.get(&KEY).is_some_and(|there| Arc::ptr_eq(&there, &second)));
+        assert!(matches!(first.ready(0).now_or_never(), Some(Ready::Failed(ReadError::Gone))));
+        assert!(second.ready(0).now_or_never().is_none());
+    }
+
+    /// A fill learns of a reader that has taken all there is, and of its leaving.
+    #[tokio::test]
+    async fn a_fill_is_told_when_a_reader_waits() {
+        let (flights, interest) = (Flights::new(), interest());
+        let flight = claimed(&flights, &interest);
+        assert!(interest.reader_waits().now_or_never().is_none());
+        let reader = tokio::spawn(async move { flight.ready(0).await });
+        interest.reader_waits().await;
+        reader.abort();
+        assert!(reader.await.is_err());
+        assert!(interest.reader_waits().now_or_never().is_none());
     }
 }

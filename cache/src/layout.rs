@@ -96,3 +96,57 @@ pub(crate) fn pages_of(range: &Range<u64>) -> Range<u64> {
 pub(crate) fn to_len(bytes: u64) -> usize {
     usize::try_from(bytes).expect("a length within a block fits in memory")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn layouts() -> impl Strategy<Value = Layout> {
+        (1..1_u64 << 40, 16..25_u32)
+            .prop_map(|(bytes, shift)| Layout::new(bytes, 1 << shift).expect("few blocks"))
+    }
+
+    proptest! {
+        /// Blocks lie end to end and cover the object; pages do the same in each block.
+        #[test]
+        fn blocks_and_pages_tile_the_object(layout in layouts(), at: u64) {
+            let at = at % layout.object_bytes();
+            let index = layout.block_at(at);
+            let block = layout.block_range(index);
+            prop_assert!(block.contains(&at));
+            prop_assert_eq!(layout.block_len(index) as u64, block.end - block.start);
+            if index + 1 < layout.blocks_count() {
+                prop_assert_eq!(layout.block_range(index + 1).start, block.end);
+            } else {
+                prop_assert_eq!(block.end, layout.object_bytes());
+            }
+            let pages = layout.block_pages(index);
+            prop_assert_eq!(pages.start * PAGE_BYTES, block.start);
+            let pages_len: usize = pages.clone().map(|page| layout.page_len(page)).sum();
+            prop_assert_eq!(pages_len, layout.block_len(index));
+            prop_assert!(pages.clone().all(|page| layout.block_of_page(page) == index));
+        }
+
+        /// The blocks and pages of a range hold its first and its last byte, and no more than they must.
+        #[test]
+        fn a_range_takes_the_blocks_it_touches(layout in layouts(), from: u64, len: u64) {
+            let from = from % layout.object_bytes();
+            let range = from..from + 1 + len % (layout.object_bytes() - from);
+            let blocks = layout.blocks_of(&range);
+            prop_assert!(layout.block_range(blocks.start).contains(&range.start));
+            prop_assert!(layout.block_range(blocks.end - 1).contains(&(range.end - 1)));
+            let pages = pages_of(&range);
+            prop_assert!(pages.start * PAGE_BYTES <= range.start && range.start < (pages.start + 1) * PAGE_BYTES);
+            prop_assert!((pages.end - 1) * PAGE_BYTES < range.end && range.end <= pages.end * PAGE_BYTES);
+        }
+    }
+
+    #[test]
+    fn more_blocks_than_an_index_can_tell_apart_are_refused() {
+        let most = u64::from(u32::MAX) * PAGE_BYTES;
+        assert_eq!(Layout::new(most, PAGE_BYTES).map(|layout| layout.blocks_count()), Some(u32::MAX));
+        assert!(Layout::new(most + 1, PAGE_BYTES).is_none());
+    }
+}

@@ -154,6 +154,10 @@ impl Reader {
         }
         self.left.start += bytes;
         self.looks = 0;
+        // What is held of a block that is behind would stay as long as a slow client takes for its piece.
+        if self.left.is_empty() || self.object.layout.block_at(self.left.start) != index {
+            self.here = None;
+        }
         self.tally.add(served, bytes);
         self.shared.metrics.served(served, bytes);
     }

@@ -174,3 +174,48 @@ impl Settings {
         faults
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound() {
+        let with_nvme = Settings { nvme: Some(Nvme::new("slab", 1 << 30)), ..Settings::default() };
+        assert_eq!((Settings::default().check(), with_nvme.check()), (Vec::new(), Vec::new()));
+    }
+
+    /// Every fault is told, each with its key.
+    #[test]
+    fn every_fault_is_told() {
+        let nvme =
+            Nvme { node: "n".repeat(65), read_threads: 0, errors_max: 0, ..Nvme::new("slab", 15 * MIB) };
+        let settings = Settings {
+            working_bytes: 3 * MIB,
+            fill_bytes_max: 0,
+            fill_window_bytes: MIB - 1,
+            fills_per_origin_max: 0,
+            wait_max: Duration::ZERO,
+            nvme: Some(nvme),
+            ..Settings::default()
+        };
+        let keys: Vec<_> = settings.check().iter().map(|fault| fault.key).collect();
+        let expected = [
+            "working_bytes",
+            "fill_bytes_max",
+            "fill_window_bytes",
+            "fills_per_origin_max",
+            "wait_max",
+            "nvme.bytes",
+            "nvme.write_queue_bytes",
+            "nvme.node",
+            "nvme.read_threads",
+            "nvme.errors_max",
+        ];
+        assert_eq!(keys, expected);
+        for block_bytes in [0, 32 * KIB, 3 * MIB, 32 * MIB] {
+            let faults = Settings { block_bytes, ..Settings::default() }.check();
+            assert!(faults.iter().any(|fault| fault.key == "block_bytes"), "{block_bytes}");
+        }
+    }
+}
