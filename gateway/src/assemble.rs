@@ -8,6 +8,7 @@ mod start_error;
 
 use std::collections::HashMap;
 use std::fs::DirBuilder;
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,10 +67,19 @@ impl Plan<'_> {
     }
 }
 
-/// The operators' socket of `region`'s node with its data in `data`.
-#[must_use]
-pub fn operator_socket(data: &Path, region: &RegionName) -> PathBuf {
-    data.join(region.as_str()).join("admin.sock")
+/// The operators' socket of a node, in its directory.
+const OPERATOR_SOCKET: &str = "admin.sock";
+
+/// The operators' sockets of all nodes with their data in `data`, running or not, by region.
+///
+/// # Errors
+/// When `data` cannot be listed.
+pub fn operator_sockets(data: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(data)?.collect::<Result<Vec<_>, _>>()?;
+    let mut sockets: Vec<_> = entries.iter().map(|entry| entry.path().join(OPERATOR_SOCKET)).collect();
+    sockets.retain(|socket| socket.exists());
+    sockets.sort();
+    Ok(sockets)
 }
 
 /// A node's addresses, bound before anything is opened: a busy port must not leave anything behind.
@@ -205,7 +215,8 @@ impl Node {
         sockets: Sockets,
         certificate: Option<&Arc<Certificate>>,
     ) -> Result<Running, StartError> {
-        let operators = OperatorSocket::open(&self.directory.join("admin.sock"), self.users)?;
+        let users = self.users.ok_or_else(|| self.topology.home().name().clone());
+        let operators = OperatorSocket::open(&self.directory.join(OPERATOR_SOCKET), users)?;
         let metrics = self.shared.metrics.clone();
         let (clients, peers, admin) = (Front::default(), Front::default(), Front::default());
         let public = match certificate {

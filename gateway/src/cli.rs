@@ -49,9 +49,12 @@ pub struct Place {
 /// `penstock dev`
 #[derive(Args, Debug, PartialEq, Eq)]
 pub struct Dev {
-    /// Where the configuration and the data are.
-    #[command(flatten)]
-    pub place: Place,
+    /// The configuration; by default regions.toml, or where there is none, the one that Penstock comes with.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Everything that is kept on disk.
+    #[arg(long, value_name = "DIR", default_value = "penstock-data")]
+    pub data: PathBuf,
     /// Region i listens on this + 10 i: +0 standard, +1 accelerated, +2 admin, +3 peer.
     #[arg(long, value_name = "PORT", default_value_t = 9000)]
     pub port_base: u16,
@@ -114,18 +117,18 @@ pub enum User {
         /// Answer in JSON.
         #[arg(long)]
         json: bool,
-        /// Where the configuration and the data are.
-        #[command(flatten)]
-        place: Place,
+        /// The data directory of the running node.
+        #[arg(long, value_name = "DIR", default_value = "penstock-data")]
+        data: PathBuf,
     },
     /// List all users.
     List {
         /// Answer in JSON.
         #[arg(long)]
         json: bool,
-        /// Where the configuration and the data are.
-        #[command(flatten)]
-        place: Place,
+        /// The data directory of the running node.
+        #[arg(long, value_name = "DIR", default_value = "penstock-data")]
+        data: PathBuf,
     },
 }
 
@@ -167,8 +170,7 @@ mod tests {
     #[test]
     fn dev_has_defaults_for_everything() {
         let Ok(Command::Dev(dev)) = parse("penstock dev") else { panic!("dev") };
-        let place = Place { config: "regions.toml".into(), data: "penstock-data".into() };
-        assert_eq!(dev, Dev { place, port_base: 9000, tls: false });
+        assert_eq!(dev, Dev { config: None, data: "penstock-data".into(), port_base: 9000, tls: false });
     }
 
     #[test]
@@ -189,10 +191,10 @@ mod tests {
     #[test]
     fn a_user_is_made_in_an_account_and_no_secret_is_given() {
         let parsed = parse("penstock user create alice --account research --json --data /srv/p");
-        let Ok(Command::User(User::Create { name, account, json, place })) = parsed else {
+        let Ok(Command::User(User::Create { name, account, json, data })) = parsed else {
             panic!("user create")
         };
         assert_eq!((name.as_str(), account.as_str(), json), ("alice", "research", true));
-        assert_eq!(place.data, PathBuf::from("/srv/p"));
+        assert_eq!(data, PathBuf::from("/srv/p"));
     }
 }

@@ -30,6 +30,9 @@ use lock::Lock;
 /// Ports between the first ones of two regions.
 const PORTS_APART: u32 = 10;
 
+/// The configuration that Penstock comes with.
+const SHIPPED: &str = include_str!("../../regions.toml");
+
 /// Why `dev` ended without having served.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
@@ -86,7 +89,7 @@ impl DevError {
 /// # Errors
 /// When they do not start.
 pub async fn run(arguments: cli::Dev) -> Result<(), DevError> {
-    let settings = Settings::read(&arguments.place.config)?;
+    let settings = read_settings(arguments.config.as_deref())?;
     let topology = Arc::new(on_loopback(&settings.topology, arguments.port_base)?);
     let regions: Vec<_> = topology.regions().iter().map(|region| region.name().clone()).collect();
     let listens: Vec<_> = (0..).zip(&regions).map(|(index, _)| listen(arguments.port_base, index)).collect();
@@ -97,8 +100,8 @@ pub async fn run(arguments: cli::Dev) -> Result<(), DevError> {
     for (region, listen) in regions.iter().zip(&listens) {
         sockets.push(Sockets::bind(listen).map_err(|cause| start_error(region, cause))?);
     }
-    let data = std::path::absolute(&arguments.place.data)
-        .map_err(|error| DevError::file(&arguments.place.data, error))?;
+    let data =
+        std::path::absolute(&arguments.data).map_err(|error| DevError::file(&arguments.data, error))?;
     let _lock = Lock::take(&data)?;
     make_cluster(&ClusterDir::under(&data), &topology)?;
     let certificate = arguments.tls.then(|| issue_certificate(&data, &topology)).transpose()?;
@@ -125,6 +128,19 @@ pub async fn run(arguments: cli::Dev) -> Result<(), DevError> {
         .await;
     assemble::stop(running, settings.limits.drain).await;
     Ok(())
+}
+
+/// The settings in `config`, or in the current directory's file, or in the one that Penstock comes with.
+fn read_settings(config: Option<&Path>) -> Result<Settings, SettingsError> {
+    let usual = Path::new("regions.toml");
+    match config {
+        Some(config) => Settings::read(config),
+        None if usual.exists() => Settings::read(usual),
+        None => Settings::parse(SHIPPED).map_err(|faults| SettingsError::Faults {
+            path: PathBuf::from("regions.toml, as shipped"),
+            faults,
+        }),
+    }
 }
 
 fn start_error(region: &RegionName, cause: StartError) -> DevError {

@@ -34,18 +34,30 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
+    /// The command was obeyed.
+    Done(Done),
+    /// Nothing was done: users are written elsewhere.
+    NotHome {
+        /// In this region.
+        home: String,
+    },
+    /// Nothing was done; why.
+    Refused(String),
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
     /// The user was made. This is the one time that the secret is shown.
     UserCreated {
         /// Who it is.
-        #[serde(flatten)]
         user: ShownUser,
         /// The secret key, in clear.
         secret_key: String,
     },
     /// Every user, by account and name.
     Users(Vec<ShownUser>),
-    /// Nothing was done; why.
-    Refused(String),
 }
 
 /// A user as operators see one.

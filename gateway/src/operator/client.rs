@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody listens on the socket.
-    #[error("no node is running on {}: start `penstock dev` or `penstock serve` with the same --data", .0.display())]
+    #[error("{}: no node is running: start `penstock dev` or `penstock serve` with the same --data", .0.display())]
     NotRunning(PathBuf),
     /// The socket is another user's.
     #[error("{}: not permitted: run this as the user that runs the node", .0.display())]

@@ -13,8 +13,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use super::{Answer, COMMAND_BYTES_MAX, Command, short_name};
+use super::{Answer, COMMAND_BYTES_MAX, Command, Done, short_name};
 use crate::identity::Users;
+use crate::topology::RegionName;
 
 /// Commands at one time; further ones wait to be accepted.
 const COMMANDS_MAX: usize = 16;
@@ -38,11 +39,11 @@ pub struct OperatorSocket {
 
 impl OperatorSocket {
     /// Listens on `path`. Whoever calls this holds the data directory, so a socket that is there already is left
-    /// over from a process that is gone. `users` is `None` where the region is not home.
+    /// over from a process that is gone. `users` is the table where the region is home, elsewhere home's name.
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn open(path: &Path, users: Option<Users>) -> Result<Self, SocketError> {
+    pub fn open(path: &Path, users: Result<Users, RegionName>) -> Result<Self, SocketError> {
         let listener = listen(path).map_err(|cause| SocketError { path: path.to_owned(), cause })?;
         let accepting = tokio::spawn(accept(listener, Arc::new(users)));
         Ok(Self { path: path.to_owned(), accepting })
@@ -68,7 +69,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, users: Arc<Option<Users>>) {
+async fn accept(listener: UnixListener, users: Arc<Result<Users, RegionName>>) {
     let places = Arc::new(Semaphore::new(COMMANDS_MAX));
     loop {
         let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -77,7 +78,7 @@ async fn accept(listener: UnixListener, users: Arc<Option<Users>>) {
                 let users = users.clone();
                 tokio::spawn(async move {
                     // An operator who went away gets no answer; there is nobody to tell.
-                    let _ = converse(stream, users.as_ref().as_ref()).await;
+                    let _ = converse(stream, &users).await;
                     drop(place);
                 });
             }
@@ -89,7 +90,7 @@ async fn accept(listener: UnixListener, users: Arc<Option<Users>>) {
     }
 }
 
-async fn converse(stream: UnixStream, users: Option<&Users>) -> io::Result<()> {
+async fn converse(stream: UnixStream, users: &Result<Users, RegionName>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(COMMAND_BYTES_MAX));
@@ -103,20 +104,19 @@ async fn converse(stream: UnixStream, users: Option<&Users>) -> io::Result<()> {
     tokio::time::timeout(PATIENCE, writer.write_all(&line)).await?
 }
 
-async fn obey(command: Command, users: Option<&Users>) -> Answer {
-    let Some(users) = users else {
-        return Answer::Refused("users are written in the home region: ask its node".to_owned());
+async fn obey(command: Command, users: &Result<Users, RegionName>) -> Answer {
+    let users = match users {
+        Ok(users) => users,
+        Err(home) => return Answer::NotHome { home: home.to_string() },
     };
-    match command {
-        Command::CreateUser(new) => match users.create(new).await {
-            Ok((user, secret)) => {
-                Answer::UserCreated { user: user.into(), secret_key: secret.expose().to_owned() }
-            }
-            Err(error) => Answer::Refused(error.to_string()),
-        },
-        Command::ListUsers => match users.list().await {
-            Ok(users) => Answer::Users(users.into_iter().map(Into::into).collect()),
-            Err(error) => Answer::Refused(error.to_string()),
-        },
-    }
+    let done = match command {
+        Command::CreateUser(new) => users.create(new).await.map(|(user, secret)| Done::UserCreated {
+            user: user.into(),
+            secret_key: secret.expose().to_owned(),
+        }),
+        Command::ListUsers => {
+            users.list().await.map(|users| Done::Users(users.into_iter().map(Into::into).collect()))
+        }
+    };
+    done.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
 }
