@@ -13,7 +13,7 @@ use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{
@@ -61,8 +61,10 @@ pub(super) struct Db {
     opening: Opening,
     /// `None` after a failed attempt to open it again.
     database: RwLock<Option<Database>>,
-    /// Its file had an error since it was opened last.
-    failed: AtomicBool,
+    /// One more each time the file is opened. A snapshot of an earlier generation fails without harm to this one.
+    generation: AtomicU64,
+    /// The last generation that had an error.
+    failed_generation: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -70,16 +72,22 @@ impl Db {
     /// Opens or makes the file.
     pub(super) fn open(opening: Opening) -> Result<Self, Failure> {
         let database = open_database(&opening)?;
-        let (failed, closed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { opening, database: RwLock::new(Some(database)), failed, closed })
+        Ok(Self {
+            opening,
+            database: RwLock::new(Some(database)),
+            generation: AtomicU64::new(1),
+            failed_generation: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Everything committed until now.
     pub(super) fn snapshot(&self) -> Result<RowSnapshot<'_>, Failure> {
         self.reopen_if_failed()?;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let txn = self.note(database.as_ref().ok_or(Failure::NotOpen)?.begin_read().map_err(redb_failure))?;
-        Ok(RowSnapshot { txn, db: self })
+        let generation = self.generation.load(Ordering::Acquire);
+        let txn = database.as_ref().ok_or(Failure::NotOpen)?.begin_read().map_err(redb_failure);
+        Ok(RowSnapshot { txn: self.note(generation, txn)?, generation, db: self })
     }
 
     /// Runs `work` in a write transaction and makes what it wrote durable. Nothing is committed when it wrote nothing.
@@ -91,11 +99,12 @@ impl Db {
     ) -> Result<T, Failure> {
         self.reopen_if_failed()?;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let generation = self.generation.load(Ordering::Acquire);
         let database = database.as_ref().ok_or(Failure::NotOpen)?;
-        let mut txn = self.note(database.begin_write().map_err(redb_failure))?;
+        let mut txn = self.note(generation, database.begin_write().map_err(redb_failure))?;
         txn.set_quick_repair(true);
-        let mut batch =
-            Batch { tables: self.note(open_tables(&txn))?, undo: Vec::new(), dirty: false, broken: None };
+        let tables = self.note(generation, open_tables(&txn))?;
+        let mut batch = Batch { tables, undo: Vec::new(), dirty: false, broken: None };
         let done = work(&mut batch);
         let (dirty, broken) = (batch.dirty, batch.broken.take());
         drop(batch);
@@ -104,12 +113,12 @@ impl Db {
             (Ok(value), None) if dirty => txn.commit().map_err(redb_failure).map(|()| value),
             (Ok(value), None) => Ok(value),
         };
-        self.note(outcome)
+        self.note(generation, outcome)
     }
 
     /// redb refuses everything after the first error of its file: then it is opened again, which takes milliseconds.
     fn reopen_if_failed(&self) -> Result<(), Failure> {
-        if !self.failed.load(Ordering::Acquire) {
+        if !self.has_failed() {
             return Ok(());
         }
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
@@ -117,12 +126,16 @@ impl Db {
             return Err(Failure::NotOpen);
         }
         // Another thread may have been first.
-        if self.failed.load(Ordering::Acquire) {
+        if self.has_failed() {
             drop(database.take());
             *database = Some(open_database(&self.opening)?);
-            self.failed.store(false, Ordering::Release);
+            self.generation.fetch_add(1, Ordering::AcqRel);
         }
         Ok(())
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed_generation.load(Ordering::Acquire) == self.generation.load(Ordering::Acquire)
     }
 
     /// Closes the file. Whatever comes after is refused.
@@ -132,10 +145,9 @@ impl Db {
         drop(database.take());
     }
 
-    fn note<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        let failed = matches!(outcome, Err(Failure::Io(_) | Failure::NotOpen));
-        if failed && !self.closed.load(Ordering::Acquire) {
-            self.failed.store(true, Ordering::Release);
+    fn note<T>(&self, generation: u64, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if matches!(outcome, Err(Failure::Io(_) | Failure::NotOpen)) {
+            self.failed_generation.fetch_max(generation, Ordering::AcqRel);
         }
         outcome
     }
@@ -158,19 +170,26 @@ fn open_database(opening: &Opening) -> Result<Database, Failure> {
 /// Rows as they were at one moment.
 pub(super) struct RowSnapshot<'a> {
     txn: ReadTransaction,
+    generation: u64,
     db: &'a Db,
+}
+
+impl RowSnapshot<'_> {
+    fn note<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        self.db.note(self.generation, outcome)
+    }
 }
 
 impl ReadRows for RowSnapshot<'_> {
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let rows = self.db.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
-        self.db.note(get_checked(table, &rows, key))
+        let rows = self.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
+        self.note(get_checked(table, &rows, key))
     }
 
     fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure> {
-        let rows = self.db.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
-        let found = self.db.note(rows.range::<&[u8]>(range).map_err(redb_failure))?;
-        Ok(Box::new(found.map(move |row| self.db.note(check_row(table, row)))))
+        let rows = self.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
+        let found = self.note(rows.range::<&[u8]>(range).map_err(redb_failure))?;
+        Ok(Box::new(found.map(move |row| self.note(check_row(table, row)))))
     }
 }
 

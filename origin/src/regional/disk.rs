@@ -98,6 +98,7 @@ impl Disk {
     ) -> Result<Self, OpenError> {
         let failed = OpenError::of(dir);
         let lock = DirLock::take(dir)?;
+        verify_metadata_is_there(dir).map_err(&failed)?;
         let db = Db::open(Opening {
             path: metadata_path(dir),
             cache_bytes,
@@ -173,6 +174,15 @@ impl DirLock {
             Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
         }
     }
+}
+
+/// A folder of data without metadata is a loss, not a new store.
+fn verify_metadata_is_there(dir: &Path) -> Result<(), Failure> {
+    let is_there = fs::metadata(metadata_path(dir)).is_ok_and(|found| found.len() > 0);
+    if !is_there && fs::read_dir(data_dir(dir))?.next().is_some() {
+        return Err(Failure::Corrupt("there is data, but the metadata file is missing".into()));
+    }
+    Ok(())
 }
 
 /// Makes a folder and those above it, each durable in the one that it is in.

@@ -53,6 +53,17 @@ async fn a_missing_or_short_data_file_is_an_error() {
     assert_eq!(region.check().await.faults.len(), 1);
 }
 
+#[tokio::test]
+async fn a_store_without_its_metadata_is_damaged_and_not_new() {
+    let region = Region::start().await;
+    region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
+    region.store.close().await;
+    std::fs::remove_file(disk::metadata_path(region.dir.path())).unwrap();
+    let opened = RegionalStore::open(settings(region.dir.path()), Seams::default(), &Registry::new()).await;
+    assert!(matches!(opened.err(), Some(OpenError::Corrupt { .. })));
+    assert_eq!(region.data_files().len(), 1);
+}
+
 /// Every place where a row's text lies in the metadata file is damaged in turn; then the store is read and checked.
 #[tokio::test]
 async fn a_flipped_bit_in_a_row_is_an_error_and_never_an_absence() {

@@ -72,6 +72,25 @@ async fn a_failed_read_of_the_metadata_fails_that_read_alone() {
     assert_eq!(region.store.test_object("k").await.unwrap().unwrap(), b"v");
 }
 
+/// Many at once, so that snapshots of the failed file are still at work when it has been opened again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_under_load_comes_back_after_every_failure_of_its_metadata() {
+    let (region, breaker) = region().await;
+    for round in 0..5 {
+        breaker.arm(DiskStep::WriteMetadata, std::io::ErrorKind::Other);
+        let keys: Vec<_> = (0..50).map(|n| format!("{round}/{n}")).collect();
+        let puts = futures::future::join_all(keys.iter().map(|key| region.store.test_put(key, b"v")));
+        let reads = futures::future::join_all(keys.iter().map(|key| region.store.test_object(key)));
+        let (puts, _) = tokio::join!(puts, reads);
+        assert!(puts.iter().all(Result::is_err));
+        breaker.disarm();
+        futures::future::try_join_all(keys.iter().map(|key| region.store.test_put(key, b"v"))).await.unwrap();
+        for key in &keys {
+            assert_eq!(region.store.test_object(key).await.unwrap().unwrap(), b"v");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_failed_read_of_a_file_is_an_error_of_the_stream_and_not_its_end() {
     let (region, breaker) = region().await;
