@@ -468,3 +468,86 @@ async fn a_truncated_upload_is_an_error_to_the_store() {
     assert!(String::from_utf8(answer.body).unwrap().contains("<Code>IncompleteBody</Code>"));
     assert_eq!(*started.seen.uploads.lock().unwrap(), [(4, false)]);
 }
+
+/// A listener that speaks HTTP/2, and a session of pingora's client with it.
+mod http2 {
+    use pingora::connectors::http::Connector;
+    use pingora::http::RequestHeader;
+    use pingora::listeners::tls::Acceptor;
+    use pingora::protocols::ALPN;
+    use pingora::protocols::http::client::HttpSession;
+
+    use super::*;
+
+    fn tls() -> Transport {
+        // A second test has installed it already: that is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Transport::Tls(Arc::new(Acceptor::from_server_config(Arc::new(config))))
+    }
+
+    async fn send(started: &Started, method: &str, path: &str, body: &'static [u8]) -> HttpSession {
+        let mut peer = HttpPeer::new(started.address, true, "localhost".to_owned());
+        peer.options.alpn = ALPN::H2;
+        peer.options.verify_cert = false;
+        let (mut session, _) = Connector::<()>::new(None).get_http_session(&peer).await.unwrap();
+        let mut request = RequestHeader::build(method, path.as_bytes(), None).unwrap();
+        request.insert_header("host", "localhost").unwrap();
+        if method == "PUT" {
+            request.insert_header("content-length", body.len()).unwrap();
+        }
+        session.write_request_header(Box::new(request)).await.unwrap();
+        if method == "PUT" {
+            session.write_request_body(Bytes::from_static(body), true).await.unwrap();
+        }
+        session.finish_request_body().await.unwrap();
+        session.read_response_header().await.unwrap();
+        session
+    }
+
+    /// The whole body, or `None` when the stream was reset.
+    async fn body(session: &mut HttpSession) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            match session.read_response_body().await {
+                Ok(Some(piece)) => body.extend_from_slice(&piece),
+                Ok(None) => return Some(body),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn uploads_and_downloads_pass() {
+        let started = start_with(Limits::default(), tls());
+        let put = send(&started, "PUT", "/photos/cat", b"hello").await;
+        assert_eq!(put.response_header().unwrap().status, 200);
+        assert_eq!(*started.seen.uploads.lock().unwrap(), [(5, true)]);
+        let mut get = send(&started, "GET", "/photos/small", b"").await;
+        assert_eq!(body(&mut get).await, Some(vec![0; 4096]));
+    }
+
+    /// As with HTTP/1, but for one stream: the others on the connection live on.
+    #[tokio::test]
+    async fn a_broken_body_resets_its_stream() {
+        let started = start_with(Limits::default(), tls());
+        for path in ["/photos/short", "/photos/unmeasured"] {
+            let mut get = send(&started, "GET", path, b"").await;
+            assert_eq!(get.response_header().unwrap().status, 200);
+            assert_eq!(body(&mut get).await, None, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn head_carries_the_real_length() {
+        let started = start_with(Limits::default(), tls());
+        let head = send(&started, "HEAD", "/photos/large", b"").await;
+        assert_eq!(head.response_header().unwrap().headers["content-length"], "5000000000");
+    }
+}
