@@ -307,3 +307,90 @@ fn an_encryption_key_for_a_plain_object_is_refused() {
     let key = (CUSTOMER_KEY_HEADERS[0].clone(), "AES256");
     assert_eq!(code(answer(&head(), &[key], &[])), Some(S3ErrorCode::InvalidRequest));
 }
+
+/// A head with everything that can be in a header.
+fn full_head() -> Head {
+    let metadata = [("plain", "a b"), ("word", "ä"), ("long", "äöü".repeat(30).as_str())]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Head {
+        version_id: Some("v1".to_owned()),
+        headers: StoredHeaders {
+            cache_control: Some("no-cache".to_owned()),
+            content_disposition: Some("inline".to_owned()),
+            content_encoding: Some("gzip".to_owned()),
+            content_language: Some("de".to_owned()),
+            content_type: Some("text/plain".to_owned()),
+            expires: Some(AFTER.to_owned()),
+            website_redirect_location: Some("/x".to_owned()),
+            storage_class: Some("GLACIER".to_owned()),
+        },
+        metadata: BTreeMap::from(metadata),
+        checksums: Checksums {
+            crc32: Some("a".to_owned()),
+            crc32c: Some("b".to_owned()),
+            crc64nvme: Some("c".to_owned()),
+            sha1: Some("d".to_owned()),
+            sha256: Some("e".to_owned()),
+            kind: Some(ChecksumKind::Composite),
+        },
+        ..head()
+    }
+}
+
+/// The same head as a plain implementation would hand it to s3s.
+struct Plain(Head, Reading);
+
+#[async_trait::async_trait]
+impl s3s::S3 for Plain {
+    async fn get_object(
+        &self,
+        _: s3s::S3Request<dto::GetObjectInput>,
+    ) -> S3Result<s3s::S3Response<dto::GetObjectOutput>> {
+        let Self(head, reading) = self;
+        let bytes = reading.bytes();
+        let timestamp = |text: &str| Timestamp::parse(TimestampFormat::HttpDate, text).expect("a date");
+        Ok(s3s::S3Response::new(dto::GetObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            cache_control: head.headers.cache_control.clone(),
+            checksum_crc32: head.checksums.crc32.clone(),
+            checksum_crc32c: head.checksums.crc32c.clone(),
+            checksum_crc64nvme: head.checksums.crc64nvme.clone(),
+            checksum_sha1: head.checksums.sha1.clone(),
+            checksum_sha256: head.checksums.sha256.clone(),
+            checksum_type: head.checksums.kind.map(|kind| dto::ChecksumType::from_static(kind.as_str())),
+            content_disposition: head.headers.content_disposition.clone(),
+            content_encoding: head.headers.content_encoding.clone(),
+            content_language: head.headers.content_language.clone(),
+            content_length: i64::try_from(bytes.end - bytes.start).ok(),
+            content_range: Some("bytes 0-9/10".to_owned()).filter(|_| reading.is_partial()),
+            content_type: head.headers.content_type.clone(),
+            e_tag: Some(dto::ETag::Strong(head.etag.clone())),
+            expires: head.headers.expires.as_deref().map(timestamp),
+            last_modified: Some(timestamp(MODIFIED)),
+            metadata: Some(head.metadata.clone().into_iter().collect()),
+            storage_class: head.headers.storage_class.clone().map(dto::StorageClass::from),
+            version_id: head.version_id.clone(),
+            website_redirect_location: head.headers.website_redirect_location.clone(),
+            ..dto::GetObjectOutput::default()
+        }))
+    }
+}
+
+/// Caches answer without s3s, so our headers have to be the ones that s3s makes of the same head.
+#[tokio::test]
+async fn the_headers_are_those_that_s3s_would_send() {
+    let target = "/photos/cat.jpg?response-content-type=text/html&response-expires=Sun,%2022%20Nov%202026%2014:59:59%20GMT";
+    let query = [("response-content-type", "text/html"), ("response-expires", BEFORE)];
+    let asked = (X_AMZ_CHECKSUM_MODE, "ENABLED");
+    for headers in [vec![asked.clone()], vec![asked, (RANGE, "bytes=0-99")]] {
+        let (reading, ours) = answer(&full_head(), &headers, &query).expect("served");
+        let mut request = http::Request::get(target).body(s3s::Body::empty()).expect("a request");
+        for (name, value) in headers {
+            request.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        let service = s3s::service::S3ServiceBuilder::new(Plain(full_head(), reading.clone())).build();
+        let response = service.call(request).await.expect("answered");
+        assert_eq!(response.status(), reading.status());
+        assert_eq!(response.headers(), &ours);
+    }
+}

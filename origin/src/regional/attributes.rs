@@ -56,8 +56,7 @@ impl Attributes {
         let headers = StoredHeaders {
             cache_control: text(headers, &CACHE_CONTROL)?,
             content_disposition: text(headers, &CONTENT_DISPOSITION)?,
-            content_encoding: text(headers, &CONTENT_ENCODING)?
-                .and_then(|codings| without_aws_chunked(&codings)),
+            content_encoding: text(headers, &CONTENT_ENCODING)?.and_then(without_aws_chunked),
             content_language: text(headers, &CONTENT_LANGUAGE)?,
             content_type: text(headers, &CONTENT_TYPE)?,
             expires: text(headers, &EXPIRES)?,
@@ -86,12 +85,14 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> S3Result<Option<String>> {
     }
 }
 
-/// `aws-chunked` frames the request and is no coding of the object.
-fn without_aws_chunked(codings: &str) -> Option<String> {
-    let codings =
-        codings.split(',').map(str::trim).filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked"));
-    let kept = codings.collect::<Vec<_>>().join(",");
-    (!kept.is_empty()).then_some(kept)
+/// `aws-chunked` frames the request and is no coding of the object. What has none is kept to the letter.
+fn without_aws_chunked(codings: String) -> Option<String> {
+    let is_framing = |coding: &&str| coding.trim().eq_ignore_ascii_case("aws-chunked");
+    if !codings.split(',').any(|coding| is_framing(&coding)) {
+        return Some(codings);
+    }
+    let kept: Vec<_> = codings.split(',').filter(|coding| !is_framing(coding)).map(str::trim).collect();
+    Some(kept.join(", ")).filter(|kept| !kept.is_empty())
 }
 
 #[cfg(test)]
@@ -126,8 +127,8 @@ mod tests {
         for (sent, stored) in [
             ("aws-chunked", None),
             ("gzip, aws-chunked", Some("gzip")),
-            ("AWS-Chunked,gzip , br", Some("gzip,br")),
-            ("gzip", Some("gzip")),
+            ("AWS-Chunked,gzip , br", Some("gzip, br")),
+            ("gzip,  br", Some("gzip,  br")),
         ] {
             let parsed = parse(&[(CONTENT_ENCODING, sent)], &[]).expect("well-formed");
             assert_eq!(parsed.headers.content_encoding.as_deref(), stored, "{sent}");

@@ -134,14 +134,23 @@ fn named_parts(upload: Option<CompletedMultipartUpload>) -> S3Result<Vec<NamedPa
     if parts.is_empty() {
         return Err(malformed());
     }
-    let named = parts.into_iter().map(named_part).collect::<S3Result<Vec<_>>>()?;
-    if named.is_sorted_by(|one, next| one.number < next.number) {
-        return Ok(named);
+    let mut named: Vec<NamedPart> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let part = named_part(part)?;
+        match named.last() {
+            Some(before) if before.number > part.number => {
+                return Err(s3_error!(
+                    InvalidPartOrder,
+                    "The list of parts was not in ascending order. Parts must be ordered by part number."
+                ));
+            }
+            // Named again after it was sent again: the last one counts.
+            Some(before) if before.number == part.number => drop(named.pop()),
+            _ => {}
+        }
+        named.push(part);
     }
-    Err(s3_error!(
-        InvalidPartOrder,
-        "The list of parts was not in ascending order. Parts must be ordered by part number."
-    ))
+    Ok(named)
 }
 
 fn named_part(part: CompletedPart) -> S3Result<NamedPart> {

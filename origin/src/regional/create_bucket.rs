@@ -23,7 +23,8 @@ pub(super) async fn create_bucket(
     let account = Caller::of(&request.extensions)?.account.clone();
     refuse_unsupported(&request.headers)?;
     let CreateBucketInput { bucket: name, create_bucket_configuration, .. } = request.input;
-    if !check_bucket_name(&name) {
+    // s3s takes a hyphen beside a dot, where S3 wants labels to start and end with a letter or digit.
+    if !check_bucket_name(&name) || name.contains(".-") || name.contains("-.") {
         return Err(s3_error!(InvalidBucketName, "The specified bucket is not valid."));
     }
     if let Some(configuration) = create_bucket_configuration {

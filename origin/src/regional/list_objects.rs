@@ -48,7 +48,8 @@ pub(super) async fn list_objects(
     let encode = |text: String| encoding.apply(text);
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(bucket),
-        prefix: Some(encode(scope.prefix)),
+        // As it was asked for: of this operation's answer, clients decode everything but the prefix.
+        prefix: Some(scope.prefix),
         marker: Some(encode(marker.unwrap_or_default())),
         max_keys: Some(shown_max(scope.entries_max)),
         is_truncated: Some(is_truncated),

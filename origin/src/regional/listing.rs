@@ -179,3 +179,84 @@ impl Encoding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::{Strategy, prop, prop_assert_eq, proptest};
+
+    use super::*;
+
+    type Keys = BTreeMap<Vec<u8>, String>;
+
+    fn keys<'k>(keys: impl IntoIterator<Item = &'k str>) -> Keys {
+        keys.into_iter().map(|key| (key.as_bytes().to_vec(), key.to_owned())).collect()
+    }
+
+    /// The page's entries, whether it is truncated, and how many rows were read for it.
+    fn read(keys: &Keys, scope: &Scope) -> (Vec<String>, bool, usize) {
+        let rows_read = Cell::new(0);
+        let rows = |from: Bound<&[u8]>| {
+            let range = keys.range::<[u8], _>((from, Bound::Unbounded));
+            Ok(range.map(|(_, key)| {
+                rows_read.set(rows_read.get() + 1);
+                Ok((key.clone(), ()))
+            }))
+        };
+        let page = page(scope, rows).expect("rows without failures");
+        let entries = page.entries.iter().map(|entry| match entry {
+            Entry::Key(text, ()) | Entry::CommonPrefix(text) => text.clone(),
+        });
+        (entries.collect(), page.is_truncated, rows_read.get())
+    }
+
+    /// What a listing means, without a thought of speed.
+    fn expected(keys: &Keys, scope: &Scope) -> (Vec<String>, bool) {
+        let entries: BTreeSet<&str> = keys
+            .values()
+            .filter(|key| key.starts_with(&scope.prefix))
+            .map(|key| scope.common_prefix(key).unwrap_or(key))
+            .filter(|entry| scope.after.as_deref().is_none_or(|after| *entry > after))
+            .collect();
+        let page = entries.iter().take(scope.entries_max).map(|entry| (*entry).to_owned()).collect();
+        (page, scope.entries_max > 0 && entries.len() > scope.entries_max)
+    }
+
+    fn names() -> impl Strategy<Value = String> {
+        "[ab/\u{7f}\u{80}\u{10ffff}]{0,5}"
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_is_what_it_means(
+            names in prop::collection::btree_set(names(), 0..40),
+            prefix in "[ab/]{0,2}",
+            delimiter in prop::sample::select(&["", "/", "b", "/b"][..]),
+            after in prop::option::of(names()),
+            entries_max in 0_usize..8,
+        ) {
+            let keys = keys(names.iter().map(String::as_str));
+            let scope = Scope { prefix, delimiter: delimiter.to_owned(), after, entries_max };
+            let (entries, is_truncated, _) = read(&keys, &scope);
+            prop_assert_eq!((entries, is_truncated), expected(&keys, &scope));
+        }
+    }
+
+    #[test]
+    fn common_prefixes_are_passed_over_by_a_seek() {
+        let names: Vec<_> = (0..30_000).map(|n| format!("dir{}/{n:05}", n % 3)).collect();
+        let keys = keys(names.iter().map(String::as_str));
+        let scope = Scope { delimiter: "/".to_owned(), entries_max: 1000, ..Scope::default() };
+        let (entries, is_truncated, rows_read) = read(&keys, &scope);
+        assert_eq!((entries, is_truncated), (vec!["dir0/".into(), "dir1/".into(), "dir2/".into()], false));
+        assert_eq!(rows_read, 3);
+    }
+
+    #[test]
+    fn names_are_encoded_as_in_a_path() {
+        assert_eq!(Encoding::Url.apply("a b/c+d~é\n".to_owned()), "a%20b/c%2Bd~%C3%A9%0A");
+        assert_eq!(Encoding::Plain.apply("a b".to_owned()), "a b");
+    }
+}

@@ -16,6 +16,18 @@ const FEATURES: [(&str, &str); 9] = [
     ("x-amz-write-offset-bytes", "Appending to objects"),
 ];
 
+/// S3's canned ACLs. Ours are all private.
+const CANNED_ACLS: [&[u8]; 8] = [
+    b"private",
+    b"public-read",
+    b"public-read-write",
+    b"authenticated-read",
+    b"aws-exec-read",
+    b"bucket-owner-read",
+    b"bucket-owner-full-control",
+    b"log-delivery-write",
+];
+
 /// Values of these headers that ask for nothing more than what is done anyway.
 const HARMLESS: [(&str, &str); 4] = [
     ("x-amz-acl", "private"),
@@ -27,12 +39,15 @@ const HARMLESS: [(&str, &str); 4] = [
 /// Refuses a request whose headers ask for something that would be ignored.
 ///
 /// # Errors
-/// `NotImplemented`, naming the feature.
+/// `NotImplemented`, naming the feature; `InvalidArgument` for a canned ACL that S3 does not have either.
 pub(super) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
     for (name, value) in headers {
         let name = name.as_str();
         if is_harmless(name, value) {
             continue;
+        }
+        if name == "x-amz-acl" && !CANNED_ACLS.contains(&value.as_bytes()) {
+            return Err(s3_error!(InvalidArgument, "invalid header: x-amz-acl: {value:?}"));
         }
         let feature = match name {
             "x-amz-acl" | "x-amz-object-ownership" => Some("Access control by lists"),

@@ -25,7 +25,7 @@ use crate::instance::Instance;
 /// but not moved, unless they are few and lie in a row, where no part can.
 ///
 /// # Errors
-/// `NoSuchUpload`; those of [`Source`]; `InvalidArgument` for a range that is none or not in the source;
+/// `NoSuchUpload`; those of [`Source`]; `InvalidArgument` for a range that is none, `InvalidRange` for one that is not in the source;
 /// `NoSuchBucket`, `AccessDenied`; `InvalidRequest` above 5 GiB; `OperationAborted`.
 pub(super) async fn upload_part_copy(
     store: &RegionalStore,
@@ -113,7 +113,7 @@ impl PartCopy {
         let range = self.range.clone().unwrap_or(0..head.bytes);
         if range.end > head.bytes {
             return Err(s3_error!(
-                InvalidArgument,
+                InvalidRange,
                 "Range specified is not valid for source object of size: {}",
                 head.bytes
             ));

@@ -63,3 +63,60 @@ fn condition(headers: &HeaderMap, name: &HeaderName) -> S3Result<Option<ETagCond
         Err(cause) => Err(s3_error!(cause, InvalidArgument, "invalid header: {name}: {value:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::head::{Checksums, StoredHeaders};
+    use crate::instance::Instance;
+
+    fn head() -> Head {
+        Head {
+            instance: Instance::from_bytes([1; 16]),
+            revision: Instance::from_bytes([2; 16]),
+            bytes: 0,
+            etag: "abc".to_owned(),
+            modified_millis: 0,
+            version_id: None,
+            headers: StoredHeaders::default(),
+            metadata: std::collections::BTreeMap::new(),
+            checksums: Checksums::default(),
+            parts: Vec::new(),
+        }
+    }
+
+    fn decide(headers: &[(HeaderName, &'static str)], current: Option<&Head>) -> Result<(), String> {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        let condition =
+            WriteCondition::parse(&headers.collect()).map_err(|error| error.code().as_str().to_owned())?;
+        condition.decide(current).map_err(|error| error.code().as_str().to_owned())
+    }
+
+    #[test]
+    fn conditions_are_about_the_object_as_it_is() {
+        let there = head();
+        let there = Some(&there);
+        for (header, value, current, expected) in [
+            (IF_MATCH, "\"abc\"", there, Ok(())),
+            (IF_MATCH, "abc", there, Ok(())),
+            (IF_MATCH, "*", there, Ok(())),
+            (IF_MATCH, "\"abd\"", there, Err("PreconditionFailed")),
+            (IF_MATCH, "W/\"abc\"", there, Err("PreconditionFailed")),
+            (IF_MATCH, "\"abc\"", None, Err("NoSuchKey")),
+            (IF_MATCH, "*", None, Err("NoSuchKey")),
+            (IF_NONE_MATCH, "*", None, Ok(())),
+            (IF_NONE_MATCH, "*", there, Err("PreconditionFailed")),
+            (IF_NONE_MATCH, "\"abc\"", there, Err("PreconditionFailed")),
+            (IF_NONE_MATCH, "\"abd\"", there, Ok(())),
+            (IF_NONE_MATCH, "\"abc", there, Err("InvalidArgument")),
+        ] {
+            let expected = expected.map_err(str::to_owned);
+            assert_eq!(decide(&[(header.clone(), value)], current), expected, "{header}: {value}");
+        }
+        assert_eq!(decide(&[], None), Ok(()));
+        let both = [(IF_MATCH, "\"abc\""), (IF_NONE_MATCH, "*")];
+        assert_eq!(decide(&both, there), Err("PreconditionFailed".to_owned()), "both have to hold");
+    }
+}

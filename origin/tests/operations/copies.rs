@@ -177,17 +177,12 @@ async fn ranges_of_copied_parts_lie_in_the_source() {
     region.put("cat", bytes(100)).await;
     let upload = region.start_upload("joined", &[]).await;
     let target = format!("/photos/joined?partNumber=1&uploadId={upload}");
-    for range in [
-        "bytes=0-100",
-        "bytes=100-100",
-        "bytes=0",
-        "bytes=0-",
-        "0-2",
-        "bytes=hello-world",
-        "bytes=0-2,3-5",
-        "bytes=-5",
-        "bytes=5-2",
-    ] {
+    for range in ["bytes=0-100", "bytes=100-100"] {
+        let refused = copy(&region, "photos/cat", &target, &[("x-amz-copy-source-range", range)]).await;
+        assert_eq!(refused.error(), (416, "InvalidRange".into()), "{range}");
+    }
+    for range in ["bytes=0", "bytes=0-", "0-2", "bytes=hello-world", "bytes=0-2,3-5", "bytes=-5", "bytes=5-2"]
+    {
         let refused = copy(&region, "photos/cat", &target, &[("x-amz-copy-source-range", range)]).await;
         assert_eq!(refused.error(), (400, "InvalidArgument".into()), "{range}");
     }

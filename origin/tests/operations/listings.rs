@@ -4,9 +4,7 @@ use crate::region::Region;
 
 async fn region_with(keys: &[&str]) -> Region {
     let region = Region::start().await;
-    for key in keys {
-        region.put(key, "x").await;
-    }
+    futures::future::join_all(keys.iter().map(|key| region.put(key, "x"))).await;
     region
 }
 
@@ -132,8 +130,9 @@ async fn names_are_encoded_when_asked() {
     let listed = region.send("GET", "/photos?encoding-type=url&prefix=a%20b/", &[], "").await.ok();
     assert_eq!(
         (listed.element("Key"), listed.element("Prefix"), listed.element("EncodingType")),
-        ("a%20b/c%2Bd".into(), "a%20b/".into(), "url".into())
+        ("a%20b/c%2Bd".into(), "a b/".into(), "url".into())
     );
+    assert_eq!(region.list("list-type=2&encoding-type=url&prefix=a%20b/", "Prefix").await, ["a%20b/"]);
     assert_eq!(region.list("encoding-type=url&marker=b", "Key").await, ["e%0Af"]);
     let wrong = region.send("GET", "/photos?encoding-type=base64", &[], "").await;
     assert_eq!(wrong.error(), (400, "InvalidArgument".into()));

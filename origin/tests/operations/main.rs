@@ -3,6 +3,7 @@
 mod buckets;
 mod copies;
 mod listings;
+mod model;
 mod multipart;
 mod objects;
 mod region;

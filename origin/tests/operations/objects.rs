@@ -1,6 +1,11 @@
 //! PutObject, GetObject, HeadObject, DeleteObject, DeleteObjects.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use s3s::dto::StreamingBlob;
 
 use crate::region::{Region, bytes, md5};
 
@@ -273,4 +278,54 @@ async fn at_most_a_thousand_objects_are_deleted_at_once() {
         let refused = region.send("POST", "/photos?delete", &[], body(count)).await;
         assert_eq!(refused.error(), (400, "MalformedXML".into()), "{count}");
     }
+}
+
+/// A body that breaks off, or whose client goes away, leaves neither an object nor a file.
+#[tokio::test]
+async fn an_aborted_upload_leaves_no_file() {
+    let region = Region::start().await;
+    let files_before = region.files_count();
+    for ending in [Ending::Breaks, Ending::Stalls] {
+        let headers =
+            http::HeaderMap::from_iter([(http::header::CONTENT_LENGTH, http::HeaderValue::from(10_000_000))]);
+        let sending =
+            region.send_body(Some(crate::region::caller()), "PUT", "/photos/cat.jpg", headers, ending.body());
+        match ending {
+            Ending::Breaks => assert_eq!(sending.await.error(), (400, "IncompleteBody".into())),
+            // Dropped in the middle, as when the client's connection is gone.
+            Ending::Stalls => {
+                assert!(tokio::time::timeout(Duration::from_millis(300), sending).await.is_err());
+            }
+        }
+        eventually(|| region.files_count() == files_before).await;
+        assert_eq!(region.get("cat.jpg").await.status, 404);
+    }
+}
+
+enum Ending {
+    Breaks,
+    Stalls,
+}
+
+impl Ending {
+    /// Three megabytes, then nothing more.
+    fn body(&self) -> s3s::Body {
+        let pieces = stream::repeat_with(|| Ok(bytes(100_000))).take(30);
+        let blob = match self {
+            Self::Breaks => StreamingBlob::wrap(pieces.chain(stream::iter([Err(io::Error::other("reset"))]))),
+            Self::Stalls => StreamingBlob::wrap(pieces.chain(stream::pending::<io::Result<bytes::Bytes>>())),
+        };
+        s3s::Body::from(blob)
+    }
+}
+
+/// Waits for what happens in the background, and fails if it does not.
+async fn eventually(happened: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if happened() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it has not happened within five seconds");
 }

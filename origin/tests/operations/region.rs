@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub(crate) struct Region {
     pub(crate) store: RegionalStore,
     service: S3Service,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// A whole response.
@@ -24,6 +24,11 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+async fn open(dir: &TempDir) -> RegionalStore {
+    let settings = Settings::new(dir.path(), "ord1");
+    RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new()).await.expect("opened")
 }
 
 /// A user of the account that owns `photos`.
@@ -51,12 +56,31 @@ impl Region {
 
     pub(crate) async fn start_empty() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let settings = Settings::new(dir.path(), "ord1");
-        let store = RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new())
-            .await
-            .expect("opened");
+        let store = open(&dir).await;
         let service = S3ServiceBuilder::new(store.clone()).build();
-        Self { store, service, _dir: dir }
+        Self { store, service, dir }
+    }
+
+    /// Closes the store and opens it again.
+    pub(crate) async fn reopen(&mut self) {
+        self.store.close().await;
+        self.store = open(&self.dir).await;
+        self.service = S3ServiceBuilder::new(self.store.clone()).build();
+    }
+
+    /// How many files there are in the store's folder.
+    pub(crate) fn files_count(&self) -> usize {
+        let mut folders = vec![self.dir.path().to_owned()];
+        let mut count = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ => count += 1,
+                }
+            }
+        }
+        count
     }
 
     /// Sends a request as [`caller`].
