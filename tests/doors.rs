@@ -2,6 +2,7 @@
 //! and the accelerated listeners of three nodes, cold and warm. What differs is told by `Cache-Status` and the ids alone.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 use tests::cluster::REGIONS;
@@ -27,7 +28,7 @@ async fn every_door_gives_the_same_answer_to_a_read() {
             for query in QUERIES {
                 site.compare(method, &format!("/data/{key}?{query}"), &[]).await;
             }
-            for (header, value) in CONDITIONS {
+            for (header, value) in HEADERS {
                 site.compare(method, &format!("/data/{key}"), &[(header, &value.replace("ETAG", &etag))])
                     .await;
             }
@@ -38,6 +39,40 @@ async fn every_door_gives_the_same_answer_to_a_read() {
     }
     site.compare("GET", "/no-such-bucket/k", &[]).await;
     site.compare("HEAD", "/no-such-bucket/k", &[]).await;
+}
+
+/// A range or a checksum together with a part.
+#[tokio::test]
+async fn every_door_reads_parts_alike() {
+    let site = Site::start().await;
+    for key in ["small", "parts"] {
+        for part in ["partNumber=1", "partNumber=2", "partNumber=3"] {
+            let target = format!("/data/{key}?{part}");
+            site.compare("GET", &target, &[("range", "bytes=0-1")]).await;
+            site.compare("GET", &target, &[("x-amz-checksum-mode", "ENABLED")]).await;
+            site.compare("HEAD", &target, &[("x-amz-checksum-mode", "ENABLED")]).await;
+            site.compare("GET", &target, &[("if-none-match", "*")]).await;
+        }
+    }
+}
+
+/// What a path may hold reaches every door as it was sent.
+#[tokio::test]
+async fn every_door_takes_a_key_as_it_was_sent() {
+    let site = Site::start().await;
+    let keys = [
+        "a%20b", "a%2Bb", "a+b", "%C3%BC", "a//b", "/a", "a/./b", "a/../b", "a%2Fb", "~", "a%25b", "%01",
+        "%ff",
+    ];
+    for key in keys {
+        let target = format!("/data/{key}");
+        let put = site.doors[0].1.send(Request::new("PUT", &target).body(key)).await;
+        for method in ["GET", "HEAD"] {
+            site.compare(method, &target, &[]).await;
+        }
+        let got = site.doors[0].1.send(Request::new("GET", &target)).await;
+        assert_eq!(put.status == 200, got.status == 200, "{key}: {} {}", put.text(), got.text());
+    }
 }
 
 /// Conditions on entity tags and dates, alone and against each other.
@@ -74,11 +109,51 @@ async fn every_door_refuses_the_same_callers() {
     }
 }
 
+/// Whoever may not read learns the same everywhere, whatever else is wrong with the request.
+#[tokio::test]
+async fn every_door_refuses_before_it_tells_anything() {
+    let site = Site::start().await;
+    let stranger = Keys { access_key: "AKIAUNKNOWNUNKNOWN00".into(), ..site.doors[0].1.keys().clone() };
+    let strangers: Vec<_> =
+        site.doors.iter().map(|(name, door)| (name.clone(), door.with_keys(stranger.clone()))).collect();
+    for target in ["/data/small", "/data/missing", "/no-such-bucket/k", "/data/small?partNumber=9"] {
+        for header in
+            [("range", "bytes=5000-"), ("if-match", "\"other\""), ("x-amz-checksum-mode", "enabled")]
+        {
+            let mut wanted = None;
+            for (name, door) in &strangers {
+                let said = said(door.send(Request::new("GET", target).header(header.0, header.1)).await);
+                assert_eq!(said.0, 403, "{name}: {target} {header:?}");
+                assert!(!said.1.contains_key("etag"), "{name}: {target} {header:?}");
+                assert_eq!(&said, wanted.get_or_insert_with(|| said.clone()), "{name}: {target} {header:?}");
+            }
+        }
+        site.compare_unsigned("GET", target, |_| String::new()).await;
+        site.compare_unsigned("HEAD", target, |_| String::new()).await;
+    }
+}
+
+/// Presigned reads: good ones, and each nearest wrong neighbour.
+#[tokio::test]
+async fn every_door_judges_presigned_reads_alike() {
+    let site = Site::start().await;
+    for (expires, status) in [(60, 200), (604_800, 200), (604_801, 400), (0, 400), (-1, 400)] {
+        let query = |door: &Client| format!("?{}", door.presigned("GET", "/data/small", expires));
+        assert_eq!(site.compare_unsigned("GET", "/data/small", query).await, status, "expires in {expires}");
+    }
+    let of_another_object = |door: &Client| format!("?{}", door.presigned("GET", "/data/large", 60));
+    assert_eq!(site.compare_unsigned("GET", "/data/small", of_another_object).await, 403);
+    let of_another_method = |door: &Client| format!("?{}", door.presigned("HEAD", "/data/small", 60));
+    assert_eq!(site.compare_unsigned("GET", "/data/small", of_another_method).await, 403);
+    let with_more = |door: &Client| format!("?{}&versionId=null", door.presigned("GET", "/data/small", 60));
+    assert_eq!(site.compare_unsigned("GET", "/data/small", with_more).await, 403);
+}
+
 const PAST: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 const FUTURE: &str = "Fri, 01 Jan 2100 00:00:00 GMT";
 
 /// Every form of a range, in and out of an object of 1000 bytes, and what is no range.
-const RANGES: [&str; 16] = [
+const RANGES: [&str; 20] = [
     "bytes=0-0",
     "bytes=0-99",
     "bytes=10-",
@@ -95,36 +170,74 @@ const RANGES: [&str; 16] = [
     "bytes=0-1,5-9",
     "lines=0-1",
     "bytes=65530-65550",
+    "bytes=-99999999",
+    "bytes=99999999999999999999-",
+    "Bytes=0-1",
+    "bytes = 0-1",
 ];
 
-const QUERIES: [&str; 10] = [
+const QUERIES: [&str; 29] = [
     "partNumber=1",
     "partNumber=2",
     "partNumber=3",
     "partNumber=0",
+    "partNumber=10000",
+    "partNumber=10001",
     "partNumber=x",
+    "partNumber=",
+    "partNumber=%2B1",
+    "partNumber=1&partNumber=1",
     "versionId=null",
     "versionId=unknown",
+    "versionId=",
     "response-content-type=text%2Fplain&response-cache-control=no-store",
     "response-content-disposition=attachment%3B%20filename%3Da.bin&response-content-language=de",
+    "response-content-encoding=identity",
+    "response-content-type=",
+    "response-content-type=a%0Ab",
+    "response-expires=Wed%2C%2001%20Jan%202020%2000%3A00%3A00%20GMT",
+    "response-expires=soon",
+    "response-nothing=1",
+    "unknown=1",
+    "versionId=null&partNumber=1&response-content-type=text%2Fplain",
     "x-id=GetObject",
+    "x-id=HeadObject",
+    "acl",
+    "tagging",
+    "attributes",
+    "torrent",
 ];
 
-const CONDITIONS: [(&str, &str); 9] = [
+const HEADERS: [(&str, &str); 22] = [
     ("if-match", "ETAG"),
     ("if-match", "\"other\""),
     ("if-match", "*"),
+    ("if-match", "\"other\", ETAG"),
+    ("if-match", "W/ETAG"),
+    ("if-match", ""),
+    ("if-match", "x y"),
     ("if-none-match", "ETAG"),
+    ("if-none-match", "W/ETAG"),
+    ("if-none-match", "*"),
     ("if-none-match", "\"other\", ETAG"),
     ("if-modified-since", PAST),
     ("if-modified-since", FUTURE),
+    ("if-modified-since", "not a date"),
     ("if-unmodified-since", PAST),
+    ("if-unmodified-since", FUTURE),
     ("if-unmodified-since", "not a date"),
+    ("x-amz-checksum-mode", "enabled"),
+    ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+    ("x-amz-request-payer", "requester"),
+    ("accept-encoding", "gzip"),
+    ("cache-control", "no-store"),
 ];
 
 /// A bucket `data` in ord1 with an object of each kind, and every way to it by name.
 struct Site {
     doors: Vec<(String, Client)>,
+    /// Each read that was not answered alike, with both answers.
+    differences: Mutex<Vec<String>>,
     _cluster: Cluster,
 }
 
@@ -145,7 +258,7 @@ impl Site {
         doors.push(("the owner through las1".to_owned(), forwarded));
         let accelerated = |at: &&str| (format!("accelerated at {at}"), cluster.accelerated(at, "ord1"));
         doors.extend(REGIONS.iter().map(accelerated));
-        Self { doors, _cluster: cluster }
+        Self { doors, differences: Mutex::default(), _cluster: cluster }
     }
 
     /// Sends the same read to every door, twice, and compares what each says with what the owner says.
@@ -158,12 +271,48 @@ impl Site {
                     request = request.header(header, *value);
                 }
                 let said = said(door.send(request).await);
-                match &wanted {
-                    None => wanted = Some(said),
-                    Some(wanted) => assert_eq!(&said, wanted, "{method} {target} {headers:?}: {name}"),
-                }
+                let read = format!("{method} {target} {headers:?}: {name}");
+                self.hold_against(&mut wanted, said, &read);
             }
         }
+    }
+
+    /// Sends the same read without an Authorization header, with a query made for each door; returns the status.
+    async fn compare_unsigned(&self, method: &str, path: &str, query: impl Fn(&Client) -> String) -> u16 {
+        let http = reqwest::Client::builder().no_proxy().build().expect("client");
+        let mut wanted: Option<Said> = None;
+        for (name, door) in &self.doors {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+            let url = format!("{}{path}{}", door.origin(), query(door));
+            let response =
+                http.request(method, url).header("host", door.host()).send().await.expect("an exchange");
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let said = said(Answer { status, headers, body: response.bytes().await.expect("a body") });
+            self.hold_against(&mut wanted, said, &format!("{path} without Authorization: {name}"));
+        }
+        wanted.map_or(0, |(status, ..)| status)
+    }
+
+    /// The first door's answer is wanted of all others.
+    fn hold_against(&self, wanted: &mut Option<Said>, said: Said, read: &str) {
+        let wanted = wanted.get_or_insert_with(|| said.clone());
+        if *wanted != said {
+            let difference = format!("{read}\n  the owner: {wanted:?}\n  this door: {said:?}");
+            self.differences.lock().expect("no panic while locked").push(difference);
+        }
+    }
+}
+
+/// All differences of a test are told together.
+impl Drop for Site {
+    fn drop(&mut self) {
+        let differences = self.differences.lock().expect("no panic while locked");
+        assert!(
+            differences.is_empty() || std::thread::panicking(),
+            "{} reads were not answered alike:\n{}",
+            differences.len(),
+            differences.join("\n")
+        );
     }
 }
 

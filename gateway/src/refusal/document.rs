@@ -40,6 +40,7 @@ impl Refusal {
         set(&mut headers, "x-amz-request-id", subject.request_id);
         set(&mut headers, "x-amz-id-2", subject.host_id);
         if subject.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
+            headers.remove(CONTENT_TYPE);
             return Document { status, headers, body: Bytes::new() };
         }
         let body = self.xml(subject);
