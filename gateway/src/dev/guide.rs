@@ -1,6 +1,5 @@
 //! What `penstock dev` prints: lines to paste, and the files they read so that no secret is on a command line.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
@@ -9,6 +8,9 @@ use crate::settings::Listen;
 use crate::topology::{RegionName, Topology};
 
 use super::Credentials;
+
+/// What a shell may have set for another account: it would win over our files, or keep rclone from starting.
+const FOREIGN: &str = "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_CA_BUNDLE";
 
 /// One region as the guide shows it.
 pub(super) struct Shown<'a> {
@@ -31,112 +33,140 @@ pub(super) struct Guide<'a> {
 }
 
 impl Guide<'_> {
-    /// Writes what the printed lines read: one s3cmd configuration a region, and the key pair as the AWS tools and
-    /// curl read it. All of them are readable by their owner alone, and written anew at each start.
+    /// Writes what the printed lines read: the key pair as each tool wants it. All of them are readable by their owner
+    /// alone, and written anew at each start, as ports and regions may have changed.
     ///
     /// # Errors
     /// Of the file system.
     pub(super) fn write_files(&self, credentials: &Credentials) -> io::Result<()> {
-        for shown in self.regions {
-            let text = self.s3cmd_configuration(credentials, shown);
-            write_private(&self.data.join(format!("{}.s3cfg", shown.region)), text.as_bytes())?;
-        }
         let Credentials { access_key, secret_key } = credentials;
+        for shown in self.regions {
+            self.write(&format!("{}.s3cfg", shown.region), &self.s3cmd_configuration(credentials, shown))?;
+        }
+        let rclone =
+            self.regions.iter().map(|shown| self.rclone_remote(credentials, shown)).collect::<String>();
+        self.write("rclone.conf", &rclone)?;
         let aws =
             format!("[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n");
-        write_private(&self.data.join("aws-credentials"), aws.as_bytes())?;
+        self.write("aws-credentials", &aws)?;
+        // curl before 8 does not send the hash's header by itself.
         let curl = format!(
-            "user = \"{access_key}:{secret_key}\"\naws-sigv4 = \"aws:amz:us-east-1:s3\"\nheader = \"x-amz-content-sha256: UNSIGNED-PAYLOAD\"\n"
+            "user = \"{access_key}:{secret_key}\"\naws-sigv4 = \"aws:amz:us-east-1:s3\"\n\
+             header = \"x-amz-content-sha256: UNSIGNED-PAYLOAD\"\n"
         );
-        write_private(&self.data.join("curl.cfg"), curl.as_bytes())
+        self.write("curl.cfg", &curl)
     }
 
     /// The text for the terminal.
     pub(super) fn text(&self) -> String {
-        let mut text = String::new();
-        self.print(&mut text).expect("writing into a string does not fail");
-        text
+        let first = &self.regions[0];
+        let region = first.region;
+        let endpoint = format!("{}://{}", self.scheme(), first.listen.standard);
+        let aws = format!("aws{} --endpoint-url {endpoint} s3", self.trusting(" --ca-bundle"));
+        let s3cmd = format!("s3cmd -c {}", self.file(&format!("{region}.s3cfg")));
+        let rclone = format!("rclone{} --config {}", self.trusting(" --ca-cert"), self.file("rclone.conf"));
+        format!(
+            "Penstock is running. Regions, each with its endpoints:
+
+{}
+The key pair is in {}. To paste into another terminal:
+
+  unset {FOREIGN}
+  export AWS_SHARED_CREDENTIALS_FILE={} AWS_DEFAULT_REGION={region}
+  echo 'Hello from {region}' > hello.txt
+
+  {aws} mb s3://demo-aws
+  {aws} cp hello.txt s3://demo-aws/
+  {aws} ls s3://demo-aws
+
+  {s3cmd} mb s3://demo-s3cmd
+  {s3cmd} put hello.txt s3://demo-s3cmd/
+  {s3cmd} ls s3://demo-s3cmd
+
+  {rclone} copy hello.txt {region}:demo-rclone
+  {rclone} ls {region}:demo-rclone
+{}",
+            self.table(),
+            self.file("credentials.json"),
+            self.file("aws-credentials"),
+            self.cached_read(first).unwrap_or_default(),
+        )
     }
 
-    fn print(&self, text: &mut String) -> std::fmt::Result {
-        let file = |name: &str| shell_word(&self.data.join(name).display().to_string());
+    fn table(&self) -> String {
         let scheme = self.scheme();
-        writeln!(text, "Penstock is running. Regions, each with its endpoints:\n")?;
-        writeln!(text, "  {:<8} {:<28} {:<28} admin", "region", "standard", "accelerated")?;
+        let mut table = format!("  {:<8} {:<28} {:<28} admin\n", "region", "standard", "accelerated");
         for Shown { region, listen } in self.regions {
-            let (standard, accelerated) =
-                (format!("{scheme}://{}", listen.standard), format!("{scheme}://{}", listen.accelerated));
-            writeln!(
-                text,
-                "  {:<8} {standard:<28} {accelerated:<28} http://{}",
+            let standard = format!("{scheme}://{}", listen.standard);
+            let accelerated = format!("{scheme}://{}", listen.accelerated);
+            table += &format!(
+                "  {:<8} {standard:<28} {accelerated:<28} http://{}\n",
                 region.as_str(),
                 listen.admin
-            )?;
+            );
         }
-        let first = &self.regions[0];
-        let endpoint = format!("{scheme}://{}", first.listen.standard);
-        let region = first.region;
-        writeln!(
-            text,
-            "\nThe key pair is in {}. To paste into another terminal:\n",
-            file("credentials.json")
-        )?;
-        write!(
-            text,
-            "  export AWS_SHARED_CREDENTIALS_FILE={} AWS_DEFAULT_REGION={region}",
-            file("aws-credentials")
-        )?;
-        if self.https {
-            write!(text, " AWS_CA_BUNDLE={}", file("ca.pem"))?;
-        }
-        writeln!(text, "\n  echo 'Hello from {region}' > hello.txt\n")?;
-        writeln!(text, "  aws --endpoint-url {endpoint} s3 mb s3://demo-aws")?;
-        writeln!(text, "  aws --endpoint-url {endpoint} s3 cp hello.txt s3://demo-aws/")?;
-        writeln!(text, "  aws --endpoint-url {endpoint} s3 ls s3://demo-aws\n")?;
-        let s3cfg = file(&format!("{region}.s3cfg"));
-        writeln!(text, "  s3cmd -c {s3cfg} mb s3://demo-s3cmd")?;
-        writeln!(text, "  s3cmd -c {s3cfg} put hello.txt s3://demo-s3cmd/")?;
-        writeln!(text, "  s3cmd -c {s3cfg} ls s3://demo-s3cmd\n")?;
-        let rclone =
-            format!(":s3,provider=Other,env_auth=true,force_path_style=true,endpoint=\"{endpoint}\":");
-        let trust = if self.https { format!(" --ca-cert {}", file("ca.pem")) } else { String::new() };
-        writeln!(text, "  rclone{trust} copy hello.txt '{rclone}demo-rclone'")?;
-        writeln!(text, "  rclone{trust} ls '{rclone}demo-rclone'")?;
-        if let Some(last) = self.regions.last().filter(|last| last.region != region) {
-            let host = self.topology.accelerated_host(region);
-            let port = last.listen.accelerated.port();
-            let trust = if self.https { format!(" --cacert {}", file("ca.pem")) } else { String::new() };
-            writeln!(
-                text,
-                "\n{region}'s object out of {}'s cache; Cache-Status says miss, then hit:\n",
-                last.region
-            )?;
-            writeln!(
-                text,
-                "  curl -si -K {}{trust} --resolve {host}:{port}:127.0.0.1 {scheme}://{host}:{port}/demo-aws/hello.txt",
-                file("curl.cfg")
-            )?;
-        }
-        Ok(())
+        table
+    }
+
+    /// How to read an object of the first region out of the last region's cache; nothing where there is one region.
+    fn cached_read(&self, first: &Shown<'_>) -> Option<String> {
+        let last = self.regions.last().filter(|last| last.region != first.region)?;
+        let host = self.topology.accelerated_host(first.region);
+        let (scheme, address) = (self.scheme(), last.listen.accelerated);
+        let port = address.port();
+        // `--resolve`, because not every machine finds *.localhost by itself.
+        Some(format!(
+            "\n{}'s object out of {}'s cache; Cache-Status says miss, then hit:\n\n  \
+             curl -si -K {}{} --resolve {host}:{port}:{} {scheme}://{host}:{port}/demo-aws/hello.txt\n",
+            first.region,
+            last.region,
+            self.file("curl.cfg"),
+            self.trusting(" --cacert"),
+            address.ip(),
+        ))
+    }
+
+    fn s3cmd_configuration(&self, credentials: &Credentials, shown: &Shown<'_>) -> String {
+        let Credentials { access_key, secret_key } = credentials;
+        let (host, region) = (shown.listen.standard, shown.region);
+        let (use_https, ca) = match self.https {
+            true => ("True", format!("ca_certs_file = {}\n", self.data.join("ca.pem").display())),
+            false => ("False", String::new()),
+        };
+        // A bucket in the path: `host_bucket` without `%(bucket)s` tells s3cmd so, and no name has to resolve.
+        format!(
+            "[default]\naccess_key = {access_key}\nsecret_key = {secret_key}\nhost_base = {host}\nhost_bucket = {host}\n\
+             bucket_location = {region}\nuse_https = {use_https}\nsignature_v2 = False\n{ca}"
+        )
+    }
+
+    fn rclone_remote(&self, credentials: &Credentials, shown: &Shown<'_>) -> String {
+        let Credentials { access_key, secret_key } = credentials;
+        format!(
+            "[{}]\ntype = s3\nprovider = Other\naccess_key_id = {access_key}\nsecret_access_key = {secret_key}\n\
+             endpoint = {}://{}\nforce_path_style = true\n\n",
+            shown.region,
+            self.scheme(),
+            shown.listen.standard
+        )
     }
 
     fn scheme(&self) -> &'static str {
         if self.https { "https" } else { "http" }
     }
 
-    fn s3cmd_configuration(&self, credentials: &Credentials, shown: &Shown<'_>) -> String {
-        let Credentials { access_key, secret_key } = credentials;
-        let (host, region) = (shown.listen.standard, shown.region);
-        let use_https = if self.https { "True" } else { "False" };
-        // A bucket in the path: `host_bucket` without `%(bucket)s` tells s3cmd so, and no name has to resolve.
-        let mut text = format!(
-            "[default]\naccess_key = {access_key}\nsecret_key = {secret_key}\nhost_base = {host}\nhost_bucket = {host}\n\
-             bucket_location = {region}\nuse_https = {use_https}\nsignature_v2 = False\n"
-        );
-        if self.https {
-            text += &format!("ca_certs_file = {}\n", self.data.join("ca.pem").display());
-        }
-        text
+    /// `option` with the authority's file, where a tool has to be told whom to trust.
+    fn trusting(&self, option: &str) -> String {
+        if self.https { format!("{option} {}", self.file("ca.pem")) } else { String::new() }
+    }
+
+    /// The file `name` in the data directory, as a word to paste.
+    fn file(&self, name: &str) -> String {
+        shell_word(&self.data.join(name).display().to_string())
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        write_private(&self.data.join(name), text.as_bytes())
     }
 }
 
@@ -187,6 +217,6 @@ mod tests {
             let mode = entry.metadata().expect("metadata").permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{:?}", entry.path());
         }
-        assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 4);
+        assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 5);
     }
 }
