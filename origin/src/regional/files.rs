@@ -3,11 +3,12 @@
 //! A file is written under its final name and is nobody's until a row names it. Only the epoch that makes a file
 //! can leave it without a row, so a start has to look through the folders of unfinished epochs alone.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
@@ -37,6 +38,8 @@ pub(super) struct Files {
     faults: Arc<dyn Faults>,
     runtime: Handle,
     slots: Arc<Semaphore>,
+    /// Folders of this epoch that are made; 256 at most.
+    folders: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Files {
@@ -47,14 +50,10 @@ impl Files {
         faults: Arc<dyn Faults>,
         runtime: Handle,
     ) -> io::Result<Self> {
-        let files = Self { dir, epoch, faults, runtime, slots: Arc::new(Semaphore::new(OPERATIONS_MAX)) };
-        let folder = files.epoch_dir(epoch);
-        for shard in 0..=u8::MAX {
-            fs::create_dir_all(folder.join(format!("{shard:02x}")))?;
-        }
-        sync_dir(&folder)?;
-        sync_dir(&files.dir)?;
-        Ok(files)
+        fs::create_dir_all(epoch_dir(&dir, epoch))?;
+        sync_dir(&dir)?;
+        let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
+        Ok(Self { dir, epoch, faults, runtime, slots, folders: Arc::default() })
     }
 
     /// Runs `work` on a blocking thread, as one of a bounded number.
@@ -89,9 +88,22 @@ impl Files {
     /// Makes an empty file. It is removed when the returned guard goes, unless it was published.
     pub(super) fn create(&self, id: Instance) -> Result<Aside, Failure> {
         self.faults.before(DiskStep::CreateFile)?;
+        self.make_folder(&id)?;
         let path = self.path(self.epoch, &id);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         Ok(Aside { id, path, file, files: self.clone(), published: false })
+    }
+
+    /// Makes the folder of a new file, durable before the first file is in it.
+    fn make_folder(&self, id: &Instance) -> io::Result<()> {
+        let folder = self.folder(self.epoch, id);
+        let mut made = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if !made.contains(&folder) {
+            fs::create_dir_all(&folder)?;
+            sync_dir(&self.epoch_dir(self.epoch))?;
+            made.insert(folder);
+        }
+        Ok(())
     }
 
     /// Opens a published file for reading.
@@ -108,17 +120,28 @@ impl Files {
         Ok(read.freeze())
     }
 
-    /// Removes a file; one that is gone already is as good as removed.
+    /// Removes a file; one that is gone already is as good as removed. Lasting only once its folder is
+    /// [settled](Files::settle_folder).
     pub(super) fn remove(&self, epoch: u64, id: &Instance) -> io::Result<()> {
-        self.remove_path(&self.path(epoch, id))?;
+        self.remove_path(&self.path(epoch, id))
+    }
+
+    /// Makes removals from the folder of a file last. The folders of earlier epochs go with their last file.
+    pub(super) fn settle_folder(&self, epoch: u64, folder: &Path) -> io::Result<()> {
+        let epoch_dir = self.epoch_dir(epoch);
         if epoch != self.epoch {
-            // The folders of earlier epochs go with their last file; until then this fails, as it should.
-            let shard = self.path(epoch, id).parent().map(Path::to_path_buf);
-            if shard.is_some_and(|shard| fs::remove_dir(shard).is_ok()) {
-                fs::remove_dir(self.epoch_dir(epoch)).ok();
+            // Each fails while something is in it, as it should.
+            fs::remove_dir(folder).ok();
+            fs::remove_dir(&epoch_dir).ok();
+        }
+        // The removal is an entry less in the innermost folder that is left.
+        for left in [folder, &epoch_dir] {
+            match sync_dir(left) {
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                outcome => return outcome,
             }
         }
-        Ok(())
+        sync_dir(&self.dir)
     }
 
     fn remove_path(&self, path: &Path) -> io::Result<()> {
@@ -134,6 +157,11 @@ impl Files {
         epoch_dir(&self.dir, epoch)
     }
 
+    /// The folder that a file is in.
+    pub(super) fn folder(&self, epoch: u64, id: &Instance) -> PathBuf {
+        epoch_dir(&self.dir, epoch).join(shard(&id.to_string()))
+    }
+
     /// Where a file is.
     pub(super) fn path(&self, epoch: u64, id: &Instance) -> PathBuf {
         file_path(&self.dir, epoch, id)
@@ -143,7 +171,12 @@ impl Files {
 /// Where a file is under the folder of data files.
 pub(super) fn file_path(dir: &Path, epoch: u64, id: &Instance) -> PathBuf {
     let name = id.to_string();
-    epoch_dir(dir, epoch).join(&name[..2]).join(name)
+    epoch_dir(dir, epoch).join(shard(&name)).join(name)
+}
+
+/// One of 256 folders, so that none grows too large for its file system.
+fn shard(name: &str) -> &str {
+    &name[..2]
 }
 
 fn epoch_dir(dir: &Path, epoch: u64) -> PathBuf {
@@ -171,7 +204,8 @@ impl Aside {
         if available(&disk) < bytes + RESERVE_BYTES {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, bytes) {
+        let mode = rustix::fs::FallocateFlags::KEEP_SIZE;
+        match rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.file, mode, offset, bytes)) {
             // A file system without reservations finds out as it writes.
             Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             outcome => Ok(outcome?),

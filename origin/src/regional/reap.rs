@@ -3,6 +3,7 @@
 //! In three steps, each safe to lose: one commit removes the rows of what is due and puts files without references
 //! into the trash; the files are removed; a second commit empties the trash of them.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +117,7 @@ fn remove_trash(disk: &Disk) -> Result<(Vec<Instance>, Option<Failure>), Failure
         .collect::<Result<Vec<_>, _>>()?;
     let mut removed = Vec::with_capacity(trash.len());
     let mut failed = None;
+    let mut folders = BTreeSet::new();
     for (key, value) in trash {
         let file = Instance::from_bytes(
             key.as_slice().try_into().map_err(|_| Failure::Corrupt("row key of table trash".into()))?,
@@ -124,10 +126,14 @@ fn remove_trash(disk: &Disk) -> Result<(Vec<Instance>, Option<Failure>), Failure
         match disk.files.remove(row.epoch, &file) {
             Ok(()) => {
                 disk.metrics.removed_file();
+                folders.insert((row.epoch, disk.files.folder(row.epoch, &file)));
                 removed.push(file);
             }
             Err(cause) => failed = Some(cause.into()),
         }
+    }
+    for (epoch, folder) in folders {
+        disk.files.settle_folder(epoch, &folder)?;
     }
     Ok((removed, failed))
 }

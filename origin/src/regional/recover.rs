@@ -22,14 +22,13 @@ pub(super) fn sweep(disk: &Disk) -> Result<u64, Failure> {
 }
 
 fn sweep_epoch(disk: &Disk, epoch: u64) -> Result<u64, Failure> {
-    let folder = disk.files.epoch_dir(epoch);
     let mut removed = 0;
-    for shard in entries(&folder)? {
+    for shard in entries(&disk.files.epoch_dir(epoch))? {
         removed += sweep_shard(disk, epoch, &shard)?;
-        // Fails while published files are in it, as it should.
-        fs::remove_dir(&shard).ok();
+        disk.files.settle_folder(epoch, &shard)?;
     }
-    fs::remove_dir(&folder).ok();
+    // An epoch without a file has no folder whose removal takes this one along.
+    fs::remove_dir(disk.files.epoch_dir(epoch)).ok();
     Ok(removed)
 }
 

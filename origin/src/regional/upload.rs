@@ -18,7 +18,7 @@ use crate::instance::Instance;
 
 /// Bytes of one write to a file.
 const GATHER_BYTES: u64 = 512 * 1024;
-/// Pieces of one write: pieces may each keep a larger buffer of the network alive.
+/// Pieces that are kept as they came; more are made one. Each may keep a larger buffer of the network alive.
 const GATHER_PIECES: usize = 128;
 /// Bytes between two syncs of a long upload.
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
@@ -113,12 +113,10 @@ impl Upload {
         self.sums.update(&bytes);
         self.gathered_bytes += bytes.len() as u64;
         self.gathered.push(bytes);
-        if self.gathered_bytes >= GATHER_BYTES || self.gathered.len() >= GATHER_PIECES {
-            if self.is_inline() {
-                self.pack();
-            } else {
-                self.write_gathered().await?;
-            }
+        if self.gathered_bytes >= GATHER_BYTES {
+            self.write_gathered().await?;
+        } else if self.gathered.len() >= GATHER_PIECES {
+            self.pack();
         }
         Ok(())
     }
