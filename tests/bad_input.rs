@@ -36,7 +36,7 @@ struct State {
 
 impl Site {
     async fn start() -> Self {
-        Self::start_with("").await
+        Self::start_with("[limits]\nstalled_upload = \"3s\"\n").await
     }
 
     /// With `settings` beside a short grace, so that files of removed objects are soon gone.

@@ -106,6 +106,23 @@ fn time_is_judged_to_the_second() {
     }
 }
 
+/// The first and the last moment that a client can write are far away, and nothing worse.
+#[test]
+fn moments_at_the_ends_of_time_are_refused() {
+    for (date, presigned) in
+        [("00000101T000000Z", "AccessDenied"), ("99991231T235959Z", "RequestTimeTooSkewed")]
+    {
+        let redated = |form| {
+            let signed = signer::sign(&Unsigned::get("/photos/a"), form, NOW);
+            signed.with_text("20260102T030405Z", date).with_text("20260102", &date[..8])
+        };
+        let in_header = redated(Form::Header).with_header("x-amz-date", date);
+        assert_eq!(judge(&in_header, NOW, &Keys::new(8)), Err("RequestTimeTooSkewed".to_owned()), "{date}");
+        let in_query = redated(Form::Presigned { seconds: 604_800 });
+        assert_eq!(judge(&in_query, NOW, &Keys::new(8)), Err(presigned.to_owned()), "{date}");
+    }
+}
+
 #[test]
 fn a_kept_key_does_not_outlive_its_secret() {
     let signed = signer::sign(&Unsigned::get("/photos/a"), Form::Header, NOW);
