@@ -189,7 +189,7 @@ impl Accelerated {
             return Ok(Body::empty(granted.was_known));
         }
         match inline {
-            Some(page) => Body::inline(&page.bytes, range, granted.was_known),
+            Some(page) => Body::inline(&page.bytes, range, granted.was_known, mode),
             None => {
                 let instance = cache::Instance(*head.instance.as_bytes());
                 let owner = granted.owner.clone();

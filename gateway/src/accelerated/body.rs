@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cache::{Plan, ReadError, Reader, Tally};
+use cache::{Mode, Plan, ReadError, Reader, Tally};
 
 use crate::metrics::ReadSource;
 use crate::response::{Sender, Sent};
@@ -14,35 +14,62 @@ use crate::response::{Sender, Sent};
 pub(super) struct Body {
     plan: Plan,
     first: Bytes,
-    rest: Option<Box<Reader>>,
+    rest: Rest,
+}
+
+/// What follows the first bytes.
+enum Rest {
+    /// Nothing; and where the first bytes came from.
+    None(Tally),
+    /// What the reader gives.
+    Blocks(Box<Reader>),
 }
 
 impl Body {
     /// No bytes: HEAD, or nothing to send. Whether that is a hit is whether the head was here.
     pub(super) fn empty(was_known: bool) -> Self {
-        Self { plan: Plan { hit: was_known, ..Plan::default() }, first: Bytes::new(), rest: None }
+        Self {
+            plan: Plan { hit: was_known, ..Plan::default() },
+            first: Bytes::new(),
+            rest: Rest::None(Tally::default()),
+        }
     }
 
     /// A small object's bytes, which came with its head: just now, or earlier.
-    pub(super) fn inline(object: &Bytes, range: Range<u64>, was_known: bool) -> Result<Self, ReadError> {
+    pub(super) fn inline(
+        object: &Bytes,
+        range: Range<u64>,
+        was_known: bool,
+        mode: Mode,
+    ) -> Result<Self, ReadError> {
         let within = |at: u64| usize::try_from(at).ok().filter(|at| *at <= object.len());
         let (Some(start), Some(end)) = (within(range.start), within(range.end)) else {
             return Err(ReadError::Broken(Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof))));
         };
         let first = object.slice(start..end);
         let bytes = range.end - range.start;
-        let plan = match was_known {
-            true => Plan { hit: true, memory_bytes: bytes, ..Plan::default() },
-            false => Plan { origin_bytes: bytes, ..Plan::default() },
+        let (plan, tally) = match (was_known, mode) {
+            (true, _) => (
+                Plan { hit: true, memory_bytes: bytes, ..Plan::default() },
+                Tally { memory_bytes: bytes, ..Tally::default() },
+            ),
+            (false, mode) => {
+                let plan = Plan { origin_bytes: bytes, ..Plan::default() };
+                let tally = match mode {
+                    Mode::Fill => Tally { origin_bytes: bytes, ..Tally::default() },
+                    Mode::LookOnly | Mode::Bypass => Tally { bypass_bytes: bytes, ..Tally::default() },
+                };
+                (plan, tally)
+            }
         };
-        Ok(Self { plan, first, rest: None })
+        Ok(Self { plan, first, rest: Rest::None(tally) })
     }
 
     /// What `reader` gives; waits for its first bytes.
     pub(super) async fn blocks(mut reader: Reader) -> Result<Self, ReadError> {
         let plan = reader.plan();
         let first = reader.next().await.transpose()?.unwrap_or_default();
-        Ok(Self { plan, first, rest: Some(Box::new(reader)) })
+        Ok(Self { plan, first, rest: Rest::Blocks(Box::new(reader)) })
     }
 
     /// Where the bytes were to come from, before the first was read.
@@ -55,17 +82,15 @@ impl Body {
     /// # Errors
     /// The client is gone or stalled, or the bytes ended early; the answer must then be reset.
     pub(super) async fn send(self, mut sender: Sender<'_>, tally: &mut Tally) -> pingora::Result<Sent> {
-        let Self { plan, first, rest } = self;
-        let Some(mut reader) = rest else {
-            sender.write(first).await?;
-            *tally = Tally {
-                memory_bytes: plan.memory_bytes,
-                origin_bytes: plan.origin_bytes,
-                ..Tally::default()
-            };
-            return sender.finish().await;
+        let mut reader = match self.rest {
+            Rest::Blocks(reader) => reader,
+            Rest::None(whole) => {
+                sender.write(self.first).await?;
+                *tally = whole;
+                return sender.finish().await;
+            }
         };
-        let mut piece = Some(first);
+        let mut piece = Some(self.first);
         while let Some(bytes) = piece.take() {
             let written = sender.write(bytes).await;
             *tally = reader.tally();
@@ -89,4 +114,35 @@ pub(super) fn sources(tally: &Tally) -> [(ReadSource, u64); 5] {
 
 fn cut_off(error: ReadError) -> Box<pingora::Error> {
     pingora::Error::because(pingora::ErrorType::ReadError, "the object cannot be read to its end", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of a small object count as what they are: kept ones as memory's, others by whether they are kept.
+    #[test]
+    fn a_small_objects_bytes_are_counted_by_where_they_were() {
+        let object = Bytes::from_static(b"0123456789");
+        let counted = |was_known, mode| {
+            let body = Body::inline(&object, 2..5, was_known, mode).expect("within the object");
+            assert_eq!(body.first, "234");
+            match body.rest {
+                Rest::None(tally) => tally,
+                Rest::Blocks(_) => panic!("a small object has no blocks"),
+            }
+        };
+        let none = Tally::default();
+        assert_eq!(counted(true, Mode::Fill), Tally { memory_bytes: 3, ..none });
+        assert_eq!(counted(false, Mode::Fill), Tally { origin_bytes: 3, ..none });
+        assert_eq!(counted(false, Mode::LookOnly), Tally { bypass_bytes: 3, ..none });
+        assert_eq!(counted(false, Mode::Bypass), Tally { bypass_bytes: 3, ..none });
+    }
+
+    #[test]
+    fn a_head_that_promises_more_bytes_than_came_with_it_is_refused() {
+        let object = Bytes::from_static(b"0123456789");
+        assert!(Body::inline(&object, 5..10, true, Mode::Fill).is_ok());
+        assert!(Body::inline(&object, 5..11, true, Mode::Fill).is_err());
+    }
 }

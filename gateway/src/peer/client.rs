@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant as Moment};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use super::frames::Decoder;
 use super::messages::{ANSWERS_BYTES_MAX, Answer, Answers, Ask, Batch, PROTOCOL};
 use super::{CHANNEL_HEADER, Channel, Credentials, CredentialsError, peer_name};
 use crate::metrics::{Metrics, OriginChannel, OriginOutcome};
-use crate::topology::{PeerAddress, RegionName, Topology};
+use crate::topology::{PeerAddress, Region, RegionName, Topology};
 
 /// How long to wait for another region, and how much to ask of it at once.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ impl Peers {
             .map_err(unusable)?;
         let (client_cert_key, authority) = credentials.upstream();
         let bounds = Bounds { batches_max: limits.batches_max, waiting_max: limits.waiting_max };
-        let peer = |region: &crate::topology::Region| {
+        let peer = |region: &Region| {
             let name = peer_name(region.name(), topology.domain());
             let line = Arc::new(Line {
                 client: client.clone(),
@@ -138,12 +138,6 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The region it owns.
-    #[must_use]
-    pub fn region(&self) -> &RegionName {
-        &self.line.region
-    }
-
     /// The answers to `asks` in order, each read at the owner after this call was made and after the one before it.
     ///
     /// # Errors
@@ -196,7 +190,7 @@ struct Line {
 #[async_trait]
 impl Carrier for Line {
     async fn carry(&self, asks: &[Ask]) -> Result<Vec<Answer>, AskError> {
-        let sent = Moment::now();
+        let sent = Instant::now();
         let answers = self.resolve(asks).await;
         let outcome = if answers.is_ok() { OriginOutcome::Answered } else { OriginOutcome::Failed };
         self.metrics.origin_request(&self.region, OriginChannel::Resolve, outcome, sent.elapsed());
@@ -229,7 +223,7 @@ impl Line {
     }
 
     async fn pages(&self, instance: Instance, pages: Range<u64>) -> Result<Pages, SourceError> {
-        let sent = Moment::now();
+        let sent = Instant::now();
         let answer = self.blob(instance, pages).await;
         let outcome = match &answer {
             Ok(_) => OriginOutcome::Answered,
