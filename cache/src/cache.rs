@@ -70,7 +70,7 @@ impl Cache {
             None => None,
         };
         let capacity = settings.memory_bytes.saturating_add(settings.working_bytes);
-        let pool = Pool::new(layout::to_len(capacity), layout::to_len(settings.working_bytes / 2));
+        let pool = Pool::new(layout::to_len(capacity), layout::to_len(settings.working_bytes / 4 * 3));
         let shared = Arc::new(Shared {
             memory: MemoryTier::new(settings.memory_bytes, settings.block_bytes),
             slab,

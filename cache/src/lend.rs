@@ -26,7 +26,14 @@ pub(crate) struct Lending {
     wait_max: Duration,
 }
 
-/// A piece of a block, which is counted until it is dropped.
+/// What a client gets.
+pub(crate) struct Piece {
+    pub(crate) piece: Bytes,
+    /// The limit is reached: this is a copy, of a page at most.
+    pub(crate) is_copy: bool,
+}
+
+/// A part of a block's buffer, which is counted until it is dropped.
 struct Lent {
     bytes: Bytes,
     _pages: OwnedSemaphorePermit,
@@ -51,18 +58,19 @@ impl Lending {
     }
 
     /// Lends `piece`, a part of a buffer of `footprint` bytes, or a copy of its first page.
-    pub(crate) async fn lend(&self, piece: Bytes, footprint: usize) -> Result<Bytes, ReadError> {
+    pub(crate) async fn lend(&self, piece: Bytes, footprint: usize) -> Result<Piece, ReadError> {
         if footprint as u64 <= PAGE_BYTES {
-            return Ok(piece); // as small as its copy
+            return Ok(Piece { piece, is_copy: false }); // as small as its copy
         }
         let pages = u32::try_from(footprint / layout::to_len(PAGE_BYTES)).expect("a block is at most 16 MiB");
         if let Ok(pages) = self.pages.clone().try_acquire_many_owned(pages) {
-            return Ok(Bytes::from_owner(Lent { bytes: piece, _pages: pages }));
+            let piece = Bytes::from_owner(Lent { bytes: piece, _pages: pages });
+            return Ok(Piece { piece, is_copy: false });
         }
         let len = piece.len().min(layout::to_len(PAGE_BYTES));
         let buffer = self.pool.take(len, self.wait_max).await;
         let mut buffer = buffer.ok_or(ReadError::Busy(Limit::Buffers))?;
         buffer[..len].copy_from_slice(&piece[..len]);
-        Ok(Bytes::from_owner(buffer).slice(..len))
+        Ok(Piece { piece: Bytes::from_owner(buffer).slice(..len), is_copy: true })
     }
 }

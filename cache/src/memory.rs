@@ -13,13 +13,19 @@ const SHARD_BLOCKS_MIN: u64 = 128;
 
 const SHARDS_MAX: u64 = 8;
 
+/// A tier of fewer blocks gives a block up so soon that its readers may come too late.
+const LASTING_BLOCKS_MIN: u64 = 32;
+
 /// Blocks in memory. Without room for a single block it keeps nothing.
-pub(crate) struct MemoryTier(Option<Cache<BlockKey, Block>>);
+pub(crate) struct MemoryTier {
+    blocks: Option<Cache<BlockKey, Block>>,
+    lasts: bool,
+}
 
 impl MemoryTier {
     pub(crate) fn new(memory_bytes: u64, block_bytes: u64) -> Self {
         if memory_bytes < block_bytes {
-            return Self(None);
+            return Self { blocks: None, lasts: false };
         }
         let shards = (memory_bytes / block_bytes / SHARD_BLOCKS_MIN).clamp(1, SHARDS_MAX);
         let builder = CacheBuilder::new(crate::layout::to_len(memory_bytes))
@@ -29,30 +35,33 @@ impl MemoryTier {
             // yet first: a reader just ahead of its tier's size then fetched 1.46 times its object.
             .with_eviction_config(LruConfig::default())
             .with_weighter(|_: &BlockKey, block: &Block| block.footprint());
-        Self(Some(builder.build()))
+        Self { blocks: Some(builder.build()), lasts: memory_bytes / block_bytes >= LASTING_BLOCKS_MIN }
     }
 
     /// Whether blocks are kept at all.
     pub(crate) fn keeps(&self) -> bool {
-        self.0.is_some()
+        self.blocks.is_some()
     }
 
     /// The block, which counts as used.
     pub(crate) fn get(&self, key: &BlockKey) -> Option<Block> {
-        self.0.as_ref()?.get(key).map(|entry| entry.value().clone())
+        self.blocks.as_ref()?.get(key).map(|entry| entry.value().clone())
     }
 
     /// Whether the block is there, without counting as a use.
     pub(crate) fn contains(&self, key: &BlockKey) -> bool {
-        self.0.as_ref().is_some_and(|cache| cache.contains(key))
+        self.blocks.as_ref().is_some_and(|cache| cache.contains(key))
     }
 
-    /// Puts the block in; false if there is no room for blocks at all.
+    /// Puts the block in. True if it will be there for whoever waits for it now.
     pub(crate) fn insert(&self, key: BlockKey, block: Block) -> bool {
-        self.0.as_ref().map(|cache| cache.insert(key, block)).is_some()
+        if let Some(blocks) = &self.blocks {
+            blocks.insert(key, block);
+        }
+        self.lasts
     }
 
     pub(crate) fn used_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, Cache::usage)
+        self.blocks.as_ref().map_or(0, Cache::usage)
     }
 }

@@ -6,6 +6,7 @@
 
 mod ahead;
 mod direct;
+mod look;
 mod plan;
 
 use std::ops::Range;
@@ -14,23 +15,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::block::Block;
-use crate::buffer::For;
 use crate::cache::Shared;
-use crate::error::{Limit, ReadError};
-use crate::flight::{Flight, From, Ready};
+use crate::error::ReadError;
+use crate::flight::{Flight, Ready};
 use crate::layout;
 use crate::lend::PIECE_BYTES_MAX;
-use crate::load;
 use crate::metrics::Served;
 use crate::object::Object;
-use crate::slab::{Found, Pin};
 use crate::source::PAGE_BYTES;
 use ahead::Ahead;
 use direct::Direct;
 pub use plan::{Plan, Tally};
-
-/// Times a reader looks for a block that is lost again and again, until it goes past the cache.
-const LOOKS_MAX: u32 = 16;
 
 /// What a read may do besides answering.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +47,7 @@ pub struct Reader {
     here: Option<Here>,
     direct: Option<Direct>,
     ahead: Option<Ahead>,
-    /// Looks at the present block.
+    /// Looks since the last piece.
     looks: u32,
     /// The block last counted as read.
     counted: Option<u32>,
@@ -62,16 +57,23 @@ pub struct Reader {
 
 /// What the reader holds of the block that it is in.
 struct Here {
-    index: u32,
     served: Served,
     held: Held,
 }
 
 enum Held {
-    /// Verified bytes, from `start` in the object, in a buffer of `footprint` bytes.
-    Bytes { start: u64, bytes: Bytes, footprint: usize },
+    Bytes(HeldBytes),
     /// The block is on its way.
     Flight(Arc<Flight>),
+}
+
+/// Verified bytes, the reader's next among them.
+struct HeldBytes {
+    /// Where they start in the object.
+    start: u64,
+    bytes: Bytes,
+    /// The size of the buffer that they keep in use.
+    footprint: usize,
 }
 
 impl Reader {
@@ -154,8 +156,17 @@ impl Reader {
         }
         self.left.start += bytes;
         self.looks = 0;
-        // What is held of a block that is behind would stay as long as a slow client takes for its piece.
-        if self.left.is_empty() || self.object.layout.block_at(self.left.start) != index {
+        // What lies behind must not be held for as long as a slow client takes for its piece.
+        let behind = match &self.here {
+            Some(Here { held: Held::Bytes(held), .. }) => {
+                held.start + held.bytes.len() as u64 <= self.left.start
+            }
+            Some(Here { held: Held::Flight(_), .. }) => {
+                self.object.layout.block_range(index).end <= self.left.start
+            }
+            None => false,
+        };
+        if behind || self.left.is_empty() {
             self.here = None;
         }
         self.tally.add(served, bytes);
@@ -171,51 +182,27 @@ impl Reader {
                 }
             }
             let index = self.object.layout.block_at(self.left.start);
-            match self.here.take_if(|here| here.index == index) {
-                Some(here) => {
-                    if let Some(piece) = self.take(here).await? {
-                        return Ok(piece);
-                    }
-                }
+            match &self.here {
                 None => self.look(index).await?,
-            }
-        }
-    }
-
-    /// The next piece out of what is held here; `None` to look again.
-    async fn take(&mut self, here: Here) -> Result<Option<(Bytes, Served)>, ReadError> {
-        let Here { index, served, held } = here;
-        match held {
-            Held::Bytes { start, bytes, footprint } => {
-                let whole = self.cut(start, &bytes);
-                let piece = self.shared.lending.lend(whole.clone(), footprint).await?;
-                let rest = start + (bytes.len() as u64) > self.left.start + whole.len() as u64;
-                // Cut short: the limit of lending is reached, and this reader lets go of the buffer.
-                if rest
-                    && piece.len() == whole.len()
-                    && self.left.start + (whole.len() as u64) < self.left.end
-                {
-                    self.here = Some(Here { index, served, held: Held::Bytes { start, bytes, footprint } });
-                }
-                Ok(Some((piece, served)))
-            }
-            Held::Flight(flight) => {
-                self.here = Some(Here { index, served, held: Held::Flight(flight.clone()) });
-                let block_start = self.object.layout.block_range(index).start;
-                let page = (self.left.start - block_start) / PAGE_BYTES;
-                match flight.ready(layout::to_len(page)).await {
-                    Ready::Page(page_bytes) => {
-                        let start = block_start + page * PAGE_BYTES;
-                        Ok(Some((self.cut(start, page_bytes.bytes()), served)))
-                    }
-                    Ready::Block(block) => {
-                        self.hold_block(index, served, &block);
-                        Ok(None)
-                    }
-                    Ready::Failed(error) => Err(error),
-                    Ready::Over => {
+                Some(Here { served, held: Held::Bytes(held) }) => {
+                    let served = *served;
+                    let lent =
+                        self.shared.lending.lend(self.cut(held.start, &held.bytes), held.footprint).await?;
+                    if lent.is_copy {
+                        // The limit of lending is reached: the rest of the buffer is of more use to others.
                         self.here = None;
-                        Ok(None)
+                    }
+                    return Ok((lent.piece, served));
+                }
+                Some(Here { served, held: Held::Flight(flight) }) => {
+                    let served = *served;
+                    let start = self.left.start / PAGE_BYTES * PAGE_BYTES;
+                    let place = (start - self.object.layout.block_range(index).start) / PAGE_BYTES;
+                    match flight.ready(layout::to_len(place)).await {
+                        Ready::Page(page) => return Ok((self.cut(start, page.bytes()), served)),
+                        Ready::Block(block) => self.hold_block(index, served, &block),
+                        Ready::Failed(error) => return Err(error),
+                        Ready::Over => self.here = None,
                     }
                 }
             }
@@ -228,122 +215,13 @@ impl Reader {
         bytes.slice(layout::to_len(self.left.start - start)..layout::to_len(end - start))
     }
 
-    /// Finds block `index`, or sees to it that it comes.
-    async fn look(&mut self, index: u32) -> Result<(), ReadError> {
-        self.looks += 1;
-        let past_the_cache = match self.mode {
-            Mode::Fill => !self.shared.keeps() || self.shared.is_closed(),
-            Mode::LookOnly => false,
-            Mode::Bypass => true,
-        };
-        if past_the_cache || self.looks > LOOKS_MAX {
-            return self.go_direct(self.left.end).await;
-        }
-        self.look_in_tiers(index).await?;
-        if let Some(ahead) = &mut self.ahead {
-            ahead.go(&self.shared, &self.object, index);
-        }
-        Ok(())
-    }
-
-    async fn look_in_tiers(&mut self, index: u32) -> Result<(), ReadError> {
-        let key = self.object.key(index);
-        let came = self.ahead.as_ref().and_then(|ahead| ahead.served(index));
-        if let Some(block) = self.shared.memory.get(&key) {
-            self.hold_block(index, came.unwrap_or(Served::Memory), &block);
-            return Ok(());
-        }
-        let loading = self.ahead.as_ref().and_then(|ahead| ahead.load(index)).cloned();
-        if let Some(flight) = loading.filter(|flight| !flight.is_over()) {
-            self.hold(index, came.unwrap_or(Served::Nvme), Held::Flight(flight));
-            return Ok(());
-        }
-        match self.shared.slab.as_ref().and_then(|slab| slab.find(&key)) {
-            Some(Found::Queued(block)) => {
-                self.hold_block(index, came.unwrap_or(Served::Memory), &block);
-                Ok(())
-            }
-            Some(Found::Stored(pin)) => self.read_nvme(index, pin, came.unwrap_or(Served::Nvme)).await,
-            None => self.join_or_fill(index).await,
-        }
-    }
-
-    async fn read_nvme(&mut self, index: u32, pin: Pin, served: Served) -> Result<(), ReadError> {
-        let block = self.object.layout.block_range(index);
-        let whole = self.left.start <= block.start && block.end <= self.left.end;
-        // A block wanted in part is worth a place in memory, and the rest of its bytes, the second time.
-        let piece_bytes_max = self.shared.lending.piece_bytes_max();
-        let tight = piece_bytes_max < PIECE_BYTES_MAX && !self.shared.memory.keeps();
-        if self.mode == Mode::Fill && (whole || pin.touched_before) && !tight {
-            if let Some(flight) = load::start(&self.shared, &self.object, index, pin, For::Demand) {
-                self.hold(index, served, Held::Flight(flight));
-            }
-            return Ok(());
-        }
-        let start = self.left.start - block.start;
-        let end = self.left.end.min(block.end).min(self.left.start + piece_bytes_max) - block.start;
-        let pages = layout::pages_of(&(start..end));
-        let pages = layout::to_len(pages.start)..layout::to_len(pages.end);
-        let block_len = self.object.layout.block_len(index);
-        let first = pages.start * layout::to_len(PAGE_BYTES);
-        let len = (pages.end * layout::to_len(PAGE_BYTES)).min(block_len) - first;
-        let buffer = self.shared.pool.take(len, self.shared.settings.wait_max).await;
-        let buffer = buffer.ok_or(ReadError::Busy(Limit::Buffers))?;
-        // `None`: the block proved bad and has been forgotten. The next look finds it missing.
-        if let Some(buffer) = pin.read(block_len, pages, buffer).await {
-            let (start, footprint) = (block.start + first as u64, buffer.len());
-            let bytes = Bytes::from_owner(buffer).slice(..len);
-            self.hold(index, served, Held::Bytes { start, bytes, footprint });
-        }
-        Ok(())
-    }
-
-    async fn join_or_fill(&mut self, index: u32) -> Result<(), ReadError> {
-        if let Some(flight) = self.shared.flights.get(&self.object.key(index)) {
-            if let Some(ahead) = &mut self.ahead {
-                ahead.follow(&flight);
-            }
-            let came = self.ahead.as_ref().and_then(|ahead| ahead.served(index));
-            let otherwise = match flight.from {
-                From::Origin(_) => Served::Joined,
-                From::Nvme => Served::Nvme,
-            };
-            self.hold(index, came.unwrap_or(otherwise), Held::Flight(flight));
-            return Ok(());
-        }
-        match &mut self.ahead {
-            Some(ahead) => {
-                let first_page = self.left.start / PAGE_BYTES;
-                ahead.demand(&self.shared, &self.object, index, first_page);
-                // The next look finds the flight.
-                Ok(())
-            }
-            None => self.go_direct(self.missing_until(index)).await,
-        }
-    }
-
-    /// The end of the run of missing blocks that starts at block `index`, in the range.
-    fn missing_until(&self, index: u32) -> u64 {
-        /// Looked at in one go.
-        const BLOCKS_MAX: u32 = 1024;
-        let layout = &self.object.layout;
-        let last = layout.block_at(self.left.end - 1).min(index.saturating_add(BLOCKS_MAX));
-        let found = (index + 1..=last).find(|next| self.shared.has(&self.object.key(*next)));
-        layout.block_range(found.map_or(last, |next| next - 1)).end.min(self.left.end)
-    }
-
-    async fn go_direct(&mut self, end: u64) -> Result<(), ReadError> {
-        self.direct = Some(Direct::start(&self.shared, &self.object, self.left.start..end).await?);
-        Ok(())
-    }
-
     fn hold_block(&mut self, index: u32, served: Served, block: &Block) {
         let start = self.object.layout.block_range(index).start;
         let (bytes, footprint) = (block.slice(0..block.len()), block.footprint());
-        self.hold(index, served, Held::Bytes { start, bytes, footprint });
+        self.hold(served, Held::Bytes(HeldBytes { start, bytes, footprint }));
     }
 
-    fn hold(&mut self, index: u32, served: Served, held: Held) {
-        self.here = Some(Here { index, served, held });
+    fn hold(&mut self, served: Served, held: Held) {
+        self.here = Some(Here { served, held });
     }
 }
