@@ -157,6 +157,11 @@ pub(super) fn data_dir(dir: &Path) -> PathBuf {
     dir.join("data")
 }
 
+/// A second altogether: a process that is just ending, or a child between its fork and its exec, has the lock for
+/// a moment more.
+const LOCK_ATTEMPTS_MAX: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// An exclusive lock on a store's directory. The kernel gives it up with the process.
 pub(super) struct DirLock {
     _file: File,
@@ -168,11 +173,14 @@ impl DirLock {
         let failed = |cause| OpenError::Io { dir: dir.to_path_buf(), cause };
         make_dir(&data_dir(dir)).map_err(failed)?;
         let file = File::create(dir.join("lock")).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_path_buf())),
-            Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
+        for _ in 0..LOCK_ATTEMPTS_MAX {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(fs::TryLockError::Error(cause)) => return Err(failed(cause)),
+            }
         }
+        Err(OpenError::InUse(dir.to_path_buf()))
     }
 }
 

@@ -107,6 +107,9 @@ async fn a_flipped_bit_in_a_row_is_an_error_and_never_an_absence() {
     assert!(found_count >= 2, "{found_count}");
 }
 
+/// redb's choice between its two commit slots, which no sum covers: flipped, the commit before the last is the last.
+const SLOT_BYTE: u64 = 9;
+
 /// Bits anywhere in the metadata file, its header among them: the deep check finds the damage, or there is none.
 #[tokio::test]
 async fn a_flipped_bit_in_the_metadata_files_structure_is_found_by_the_deep_check() {
@@ -119,12 +122,15 @@ async fn a_flipped_bit_in_the_metadata_files_structure_is_found_by_the_deep_chec
     let metadata = disk::metadata_path(region.dir.path());
     let sound = std::fs::read(&metadata).unwrap();
     assert!(RegionalStore::check_deep(region.dir.path()).await.unwrap().is_sound());
-    let mut random = bytes(std::process::id().into(), 16 * 45).into_iter();
+    let mut random = bytes(std::process::id().into(), 16 * 24).into_iter();
     let mut number = move || random.by_ref().take(8).fold(0u64, |number, byte| number << 8 | u64::from(byte));
     let mut found_count = 0;
-    for n in 0..45 {
+    for n in 0..24 {
         let span = if n % 3 == 0 { 320 } else { sound.len() as u64 };
         let (at, bit) = (number() % span, (number() % 8) as u32);
+        if at == SLOT_BYTE {
+            continue;
+        }
         std::fs::write(&metadata, &sound).unwrap();
         flip(&metadata, at, bit);
         let report = RegionalStore::check_deep(region.dir.path()).await;
