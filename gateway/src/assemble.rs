@@ -138,6 +138,7 @@ impl Node {
         let keys = ClusterKeys::read(&cluster.cluster_key())
             .map_err(|cause| StartError::ClusterKey { path: cluster.cluster_key(), cause })?;
         let keys = Arc::new(keys);
+        cluster.examine_node(plan.region, plan.topology, clock::now_seconds())?;
         let credentials = Credentials::load(cluster.path(), plan.region)?;
 
         let registry = metrics::registry(plan.region);

@@ -1,15 +1,23 @@
 //! `penstock check`: every fault of the configuration and of the files that it needs, found at once.
 
 use std::path::Path;
+use std::time::Duration;
 
 use origin::regional::RegionalStore;
 
 use crate::cli;
+use crate::clock;
 use crate::cluster::ClusterDir;
 use crate::identity::ClusterKeys;
 use crate::peer::Credentials;
 use crate::settings::Settings;
 use crate::tls::Certificate;
+use crate::topology::Region;
+
+const DAY_SECONDS: u64 = 24 * 3600;
+
+/// A node's certificate should be replaced from this long before its end: without it the node is cut off.
+const RENEWAL_DUE: Duration = Duration::from_secs(60 * DAY_SECONDS);
 
 /// Checks what `arguments` name; one line on stdout where there is nothing to report.
 ///
@@ -44,11 +52,19 @@ fn check_cluster(settings: &Settings, data: &Path, faults: &mut Vec<String>) {
     if let Err(error) = ClusterKeys::read(&cluster.cluster_key()) {
         faults.push(format!("{}: {error}", cluster.cluster_key().display()));
     }
-    for region in settings.topology.regions() {
-        let region = region.name();
-        if cluster.path().join(format!("{region}.pem")).exists()
-            && let Err(error) = Credentials::load(cluster.path(), region)
-        {
+    for region in settings.topology.regions().iter().map(Region::name) {
+        if !cluster.node_certificate(region).exists() {
+            continue;
+        }
+        match cluster.examine_node(region, &settings.topology, clock::now_seconds()) {
+            Ok(left) if left < RENEWAL_DUE => {
+                let path = cluster.node_certificate(region);
+                faults.push(format!("{}: expires in {} days", path.display(), left.as_secs() / DAY_SECONDS));
+            }
+            Ok(_) => {}
+            Err(error) => faults.push(error.to_string()),
+        }
+        if let Err(error) = Credentials::load(cluster.path(), region) {
             faults.push(error.to_string());
         }
     }
@@ -56,8 +72,7 @@ fn check_cluster(settings: &Settings, data: &Path, faults: &mut Vec<String>) {
 
 /// Reads every row and every byte of the stores that are here.
 async fn check_stores(settings: &Settings, data: &Path, faults: &mut Vec<String>) {
-    for region in settings.topology.regions() {
-        let region = region.name();
+    for region in settings.topology.regions().iter().map(Region::name) {
         let store = data.join(region.as_str()).join("store");
         if !store.exists() {
             continue;

@@ -5,11 +5,14 @@
 //! the nodes. Whoever has a certificate of this authority is believed on the peer channel, so it signs nothing else.
 
 mod authority;
+mod examination;
 mod private_file;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use authority::{Authority, AuthorityError, IssuedCertificate, Purpose};
+pub use examination::CertificateFault;
 pub use private_file::{Written, write_new_private, write_private};
 
 use crate::identity::ClusterKeys;
@@ -20,7 +23,7 @@ use crate::topology::{RegionName, Topology};
 #[derive(Clone, Debug)]
 pub struct ClusterDir(PathBuf);
 
-/// Why a cluster's files could not be made.
+/// Why a cluster's files could not be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// A file of this name is there already; it is never overwritten.
@@ -33,6 +36,14 @@ pub enum ClusterError {
         path: PathBuf,
         /// What the operating system said.
         cause: std::io::Error,
+    },
+    /// The node's peers will refuse its certificate.
+    #[error("{}: {fault}", path.display())]
+    Certificate {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        fault: CertificateFault,
     },
     /// A certificate could not be made, or the authority's files are not an authority's.
     #[error(transparent)]
@@ -90,6 +101,30 @@ impl ClusterDir {
     /// When its files cannot be read, or are not an authority's.
     pub fn authority(&self) -> Result<Authority, ClusterError> {
         Ok(Authority::parse(&self.read("ca.pem")?, &self.read("ca.key")?)?)
+    }
+
+    /// The certificate of `region`'s node.
+    #[must_use]
+    pub fn node_certificate(&self, region: &RegionName) -> PathBuf {
+        self.0.join(format!("{region}.pem"))
+    }
+
+    /// How long the certificate of `region`'s node is still good for its peers in `topology`, at `now_seconds`.
+    ///
+    /// # Errors
+    /// `Io`, or `Certificate` when they will refuse it.
+    pub fn examine_node(
+        &self,
+        region: &RegionName,
+        topology: &Topology,
+        now_seconds: u64,
+    ) -> Result<Duration, ClusterError> {
+        let path = self.node_certificate(region);
+        match std::fs::read(&path) {
+            Ok(pem) => examination::examine(&pem, &peer_name(region, topology.domain()), now_seconds)
+                .map_err(|fault| ClusterError::Certificate { path, fault }),
+            Err(cause) => Err(ClusterError::Io { path, cause }),
+        }
     }
 
     fn read(&self, name: &str) -> Result<String, ClusterError> {

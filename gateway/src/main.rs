@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use gateway::cli::{Cli, Command};
 use gateway::{check, dev, serve};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Frees large buffers back to the system sooner than glibc does, and costs less per small request.
 #[global_allocator]
@@ -17,7 +18,9 @@ const LAST_PATIENCE: Duration = Duration::from_secs(5);
 fn main() -> ExitCode {
     // The one crypto stack, for libraries that take the process's default.
     rustls::crypto::ring::default_provider().install_default().expect("nothing has installed another");
-    match run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    raise_open_files();
+    match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("penstock: {message}");
@@ -34,6 +37,13 @@ fn run(command: Command) -> Result<(), String> {
         Command::Cluster(command) => command.run(),
         Command::User(command) => command.run(),
     }
+}
+
+/// Takes all the open files that the system allows: the usual soft limit of 1024 is for programs that use `select`.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused, the limit stays as it is, and connections beyond it wait to be accepted.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 fn in_runtime<E: ToString>(work: impl Future<Output = Result<(), E>>) -> Result<(), String> {

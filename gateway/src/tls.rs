@@ -27,6 +27,14 @@ pub enum TlsError {
         /// What the operating system said.
         cause: std::io::Error,
     },
+    /// The files can be read, and not used.
+    #[error("{} and {}: {cause}", files.certificate.display(), files.key.display())]
+    Files {
+        /// Which files.
+        files: TlsFiles,
+        /// Why not.
+        cause: Box<TlsError>,
+    },
     /// No PEM of the kind wanted.
     #[error("{what}: {cause}")]
     Pem {
@@ -106,6 +114,7 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let read =
         |path: &PathBuf| std::fs::read(path).map_err(|cause| TlsError::Read { path: path.clone(), cause });
     certified(&read(&files.certificate)?, &read(&files.key)?)
+        .map_err(|cause| TlsError::Files { files: files.clone(), cause: Box::new(cause) })
 }
 
 fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::clock::ClockError;
+use crate::cluster::ClusterError;
 use crate::identity::ClusterKeysError;
 use crate::listen::BindError;
 use crate::operator::SocketError;
@@ -34,6 +35,9 @@ pub enum StartError {
         /// What is wrong with it.
         cause: ClusterKeysError,
     },
+    /// The node's peers will refuse its certificate.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The node's certificate cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

@@ -120,3 +120,73 @@ async fn obey(command: Command, users: &Result<Users, RegionName>) -> Answer {
     };
     done.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use origin::regional::{RegionalStore, Seams, Settings};
+
+    use super::*;
+    use crate::identity::{AtHome, ClusterKeys, Identities, NewUser};
+    use crate::operator::ask;
+    use crate::topology::RegionName;
+
+    async fn told(socket: &Path, command: Command) -> Answer {
+        let socket = socket.to_owned();
+        let asking = tokio::task::spawn_blocking(move || ask(&socket, &command));
+        asking.await.expect("no panic").expect("an answer")
+    }
+
+    fn alice() -> Command {
+        Command::CreateUser(NewUser { name: "alice".into(), account: "research".into() })
+    }
+
+    #[tokio::test]
+    async fn a_user_made_through_the_socket_is_found_by_the_node_and_listed_without_secret() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let settings = Settings::new(dir.path().join("store"), "ord1");
+        let store = RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new())
+            .await
+            .expect("open");
+        let keys = Arc::new(ClusterKeys::parse(&ClusterKeys::generate()).expect("keys"));
+        let path = dir.path().join("admin.sock");
+        let socket =
+            OperatorSocket::open(&path, Ok(Users::new(store.clone(), keys.clone()))).expect("socket");
+        assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o600);
+
+        let made = told(&path, alice()).await;
+        let Answer::Done(Done::UserCreated { user, secret_key }) = made else { panic!("{made:?}") };
+        let identities = AtHome::new(store, keys);
+        let found = identities.find(&user.access_key).await.expect("found").expect("known");
+        assert_eq!((found.user.name.as_str(), found.secret.expose()), ("alice", secret_key.as_str()));
+        assert!(identities.find("PKNOBODY").await.expect("asked").is_none());
+
+        assert!(matches!(told(&path, alice()).await, Answer::Refused(reason) if reason.contains("already")));
+        assert_eq!(told(&path, Command::ListUsers).await, Answer::Done(Done::Users(vec![user])));
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_node_elsewhere_names_home() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        // Longer than the 108 bytes that a socket's name may have.
+        let path = dir.path().join("d".repeat(120)).join("admin.sock");
+        std::fs::create_dir(path.parent().expect("parent")).expect("create");
+        let home = RegionName::parse("ord1").expect("name");
+        let _socket = OperatorSocket::open(&path, Err(home)).expect("socket");
+        assert_eq!(told(&path, alice()).await, Answer::NotHome { home: "ord1".into() });
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_command_is_refused() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("admin.sock");
+        let home = RegionName::parse("ord1").expect("name");
+        let _socket = OperatorSocket::open(&path, Err(home)).expect("socket");
+        let mut stream = UnixStream::connect(&path).await.expect("connect");
+        stream.write_all(b"{\"purge_everything\":{}}\n").await.expect("write");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("read");
+        assert!(answer.contains("refused"), "{answer}");
+    }
+}
