@@ -30,8 +30,8 @@ mod upload_part;
 mod upload_part_copy;
 
 mod answers;
+mod asked;
 mod attributes;
-mod bucket_access;
 mod copy_source;
 mod listing;
 mod multipart;

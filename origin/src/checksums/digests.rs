@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
-use s3s::{S3Error, S3Result};
+use s3s::{S3Error, S3Result, s3_error};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::Algorithm;
@@ -19,14 +19,11 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Digests of the bytes so far. At most one batch is being hashed and one more collected, so a body holds up to
 /// 2 × [`BATCH_BYTES`] plus one piece. Dropping it leaves at most one batch to finish on its thread.
 pub(crate) struct Digests {
-    state: State,
+    /// Here unless a batch is being hashed.
+    hashers: Option<Box<Hashers>>,
+    hashing: Option<JoinHandle<Box<Hashers>>>,
     collected: Vec<Bytes>,
     collected_bytes: usize,
-}
-
-enum State {
-    Here(Box<Hashers>),
-    Hashing(JoinHandle<Box<Hashers>>),
 }
 
 struct Hashers {
@@ -55,57 +52,52 @@ impl Digests {
     /// Starts on an MD5 and these checksums.
     pub(crate) fn new(algorithms: &[Algorithm]) -> Self {
         let checksums = algorithms.iter().map(|algorithm| (*algorithm, Hasher::new(*algorithm))).collect();
-        let hashers = Hashers { bytes: 0, md5: Md5::new(), checksums };
-        Self { state: State::Here(Box::new(hashers)), collected: Vec::new(), collected_bytes: 0 }
+        let hashers = Some(Box::new(Hashers { bytes: 0, md5: Md5::new(), checksums }));
+        Self { hashers, hashing: None, collected: Vec::new(), collected_bytes: 0 }
     }
 
     /// Takes the next bytes; waits only while the batch before the last is still being hashed.
+    ///
+    /// # Errors
+    /// `InternalError` when hashing broke down.
     pub(crate) async fn update(&mut self, piece: Bytes) -> S3Result<()> {
         self.collected_bytes += piece.len();
         self.collected.push(piece);
         if self.collected_bytes < BATCH_BYTES {
             return Ok(());
         }
-        self.wait().await?;
-        if let State::Here(hashers) = &mut self.state {
-            let mut hashers = mem::replace(hashers, Box::new(Hashers::empty()));
-            let batch = mem::take(&mut self.collected);
-            self.collected_bytes = 0;
-            self.state = State::Hashing(spawn_blocking(move || {
-                hashers.update(&batch);
-                hashers
-            }));
-        }
+        let mut hashers = self.idle().await?;
+        let batch = mem::take(&mut self.collected);
+        self.collected_bytes = 0;
+        self.hashing = Some(spawn_blocking(move || {
+            hashers.update(&batch);
+            hashers
+        }));
         Ok(())
     }
 
     /// The digests of all bytes.
+    ///
+    /// # Errors
+    /// As [`Digests::update`].
     pub(crate) async fn finish(mut self) -> S3Result<Digested> {
-        self.wait().await?;
-        match self.state {
-            State::Here(mut hashers) => {
-                hashers.update(&self.collected);
-                Ok(hashers.finish())
-            }
-            State::Hashing(batch) => Ok(batch.await.map_err(S3Error::internal_error)?.finish()),
-        }
+        let mut hashers = self.idle().await?;
+        hashers.update(&self.collected);
+        Ok(hashers.finish())
     }
 
-    /// Waits until no batch is being hashed. Cancel safe: the hashers are only moved once they have arrived.
-    async fn wait(&mut self) -> S3Result<()> {
-        if let State::Hashing(batch) = &mut self.state {
-            let hashers = batch.await.map_err(S3Error::internal_error)?;
-            self.state = State::Here(hashers);
+    /// Takes the hashers, once no batch is being hashed.
+    async fn idle(&mut self) -> S3Result<Box<Hashers>> {
+        if let Some(batch) = &mut self.hashing {
+            let hashed = batch.await;
+            self.hashing = None;
+            self.hashers = Some(hashed.map_err(S3Error::internal_error)?);
         }
-        Ok(())
+        self.hashers.take().ok_or_else(|| s3_error!(InternalError))
     }
 }
 
 impl Hashers {
-    fn empty() -> Self {
-        Self { bytes: 0, md5: Md5::new(), checksums: Vec::new() }
-    }
-
     fn update(&mut self, pieces: &[Bytes]) {
         for piece in pieces {
             self.bytes += piece.len() as u64;

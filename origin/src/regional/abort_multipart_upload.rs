@@ -4,10 +4,8 @@ use s3s::dto::{AbortMultipartUploadInput, AbortMultipartUploadOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::bucket_access::own_bucket;
-use super::multipart::unfinished;
+use super::asked::{AskedBucket, AskedUpload};
 use super::seams::Change;
-use crate::caller::Caller;
 
 /// Removes an unfinished upload and its parts.
 ///
@@ -17,7 +15,6 @@ pub(super) async fn abort_multipart_upload(
     store: &RegionalStore,
     request: S3Request<AbortMultipartUploadInput>,
 ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
     let AbortMultipartUploadInput {
         bucket,
         key,
@@ -26,6 +23,8 @@ pub(super) async fn abort_multipart_upload(
         if_match_initiated_time,
         ..
     } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    let upload = AskedUpload { bucket, key, upload_id };
     if if_match_initiated_time.is_some() {
         return Err(s3_error!(
             NotImplemented,
@@ -34,9 +33,8 @@ pub(super) async fn abort_multipart_upload(
     }
     store
         .commit(Change::Nothing, move |txn| {
-            own_bucket(txn, &bucket, &caller, expected_bucket_owner.as_deref())?;
-            unfinished(txn, &bucket, &key, &upload_id)?;
-            Ok(txn.delete_upload(&bucket, &key, &upload_id)?)
+            upload.find(txn)?;
+            Ok(txn.delete_upload(&upload.bucket.name, &upload.key, &upload.upload_id)?)
         })
         .await?;
     Ok(S3Response::new(AbortMultipartUploadOutput::default()))

@@ -3,18 +3,17 @@
 use s3s::dto::{
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload, CompletedPart,
 };
-use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{checksum_type, etag};
-use super::bucket_access::own_bucket;
-use super::multipart::{no_such_upload, part_number};
+use super::asked::{AskedBucket, AskedUpload, no_such_upload};
+use super::multipart::part_number;
 use super::rows::{CompletedRow, PartRow, Reads, UploadRow};
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
-use crate::caller::Caller;
 use crate::checksums::{PartSum, multipart_checksum, multipart_etag};
 use crate::head::{Checksums, Head, Part};
 
@@ -34,10 +33,11 @@ pub(super) async fn complete_multipart_upload(
     store: &RegionalStore,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
+    let input = request.input;
+    let bucket = AskedBucket::of(&request.extensions, input.bucket.clone(), input.expected_bucket_owner)?;
+    let asked = AskedUpload { bucket, key: input.key.clone(), upload_id: input.upload_id };
     refuse_unsupported(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
-    let input = request.input;
     let announced = Announced {
         checksums: Checksums {
             crc32: input.checksum_crc32,
@@ -51,21 +51,22 @@ pub(super) async fn complete_multipart_upload(
         bytes: input.mpu_object_size,
     };
     let named = named_parts(input.multipart_upload)?;
-    let (bucket, key, upload_id) = (input.bucket.clone(), input.key.clone(), input.upload_id);
-    let expected_owner = input.expected_bucket_owner;
-    let change = Change::Keys { bucket: bucket.clone(), keys: vec![key.clone()] };
+    let change = Change::Keys { bucket: input.bucket.clone(), keys: vec![input.key.clone()] };
     let completed = store
         .commit(change, move |txn| {
-            own_bucket(txn, &bucket, &caller, expected_owner.as_deref())?;
-            let Some(upload) = txn.upload(&bucket, &key, &upload_id)? else {
-                return completed_before(txn, &bucket, &key, &upload_id, &named);
+            let upload = match asked.find(txn) {
+                Err(missing) if missing.code() == &S3ErrorCode::NoSuchUpload => {
+                    return completed_before(txn, &asked, &named);
+                }
+                found => found?,
             };
+            let AskedUpload { bucket, key, upload_id } = asked;
             let parts = stored_parts(txn, &upload_id, &named)?;
             let joined = join(&upload, &parts)?;
             announced.verify(&joined)?;
-            condition.decide(txn.head(&bucket, &key)?.as_ref())?;
-            let completed = put_joined(txn, &bucket, &key, upload, joined, parts)?;
-            txn.delete_upload(&bucket, &key, &upload_id)?;
+            condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
+            let completed = put_joined(txn, &bucket.name, &key, upload, joined, parts)?;
+            txn.delete_upload(&bucket.name, &key, &upload_id)?;
             txn.put_completed(&upload_id, &completed)?;
             Ok(completed)
         })
@@ -259,22 +260,12 @@ fn put_joined(
 }
 
 /// The answer to a completion that has happened, if it was this one: the same parts make the same ETag.
-fn completed_before(
-    rows: &impl Reads,
-    bucket: &str,
-    key: &str,
-    upload_id: &str,
-    named: &[NamedPart],
-) -> S3Result<CompletedRow> {
-    let etag = named
-        .iter()
-        .map(|part| md5(&part.etag))
-        .collect::<Option<Vec<_>>>()
-        .map(|md5s| multipart_etag(&md5s));
-    rows.completed(upload_id)?
-        .filter(|completed| {
-            completed.bucket == bucket && completed.key == key && Some(&completed.etag) == etag.as_ref()
-        })
+fn completed_before(rows: &impl Reads, asked: &AskedUpload, named: &[NamedPart]) -> S3Result<CompletedRow> {
+    let md5s =
+        named.iter().map(|part| md5(&part.etag)).collect::<Option<Vec<_>>>().ok_or_else(no_such_upload)?;
+    rows.completed(&asked.upload_id)?
+        .filter(|completed| (&completed.bucket, &completed.key) == (&asked.bucket.name, &asked.key))
+        .filter(|completed| completed.etag == multipart_etag(&md5s))
         .ok_or_else(no_such_upload)
 }
 

@@ -5,15 +5,14 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{checksum_type, etag, timestamp};
+use super::asked::AskedBucket;
 use super::attributes::Attributes;
-use super::bucket_access::own_bucket;
 use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
 use super::rows::Reads;
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
-use crate::caller::Caller;
 use crate::checksums::Algorithm;
 use crate::head::{Checksums, Head, StoredHeaders};
 use crate::instance::Instance;
@@ -29,17 +28,17 @@ pub(super) async fn copy_object(
     store: &RegionalStore,
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
+    let input = request.input;
+    let bucket = AskedBucket::of(&request.extensions, input.bucket, input.expected_bucket_owner)?;
     refuse_unsupported(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
-    let input = request.input;
     let conditions = SourceConditions {
         if_match: input.copy_source_if_match,
         if_none_match: input.copy_source_if_none_match,
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
-    let source = Source::new(input.copy_source, conditions, input.expected_source_bucket_owner)?;
+    let source = Source::new(&bucket, input.copy_source, input.expected_source_bucket_owner, conditions)?;
     let attributes = Attributes::parse(&request.headers, input.metadata)?;
     let replaced = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         None | Some(MetadataDirective::COPY) => None,
@@ -47,11 +46,9 @@ pub(super) async fn copy_object(
         Some(_) => return Err(s3_error!(InvalidArgument, "Unknown metadata directive.")),
     };
     let copy = Copy {
-        is_onto_itself: source.bucket == input.bucket && source.key == input.key,
-        bucket: input.bucket,
+        is_onto_itself: source.bucket.name == bucket.name && source.key == input.key,
+        bucket,
         key: input.key,
-        expected_owner: input.expected_bucket_owner,
-        caller,
         condition,
         source,
         replaced,
@@ -61,7 +58,7 @@ pub(super) async fn copy_object(
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     for _ in 0..ATTEMPTS_MAX {
         let computed = copy.compute(store, algorithm).await?;
-        let change = Change::Keys { bucket: copy.bucket.clone(), keys: vec![copy.key.clone()] };
+        let change = Change::Keys { bucket: copy.bucket.name.clone(), keys: vec![copy.key.clone()] };
         let committing = copy.clone();
         if let Some(head) = store.commit(change, move |txn| committing.commit(txn, computed)).await? {
             return Ok(S3Response::new(answer(head)));
@@ -73,10 +70,8 @@ pub(super) async fn copy_object(
 #[derive(Clone)]
 struct Copy {
     is_onto_itself: bool,
-    bucket: String,
+    bucket: AskedBucket,
     key: String,
-    expected_owner: Option<String>,
-    caller: Caller,
     condition: WriteCondition,
     source: Source,
     /// Headers and metadata in place of the source's.
@@ -109,20 +104,20 @@ impl Copy {
         algorithm: Option<Algorithm>,
     ) -> S3Result<Option<Computed>> {
         let Some(algorithm) = algorithm else { return Ok(None) };
-        let (source, caller) = (self.source.clone(), self.caller.clone());
-        let head = store.read(move |rows| source.find(rows, &caller)).await?;
+        let source = self.source.clone();
+        let head = store.read(move |rows| source.find(rows)).await?;
         let digested = digest(store, head.instance, 0..head.bytes, algorithm).await?;
         Ok(Some(Computed { instance: head.instance, checksums: digested.checksums.of_full_object() }))
     }
 
     /// `None` when the source is not the one that checksums were computed of.
     fn commit(self, txn: &mut Txn<'_>, computed: Option<Computed>) -> S3Result<Option<Head>> {
-        own_bucket(txn, &self.bucket, &self.caller, self.expected_owner.as_deref())?;
-        let source = self.source.find(txn, &self.caller)?;
+        self.bucket.find(txn)?;
+        let source = self.source.find(txn)?;
         if computed.as_ref().is_some_and(|computed| computed.instance != source.instance) {
             return Ok(None);
         }
-        self.condition.decide(txn.head(&self.bucket, &self.key)?.as_ref())?;
+        self.condition.decide(txn.head(&self.bucket.name, &self.key)?.as_ref())?;
         let (headers, metadata) = match self.replaced {
             Some(Attributes { headers, metadata }) => (headers, metadata),
             None => (source.headers, source.metadata),
@@ -140,7 +135,7 @@ impl Copy {
             etag: source.etag,
             parts: source.parts,
         };
-        txn.put_object(&self.bucket, &self.key, &head)?;
+        txn.put_object(&self.bucket.name, &self.key, &head)?;
         Ok(Some(head))
     }
 }

@@ -7,10 +7,9 @@ use s3s::dto::{CopySource, ETagCondition, Timestamp};
 use s3s::{S3Result, s3_error};
 
 use super::RegionalStore;
-use super::bucket_access::own_bucket;
+use super::asked::{AskedBucket, no_such_key};
 use super::object_body::ObjectBody;
 use super::rows::Reads;
-use crate::caller::Caller;
 use crate::checksums::{Algorithm, Digested, Digests};
 use crate::head::Head;
 use crate::instance::Instance;
@@ -22,10 +21,9 @@ pub(super) const ATTEMPTS_MAX: usize = 3;
 /// An object to copy from.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    pub(super) bucket: String,
+    pub(super) bucket: AskedBucket,
     pub(super) key: String,
     conditions: Conditions,
-    expected_owner: Option<String>,
 }
 
 /// `x-amz-copy-source-if-…`, as s3s has read them.
@@ -37,12 +35,15 @@ pub(super) struct SourceConditions {
 }
 
 impl Source {
+    /// The source that the caller of `destination` names.
+    ///
     /// # Errors
     /// `NotImplemented` for access points and outposts, `InvalidArgument` for a version that cannot be.
     pub(super) fn new(
+        destination: &AskedBucket,
         source: CopySource,
-        conditions: SourceConditions,
         expected_owner: Option<String>,
+        conditions: SourceConditions,
     ) -> S3Result<Self> {
         let CopySource::Bucket { bucket, key, version_id } = source else {
             return Err(s3_error!(NotImplemented, "A copy source is named by bucket and key."));
@@ -54,17 +55,16 @@ impl Source {
             if_modified_since: conditions.if_modified_since.map(seconds),
             if_unmodified_since: conditions.if_unmodified_since.map(seconds),
         };
-        Ok(Self { bucket: bucket.into(), key: key.into(), conditions, expected_owner })
+        Ok(Self { bucket: destination.beside(bucket.into(), expected_owner), key: key.into(), conditions })
     }
 
     /// The source as it is now, if the caller may read it and the conditions hold.
     ///
     /// # Errors
     /// `NoSuchBucket`, `AccessDenied`, `NoSuchKey`; `PreconditionFailed` for every condition, as S3 has it.
-    pub(super) fn find(&self, rows: &impl Reads, caller: &Caller) -> S3Result<Head> {
-        own_bucket(rows, &self.bucket, caller, self.expected_owner.as_deref())?;
-        let head = rows.head(&self.bucket, &self.key)?;
-        let head = head.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
+    pub(super) fn find(&self, rows: &impl Reads) -> S3Result<Head> {
+        self.bucket.find(rows)?;
+        let head = rows.head(&self.bucket.name, &self.key)?.ok_or_else(no_such_key)?;
         match self.conditions.evaluate(&head) {
             Verdict::Proceed => Ok(head),
             Verdict::NotModified | Verdict::Failed => Err(precondition_failed()),

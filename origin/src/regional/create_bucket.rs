@@ -63,7 +63,8 @@ pub(super) async fn create_bucket(
 
 fn verify_location(asked: Option<&str>, region: &str) -> S3Result<()> {
     match asked {
-        None | Some("") => Ok(()),
+        // Clients that know of no regions say `default`.
+        None | Some("" | "default") => Ok(()),
         Some(asked) if asked == region => Ok(()),
         Some(asked) => Err(s3_error!(
             IllegalLocationConstraintException,

@@ -5,12 +5,11 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type};
+use super::asked::AskedBucket;
 use super::attributes::Attributes;
-use super::bucket_access::own_bucket;
 use super::rows::UploadRow;
 use super::seams::Change;
 use super::unsupported::refuse_unsupported;
-use crate::caller::Caller;
 use crate::checksums::Algorithm;
 use crate::head::ChecksumKind;
 
@@ -23,20 +22,19 @@ pub(super) async fn create_multipart_upload(
     store: &RegionalStore,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
-    refuse_unsupported(&request.headers)?;
     let input = request.input;
+    let bucket = AskedBucket::of(&request.extensions, input.bucket.clone(), input.expected_bucket_owner)?;
+    refuse_unsupported(&request.headers)?;
     let attributes = Attributes::parse(&request.headers, input.metadata)?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     let kind = kind(algorithm, input.checksum_type.as_ref())?;
-    let (bucket, key, expected_owner) =
-        (input.bucket.clone(), input.key.clone(), input.expected_bucket_owner);
+    let key = input.key.clone();
     let upload_id = store
         .commit(Change::Nothing, move |txn| {
-            own_bucket(txn, &bucket, &caller, expected_owner.as_deref())?;
+            bucket.find(txn)?;
             let upload = UploadRow {
                 initiated_millis: txn.now_millis(),
-                initiator: caller.canonical_id,
+                initiator: bucket.caller.canonical_id,
                 headers: attributes.headers,
                 metadata: attributes.metadata,
                 checksum_algorithm: algorithm.map(|algorithm| algorithm.as_str().to_owned()),
@@ -44,7 +42,7 @@ pub(super) async fn create_multipart_upload(
             };
             // Uploads of a key are listed by their ids, and in S3 by when they were started.
             let upload_id = format!("{:012x}{}", upload.initiated_millis, txn.random_id());
-            txn.put_upload(&bucket, &key, &upload_id, &upload)?;
+            txn.put_upload(&bucket.name, &key, &upload_id, &upload)?;
             Ok(upload_id)
         })
         .await?;

@@ -6,10 +6,9 @@ use s3s::dto::{DeleteBucketInput, DeleteBucketOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::bucket_access::own_bucket;
+use super::asked::AskedBucket;
 use super::rows::Reads;
 use super::seams::Change;
-use crate::caller::Caller;
 
 /// Removes an empty bucket. Its unfinished uploads are aborted in the same commit.
 ///
@@ -19,11 +18,11 @@ pub(super) async fn delete_bucket(
     store: &RegionalStore,
     request: S3Request<DeleteBucketInput>,
 ) -> S3Result<S3Response<DeleteBucketOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
     let DeleteBucketInput { bucket: name, expected_bucket_owner, .. } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, name.clone(), expected_bucket_owner)?;
     store
         .commit(Change::Bucket(name.clone()), move |txn| {
-            own_bucket(txn, &name, &caller, expected_bucket_owner.as_deref())?;
+            bucket.find(txn)?;
             if txn.objects(&name, Bound::Unbounded)?.next().transpose()?.is_some() {
                 return Err(s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty"));
             }

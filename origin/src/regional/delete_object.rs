@@ -4,12 +4,11 @@ use s3s::dto::{DeleteObjectInput, DeleteObjectOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::bucket_access::own_bucket;
+use super::asked::AskedBucket;
 use super::rows::Reads;
 use super::seams::Change;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
-use crate::caller::Caller;
 use crate::read_request::verify_null_version;
 
 /// Removes an object. One that is not there is removed already, unless `If-Match` says that it should be.
@@ -20,9 +19,6 @@ pub(super) async fn delete_object(
     store: &RegionalStore,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
-    refuse_unsupported(&request.headers)?;
-    let condition = WriteCondition::parse(&request.headers)?;
     let DeleteObjectInput {
         bucket,
         key,
@@ -32,16 +28,19 @@ pub(super) async fn delete_object(
         if_match_last_modified_time,
         ..
     } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    refuse_unsupported(&request.headers)?;
+    let condition = WriteCondition::parse(&request.headers)?;
     verify_null_version(version_id.as_deref())?;
     if if_match_size.is_some() || if_match_last_modified_time.is_some() {
         return Err(s3_error!(NotImplemented, "Conditions on size and time are for directory buckets only."));
     }
-    let change = Change::Keys { bucket: bucket.clone(), keys: vec![key.clone()] };
+    let change = Change::Keys { bucket: bucket.name.clone(), keys: vec![key.clone()] };
     store
         .commit(change, move |txn| {
-            own_bucket(txn, &bucket, &caller, expected_bucket_owner.as_deref())?;
-            condition.decide(txn.head(&bucket, &key)?.as_ref())?;
-            txn.delete_object(&bucket, &key)?;
+            bucket.find(txn)?;
+            condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
+            txn.delete_object(&bucket.name, &key)?;
             Ok(())
         })
         .await?;

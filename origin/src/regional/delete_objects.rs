@@ -7,13 +7,12 @@ use s3s::path::check_key;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::bucket_access::own_bucket;
+use super::asked::AskedBucket;
 use super::rows::Reads;
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
-use crate::caller::Caller;
 use crate::read_request::verify_null_version;
 
 /// S3's limit on keys in one request.
@@ -27,9 +26,9 @@ pub(super) async fn delete_objects(
     store: &RegionalStore,
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
-    refuse_unsupported(&request.headers)?;
     let DeleteObjectsInput { bucket, delete, expected_bucket_owner, .. } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    refuse_unsupported(&request.headers)?;
     if delete.objects.is_empty() || delete.objects.len() > KEYS_MAX {
         return Err(s3_error!(
             MalformedXML,
@@ -38,14 +37,14 @@ pub(super) async fn delete_objects(
     }
     let is_quiet = delete.quiet.unwrap_or(false);
     let keys = delete.objects.iter().map(|object| object.key.clone()).collect();
-    let change = Change::Keys { bucket: bucket.clone(), keys };
+    let change = Change::Keys { bucket: bucket.name.clone(), keys };
     let (deleted, errors) = store
         .commit(change, move |txn| {
-            own_bucket(txn, &bucket, &caller, expected_bucket_owner.as_deref())?;
+            bucket.find(txn)?;
             let (mut deleted, mut errors) = (Vec::new(), Vec::new());
             for object in delete.objects {
                 let (key, version_id) = (object.key.clone(), object.version_id.clone());
-                match delete_one(txn, &bucket, object)? {
+                match delete_one(txn, &bucket.name, object)? {
                     Ok(()) => {
                         deleted.push(DeletedObject {
                             key: Some(key),

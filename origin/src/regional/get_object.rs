@@ -4,9 +4,9 @@ use http::header::CONTENT_RANGE;
 use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
 use s3s::{S3Request, S3Response, S3Result};
 
+use super::asked::AskedBucket;
 use super::object_body::ObjectBody;
 use super::{RegionalStore, object_read};
-use crate::caller::Caller;
 use crate::read_request::{decide, object_headers};
 
 /// Sends an object, a range or a part of it. What is sent and said is decided by [`decide`] and
@@ -18,10 +18,10 @@ pub(super) async fn get_object(
     store: &RegionalStore,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
-    let caller = Caller::of(&request.extensions)?;
+    let GetObjectInput { bucket, key, expected_bucket_owner, .. } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let GetObjectInput { bucket, key, .. } = &request.input;
-    let (head, inline) = object_read::find(store, bucket, key, caller, &asked).await?;
+    let (head, inline) = object_read::find(store, &bucket, &key).await?;
     let reading = decide(&head, &asked)?;
     let headers = object_headers(&head, &asked, &reading);
     let body = ObjectBody::open(store, head.instance, inline, reading.bytes()).await?;

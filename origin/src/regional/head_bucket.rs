@@ -4,8 +4,7 @@ use s3s::dto::{HeadBucketInput, HeadBucketOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::RegionalStore;
-use super::bucket_access::own_bucket;
-use crate::caller::Caller;
+use super::asked::AskedBucket;
 
 /// Says that the bucket is there, and in which region.
 ///
@@ -15,9 +14,9 @@ pub(super) async fn head_bucket(
     store: &RegionalStore,
     request: S3Request<HeadBucketInput>,
 ) -> S3Result<S3Response<HeadBucketOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
     let HeadBucketInput { bucket, expected_bucket_owner } = request.input;
-    store.read(move |rows| own_bucket(rows, &bucket, &caller, expected_bucket_owner.as_deref())).await?;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    store.read(move |rows| bucket.find(rows)).await?;
     Ok(S3Response::new(HeadBucketOutput {
         bucket_region: Some(store.region().to_owned()),
         ..HeadBucketOutput::default()

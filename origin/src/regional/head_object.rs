@@ -3,8 +3,8 @@
 use s3s::dto::{HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
+use super::asked::AskedBucket;
 use super::{RegionalStore, object_read};
-use crate::caller::Caller;
 use crate::read_request::{decide, object_headers};
 
 /// Says of an object, a range or a part of it what GetObject would say. A range is told by `Content-Range`: s3s
@@ -16,10 +16,10 @@ pub(super) async fn head_object(
     store: &RegionalStore,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
-    let caller = Caller::of(&request.extensions)?;
+    let HeadObjectInput { bucket, key, expected_bucket_owner, .. } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let HeadObjectInput { bucket, key, .. } = &request.input;
-    let (head, _) = object_read::find(store, bucket, key, caller, &asked).await?;
+    let (head, _) = object_read::find(store, &bucket, &key).await?;
     let reading = decide(&head, &asked)?;
     Ok(S3Response::with_headers(HeadObjectOutput::default(), object_headers(&head, &asked, &reading)))
 }

@@ -7,7 +7,7 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type, owner, timestamp};
-use super::bucket_access::own_bucket;
+use super::asked::AskedBucket;
 use super::failure::Failure;
 use super::listing::{Encoding, Entry, Page, Scope, entries_max, page, shown_max};
 use super::multipart::{initiator, standard};
@@ -25,7 +25,6 @@ pub(super) async fn list_multipart_uploads(
     store: &RegionalStore,
     request: S3Request<ListMultipartUploadsInput>,
 ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
     let ListMultipartUploadsInput {
         bucket,
         delimiter,
@@ -37,6 +36,7 @@ pub(super) async fn list_multipart_uploads(
         upload_id_marker,
         ..
     } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let encoding = Encoding::parse(encoding_type.as_ref())?;
     let key_marker = key_marker.filter(|marker| !marker.is_empty());
     // S3 passes over an upload id without a key.
@@ -47,12 +47,12 @@ pub(super) async fn list_multipart_uploads(
         after: key_marker.clone(),
         entries_max: entries_max(max_uploads, "max-uploads")?,
     };
-    let asked = (bucket.clone(), caller.clone(), scope.clone(), upload_id_marker.clone());
+    let asked = (bucket.clone(), scope.clone(), upload_id_marker.clone());
     let page = store
         .read(move |rows| {
-            let (bucket, caller, scope, upload_id_marker) = asked;
-            own_bucket(rows, &bucket, &caller, expected_bucket_owner.as_deref())?;
-            Ok(read_page(rows, &bucket, &scope, upload_id_marker.as_deref())?)
+            let (bucket, scope, upload_id_marker) = asked;
+            bucket.find(rows)?;
+            Ok(read_page(rows, &bucket.name, &scope, upload_id_marker.as_deref())?)
         })
         .await?;
     let (next_key_marker, next_upload_id_marker) = next_markers(&page);
@@ -61,10 +61,10 @@ pub(super) async fn list_multipart_uploads(
     let encode = |text: String| encoding.apply(text);
     let uploads = uploads
         .into_iter()
-        .map(|(key, named)| shown(encode(key), named, &caller))
+        .map(|(key, named)| shown(encode(key), named, &bucket.caller))
         .collect::<S3Result<_>>()?;
     Ok(S3Response::new(ListMultipartUploadsOutput {
-        bucket: Some(bucket),
+        bucket: Some(bucket.name),
         prefix: Some(encode(scope.prefix)),
         delimiter: Some(scope.delimiter).filter(|delimiter| !delimiter.is_empty()).map(encode),
         key_marker: Some(encode(key_marker.unwrap_or_default())),

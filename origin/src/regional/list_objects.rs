@@ -5,7 +5,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type, etag, owner, timestamp};
-use super::bucket_access::own_bucket;
+use super::asked::AskedBucket;
 use super::listing::{Encoding, Page, Scope, entries_max, page, shown_max};
 use super::rows::Reads;
 use crate::caller::Caller;
@@ -19,7 +19,6 @@ pub(super) async fn list_objects(
     store: &RegionalStore,
     request: S3Request<ListObjectsInput>,
 ) -> S3Result<S3Response<ListObjectsOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
     let ListObjectsInput {
         bucket,
         delimiter,
@@ -31,6 +30,7 @@ pub(super) async fn list_objects(
         optional_object_attributes,
         ..
     } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     refuse_optional_attributes(optional_object_attributes.as_deref())?;
     let encoding = Encoding::parse(encoding_type.as_ref())?;
     let scope = Scope {
@@ -39,7 +39,7 @@ pub(super) async fn list_objects(
         after: marker.clone().filter(|marker| !marker.is_empty()),
         entries_max: entries_max(max_keys, "max-keys")?,
     };
-    let page = read_page(store, bucket.clone(), &caller, expected_bucket_owner, scope.clone()).await?;
+    let page = read_page(store, bucket.clone(), scope.clone()).await?;
     // S3 gives a marker only for grouped listings: in others it is the last key.
     let next_marker =
         page.last().filter(|_| page.is_truncated && !scope.delimiter.is_empty()).map(str::to_owned);
@@ -47,14 +47,14 @@ pub(super) async fn list_objects(
     let (objects, common_prefixes) = page.split(encoding);
     let encode = |text: String| encoding.apply(text);
     Ok(S3Response::new(ListObjectsOutput {
-        name: Some(bucket),
+        name: Some(bucket.name),
         // As it was asked for: of this operation's answer, clients decode everything but the prefix.
         prefix: Some(scope.prefix),
         marker: Some(encode(marker.unwrap_or_default())),
         max_keys: Some(shown_max(scope.entries_max)),
         is_truncated: Some(is_truncated),
         contents: Some(
-            objects.into_iter().map(|(key, head)| object(encode(key), head, Some(&caller))).collect(),
+            objects.into_iter().map(|(key, head)| object(encode(key), head, Some(&bucket.caller))).collect(),
         ),
         common_prefixes: Some(common_prefixes),
         delimiter: Some(scope.delimiter).filter(|delimiter| !delimiter.is_empty()).map(encode),
@@ -70,16 +70,13 @@ pub(super) async fn list_objects(
 /// `NoSuchBucket`, `AccessDenied`.
 pub(super) async fn read_page(
     store: &RegionalStore,
-    bucket: String,
-    caller: &Caller,
-    expected_owner: Option<String>,
+    bucket: AskedBucket,
     scope: Scope,
 ) -> S3Result<Page<Head>> {
-    let caller = caller.clone();
     store
         .read(move |rows| {
-            own_bucket(rows, &bucket, &caller, expected_owner.as_deref())?;
-            Ok(page(&scope, |from| rows.objects(&bucket, from))?)
+            bucket.find(rows)?;
+            Ok(page(&scope, |from| rows.objects(&bucket.name, from))?)
         })
         .await
 }

@@ -6,9 +6,9 @@ use s3s::dto::{ListObjectsV2Input, ListObjectsV2Output};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
+use super::asked::AskedBucket;
 use super::list_objects::{object, read_page, refuse_optional_attributes};
 use super::listing::{Encoding, Scope, entries_max, shown_max};
-use crate::caller::Caller;
 
 /// Lists objects in key order, from a continuation token or a key on.
 ///
@@ -18,7 +18,6 @@ pub(super) async fn list_objects_v2(
     store: &RegionalStore,
     request: S3Request<ListObjectsV2Input>,
 ) -> S3Result<S3Response<ListObjectsV2Output>> {
-    let caller = Caller::of(&request.extensions)?.clone();
     let ListObjectsV2Input {
         bucket,
         continuation_token,
@@ -32,6 +31,7 @@ pub(super) async fn list_objects_v2(
         optional_object_attributes,
         ..
     } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     refuse_optional_attributes(optional_object_attributes.as_deref())?;
     let encoding = Encoding::parse(encoding_type.as_ref())?;
     let scope = Scope {
@@ -40,14 +40,14 @@ pub(super) async fn list_objects_v2(
         after: after(continuation_token.as_deref(), start_after.as_deref())?,
         entries_max: entries_max(max_keys, "max-keys")?,
     };
-    let page = read_page(store, bucket.clone(), &caller, expected_bucket_owner, scope.clone()).await?;
+    let page = read_page(store, bucket.clone(), scope.clone()).await?;
     let next_continuation_token = page.last().filter(|_| page.is_truncated).map(|last| BASE64.encode(last));
     let (is_truncated, key_count) = (page.is_truncated, page.entries.len());
     let (objects, common_prefixes) = page.split(encoding);
     let encode = |text: String| encoding.apply(text);
-    let shown_owner = fetch_owner.unwrap_or(false).then_some(&caller);
+    let shown_owner = fetch_owner.unwrap_or(false).then_some(&bucket.caller);
     Ok(S3Response::new(ListObjectsV2Output {
-        name: Some(bucket),
+        name: Some(bucket.name),
         prefix: Some(encode(scope.prefix)),
         max_keys: Some(shown_max(scope.entries_max)),
         key_count: i32::try_from(key_count).ok(),

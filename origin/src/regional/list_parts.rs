@@ -5,11 +5,10 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type, etag, owner, timestamp};
-use super::bucket_access::own_bucket;
+use super::asked::{AskedBucket, AskedUpload};
 use super::listing::{entries_max, shown_max};
-use super::multipart::{initiator, standard, unfinished};
+use super::multipart::{initiator, standard};
 use super::rows::{PartRow, Reads};
-use crate::caller::Caller;
 use crate::head::Checksums;
 
 /// Lists the parts of an unfinished upload by their numbers.
@@ -20,10 +19,11 @@ pub(super) async fn list_parts(
     store: &RegionalStore,
     request: S3Request<ListPartsInput>,
 ) -> S3Result<S3Response<ListPartsOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
     let ListPartsInput {
         bucket, key, upload_id, max_parts, part_number_marker, expected_bucket_owner, ..
     } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    let asked = AskedUpload { bucket, key, upload_id };
     let parts_max = entries_max(max_parts, "max-parts")?;
     let marker = u32::try_from(part_number_marker.unwrap_or(0)).map_err(|e| {
         s3_error!(
@@ -32,13 +32,12 @@ pub(super) async fn list_parts(
             "Argument part-number-marker must be an integer between 0 and 2147483647"
         )
     })?;
-    let asked = (bucket.clone(), key.clone(), upload_id.clone(), caller.clone());
+    let finding = asked.clone();
     let (upload, mut parts) = store
         .read(move |rows| {
-            let (bucket, key, upload_id, caller) = asked;
-            own_bucket(rows, &bucket, &caller, expected_bucket_owner.as_deref())?;
-            let upload = unfinished(rows, &bucket, &key, &upload_id)?;
-            let parts = rows.parts(&upload_id, marker)?.take(parts_max + 1).collect::<Result<Vec<_>, _>>()?;
+            let upload = finding.find(rows)?;
+            let parts =
+                rows.parts(&finding.upload_id, marker)?.take(parts_max + 1).collect::<Result<Vec<_>, _>>()?;
             Ok((upload, parts))
         })
         .await?;
@@ -46,17 +45,17 @@ pub(super) async fn list_parts(
     parts.truncate(parts_max);
     let last_number = parts.last().map(|(number, _)| *number);
     Ok(S3Response::new(ListPartsOutput {
-        bucket: Some(bucket),
-        key: Some(key),
-        upload_id: Some(upload_id),
+        initiator: Some(initiator(&upload, &asked.bucket.caller)),
+        owner: Some(owner(&asked.bucket.caller)),
+        bucket: Some(asked.bucket.name),
+        key: Some(asked.key),
+        upload_id: Some(asked.upload_id),
         part_number_marker,
         next_part_number_marker: last_number.and_then(|number| i32::try_from(number).ok()),
         max_parts: Some(shown_max(parts_max)),
         is_truncated: Some(is_truncated),
         checksum_algorithm: upload.algorithm()?.map(checksum_algorithm),
         checksum_type: checksum_type(upload.checksum_kind),
-        initiator: Some(initiator(&upload, &caller)),
-        owner: Some(owner(&caller)),
         parts: Some(parts.into_iter().map(|(number, part)| shown(number, part)).collect()),
         storage_class: standard(),
         ..ListPartsOutput::default()

@@ -1,30 +1,15 @@
-//! What the operations on unfinished uploads share: finding the upload, and its checksum algorithm.
+//! What the operations on unfinished uploads share: part numbers, checksum algorithms, how uploads are shown.
 
 use s3s::dto::{Initiator, StorageClass};
 use s3s::{S3Result, s3_error};
 
-use super::rows::{Reads, UploadRow};
+use super::rows::UploadRow;
 use crate::caller::Caller;
 use crate::checksums::Algorithm;
 use crate::head::ChecksumKind;
 
 /// S3's limit on parts of an upload.
 pub(super) const PARTS_MAX: u32 = 10_000;
-
-/// The unfinished upload.
-///
-/// # Errors
-/// `NoSuchUpload`.
-pub(super) fn unfinished(rows: &impl Reads, bucket: &str, key: &str, upload_id: &str) -> S3Result<UploadRow> {
-    rows.upload(bucket, key, upload_id)?.ok_or_else(no_such_upload)
-}
-
-pub(super) fn no_such_upload() -> s3s::S3Error {
-    s3_error!(
-        NoSuchUpload,
-        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
-    )
-}
 
 /// # Errors
 /// `InvalidArgument` for a number that no part can have.

@@ -2,34 +2,26 @@
 
 use http::Uri;
 use percent_encoding::percent_decode_str;
-use s3s::{S3Result, s3_error};
+use s3s::S3Result;
 
 use super::RegionalStore;
+use super::asked::{AskedBucket, no_such_bucket, no_such_key};
 use super::pages::Page;
-use crate::caller::Caller;
 use crate::head::Head;
 use crate::read_request::ReadRequest;
 
 /// The head of an object that the caller may read, and its bytes if they came along.
 ///
 /// # Errors
-/// `NoSuchBucket`, `NoSuchKey`; `AccessDenied` when the bucket is another account's.
+/// `NoSuchBucket`, `NoSuchKey`, and those of [`AskedBucket::verify`].
 pub(super) async fn find(
     store: &RegionalStore,
-    bucket: &str,
+    bucket: &AskedBucket,
     key: &str,
-    caller: &Caller,
-    asked: &ReadRequest,
 ) -> S3Result<(Head, Option<Page>)> {
-    let resolved = store.resolve(bucket, key, None).await?;
-    let facts =
-        resolved.facts.ok_or_else(|| s3_error!(NoSuchBucket, "The specified bucket does not exist"))?;
-    facts.verify_owner(asked.expected_bucket_owner())?;
-    // As in `own_bucket`: the bucket may have become another account's since permission was decided.
-    if facts.owner != caller.account {
-        return Err(s3_error!(AccessDenied, "Access Denied"));
-    }
-    let head = resolved.head.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
+    let resolved = store.resolve(&bucket.name, key, None).await?;
+    bucket.verify(&resolved.facts.ok_or_else(no_such_bucket)?)?;
+    let head = resolved.head.ok_or_else(no_such_key)?;
     Ok((head, resolved.inline))
 }
 

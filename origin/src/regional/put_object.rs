@@ -5,14 +5,13 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use super::RegionalStore;
 use super::answers::{checksum_type, etag};
+use super::asked::AskedBucket;
 use super::attributes::Attributes;
-use super::bucket_access::own_bucket;
 use super::receive::Incoming;
 use super::rows::Reads;
 use super::seams::Change;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
-use crate::caller::Caller;
 use crate::checksums::Algorithm;
 use crate::head::{Checksums, Head};
 
@@ -25,33 +24,32 @@ pub(super) async fn put_object(
     store: &RegionalStore,
     request: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
-    refuse_unsupported(&request.headers)?;
-    let condition = WriteCondition::parse(&request.headers)?;
     let PutObjectInput { bucket, key, body, content_length, metadata, expected_bucket_owner, .. } =
         request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    refuse_unsupported(&request.headers)?;
+    let condition = WriteCondition::parse(&request.headers)?;
     let attributes = Attributes::parse(&request.headers, metadata)?;
     let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
 
     // Asked before the body is taken, so that nobody uploads gigabytes to be told that there is no such bucket.
-    let asked =
-        (bucket.clone(), key.clone(), caller.clone(), expected_bucket_owner.clone(), condition.clone());
+    let asked = (bucket.clone(), key.clone(), condition.clone());
     store
         .read(move |rows| {
-            let (bucket, key, caller, expected_owner, condition) = asked;
-            own_bucket(rows, &bucket, &caller, expected_owner.as_deref())?;
-            condition.decide(rows.head(&bucket, &key)?.as_ref())
+            let (bucket, key, condition) = asked;
+            bucket.find(rows)?;
+            condition.decide(rows.head(&bucket.name, &key)?.as_ref())
         })
         .await?;
     let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
     let upload = store.stage(Some(incoming.bytes()));
     let received = incoming.receive(upload, algorithm).await?;
 
-    let change = Change::Keys { bucket: bucket.clone(), keys: vec![key.clone()] };
+    let change = Change::Keys { bucket: bucket.name.clone(), keys: vec![key.clone()] };
     let head = store
         .commit(change, move |txn| {
-            own_bucket(txn, &bucket, &caller, expected_bucket_owner.as_deref())?;
-            condition.decide(txn.head(&bucket, &key)?.as_ref())?;
+            bucket.find(txn)?;
+            condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
             let head = Head {
                 bytes: received.staged.bytes(),
                 instance: txn.publish(received.staged)?,
@@ -64,7 +62,7 @@ pub(super) async fn put_object(
                 checksums: received.digested.checksums.of_full_object(),
                 parts: Vec::new(),
             };
-            txn.put_object(&bucket, &key, &head)?;
+            txn.put_object(&bucket.name, &key, &head)?;
             Ok(head)
         })
         .await?;

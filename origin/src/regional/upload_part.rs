@@ -5,13 +5,12 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::etag;
-use super::bucket_access::own_bucket;
-use super::multipart::{part_number, unfinished};
+use super::asked::{AskedBucket, AskedUpload};
+use super::multipart::part_number;
 use super::receive::Incoming;
 use super::rows::{PartRow, UploadRow};
 use super::seams::Change;
 use super::unsupported::refuse_unsupported;
-use crate::caller::Caller;
 use crate::checksums::Algorithm;
 use crate::head::Checksums;
 
@@ -24,8 +23,6 @@ pub(super) async fn upload_part(
     store: &RegionalStore,
     request: S3Request<UploadPartInput>,
 ) -> S3Result<S3Response<UploadPartOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
-    refuse_unsupported(&request.headers)?;
     let UploadPartInput {
         bucket,
         key,
@@ -36,26 +33,21 @@ pub(super) async fn upload_part(
         expected_bucket_owner,
         ..
     } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    let asked = AskedUpload { bucket, key, upload_id };
+    refuse_unsupported(&request.headers)?;
     let number = part_number(number)?;
     let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
 
-    let asked =
-        (bucket.clone(), key.clone(), upload_id.clone(), caller.clone(), expected_bucket_owner.clone());
-    let upload = store
-        .read(move |rows| {
-            let (bucket, key, upload_id, caller, expected_owner) = asked;
-            own_bucket(rows, &bucket, &caller, expected_owner.as_deref())?;
-            unfinished(rows, &bucket, &key, &upload_id)
-        })
-        .await?;
+    let finding = asked.clone();
+    let upload = store.read(move |rows| finding.find(rows)).await?;
     let algorithm = part_algorithm(&upload, incoming.algorithm())?;
     let staging = store.stage_part(Some(incoming.bytes()));
     let received = incoming.receive(staging, algorithm).await?;
 
     let part = store
         .commit(Change::Nothing, move |txn| {
-            own_bucket(txn, &bucket, &caller, expected_bucket_owner.as_deref())?;
-            unfinished(txn, &bucket, &key, &upload_id)?;
+            asked.find(txn)?;
             let part = PartRow {
                 bytes: received.staged.bytes(),
                 instance: txn.publish(received.staged)?,
@@ -63,7 +55,7 @@ pub(super) async fn upload_part(
                 modified_millis: txn.now_millis(),
                 checksums: received.digested.checksums,
             };
-            txn.put_part(&upload_id, number, &part)?;
+            txn.put_part(&asked.upload_id, number, &part)?;
             Ok(part)
         })
         .await?;

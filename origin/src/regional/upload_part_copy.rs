@@ -8,15 +8,14 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{etag, timestamp};
-use super::bucket_access::own_bucket;
+use super::asked::{AskedBucket, AskedUpload};
 use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
-use super::multipart::{part_number, unfinished};
+use super::multipart::part_number;
 use super::rows::{PartRow, Reads};
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::refuse_unsupported;
 use super::upload::{Staged, UPLOAD_BYTES_MAX};
-use crate::caller::Caller;
 use crate::checksums::{Algorithm, Digested};
 use crate::head::Checksums;
 use crate::instance::Instance;
@@ -25,15 +24,15 @@ use crate::instance::Instance;
 /// but not moved, unless they are few and lie in a row, where no part can.
 ///
 /// # Errors
-/// `NoSuchUpload`; those of [`Source`]; `InvalidArgument` for a range that is none, `InvalidRange` for one that is not in the source;
-/// `NoSuchBucket`, `AccessDenied`; `InvalidRequest` above 5 GiB; `OperationAborted`.
+/// Those of [`AskedUpload::find`] and [`Source::find`]; `InvalidArgument` for a range that is none, `InvalidRange` for
+/// one that is not in the source; `InvalidRequest` above 5 GiB; `OperationAborted`.
 pub(super) async fn upload_part_copy(
     store: &RegionalStore,
     request: S3Request<UploadPartCopyInput>,
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
-    refuse_unsupported(&request.headers)?;
     let input = request.input;
+    let bucket = AskedBucket::of(&request.extensions, input.bucket, input.expected_bucket_owner)?;
+    refuse_unsupported(&request.headers)?;
     let conditions = SourceConditions {
         if_match: input.copy_source_if_match,
         if_none_match: input.copy_source_if_none_match,
@@ -41,14 +40,10 @@ pub(super) async fn upload_part_copy(
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
     let copy = PartCopy {
-        bucket: input.bucket,
-        key: input.key,
-        upload_id: input.upload_id,
         number: part_number(input.part_number)?,
-        expected_owner: input.expected_bucket_owner,
-        caller,
-        source: Source::new(input.copy_source, conditions, input.expected_source_bucket_owner)?,
+        source: Source::new(&bucket, input.copy_source, input.expected_source_bucket_owner, conditions)?,
         range: input.copy_source_range.as_deref().map(parse_range).transpose()?,
+        upload: AskedUpload { bucket, key: input.key, upload_id: input.upload_id },
     };
     for _ in 0..ATTEMPTS_MAX {
         let copied = copy.read(store).await?;
@@ -62,12 +57,8 @@ pub(super) async fn upload_part_copy(
 
 #[derive(Clone)]
 struct PartCopy {
-    bucket: String,
-    key: String,
-    upload_id: String,
+    upload: AskedUpload,
     number: u32,
-    expected_owner: Option<String>,
-    caller: Caller,
     source: Source,
     /// Both ends given; the end exclusive.
     range: Option<Range<u64>>,
@@ -107,9 +98,8 @@ impl PartCopy {
     }
 
     fn find(&self, rows: &impl Reads) -> S3Result<Found> {
-        own_bucket(rows, &self.bucket, &self.caller, self.expected_owner.as_deref())?;
-        let upload = unfinished(rows, &self.bucket, &self.key, &self.upload_id)?;
-        let head = self.source.find(rows, &self.caller)?;
+        let upload = self.upload.find(rows)?;
+        let head = self.source.find(rows)?;
         let range = self.range.clone().unwrap_or(0..head.bytes);
         if range.end > head.bytes {
             return Err(s3_error!(
@@ -130,9 +120,8 @@ impl PartCopy {
 
     /// `None` when the source is not the one that was read.
     fn commit(self, txn: &mut Txn<'_>, copied: Copied) -> S3Result<Option<PartRow>> {
-        own_bucket(txn, &self.bucket, &self.caller, self.expected_owner.as_deref())?;
-        unfinished(txn, &self.bucket, &self.key, &self.upload_id)?;
-        if self.source.find(txn, &self.caller)?.instance != copied.source {
+        self.upload.find(txn)?;
+        if self.source.find(txn)?.instance != copied.source {
             return Ok(None);
         }
         let part = PartRow {
@@ -145,7 +134,7 @@ impl PartCopy {
             modified_millis: txn.now_millis(),
             checksums: copied.digested.checksums,
         };
-        txn.put_part(&self.upload_id, self.number, &part)?;
+        txn.put_part(&self.upload.upload_id, self.number, &part)?;
         Ok(Some(part))
     }
 }

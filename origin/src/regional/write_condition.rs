@@ -4,6 +4,7 @@ use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use s3s::dto::ETagCondition;
 use s3s::{S3Result, s3_error};
 
+use super::asked::no_such_key;
 use crate::head::Head;
 use crate::read_request::precondition_failed;
 
@@ -38,7 +39,7 @@ impl WriteCondition {
     pub(super) fn decide(&self, current: Option<&Head>) -> S3Result<()> {
         match (&self.if_match, current) {
             (None, _) => {}
-            (Some(_), None) => return Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
+            (Some(_), None) => return Err(no_such_key()),
             (Some(condition), Some(head)) if matches(condition, head) => {}
             (Some(_), Some(_)) => return Err(precondition_failed()),
         }
