@@ -7,6 +7,7 @@ mod dashboard;
 mod dependencies;
 mod directives;
 mod doors;
+mod forwarding;
 mod freshness;
 mod herd;
 mod main_job;

@@ -87,7 +87,7 @@ impl Line<'_> {
             origin_bytes = tally.origin_bytes + tally.joined_bytes + tally.bypass_bytes,
             first_byte_micros = self.first_byte.map(micros),
             total_micros = micros(self.total),
-            broken = self.broken.map(|error| error.etype().as_str()),
+            broken = self.broken.map(tracing::field::display),
         );
     }
 }

@@ -36,7 +36,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long bytes of an unread body are thrown away after the response, before the connection closes: closed at once,
 /// it would be reset, and many clients would lose the response they have not read yet.
-const LINGER: Duration = Duration::from_secs(2);
+pub const LINGER: Duration = Duration::from_secs(2);
 
 /// Largest error document taken from s3s.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
@@ -149,11 +149,9 @@ async fn answer(
     {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
-    let closing = settle_unread_body(session);
+    let unread = settle_unread_body(session);
     let sent = stream(session, parts, body, &limits.response).await?;
-    if closing {
-        linger(session).await;
-    }
+    linger(session, unread).await;
     Ok(sent)
 }
 
@@ -208,13 +206,11 @@ pub async fn refuse(
         request_id: &named.request_id.to_string(),
         host_id: named.region.as_str(),
     });
-    let closing = settle_unread_body(session);
+    let unread = settle_unread_body(session);
     let mut sender = Sender::begin(session, document.status, document.headers, limits).await?;
     sender.write(document.body).await?;
     let sent = sender.finish().await?;
-    if closing {
-        linger(session).await;
-    }
+    linger(session, unread).await;
     Ok(sent)
 }
 
@@ -232,30 +228,41 @@ pub fn keep_open(session: &mut Session) {
     session.set_close_on_response_before_downstream_finish(false);
 }
 
-/// Decides, before the response's head says so, whether the connection survives a body that was not read to its end:
-/// it does when little is left. `true` when it does not, and the client may still be sending.
-pub fn settle_unread_body(session: &mut Session) -> bool {
+/// What becomes of a connection whose request has a body that was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Little or nothing is left: it is drained, and the connection lives on.
+    Drained,
+    /// The client may still be sending: the connection closes after a while.
+    Lingers,
+    /// The client was never told to continue, and may send its body or not. What it sends next could be taken for
+    /// either, so the connection closes at once.
+    Closes,
+}
+
+/// Decides about an unread body before the response's head says whether the connection closes.
+pub fn settle_unread_body(session: &mut Session) -> Unread {
     keep_open(session);
     session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
     if session.is_body_done() {
-        return false;
+        return Unread::Drained;
     }
     let head = session.req_header();
     let length =
         head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let left = length.map(|length| length.saturating_sub(session.body_bytes_read() as u64));
-    // A client that was never told to continue may send its body or not: what it sends next cannot be told apart.
-    let unsure = head.headers.contains_key(EXPECT) && session.body_bytes_read() == 0;
-    if !unsure && left.is_some_and(|left| left <= DRAIN_BYTES_MAX) {
-        return false;
-    }
+    let unread = match left {
+        _ if head.headers.contains_key(EXPECT) && session.body_bytes_read() == 0 => Unread::Closes,
+        Some(left) if left <= DRAIN_BYTES_MAX => return Unread::Drained,
+        Some(_) | None => Unread::Lingers,
+    };
     session.set_keepalive(None);
-    !unsure
+    unread
 }
 
 /// Throws away what a client still sends, for a while, after the response has told it that the connection closes.
-async fn linger(session: &mut Session) {
-    if session.is_http2() {
+async fn linger(session: &mut Session, unread: Unread) {
+    if unread != Unread::Lingers || session.is_http2() {
         return;
     }
     session.as_downstream_mut().shutdown().await;

@@ -23,8 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::accelerated::{self, Accelerated};
 use crate::access_log::{self, Line};
-use crate::bridge::{self, Named};
-use crate::metrics::{Answered, DropReason, InFlight, Metrics};
+use crate::bridge::{self, Named, Unread};
+use crate::metrics::{Answered, DropReason, InFlight, Metrics, OriginChannel, OriginOutcome};
 use crate::peer::{self, Channel, Peers};
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
@@ -96,6 +96,8 @@ pub struct Exchange {
     /// Where the request goes when it is not answered here.
     upstream: Option<Box<HttpPeer>>,
     first_byte: Option<Instant>,
+    /// The response came before the end of the request's body, which is no fault of its.
+    is_cut_short: bool,
     read: Option<accelerated::Served>,
     _held: Option<(InFlight, OwnedSemaphorePermit)>,
 }
@@ -211,6 +213,9 @@ impl Proxy {
         refusal: &Refusal,
     ) -> pingora::Result<Sent> {
         access_log::explain(exchange.id, exchange.target.as_deref(), refusal);
+        if *refusal.code() == S3ErrorCode::RequestTimeout {
+            self.node.metrics.dropped(DropReason::StalledUpload);
+        }
         bridge::refuse(session, refusal, self.named(exchange), &self.node.limits.response).await
     }
 
@@ -227,15 +232,36 @@ impl Proxy {
                 first_byte: line.first_byte,
             });
         }
-        match line.broken.map(Error::etype) {
-            Some(ErrorType::WriteTimedout) => metrics.dropped(DropReason::StalledReader),
-            Some(_) => metrics.dropped(DropReason::BrokenAnswer),
-            None => (),
+        if let Some(reason) = line.broken.and_then(drop_reason) {
+            metrics.dropped(reason);
         }
+    }
+
+    fn count_forwarded(&self, line: &Line<'_>) {
+        let Some(region) = line.target.map(|target| &target.region) else { return };
+        let outcome = match line.broken.is_some_and(|error| *error.esource() == ErrorSource::Upstream) {
+            true => OriginOutcome::Failed,
+            false => OriginOutcome::Answered,
+        };
+        let elapsed = line.first_byte.unwrap_or(line.total);
+        self.node.metrics.origin_request(region, OriginChannel::Forward, outcome, elapsed);
+        self.node.metrics.origin_bytes(region, OriginChannel::Forward, line.sent_bytes);
     }
 
     fn named(&self, exchange: &Exchange) -> Named<'_> {
         Named { request_id: exchange.id, region: &self.node.region }
+    }
+}
+
+/// Why an exchange that ended with `error` counts as let go; a client that just left does not.
+fn drop_reason(error: &Error) -> Option<DropReason> {
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::WriteTimedout) => Some(DropReason::StalledReader),
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(DropReason::StalledUpload),
+        (ErrorSource::Downstream, _) => None,
+        (ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset, _) => {
+            Some(DropReason::BrokenAnswer)
+        }
     }
 }
 
@@ -273,6 +299,7 @@ impl ProxyHttp for Proxy {
             client: None,
             upstream: None,
             first_byte: None,
+            is_cut_short: false,
             read: None,
             _held: None,
         }
@@ -326,8 +353,12 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
         if !response.status.is_informational() {
-            bridge::settle_unread_body(session);
             exchange.first_byte = Some(Instant::now());
+            if bridge::settle_unread_body(session) != Unread::Drained {
+                // pingora goes on reading the body after the response has ended; it must not for long.
+                exchange.is_cut_short = true;
+                session.set_read_timeout(Some(bridge::LINGER));
+            }
         }
         Ok(())
     }
@@ -401,11 +432,14 @@ impl ProxyHttp for Proxy {
             tally: exchange.read.as_ref().map(|read| &read.tally),
             first_byte: exchange.first_byte.map(|first_byte| first_byte - exchange.arrived),
             total: exchange.arrived.elapsed(),
-            broken: error,
+            broken: error.filter(|_| !exchange.is_cut_short),
         };
         line.write();
         if arrival == Arrival::FromClient {
             self.count(&line);
+        }
+        if exchange.upstream.is_some() {
+            self.count_forwarded(&line);
         }
     }
 }

@@ -1,0 +1,175 @@
+//! Requests for one region at another region's listener: handed on untouched, answered once, and never believed more
+//! than a client's.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tests::sign::{Signing, UNSIGNED_PAYLOAD, amz_date};
+use tests::{Client, Cluster, Endpoint, Options, Request, raw};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// A client that waits is told to continue by the owner, through the node it reached; the connection lives on.
+#[tokio::test]
+async fn continue_is_handed_on() {
+    let cluster = Cluster::start().await;
+    let ord1 = cluster.standard("ord1");
+    ord1.create_bucket("data").await;
+    let mut stream = connect(&cluster).await;
+    for _ in 0..2 {
+        stream.write_all(upload(&ord1, "/data/a", 5).as_bytes()).await.expect("send the head");
+        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 100 "));
+        stream.write_all(b"hello").await.expect("send the body");
+        let head = read_head(&mut stream).await.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 200 ") && head.contains("connection: keep-alive"), "{head}");
+    }
+    assert_eq!(&ord1.get("data", "a").await.ok().body[..], b"hello");
+}
+
+/// The owner refuses before it wants the body: the client learns it at once, and the connection does not wait for a body
+/// that may never come.
+#[tokio::test]
+async fn a_refusal_before_the_body_closes_the_connection() {
+    let cluster = Cluster::start().await;
+    let ord1 = cluster.standard("ord1");
+    let forged = upload(&ord1, "/data/a", 5).replace("/data/a", "/data/b");
+    let mut stream = connect(&cluster).await;
+    let began = Instant::now();
+    stream.write_all(forged.as_bytes()).await.expect("send the head");
+    let answer = String::from_utf8(raw::read_to_close(&mut stream).await).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("<Code>SignatureDoesNotMatch</Code>"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(15), "closed after {:?}", began.elapsed());
+}
+
+/// A client in the middle of sending is told of the refusal all the same.
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_a_body_arrives() {
+    let cluster = Cluster::start().await;
+    let ord1 = cluster.standard("ord1");
+    let request = upload(&ord1, "/data/a", 20_000_000)
+        .replace("/data/a", "/data/b")
+        .replace("expect: 100-continue\r\n", "");
+    let (mut reading, mut writing) = connect(&cluster).await.into_split();
+    let sending = tokio::spawn(async move {
+        // The listener may close before all is sent.
+        let _ = writing.write_all(request.as_bytes()).await;
+        let _ = writing.write_all(&vec![b'x'; 20_000_000]).await;
+    });
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains("</Error>") {
+        let read = timeout(Duration::from_secs(30), reading.read_buf(&mut answer)).await.expect("in time");
+        assert_ne!(read.expect("no reset before the answer"), 0, "closed before the answer");
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 403 "));
+    sending.await.expect("the sender ends");
+}
+
+/// An owner that is away: S3's document at once, not an empty answer, and none in answer to HEAD.
+#[tokio::test]
+async fn an_owner_that_is_away_is_service_unavailable() {
+    let mut cluster = Cluster::start_with(Options::default().served()).await;
+    let at_las1 = cluster.client("las1", Endpoint::Standard).under(Endpoint::Standard.host("ord1"));
+    cluster.kill_node("ord1");
+    for request in [Request::new("PUT", "/data/a").body("hello"), Request::new("GET", "/data/a")] {
+        let answer = at_las1.send(request).await;
+        assert_eq!(answer.refusal(), (503, "ServiceUnavailable".to_owned()));
+        assert_ne!(answer.header("retry-after"), "");
+        assert_ne!(answer.header("x-amz-request-id"), "");
+    }
+    let head = at_las1.head("data", "a").await;
+    assert_eq!((head.status, head.body.len()), (503, 0));
+}
+
+/// What only nodes may say is not believed from a client: it neither opens the peer channel nor names the request.
+#[tokio::test]
+async fn a_client_cannot_speak_for_a_node() {
+    let cluster = Cluster::start().await;
+    cluster.standard("ord1").create_bucket("data").await;
+    for channel in ["resolve", "blob", "forward"] {
+        for region in ["ord1", "las1"] {
+            let answer = cluster
+                .client(region, Endpoint::Standard)
+                .under(Endpoint::Standard.host("ord1"))
+                .send(Request::new("GET", "/data?list-type=2"))
+                .await
+                .ok();
+            let spoken = raw::exchange(
+                &cluster.address(region, Endpoint::Standard),
+                format!(
+                    "GET /data/a HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nx-penstock-channel: {channel}\r\n\
+                     x-penstock-request-id: 00000000000000AA\r\nx-penstock-client-address: 1.2.3.4:5\r\n\r\n",
+                    Endpoint::Standard.host("ord1")
+                )
+                .as_bytes(),
+            )
+            .await;
+            assert!(spoken.starts_with("HTTP/1.1 403 "), "{spoken}");
+            assert!(spoken.contains("<Code>AccessDenied</Code>"), "{spoken}");
+            assert!(!spoken.contains("00000000000000AA"), "{spoken}");
+            assert!(!answer.header("x-amz-request-id").is_empty());
+        }
+    }
+}
+
+/// Neither log shows a signature or a secret, at whatever level; both show the request under one id.
+#[tokio::test]
+async fn logs_name_the_request_and_not_its_signature() {
+    let cluster = Cluster::start_with(Options::settings("[log]\nlevel = \"debug\"")).await;
+    let ord1 = cluster.standard("ord1");
+    ord1.create_bucket("data").await;
+    let at_las1 = cluster.client("las1", Endpoint::Standard).under(Endpoint::Standard.host("ord1"));
+    let id = at_las1.put("data", "a key", "hello").await.ok().header("x-amz-request-id").to_owned();
+    let presigned = at_las1.presigned("GET", "/data/a%20key", 60);
+    let signature = presigned.split("X-Amz-Signature=").nth(1).expect("a signature").to_owned();
+    assert_eq!(tests::cluster::http_client().get(&presigned).send().await.expect("an answer").status(), 200);
+    let log = cluster.process("ord1").log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line.contains("PutObject") && line.contains("a key")), "{lines:?}");
+    assert!(!log.contains(&signature), "a signature is in the log");
+    assert!(!log.contains(&ord1.keys().secret_key), "a secret is in the log");
+    assert!(!log.to_ascii_lowercase().contains("signature="), "an Authorization header is in the log");
+}
+
+/// A connection to las1's standard listener.
+async fn connect(cluster: &Cluster) -> TcpStream {
+    TcpStream::connect(cluster.address("las1", Endpoint::Standard)).await.expect("connect")
+}
+
+/// The head of a signed PUT of `bytes` bytes to ord1, whose client waits to be told to continue.
+fn upload(ord1: &Client, path: &str, bytes: usize) -> String {
+    let at = SystemTime::now();
+    let header = |name: &str, value: String| (name.to_owned(), value);
+    let headers = vec![
+        header("host", Endpoint::Standard.host("ord1")),
+        header("x-amz-content-sha256", UNSIGNED_PAYLOAD.to_owned()),
+        header("x-amz-date", amz_date(at)),
+    ];
+    let signing = Signing {
+        method: "PUT",
+        path,
+        query: "",
+        headers: &headers,
+        payload_hash: UNSIGNED_PAYLOAD,
+        at,
+        region: "ord1",
+    };
+    let authorization = signing.authorization(ord1.keys());
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!(
+        "PUT {path} HTTP/1.1\r\n{headers}authorization: {authorization}\r\nexpect: 100-continue\r\n\
+         content-length: {bytes}\r\n\r\n"
+    )
+}
+
+/// The next head on `stream`; its answer has no body.
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = timeout(Duration::from_secs(30), stream.read_u8()).await.expect("in time");
+        head.push(byte.expect("a head"));
+    }
+    String::from_utf8(head).expect("text")
+}
