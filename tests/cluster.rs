@@ -160,10 +160,10 @@ impl Cluster {
         text(self.data_dir())
     }
 
-    /// The `regions.toml` in use, as an argument.
+    /// The `regions.toml` of `node`, as an argument. `penstock dev` runs with the first region's.
     #[must_use]
-    pub fn config_argument(&self) -> String {
-        text(self.dir.path().join("regions.toml"))
+    pub fn config_argument(&self, node: &str) -> String {
+        text(self.dir.path().join(format!("{node}.toml")))
     }
 
     /// What `region`'s node counts at this moment.
@@ -234,13 +234,13 @@ impl Cluster {
 
     fn start_dev(&mut self) {
         let mut args = vec!["dev".to_owned(), "--port-base".into(), self.port_base.to_string()];
-        args.extend(self.common_arguments());
+        args.extend(self.place_arguments(REGIONS[0]));
         self.processes = vec![Process::start(&args, &self.dir.path().join("dev.log"))];
     }
 
     fn serve(&self, region: &str) -> Process {
         let mut args = vec!["serve".to_owned(), "--region".into(), region.into()];
-        args.extend(self.common_arguments());
+        args.extend(self.place_arguments(region));
         Process::start(&args, &self.dir.path().join(format!("{region}.log")))
     }
 
@@ -249,8 +249,8 @@ impl Cluster {
             .expect("write regions.toml");
     }
 
-    fn common_arguments(&self) -> [String; 4] {
-        ["--data".into(), self.data_argument(), "--config".into(), self.config_argument()]
+    fn place_arguments(&self, node: &str) -> [String; 4] {
+        ["--data".into(), self.data_argument(), "--config".into(), self.config_argument(node)]
     }
 
     async fn start_gate(&self, region: &str) -> Gate {

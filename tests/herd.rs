@@ -44,7 +44,7 @@ async fn a_herd_of_readers_costs_the_origin_one_object() {
 /// Reads the whole object, and waits for the others when it has its first bytes.
 async fn read(reader: &Client, wanted: &Bytes, first_bytes: &Barrier) {
     let mut answer = reader.open(Request::new("GET", "/data/k")).await.expect("open");
-    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(answer.status().as_u16(), 200, "{:?}", answer.text().await);
     let mut got = 0;
     while let Some(piece) = answer.chunk().await.expect("an unbroken body") {
         if got == 0 {

@@ -48,8 +48,9 @@ async fn a_real_model_is_pulled_through_another_region() {
 /// alone, and after a restart. Every byte is checked.
 #[tokio::test]
 async fn a_large_object_is_pulled_in_parallel_ranges() {
-    let disk_alone = Options::cache("0", "5 GiB");
-    let mut cluster = Cluster::start_with(Options::cache("256 MiB", "5 GiB")).await;
+    let both_tiers = Options::default().served().and_at("las1", Options::cache("256 MiB", "3200 MiB"));
+    let disk_alone = Options::default().served().and_at("las1", Options::cache("0", "3200 MiB"));
+    let mut cluster = Cluster::start_with(both_tiers).await;
     let content = Content::new(1, 3072 * MIB);
     let ord1 = cluster.standard("ord1");
     ord1.create_bucket("models").await;

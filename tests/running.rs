@@ -66,7 +66,7 @@ async fn a_restart_keeps_users_and_objects() {
 #[tokio::test]
 async fn a_data_folder_in_use_is_refused() {
     let cluster = Cluster::start().await;
-    let (data, config) = (cluster.data_argument(), cluster.config_argument());
+    let (data, config) = (cluster.data_argument(), cluster.config_argument("ord1"));
     let base = free_port_base();
     let (status, said) = process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &base]);
     assert_refusal(status, &said, "in use");
@@ -82,7 +82,7 @@ async fn a_clock_set_back_is_refused() {
     cluster.stop();
     let year_2100 = "4102444800";
     fs::write(cluster.data_dir().join("ord1/last-running"), year_2100).expect("note a time to come");
-    let (data, config) = (cluster.data_argument(), cluster.config_argument());
+    let (data, config) = (cluster.data_argument(), cluster.config_argument("ord1"));
     let (status, said) =
         process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &free_port_base()]);
     assert_refusal(status, &said, "the clock says");

@@ -13,6 +13,7 @@ const SMALL_CACHES: &str = "[cache]\nmemory_bytes = \"64 MiB\"\n[cache.nvme]\nby
 #[derive(Clone, Default)]
 pub struct Options {
     settings: String,
+    node_settings: Option<(&'static str, String)>,
     serves: bool,
     gated: Option<&'static str>,
 }
@@ -34,6 +35,13 @@ impl Options {
     #[must_use]
     pub fn and(mut self, settings: &str) -> Self {
         self.settings += settings;
+        self
+    }
+
+    /// With settings that only `region`'s node has; for served clusters.
+    #[must_use]
+    pub fn and_at(mut self, region: &'static str, other: Self) -> Self {
+        self.node_settings = Some((region, other.settings));
         self
     }
 
@@ -61,12 +69,17 @@ impl Options {
         self.gated
     }
 
-    /// The whole `regions.toml` of a cluster whose first port is `port_base`.
-    pub(super) fn regions_toml(&self, port_base: u16) -> String {
+    /// The whole `regions.toml` of `node` in a cluster whose first port is `port_base`.
+    pub(super) fn regions_toml(&self, node: &str, port_base: u16) -> String {
         let shipped =
             fs::read_to_string(repository().join("regions.toml")).expect("read the shipped regions.toml");
         let mut file: Table = shipped.parse().expect("the shipped regions.toml is TOML");
-        for over in [SMALL_CACHES, &self.settings] {
+        let own = self
+            .node_settings
+            .iter()
+            .find(|(region, _)| *region == node)
+            .map(|(_, settings)| settings.as_str());
+        for over in [Some(SMALL_CACHES), Some(&self.settings), own].into_iter().flatten() {
             lay_over(&mut file, over.parse().expect("a test's settings are TOML"));
         }
         let regions = file["region"].as_array_mut().expect("regions.toml lists regions");
