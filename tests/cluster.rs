@@ -245,8 +245,10 @@ impl Cluster {
     }
 
     fn write_config(&self) {
-        fs::write(self.config_argument(), self.options.regions_toml(self.port_base))
-            .expect("write regions.toml");
+        for node in REGIONS {
+            let file = self.options.regions_toml(node, self.port_base);
+            fs::write(self.config_argument(node), file).expect("write a node's regions.toml");
+        }
     }
 
     fn place_arguments(&self, node: &str) -> [String; 4] {
