@@ -23,7 +23,7 @@ const SPACE_BACK_WITHIN: Duration = Duration::from_secs(30);
 /// holds the live objects and no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answered_writes_survive_fifty_kills() {
-    let mut cluster = Cluster::start_with(Options::settings("[store]\ngrace = \"1s\"")).await;
+    let mut cluster = Cluster::start_with(Options::settings("[store]\ngrace = \"1s\"").served()).await;
     cluster.standard("ord1").create_bucket("data").await;
     let mut random = Random::new(0x5EED);
     let mut writers: Vec<_> = (0..WRITERS).map(|id| Writer::new(id, &mut random)).collect();
@@ -40,13 +40,13 @@ async fn answered_writes_survive_fifty_kills() {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(10 + random.below(250))).await;
-        cluster.kill();
+        cluster.kill_node("ord1");
         writers = join_all(working)
             .await
             .into_iter()
             .map(|writer| writer.expect("a writer's checks hold"))
             .collect();
-        cluster.start_again().await;
+        cluster.start_node_again("ord1").await;
         let client = cluster.standard("ord1");
         join_all(writers.iter_mut().map(|writer| writer.check(&client))).await;
     }
