@@ -183,11 +183,6 @@ impl Cluster {
         self.expected_errors.push(text.to_owned());
     }
 
-    /// Ends every process as a power cut would.
-    pub fn kill(&mut self) {
-        self.processes.iter_mut().for_each(Process::kill);
-    }
-
     /// Asks every process to end, as a service manager does, and waits: each must exit with 0.
     pub fn stop(&mut self) {
         self.processes.iter().for_each(|process| process.signal(Signal::TERM));
