@@ -35,7 +35,7 @@ async fn other_nodes_go_on_without_one() {
 #[tokio::test]
 async fn a_read_that_loses_its_owner_does_not_end_cleanly() {
     let (mut cluster, reader, content) = start(64 * MIB).await;
-    cluster.gate().allow_only(8 << 20);
+    cluster.gate().allow_only(1 << 20);
     let mut answer = reader.open(Request::new("GET", "/data/k")).await.expect("open");
     let first = answer.chunk().await.expect("the first bytes").expect("the body is not empty");
     content.assert_at(0, &first);
@@ -60,7 +60,7 @@ async fn a_read_that_loses_its_owner_does_not_end_cleanly() {
 #[tokio::test]
 async fn a_fill_goes_on_after_its_connections_break() {
     let (cluster, reader, content) = start(64 * MIB).await;
-    cluster.gate().allow_only(8 << 20);
+    cluster.gate().allow_only(1 << 20);
     let mut answer = reader.open(Request::new("GET", "/data/k")).await.expect("open");
     let first = answer.chunk().await.expect("the first bytes").expect("the body is not empty");
     content.assert_at(0, &first);
