@@ -1,12 +1,16 @@
 //! The query of a request target: decoded once, every name at most once.
 
+use std::fmt;
+
 use s3s::S3ErrorCode;
 
 use super::percent;
 use crate::refusal::Refusal;
 
 /// Decoded parameters in the order they were sent. A parameter without `=` has an empty value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Printed by their names alone: a presigned request's signature is a value among them.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -45,5 +49,11 @@ impl Query {
     /// All parameters, in the order they were sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }

@@ -3,6 +3,7 @@
 //! Only Signature V4 is known. V2 and the asymmetric V4 ("SigV4A") are refused wherever they show, and so is a request
 //! that is signed in two places, or whose signature leaves out a header that S3 acts on: s3s takes all of these.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HOST};
@@ -90,8 +91,8 @@ impl SignatureForm {
     }
 }
 
-/// A Signature V4 with the scope it claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A Signature V4 with the scope it claims. Printed without the digits, which open whatever they were made for.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Signature {
     /// The access key id of the signer.
     pub access_key: String,
@@ -103,6 +104,17 @@ pub struct Signature {
     pub signed_headers: Vec<HeaderName>,
     /// 64 lower-case hex digits.
     pub hex: String,
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signature")
+            .field("access_key", &self.access_key)
+            .field("region", &self.region)
+            .field("signed_at", &self.signed_at.as_str())
+            .field("signed_headers", &self.signed_headers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A moment as Signature V4 writes it, `20260102T030405Z`.
