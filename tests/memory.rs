@@ -1,6 +1,6 @@
 //! A node's peak memory stays under its configured cache memory and 256 MiB, whatever clients do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tests::{Client, Cluster, Content, MIB, Options, Request};
@@ -39,13 +39,22 @@ async fn a_reader_that_stops_is_let_go() {
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
     let _ = owner.send(Request::new("PUT", "/data/k").content(content)).await.ok();
-    for client in [owner, cluster.accelerated("las1", "ord1")] {
+    for (node, client) in [("ord1", owner), ("las1", cluster.accelerated("las1", "ord1"))] {
         let mut stalled = stall(&client, 0).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        wait_for_a_stall(&cluster, node).await;
         let mut rest = Vec::new();
         // The end is a reset or a close; what counts is that the body is cut short.
         let _ = stalled.read_to_end(&mut rest).await;
         assert!((rest.len() as u64) < content.bytes, "the stalled reader got everything");
+    }
+}
+
+/// Waits until `node` counts a reader that it let go.
+async fn wait_for_a_stall(cluster: &Cluster, node: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while cluster.scrape(node).await.sum("penstock_drops_total", &[("reason", "stalled_reader")]) < 1.0 {
+        assert!(Instant::now() < deadline, "{node} still waits for its reader");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
