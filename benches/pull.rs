@@ -101,7 +101,7 @@ fn run_on_core(core: usize) {
 }
 
 async fn cluster(memory: &str) -> Cluster {
-    Cluster::start_with(Options::cache(memory, "3 GiB").served()).await
+    Cluster::start_with(Options::cache(memory, "1 GiB").served()).await
 }
 
 async fn upload(cluster: &Cluster, rounds: usize) {
