@@ -106,7 +106,7 @@ class S3cmd:
             f"ca_certs_file = {endpoint.ca or ''}\n"
             "max_retries = 1\n"
         )
-        self._command = [TOOLS / "python/bin/s3cmd", "--config", config, "--quiet", f"--multipart-chunk-size-mb={PART_BYTES >> 20}"]
+        self._command = [TOOLS / "python/bin/s3cmd", "--config", config, "--no-progress", f"--multipart-chunk-size-mb={PART_BYTES >> 20}"]
 
     def make_bucket(self, bucket):
         self._run("mb", f"s3://{bucket}")

@@ -225,6 +225,10 @@ fn presigned(query: &Query) -> Result<SignatureForm, Refusal> {
     Ok(SignatureForm::Presigned { signature: signature(&claimed, &malformed_query)?, lifetime })
 }
 
+/// What a client that signs for no region name is told to sign for. s3cmd signs for `US` until an answer says better, as
+/// S3's does.
+const REGION_TO_SIGN_FOR: &str = "us-east-1";
+
 /// The texts of a signature, from a header or a query.
 struct Claimed<'a> {
     credential: &'a str,
@@ -254,8 +258,8 @@ fn signature(
     if service != "s3" || end != "aws4_request" {
         return Err(malformed("the credential's scope must end in s3/aws4_request"));
     }
-    let region =
-        s3s::region::Region::new(region.into()).map_err(|_| malformed("the region is not a name"))?;
+    let region = s3s::region::Region::new(region.into())
+        .map_err(|_| malformed("the region is not a name").with_detail("Region", REGION_TO_SIGN_FOR))?;
     let signed_at =
         AmzDate::parse(claimed.date).ok_or_else(|| malformed("the date is not YYYYMMDDTHHMMSSZ"))?;
     if day != signed_at.day() {
