@@ -77,7 +77,7 @@ mod tests {
         );
         assert_eq!(scrape.sum("a_total", &[("of", "x")]), 5.0);
         assert_eq!(scrape.sum("a_total", &[("of", "x"), ("node", "las1")]), 3.0);
-        assert_eq!(scrape.sum("data", &[]), 1.5);
+        assert_eq!(scrape.sum("b", &[]), 1.5);
         assert_eq!(scrape.families().iter().collect::<Vec<_>>(), ["a_total", "b"]);
     }
 }
