@@ -24,6 +24,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Pages after which a break no longer counts: 8 MiB.
 const STRETCH_PAGES: u64 = 128;
 
+/// Most pages asked for in one question, 256 MiB: origins bound what they answer at one time.
+const ASK_PAGES_MAX: u64 = 4096;
+
 /// What a pull may spend on trouble.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -35,6 +38,8 @@ pub(crate) struct Patience {
 pub(crate) struct Pull {
     object: Object,
     missing: Range<u64>,
+    /// Where what the answer was asked for ends.
+    asked_end: u64,
     answer: Option<Pages>,
     patience: Patience,
     retries: u32,
@@ -44,8 +49,8 @@ pub(crate) struct Pull {
 
 impl Pull {
     pub(crate) fn new(object: Object, pages: Range<u64>, patience: Patience, metrics: Arc<Metrics>) -> Self {
-        let broken_at = pages.start;
-        Self { object, missing: pages, answer: None, patience, retries: 0, broken_at, metrics }
+        let (broken_at, asked_end) = (pages.start, pages.start);
+        Self { object, missing: pages, asked_end, answer: None, patience, retries: 0, broken_at, metrics }
     }
 
     /// The next page. `None` when all have been given. Dropping the returned future loses nothing.
@@ -73,11 +78,16 @@ impl Pull {
 
     async fn ask(&mut self) -> Result<VerifiedPage, SourceError> {
         let silence_max = self.patience.silence_max;
+        if self.missing.start == self.asked_end {
+            self.answer = None;
+        }
         let answer = match &mut self.answer {
             Some(answer) => answer,
             none => {
                 self.metrics.origin_asked();
-                let asked = self.object.source.pages(self.object.instance, self.missing.clone());
+                self.asked_end = self.missing.end.min(self.missing.start + ASK_PAGES_MAX);
+                let pages = self.missing.start..self.asked_end;
+                let asked = self.object.source.pages(self.object.instance, pages);
                 none.insert(timeout(silence_max, asked).await.map_err(|_| silent())??)
             }
         };

@@ -27,6 +27,16 @@ async fn bypass_asks_the_origin_for_what_is_there_too() {
     assert_eq!(origin.asked(), [0..16, 1..2]);
 }
 
+/// An origin bounds what it answers at one time; an object may be larger.
+#[tokio::test]
+async fn a_long_way_past_the_cache_is_asked_for_in_stretches() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::new(1, 256 * MIB + 1);
+    let tally = node.read_as(&origin, 0..256 * MIB + 1, Mode::Bypass).await;
+    assert_eq!(tally.bypass_bytes, 256 * MIB + 1);
+    assert_eq!(origin.asked(), [0..4096, 4096..4097]);
+}
+
 /// A cache without a tier is a way to the origin.
 #[tokio::test]
 async fn without_a_tier_everything_goes_past() {
