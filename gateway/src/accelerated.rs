@@ -156,7 +156,7 @@ impl Accelerated {
         let asks_home = target.region == self.parts.home;
         let access_key = claim.as_ref().map(Claim::access_key).filter(|_| asks_home);
         let Current { found, user } = self.heads.current(&owner, &name, access_key, mode).await?;
-        // The user is looked at after the object (DESIGN §6 rule 6): both were true when the object was read.
+        // The user is looked at after the object, so that both were true when the object was read.
         let credential = match (&claim, user) {
             (None, _) => None,
             (Some(_), Some(row)) => row?.map(|row| self.parts.identities.open(&row)).transpose()?,
@@ -233,7 +233,8 @@ fn object_name(target: &Target) -> Result<ObjectName, Refusal> {
         region: target.region.clone(),
         bucket: bucket.to_owned(),
         key: key.to_owned(),
-        version: target.query.get("versionId").map(str::to_owned),
+        // Any other version is refused when the rest of the request is read; its owner need not be asked.
+        version: target.query.get("versionId").filter(|version| *version == "null").map(str::to_owned),
     })
 }
 

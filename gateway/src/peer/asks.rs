@@ -2,7 +2,7 @@
 //!
 //! A group of questions that belong together stays in one batch and in its order, and the owner reads in that order:
 //! whoever asks for an object and then for its reader's user gets a user that was looked at *after* the object. A
-//! batch is closed when it is sent, so whoever shares an answer had asked before the question left (DESIGN §6 rule 2);
+//! batch is closed when it is sent, so whoever shares an answer had asked before the question left;
 //! equal questions in one batch are sent once.
 
 use std::collections::{HashMap, VecDeque};
