@@ -120,7 +120,7 @@ pub fn run(args: &[&str]) -> (ExitStatus, String) {
 /// The binary under test: built into the same profile's folder as this test.
 fn penstock() -> PathBuf {
     let binary = profile_dir().join("penstock");
-    assert!(binary.exists(), "no {}: run `cargo build -p gateway` first (tests/run does)", binary.display());
+    assert!(binary.exists(), "no {}: run `cargo penstock` first (tests/run does)", binary.display());
     binary
 }
 
