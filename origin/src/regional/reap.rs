@@ -58,9 +58,14 @@ impl Reaper {
     /// # Errors
     /// Those of the first that cannot be removed; the others are.
     pub(super) async fn reap(&self, writer: &Writer) -> Result<(), S3Error> {
-        while self.end_due(writer).await? == LEFTOVERS_MAX {}
+        let ended = self.end_all_due(writer).await;
         while self.empty_trash(writer).await? == LEFTOVERS_MAX {}
         self.readers.forget_before(self.disk.running().saturating_sub(self.grace));
+        ended
+    }
+
+    async fn end_all_due(&self, writer: &Writer) -> Result<(), S3Error> {
+        while self.end_due(writer).await? == LEFTOVERS_MAX {}
         Ok(())
     }
 
