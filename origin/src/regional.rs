@@ -41,6 +41,7 @@ mod receive;
 mod unsupported;
 mod write_condition;
 
+mod answered;
 mod check;
 mod commit;
 mod db;

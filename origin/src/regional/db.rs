@@ -20,6 +20,7 @@ use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
 };
 
+use super::answered::Answered;
 use super::failure::Failure;
 use super::seams::{DiskStep, Faults};
 use super::table::{Table, seal, unseal};
@@ -56,9 +57,13 @@ pub(super) struct Opening {
     pub(super) check_integrity: bool,
 }
 
+/// The row that counts commits.
+const COMMITS_KEY: &[u8] = b"commits";
+
 /// The metadata file, open.
 pub(super) struct Db {
     opening: Opening,
+    answered: Answered,
     /// `None` after a failed attempt to open it again.
     database: RwLock<Option<Database>>,
     /// One more each time the file is opened. A snapshot of an earlier generation fails without harm to this one.
@@ -71,9 +76,11 @@ pub(super) struct Db {
 impl Db {
     /// Opens or makes the file.
     pub(super) fn open(opening: Opening) -> Result<Self, Failure> {
-        let database = open_database(&opening)?;
+        let answered = Answered::open(&opening.path.with_extension("answered"))?;
+        let database = open_database(&opening, &answered)?;
         Ok(Self {
             opening,
+            answered,
             database: RwLock::new(Some(database)),
             generation: AtomicU64::new(1),
             failed_generation: AtomicU64::new(0),
@@ -105,13 +112,15 @@ impl Db {
         txn.set_quick_repair(true);
         let tables = self.note(generation, open_tables(&txn))?;
         let mut batch = Batch { tables, undo: Vec::new(), dirty: false, broken: None };
-        let done = work(&mut batch);
-        let (dirty, broken) = (batch.dirty, batch.broken.take());
+        let done = work(&mut batch).and_then(|value| Ok((value, batch.count_commit()?)));
+        let broken = batch.broken.take();
         drop(batch);
         let outcome = match (done, broken) {
             (_, Some(failure)) | (Err(failure), None) => Err(failure),
-            (Ok(value), None) if dirty => txn.commit().map_err(redb_failure).map(|()| value),
-            (Ok(value), None) => Ok(value),
+            (Ok((value, None)), None) => Ok(value),
+            (Ok((value, Some(commits))), None) => {
+                txn.commit().map_err(redb_failure).map(|()| self.answered.write(commits)).map(|()| value)
+            }
         };
         self.note(generation, outcome)
     }
@@ -128,7 +137,7 @@ impl Db {
         // Another thread may have been first.
         if self.has_failed() {
             drop(database.take());
-            *database = Some(open_database(&self.opening)?);
+            *database = Some(open_database(&self.opening, &self.answered)?);
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         Ok(())
@@ -153,18 +162,36 @@ impl Db {
     }
 }
 
-fn open_database(opening: &Opening) -> Result<Database, Failure> {
+fn open_database(opening: &Opening, answered: &Answered) -> Result<Database, Failure> {
     let file = MetadataFile::open(&opening.path, Arc::clone(&opening.faults))?;
     let database = redb::Builder::new()
         .set_cache_size(opening.cache_bytes)
         .set_check_integrity_on_open(opening.check_integrity)
         .create_with_backend(file)
         .map_err(redb_failure)?;
+    // Before anything is written over what may still be there.
+    answered.verify(commits(&database)?)?;
     let mut txn = database.begin_write().map_err(redb_failure)?;
     txn.set_quick_repair(true);
     drop(open_tables(&txn)?);
     txn.commit().map_err(redb_failure)?;
     Ok(database)
+}
+
+/// How many commits the file has seen; 0 of a new one.
+fn commits(database: &Database) -> Result<u64, Failure> {
+    let txn = database.begin_read().map_err(redb_failure)?;
+    match txn.open_table(definition(Table::Store)) {
+        Ok(rows) => commit_count(get_checked(Table::Store, &rows, COMMITS_KEY)?),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
+        Err(cause) => Err(redb_failure(cause)),
+    }
+}
+
+fn commit_count(value: Option<Vec<u8>>) -> Result<u64, Failure> {
+    let Some(value) = value else { return Ok(0) };
+    let number = value.try_into().map_err(|_| Failure::Corrupt("the count of commits".into()))?;
+    Ok(u64::from_be_bytes(number))
 }
 
 /// Rows as they were at one moment.
@@ -208,6 +235,17 @@ impl Batch<'_> {
     pub(super) fn keep(&mut self) {
         self.dirty |= !self.undo.is_empty();
         self.undo.clear();
+    }
+
+    /// Counts the commit of what was kept; `None` when there is nothing to commit.
+    fn count_commit(&mut self) -> Result<Option<u64>, Failure> {
+        if !self.dirty {
+            return Ok(None);
+        }
+        let count = commit_count(self.row(Table::Store, COMMITS_KEY)?)? + 1;
+        self.put_row(Table::Store, COMMITS_KEY, &count.to_be_bytes())?;
+        self.keep();
+        Ok(Some(count))
     }
 
     /// Takes back what was written since the last change was kept or taken back.

@@ -185,7 +185,7 @@ impl DirLock {
 }
 
 /// A folder of data without metadata is a loss, not a new store.
-fn verify_metadata_is_there(dir: &Path) -> Result<(), Failure> {
+pub(super) fn verify_metadata_is_there(dir: &Path) -> Result<(), Failure> {
     let is_there = fs::metadata(metadata_path(dir)).is_ok_and(|found| found.len() > 0);
     if !is_there && fs::read_dir(data_dir(dir))?.next().is_some() {
         return Err(Failure::Corrupt("there is data, but the metadata file is missing".into()));

@@ -443,7 +443,7 @@ async fn what_was_superseded_before_a_restart_gets_one_grace() {
     region.clock.advance(Duration::from_secs(1));
     region.reap().await;
     assert!(matches!(region.store.test_read(old).await, Err(ReadError::Gone)));
-    assert_eq!(files_under(region.dir.path()).len(), 2, "the lock and the metadata file");
+    assert_eq!(files_under(region.dir.path()).len(), 3, "the lock, the metadata file and its note");
 }
 
 #[tokio::test]

@@ -12,6 +12,26 @@ fn flip(path: &Path, at: u64, bit: u32) {
     file.write_all_at(&byte, at).unwrap();
 }
 
+/// The metadata of a closed store, to be put back after each damage: the file, and the note of what was answered.
+struct Metadata {
+    path: PathBuf,
+    file: Vec<u8>,
+    note: Vec<u8>,
+}
+
+impl Metadata {
+    fn of(dir: &Path) -> Self {
+        let path = disk::metadata_path(dir);
+        let note = std::fs::read(path.with_extension("answered")).unwrap();
+        Self { file: std::fs::read(&path).unwrap(), note, path }
+    }
+
+    fn restore(&self) {
+        std::fs::write(&self.path, &self.file).unwrap();
+        std::fs::write(self.path.with_extension("answered"), &self.note).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_flipped_bit_in_a_data_file_is_an_error_of_its_page_alone() {
     let region = Region::start().await;
@@ -58,7 +78,11 @@ async fn a_store_without_its_metadata_is_damaged_and_not_new() {
     let region = Region::start().await;
     region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
     region.store.close().await;
-    std::fs::remove_file(disk::metadata_path(region.dir.path())).unwrap();
+    let metadata = disk::metadata_path(region.dir.path());
+    std::fs::write(&metadata, b"").unwrap();
+    assert!(!RegionalStore::check_deep(region.dir.path()).await.unwrap().is_sound());
+    assert_eq!(metadata.metadata().unwrap().len(), 0, "the check made a store of it");
+    std::fs::remove_file(metadata).unwrap();
     let opened = RegionalStore::open(settings(region.dir.path()), Seams::default(), &Registry::new()).await;
     assert!(matches!(opened.err(), Some(OpenError::Corrupt { .. })));
     assert_eq!(region.data_files().len(), 1);
@@ -73,8 +97,8 @@ async fn a_flipped_bit_in_a_row_is_an_error_and_never_an_absence() {
     }
     region.store.test_put("neighbour-25-needle", b"a value to look for").await.unwrap();
     region.store.close().await;
-    let metadata = disk::metadata_path(region.dir.path());
-    let sound = std::fs::read(&metadata).unwrap();
+    let kept = Metadata::of(region.dir.path());
+    let Metadata { path: metadata, file: sound, .. } = &kept;
     let mut places = Vec::new();
     for text in [b"neighbour-25-needle".as_slice(), b"a value to look for", b"revision"] {
         places.extend(
@@ -84,11 +108,11 @@ async fn a_flipped_bit_in_a_row_is_an_error_and_never_an_absence() {
     assert!(places.len() > 3);
     let mut found_count = 0;
     for at in places {
-        std::fs::write(&metadata, &sound).unwrap();
-        flip(&metadata, at as u64, 1);
+        kept.restore();
+        flip(metadata, at as u64, 1);
         let report = RegionalStore::check_deep(region.dir.path()).await.unwrap();
-        std::fs::write(&metadata, &sound).unwrap();
-        flip(&metadata, at as u64, 1);
+        kept.restore();
+        flip(metadata, at as u64, 1);
         let registry = Registry::new();
         let store =
             RegionalStore::open(settings(region.dir.path()), Seams::default(), &registry).await.unwrap();
@@ -108,7 +132,25 @@ async fn a_flipped_bit_in_a_row_is_an_error_and_never_an_absence() {
 }
 
 /// redb's choice between its two commit slots, which no sum covers: flipped, the commit before the last is the last.
-const SLOT_BYTE: u64 = 9;
+#[tokio::test]
+async fn a_flipped_choice_of_commit_slot_is_no_silent_loss() {
+    const SLOT_BYTE: u64 = 9;
+    let region = Region::start().await;
+    region.store.test_put("first", b"1").await.unwrap();
+    region.store.test_put("second", b"2").await.unwrap();
+    // What a killed process leaves.
+    let killed = tempfile::tempdir().unwrap();
+    std::fs::create_dir(killed.path().join("data")).unwrap();
+    let (left, noted) = (disk::metadata_path(region.dir.path()), disk::metadata_path(killed.path()));
+    for extension in ["redb", "answered"] {
+        std::fs::copy(left.with_extension(extension), noted.with_extension(extension)).unwrap();
+    }
+    region.store.close().await;
+    flip(&noted, SLOT_BYTE, 0);
+    let opened = RegionalStore::open(settings(killed.path()), Seams::default(), &Registry::new()).await;
+    assert!(matches!(opened.err(), Some(OpenError::Corrupt { .. })));
+    assert!(!RegionalStore::check_deep(killed.path()).await.is_ok_and(|report| report.is_sound()));
+}
 
 /// Bits anywhere in the metadata file, its header among them: the deep check finds the damage, or there is none.
 #[tokio::test]
@@ -119,8 +161,8 @@ async fn a_flipped_bit_in_the_metadata_files_structure_is_found_by_the_deep_chec
         .await
         .unwrap();
     region.store.close().await;
-    let metadata = disk::metadata_path(region.dir.path());
-    let sound = std::fs::read(&metadata).unwrap();
+    let kept = Metadata::of(region.dir.path());
+    let Metadata { path: metadata, file: sound, .. } = &kept;
     assert!(RegionalStore::check_deep(region.dir.path()).await.unwrap().is_sound());
     let mut random = bytes(std::process::id().into(), 16 * 24).into_iter();
     let mut number = move || random.by_ref().take(8).fold(0u64, |number, byte| number << 8 | u64::from(byte));
@@ -128,11 +170,8 @@ async fn a_flipped_bit_in_the_metadata_files_structure_is_found_by_the_deep_chec
     for n in 0..24 {
         let span = if n % 3 == 0 { 320 } else { sound.len() as u64 };
         let (at, bit) = (number() % span, (number() % 8) as u32);
-        if at == SLOT_BYTE {
-            continue;
-        }
-        std::fs::write(&metadata, &sound).unwrap();
-        flip(&metadata, at, bit);
+        kept.restore();
+        flip(metadata, at, bit);
         let report = RegionalStore::check_deep(region.dir.path()).await;
         if !report.is_ok_and(|report| report.is_sound()) {
             found_count += 1;
