@@ -1,6 +1,7 @@
 """A `penstock dev` process for the client tests, and where its endpoints are."""
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -8,7 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path(__file__).resolve().parents[2] / "target"))
 REGIONS = ("ord1", "las1", "lga1")
 DOMAIN = "penstock.localhost"
 READY_WITHIN_SECONDS = 60
@@ -48,7 +49,7 @@ class Penstock:
             arguments.append("--tls")
         with self._log.open("wb") as log:
             # It ends with the tests, also when they are killed.
-            command = ["setpriv", "--pdeathsig", "KILL", "--", REPOSITORY / "target/debug/penstock", *arguments]
+            command = ["setpriv", "--pdeathsig", "KILL", "--", TARGET / "debug/penstock", *arguments]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self._wait_until_ready()
         self.credentials = json.loads((self.data / "credentials.json").read_text())

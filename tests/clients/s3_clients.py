@@ -8,9 +8,9 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
-from penstock import REPOSITORY
+from penstock import TARGET
 
-TOOLS = REPOSITORY / "target/clients"
+TOOLS = TARGET / "clients"
 PART_BYTES = 8 << 20
 
 
