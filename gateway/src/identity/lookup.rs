@@ -56,7 +56,7 @@ impl Identities for FromHome {
         match self.home.ask(vec![ask]).await?.pop() {
             Some(Answer::User(row)) => row.map(|row| self.open(&row)).transpose(),
             Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
-            Some(Answer::Object { .. } | Answer::Facts(_)) | None => {
+            Some(Answer::Object { .. }) | None => {
                 Err(AskError::Malformed("no user in the answer about one".to_owned()).into())
             }
         }

@@ -29,7 +29,6 @@ pub(super) async fn answer_up_to(store: &RegionalStore, asks: &[Ask], bytes_full
 async fn answer_one(store: &RegionalStore, ask: &Ask) -> S3Result<Answer> {
     match ask {
         Ask::Object(ask) => object(store, ask).await,
-        Ask::Facts { bucket } => Ok(Answer::Facts(store.facts(bucket).await?)),
         Ask::User { access_key } => Ok(Answer::User(store.user(access_key).await?)),
     }
 }
@@ -49,7 +48,7 @@ fn estimated_bytes(answer: &Answer) -> usize {
     const SMALL: usize = 512;
     match answer {
         Answer::Object { head: Told::Is(full), .. } => SMALL + full.estimated_bytes(),
-        Answer::Object { .. } | Answer::Facts(_) | Answer::User(_) | Answer::Failed { .. } => SMALL,
+        Answer::Object { .. } | Answer::User(_) | Answer::Failed { .. } => SMALL,
     }
 }
 

@@ -50,11 +50,6 @@ pub struct Answers<'a> {
 pub enum Ask {
     /// The head of an object and the facts of its bucket, in one snapshot.
     Object(ObjectAsk),
-    /// A bucket's facts.
-    Facts {
-        /// The bucket's name.
-        bucket: String,
-    },
     /// A user, at home.
     User {
         /// The user's access key.
@@ -90,8 +85,6 @@ pub enum Answer {
         /// The object's head.
         head: Told<Box<FullHead>>,
     },
-    /// To [`Ask::Facts`].
-    Facts(Option<Facts>),
     /// To [`Ask::User`].
     User(Option<UserRow>),
     /// The store refused or failed.

@@ -92,7 +92,7 @@ fn alice() -> UserRow {
 }
 
 fn ask_alice() -> Vec<Ask> {
-    vec![Ask::User { access_key: "ALICE".into() }, Ask::Facts { bucket: "none".into() }]
+    vec![Ask::User { access_key: "ALICE".into() }, Ask::User { access_key: "NOBODY".into() }]
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_node_of_the_cluster_is_answered_in_order() {
     node.stored.store.put_user(alice()).await.expect("put");
     let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
     let answers = peer.ask(ask_alice()).await.expect("answers");
-    let [Answer::User(Some(user)), Answer::Facts(None)] = &answers[..] else { panic!("{answers:?}") };
+    let [Answer::User(Some(user)), Answer::User(None)] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(user, &alice());
 }
 

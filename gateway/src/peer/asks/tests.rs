@@ -4,7 +4,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
 
-/// A carrier that reports each batch and waits to be let through; answers each `Facts` ask with "none".
+/// A carrier that reports each batch and waits to be let through; answers each question with "none".
 struct Gate {
     sent: mpsc::UnboundedSender<Vec<Ask>>,
     pass: Semaphore,
@@ -16,12 +16,12 @@ impl Carrier for Gate {
     async fn carry(&self, asks: &[Ask]) -> Result<Vec<Answer>, AskError> {
         self.sent.send(asks.to_vec()).expect("test listens");
         self.pass.acquire().await.expect("gate").forget();
-        Ok(asks.iter().take(self.answers_max).map(|_| Answer::Facts(None)).collect())
+        Ok(asks.iter().take(self.answers_max).map(|_| Answer::User(None)).collect())
     }
 }
 
-fn facts(bucket: &str) -> Ask {
-    Ask::Facts { bucket: bucket.to_owned() }
+fn user(access_key: &str) -> Ask {
+    Ask::User { access_key: access_key.to_owned() }
 }
 
 struct Rig {
@@ -59,14 +59,14 @@ const ONE_BATCH: Bounds = Bounds { batches_max: 1, waiting_max: 10 };
 #[tokio::test]
 async fn a_question_asked_after_a_batch_left_does_not_share_its_answer() {
     let mut rig = Rig::new(usize::MAX, ONE_BATCH);
-    let first = rig.ask(vec![facts("a")]).await;
-    assert_eq!(rig.next_batch().await, [facts("a")]);
-    let second = rig.ask(vec![facts("a")]).await;
-    let third = rig.ask(vec![facts("a")]).await;
+    let first = rig.ask(vec![user("a")]).await;
+    assert_eq!(rig.next_batch().await, [user("a")]);
+    let second = rig.ask(vec![user("a")]).await;
+    let third = rig.ask(vec![user("a")]).await;
     rig.gate.pass.add_permits(1);
     assert_eq!(first.await.expect("asked"), Ok(1));
     // The two that came later were asked once, together, and anew.
-    assert_eq!(rig.next_batch().await, [facts("a")]);
+    assert_eq!(rig.next_batch().await, [user("a")]);
     assert!(!second.is_finished() && !third.is_finished());
     rig.gate.pass.add_permits(1);
     assert_eq!(second.await.expect("asked"), Ok(1));
@@ -76,26 +76,26 @@ async fn a_question_asked_after_a_batch_left_does_not_share_its_answer() {
 #[tokio::test]
 async fn a_shared_question_never_moves_before_the_one_it_must_follow() {
     let mut rig = Rig::new(usize::MAX, ONE_BATCH);
-    let _blocker = rig.ask(vec![facts("z")]).await;
+    let _blocker = rig.ask(vec![user("z")]).await;
     rig.next_batch().await;
-    let _first = rig.ask(vec![facts("a"), facts("user")]).await;
-    let _second = rig.ask(vec![facts("b"), facts("user")]).await;
-    let _third = rig.ask(vec![facts("a"), facts("user")]).await;
+    let _first = rig.ask(vec![user("a"), user("shared")]).await;
+    let _second = rig.ask(vec![user("b"), user("shared")]).await;
+    let _third = rig.ask(vec![user("a"), user("shared")]).await;
     rig.gate.pass.add_permits(1);
-    // "user" for b is read again, after b; the third group may share that one.
-    assert_eq!(rig.next_batch().await, [facts("a"), facts("user"), facts("b"), facts("user")]);
+    // "shared" for b is read again, after b; the third group may share that one.
+    assert_eq!(rig.next_batch().await, [user("a"), user("shared"), user("b"), user("shared")]);
 }
 
 #[tokio::test]
 async fn questions_the_owner_did_not_get_to_are_asked_again() {
     let mut rig = Rig::new(1, ONE_BATCH);
-    let _blocker = rig.ask(vec![facts("z")]).await;
+    let _blocker = rig.ask(vec![user("z")]).await;
     rig.next_batch().await;
-    let first = rig.ask(vec![facts("a")]).await;
-    let second = rig.ask(vec![facts("b")]).await;
+    let first = rig.ask(vec![user("a")]).await;
+    let second = rig.ask(vec![user("b")]).await;
     rig.gate.pass.add_permits(3);
-    assert_eq!(rig.next_batch().await, [facts("a"), facts("b")]);
-    assert_eq!(rig.next_batch().await, [facts("b")]);
+    assert_eq!(rig.next_batch().await, [user("a"), user("b")]);
+    assert_eq!(rig.next_batch().await, [user("b")]);
     assert_eq!((first.await.expect("asked"), second.await.expect("asked")), (Ok(1), Ok(1)));
 }
 
@@ -103,28 +103,28 @@ async fn questions_the_owner_did_not_get_to_are_asked_again() {
 async fn an_owner_that_never_answers_a_group_is_not_asked_for_ever() {
     let rig = Rig::new(1, ONE_BATCH);
     rig.gate.pass.add_permits(10);
-    let asked = rig.ask(vec![facts("a"), facts("b")]).await;
+    let asked = rig.ask(vec![user("a"), user("b")]).await;
     assert!(matches!(asked.await.expect("asked"), Err(AskError::Malformed(_))));
 }
 
 #[tokio::test]
 async fn past_the_bound_questions_are_refused_at_once() {
     let mut rig = Rig::new(usize::MAX, Bounds { batches_max: 1, waiting_max: 2 });
-    let _blocker = rig.ask(vec![facts("z")]).await;
+    let _blocker = rig.ask(vec![user("z")]).await;
     rig.next_batch().await;
-    let _waiting = (rig.ask(vec![facts("a")]).await, rig.ask(vec![facts("b")]).await);
-    assert_eq!(rig.ask(vec![facts("c")]).await.await.expect("asked"), Err(AskError::Busy));
+    let _waiting = (rig.ask(vec![user("a")]).await, rig.ask(vec![user("b")]).await);
+    assert_eq!(rig.ask(vec![user("c")]).await.await.expect("asked"), Err(AskError::Busy));
 }
 
 #[tokio::test]
 async fn a_question_nobody_waits_for_is_not_sent() {
     let mut rig = Rig::new(usize::MAX, ONE_BATCH);
-    let _blocker = rig.ask(vec![facts("z")]).await;
+    let _blocker = rig.ask(vec![user("z")]).await;
     rig.next_batch().await;
-    let given_up = rig.ask(vec![facts("a")]).await;
-    let _waiting = rig.ask(vec![facts("b")]).await;
+    let given_up = rig.ask(vec![user("a")]).await;
+    let _waiting = rig.ask(vec![user("b")]).await;
     given_up.abort();
     let _ = given_up.await;
     rig.gate.pass.add_permits(1);
-    assert_eq!(rig.next_batch().await, [facts("b")]);
+    assert_eq!(rig.next_batch().await, [user("b")]);
 }
