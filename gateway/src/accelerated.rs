@@ -159,7 +159,10 @@ impl Accelerated {
         // The user is looked at after the object, so that both were true when the object was read.
         let credential = match (&claim, user) {
             (None, _) => None,
-            (Some(_), Some(row)) => row?.map(|row| self.parts.identities.open(&row)).transpose()?,
+            (Some(_), Some(row)) => {
+                let opened = row?.map(|row| self.parts.identities.open(&row)).transpose()?;
+                opened.flatten()
+            }
             (Some(claim), None) => self.parts.identities.find(claim.access_key()).await?,
         };
         if let Some(claim) = claim {

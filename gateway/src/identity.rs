@@ -17,6 +17,7 @@ pub use users::{NewUser, Users, UsersError};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use origin::instance::Instance;
 use origin::regional::UserRow;
 use s3s::S3Result;
 use serde::{Deserialize, Serialize};
@@ -30,14 +31,48 @@ pub struct Account {
     pub name: String,
     /// 64 hex digits, as S3 shows an owner in listings and ACLs.
     pub canonical_id: String,
+    /// The name beside it there: the display name of the account's first user.
+    #[serde(default)]
+    pub display_name: String,
 }
 
 /// The most a user may do, whatever a policy grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Everything in the account's buckets: objects, creating and deleting buckets, configurations.
+    /// Reading objects and listing them.
+    Read,
+    /// Writing and deleting objects.
+    Write,
+    /// Both.
+    ReadWrite,
+    /// That, creating and deleting buckets, and their policies and configurations.
     Full,
+}
+
+/// What a grant gives in its bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Reading objects and listing them.
+    Read,
+    /// Writing and deleting objects.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+/// What one user may do in one bucket, beside what policy and ACL say, and never above the user's level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketGrant {
+    /// The region that owns the bucket.
+    pub region: String,
+    /// The bucket's name.
+    pub bucket: String,
+    /// Which bucket of that name: one that is made later does not inherit the grant.
+    pub incarnation: Instance,
+    /// What is granted.
+    pub access: Access,
 }
 
 /// One user: a key pair of an account with a level. The secret is not in here: see [`Credential`].
@@ -47,15 +82,24 @@ pub struct User {
     pub name: String,
     /// The account whose buckets this user may reach.
     pub account: Account,
-    /// Shown as the owner's name in listings.
+    /// The user's name for people.
     pub display_name: String,
     /// Empty where none was given.
     #[serde(default)]
     pub email: String,
     /// The ceiling on what this user may do.
     pub level: Level,
-    /// The public half of the key pair.
+    /// The public half of the key pair that was used, or is meant: a user has two during a rotation.
     pub access_key: String,
+    /// The region whose endpoints the user is given.
+    #[serde(default)]
+    pub default_region: Option<String>,
+    /// Its keys are kept and refused.
+    #[serde(default)]
+    pub is_disabled: bool,
+    /// Buckets that the user may reach beside those of the account.
+    #[serde(default)]
+    pub grants: Vec<BucketGrant>,
 }
 
 /// A user and the secret that proves a request is theirs.
@@ -70,16 +114,16 @@ pub struct Credential {
 /// Finds users by access key, as home knows them at the moment of asking.
 #[async_trait]
 pub trait Identities: Send + Sync {
-    /// The user of `access_key` and their secret, or `None` where home knows no such key.
+    /// The user of `access_key` and their secret, or `None` where home knows no such key or it is refused.
     ///
     /// # Errors
     /// `ServiceUnavailable` when home cannot be asked: an identity that cannot be confirmed is not believed.
     /// `InternalError` when the stored user cannot be opened.
     async fn find(&self, access_key: &str) -> S3Result<Option<Credential>>;
 
-    /// The user in `row`, which home answered with, and their opened secret. Asks nobody.
+    /// The user in `row`, which home answered with, and their opened secret; `None` for a disabled user. Asks nobody.
     ///
     /// # Errors
     /// `InternalError` when the row does not open: our fault, never to be taken for an unknown key.
-    fn open(&self, row: &UserRow) -> S3Result<Credential>;
+    fn open(&self, row: &UserRow) -> S3Result<Option<Credential>>;
 }

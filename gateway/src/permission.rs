@@ -48,6 +48,7 @@ pub fn authorize(caller: Option<&User>, operation: Operation, facts: Option<&Fac
     let caller = caller.ok_or_else(|| s3_error!(AccessDenied, "Access Denied"))?;
     let within_level = match caller.level {
         Level::Full => true,
+        Level::Read | Level::Write | Level::ReadWrite => false,
     };
     let within_account = match (stands, facts) {
         (StandsOn::Bucket, Some(facts)) => facts.owner == caller.account.name,
@@ -67,11 +68,18 @@ mod tests {
     fn user_of(account: &str) -> User {
         User {
             name: "somebody".into(),
-            account: Account { name: account.into(), canonical_id: "ab".repeat(32) },
+            account: Account {
+                name: account.into(),
+                canonical_id: "ab".repeat(32),
+                display_name: String::new(),
+            },
             display_name: String::new(),
             email: String::new(),
             level: Level::Full,
             access_key: "PKSOMEBODY".into(),
+            default_region: None,
+            is_disabled: false,
+            grants: Vec::new(),
         }
     }
 

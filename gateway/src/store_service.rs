@@ -179,7 +179,7 @@ fn caller(user: &User) -> Caller {
     Caller {
         account: user.account.name.clone(),
         canonical_id: user.account.canonical_id.clone(),
-        display_name: user.display_name.clone(),
+        display_name: user.account.display_name.clone(),
         email: user.email.clone(),
         name: user.name.clone(),
     }

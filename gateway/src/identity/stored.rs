@@ -55,9 +55,13 @@ impl StoredUser {
     /// # Errors
     /// `Decode`, or `Misplaced` when they are another key's.
     pub fn from_bytes(access_key: &str, bytes: &[u8]) -> Result<Self, StoredUserError> {
-        let stored: Self = rmp_serde::from_slice(bytes)?;
+        let mut stored: Self = rmp_serde::from_slice(bytes)?;
         if stored.user.access_key != access_key {
             return Err(StoredUserError::Misplaced);
+        }
+        // Rows of the first release name the user alone.
+        if stored.user.account.display_name.is_empty() {
+            stored.user.account.display_name.clone_from(&stored.user.display_name);
         }
         Ok(stored)
     }
@@ -81,17 +85,31 @@ fn context(user: &User, key_version: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use origin::instance::Instance;
+
     use super::*;
-    use crate::identity::{Account, Level};
+    use crate::identity::{Access, Account, BucketGrant, Level};
 
     fn alice() -> User {
         User {
             name: "alice".into(),
-            account: Account { name: "research".into(), canonical_id: "ab".repeat(32) },
+            account: Account {
+                name: "research".into(),
+                canonical_id: "ab".repeat(32),
+                display_name: "Research".into(),
+            },
             display_name: "Alice".into(),
             email: String::new(),
             level: Level::Full,
             access_key: "PKALICE".into(),
+            default_region: Some("las1".into()),
+            is_disabled: false,
+            grants: vec![BucketGrant {
+                region: "ord1".into(),
+                bucket: "photos".into(),
+                incarnation: Instance::from_bytes([7; 16]),
+                access: Access::Read,
+            }],
         }
     }
 
@@ -107,6 +125,49 @@ mod tests {
         assert!(!String::from_utf8_lossy(&bytes).contains("s3cret"));
         let back = StoredUser::from_bytes("PKALICE", &bytes).expect("decodes").open(&keys).expect("opens");
         assert_eq!((&*back.user, back.secret.expose()), (&alice(), "s3cret"));
+    }
+
+    /// As the first release wrote users: no field that came later.
+    #[test]
+    fn a_row_of_the_first_release_is_read() {
+        #[derive(Serialize)]
+        struct OldAccount {
+            name: &'static str,
+            canonical_id: String,
+        }
+        #[derive(Serialize)]
+        struct OldUser {
+            name: &'static str,
+            account: OldAccount,
+            display_name: &'static str,
+            email: &'static str,
+            level: &'static str,
+            access_key: &'static str,
+        }
+        #[derive(Serialize)]
+        struct OldStored {
+            user: OldUser,
+            key_version: u32,
+            secret: Sealed,
+        }
+        let keys = keys();
+        let secret = StoredUser::seal(alice(), 1, &SecretKey::new("s3cret"), &keys).secret;
+        let account = OldAccount { name: "research", canonical_id: "ab".repeat(32) };
+        let user = OldUser {
+            name: "alice",
+            account,
+            display_name: "Alice",
+            email: "",
+            level: "full",
+            access_key: "PKALICE",
+        };
+        let bytes =
+            rmp_serde::to_vec_named(&OldStored { user, key_version: 1, secret }).expect("strings encode");
+        let back = StoredUser::from_bytes("PKALICE", &bytes).expect("decodes").open(&keys).expect("opens");
+        assert_eq!(back.secret.expose(), "s3cret");
+        assert_eq!(back.user.account.display_name, "Alice");
+        assert_eq!((back.user.level, back.user.is_disabled), (Level::Full, false));
+        assert!(back.user.grants.is_empty() && back.user.default_region.is_none());
     }
 
     #[test]

@@ -84,13 +84,21 @@ impl Users {
         if users.iter().any(|user| user.name == new.name && user.account.name == new.account) {
             return Err(UsersError::Exists { account: new.account, name: new.name });
         }
+        let account = Account {
+            canonical_id: canonical_id(&new.account),
+            display_name: new.name.clone(),
+            name: new.account,
+        };
         let user = User {
             display_name: new.name.clone(),
             name: new.name,
-            account: Account { canonical_id: canonical_id(&new.account), name: new.account },
+            account,
             email: String::new(),
             level: Level::Full,
             access_key: format!("PK{}", random_text::<18>(ACCESS_KEY_LETTERS)),
+            default_region: None,
+            is_disabled: false,
+            grants: Vec::new(),
         };
         let secret = SecretKey::new(random_text::<40>(SECRET_LETTERS));
         let stored = StoredUser::seal(user.clone(), 1, &secret, &self.keys);

@@ -54,17 +54,24 @@ impl Identities for OneUser {
     async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
         let user = User {
             name: "alice".into(),
-            account: Account { name: "research".into(), canonical_id: "ab".repeat(32) },
+            account: Account {
+                name: "research".into(),
+                canonical_id: "ab".repeat(32),
+                display_name: "Research".into(),
+            },
             display_name: "Alice".into(),
             email: String::new(),
             level: Level::Full,
             access_key: access_key.into(),
+            default_region: None,
+            is_disabled: false,
+            grants: Vec::new(),
         };
         let secret = Secret::new(SECRET_KEY);
         Ok((access_key == ACCESS_KEY).then(|| Credential { user: Arc::new(user), secret }))
     }
 
-    fn open(&self, _row: &UserRow) -> S3Result<Credential> {
+    fn open(&self, _row: &UserRow) -> S3Result<Option<Credential>> {
         Err(s3_error!(InternalError))
     }
 }
