@@ -78,10 +78,7 @@ impl Cache {
             pool,
             flights: Flights::new(),
             budget: Budget::new(&settings),
-            pull_patience: Patience {
-                retries_max: settings.fill_retries_max,
-                silence_max: settings.origin_silence_max,
-            },
+            pull_patience: Patience { silence_max: settings.origin_silence_max },
             prestages: Prestages::default(),
             metrics,
             runtime: Handle::current(),

@@ -1,7 +1,7 @@
 //! Pulls a run of pages from a source: in order, each verified, resumed where it broke off.
 //!
 //! A broken or short answer, a page that fails its checksum and an origin's silence are all the same: the next missing
-//! page is asked for again, of the same instance, up to `fill_retries_max` times with a growing pause. The count
+//! page is asked for again, of the same instance, up to [`RETRIES_MAX`] times with a growing pause. The count
 //! starts anew once a good stretch has arrived, so that a pull of a terabyte may break more often than one of a block.
 
 use std::ops::Range;
@@ -18,6 +18,10 @@ use crate::object::Object;
 use crate::page::{self, VerifiedPage};
 use crate::source::{Page, Pages, SourceError};
 
+/// Times that an origin which broke off is asked again, until the readers get the error. The pauses make 300 ms: enough
+/// for a connection that was cut, and short for a client, which asks again too.
+const RETRIES_MAX: u32 = 4;
+
 /// The pause before the first retry; each further one doubles it.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -30,7 +34,6 @@ const ASK_PAGES_MAX: u64 = 4096;
 /// What a pull may spend on trouble.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    pub(crate) retries_max: u32,
     pub(crate) silence_max: Duration,
 }
 
@@ -114,7 +117,7 @@ impl Pull {
             self.retries = 0;
         }
         self.broken_at = self.missing.start;
-        let spent = self.retries >= self.patience.retries_max;
+        let spent = self.retries >= RETRIES_MAX;
         match trouble {
             SourceError::Gone => Err(ReadError::Gone),
             SourceError::Busy if spent => Err(ReadError::Busy(Limit::Origin)),

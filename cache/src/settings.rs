@@ -35,10 +35,6 @@ pub struct Settings {
     /// How far ahead of a reader blocks are filled: with the window, this is how many fills of one reader run side by
     /// side. Cut down when there is no tier to keep what was read ahead. Default 32 MiB.
     pub fill_ahead_bytes: u64,
-    /// Blocks read from NVMe ahead of a reader. Default 4.
-    pub nvme_ahead_blocks: u32,
-    /// Times a fill asks again after its origin broke off, until its readers get the error. Default 4.
-    pub fill_retries_max: u32,
     /// How long a reader waits for a place (a buffer, a fill of its origin) before it is told `Busy`. Default 10 s.
     pub wait_max: Duration,
     /// How long an origin may stay silent before a fill takes its answer as broken off. Default 20 s.
@@ -66,8 +62,6 @@ pub struct Nvme {
     /// Bytes of blocks that may wait to be written. A block that finds the queue full is not kept, and counted.
     /// Default 32 MiB.
     pub write_queue_bytes: u64,
-    /// Failed reads and writes after which the device is taken out of use. Default 8.
-    pub errors_max: u32,
 }
 
 impl Nvme {
@@ -81,7 +75,6 @@ impl Nvme {
             read_threads: 8,
             write_threads: 2,
             write_queue_bytes: 32 * MIB,
-            errors_max: 8,
         }
     }
 }
@@ -98,8 +91,6 @@ impl Default for Settings {
             direct_reads_per_origin_max: 256,
             fill_window_bytes: 8 * MIB,
             fill_ahead_bytes: 32 * MIB,
-            nvme_ahead_blocks: 4,
-            fill_retries_max: 4,
             wait_max: Duration::from_secs(10),
             origin_silence_max: Duration::from_secs(20),
             prestages_max: 8,
@@ -169,7 +160,6 @@ impl Settings {
             {
                 require((1..=64).contains(&count), key, format!("must be 1 to 64, is {count}"));
             }
-            require(nvme.errors_max > 0, "nvme.errors_max", "must be at least 1, is 0".into());
         }
         faults
     }
@@ -188,8 +178,7 @@ mod tests {
     /// Every fault is told, each with its key.
     #[test]
     fn every_fault_is_told() {
-        let nvme =
-            Nvme { node: "n".repeat(65), read_threads: 0, errors_max: 0, ..Nvme::new("slab", 15 * MIB) };
+        let nvme = Nvme { node: "n".repeat(65), read_threads: 0, ..Nvme::new("slab", 15 * MIB) };
         let settings = Settings {
             working_bytes: 3 * MIB,
             fill_bytes_max: 0,
@@ -210,7 +199,6 @@ mod tests {
             "nvme.write_queue_bytes",
             "nvme.node",
             "nvme.read_threads",
-            "nvme.errors_max",
         ];
         assert_eq!(keys, expected);
         for block_bytes in [0, 32 * KIB, 3 * MIB, 32 * MIB] {

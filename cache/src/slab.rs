@@ -43,6 +43,11 @@ use medium::{Medium, SlabFile};
 use open::Opened;
 use superblock::Geometry;
 
+/// Failed reads and writes after which the device is taken out of use, until the node starts again. One can be a bad
+/// sector, whose slot is not used again; a device that fails this often fails more, and each failure costs a reader
+/// the kernel's own retries, seconds long.
+const ERRORS_MAX: u32 = 8;
+
 /// Blocks on NVMe. Clones are the same slab.
 #[derive(Clone)]
 pub(crate) struct Slab(Arc<Inner>);
@@ -56,7 +61,6 @@ struct Inner {
     settled: Notify,
     queue_bytes_max: usize,
     errors: AtomicU32,
-    errors_max: u32,
     in_use: AtomicBool,
     metrics: Arc<Metrics>,
 }
@@ -145,7 +149,6 @@ impl Slab {
             settled: Notify::new(),
             queue_bytes_max: layout::to_len(settings.write_queue_bytes),
             errors: AtomicU32::new(0),
-            errors_max: settings.errors_max,
             in_use: AtomicBool::new(true),
             metrics,
         })))
@@ -285,7 +288,7 @@ impl Slab {
         self.0.metrics.device_error();
         let errors = self.0.errors.fetch_add(1, Ordering::AcqRel) + 1;
         warn!(doing, slot, errors, error = %cause, "NVMe device error");
-        if errors >= self.0.errors_max && self.0.in_use.swap(false, Ordering::AcqRel) {
+        if errors >= ERRORS_MAX && self.0.in_use.swap(false, Ordering::AcqRel) {
             self.0.metrics.nvme_in_use(false);
             error!(errors, "NVMe device taken out of use: blocks are kept in memory alone");
             self.0.settled.notify_waiters();

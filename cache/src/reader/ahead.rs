@@ -17,6 +17,10 @@ use crate::metrics::Served;
 use crate::object::Object;
 use crate::slab::Found;
 
+/// Blocks that are loaded from NVMe ahead of a reader: what keeps a disk with a few reads at a time busy while a client
+/// takes one. More would take buffers from other readers, and fewer than these are loaded when buffers are short.
+const LOADS_AHEAD: u32 = 4;
+
 /// What one reader has on its way.
 pub(super) struct Ahead {
     /// The blocks that the reader wants.
@@ -96,7 +100,7 @@ impl Ahead {
     fn start_loads(&mut self, shared: &Arc<Shared>, object: &Object, index: u32) {
         let Some(slab) = &shared.slab else { return };
         let end = if self.last_whole { self.blocks.end } else { self.blocks.end - 1 };
-        let stop = end.min(index.saturating_add(1).saturating_add(shared.settings.nvme_ahead_blocks));
+        let stop = end.min(index.saturating_add(1).saturating_add(LOADS_AHEAD));
         self.loads_next = self.loads_next.max(index.saturating_add(1));
         while self.loads_next < stop {
             let key = object.key(self.loads_next);

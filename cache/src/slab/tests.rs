@@ -63,7 +63,7 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let mut settings = Nvme::new(folder.path().join("slab"), 4 << 20);
-        (settings.errors_max, settings.write_queue_bytes) = (3, 2 * BLOCK_BYTES);
+        settings.write_queue_bytes = 2 * BLOCK_BYTES;
         let (file, opened) = open::open(&settings, BLOCK_BYTES).expect("opens");
         let medium = Arc::new(Faulty {
             file: SlabFile::new(&settings.path, file).expect("opens"),
@@ -125,9 +125,9 @@ async fn a_failed_read_is_a_miss_and_its_block_is_gone() {
 #[tokio::test]
 async fn a_device_that_keeps_failing_is_taken_out() {
     let bench = Bench::new();
-    bench.stored(9).await;
+    bench.stored(20).await;
     bench.medium.writes_fail.store(true, Ordering::SeqCst);
-    for index in 0..3 {
+    for index in 0..ERRORS_MAX {
         assert!(bench.slab.in_use());
         assert_eq!(bench.offer(index), Offered::Kept);
         bench.slab.settled(|state| state.queue.is_empty()).await;
@@ -136,8 +136,8 @@ async fn a_device_that_keeps_failing_is_taken_out() {
     while bench.slab.in_use() {
         tokio::task::yield_now().await;
     }
-    assert!(bench.slab.find(&Bench::key(9)).is_none());
-    assert_eq!(bench.offer(4), Offered::Refused(NotKept::DeviceOut));
+    assert!(bench.slab.find(&Bench::key(20)).is_none());
+    assert_eq!(bench.offer(21), Offered::Refused(NotKept::DeviceOut));
     bench.slab.room(usize::MAX).await;
     bench.slab.close().await;
 }
