@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 use tokio::sync::oneshot;
 
-use super::messages::{ASKS_MAX, Answer, Ask};
+use super::messages::{ASKS_MAX, Answer, Ask, BATCH_BYTES_MAX, FRAME_BYTES_MAX};
 
 /// Why there is no answer. All of these are the cluster's trouble, none the client's.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub enum AskError {
     /// An answer that is not one: of another version, too large, or of another kind.
     #[error("region answers wrongly: {0}")]
     Malformed(String),
+    /// A question that no batch has room for.
+    #[error("a question of {0} bytes")]
+    TooLong(usize),
 }
 
 impl From<AskError> for S3Error {
@@ -33,10 +36,12 @@ impl From<AskError> for S3Error {
     fn from(error: AskError) -> Self {
         let mut answer = match error {
             AskError::Busy => s3_error!(SlowDown, "Please reduce your request rate."),
-            AskError::Unreachable(_) | AskError::Malformed(_) => S3Error::with_message(
-                S3ErrorCode::ServiceUnavailable,
-                "The region that owns this is out of reach.",
-            ),
+            AskError::Unreachable(_) | AskError::Malformed(_) | AskError::TooLong(_) => {
+                S3Error::with_message(
+                    S3ErrorCode::ServiceUnavailable,
+                    "The region that owns this is out of reach.",
+                )
+            }
         };
         answer.set_headers(http::HeaderMap::from_iter([(
             http::header::RETRY_AFTER,
@@ -53,6 +58,9 @@ pub(super) trait Carrier: Send + Sync {
     /// The answers, in order; fewer than the questions when they grow large.
     async fn carry(&self, asks: &[Ask]) -> Result<Vec<Answer>, AskError>;
 }
+
+/// Most bytes of questions in one batch, so that the batch can be sent.
+const ASKS_BYTES_MAX: usize = BATCH_BYTES_MAX - FRAME_BYTES_MAX;
 
 /// How much may be under way at once.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +87,8 @@ struct State {
 /// Questions that must be read in this order, and whoever waits for the answers.
 struct Group {
     asks: Vec<Ask>,
+    /// As encoded.
+    bytes: usize,
     reply: oneshot::Sender<Result<Vec<Answer>, AskError>>,
 }
 
@@ -91,7 +101,11 @@ impl Queue {
     /// The answers to `asks`, each read at the owner after this call was made and after the one before it.
     pub(super) async fn ask(self: &Arc<Self>, asks: Vec<Ask>) -> Result<Vec<Answer>, AskError> {
         let (reply, answers) = oneshot::channel();
-        self.submit(Group { asks, reply })?;
+        let bytes = asks.iter().map(Ask::encoded_bytes).sum();
+        if bytes > ASKS_BYTES_MAX {
+            return Err(AskError::TooLong(bytes));
+        }
+        self.submit(Group { asks, bytes, reply })?;
         answers.await.unwrap_or_else(|_| Err(AskError::Unreachable("this node is shutting down".into())))
     }
 
@@ -135,14 +149,15 @@ struct Batch {
 }
 
 impl Batch {
-    /// Takes groups from the front while their questions fit; groups that nobody waits for any more are dropped.
+    /// Takes groups from the front while their questions fit, by number and by bytes; groups that nobody waits for any more are dropped.
     fn fill(waiting: &mut VecDeque<Group>) -> Option<Self> {
         let mut batch = Self { asks: Vec::new(), groups: Vec::new() };
+        let mut bytes = 0;
         let mut places: HashMap<Ask, usize> = HashMap::new();
         while let Some(group) = waiting.pop_front_if(|group| {
             group.reply.is_closed()
                 || batch.asks.is_empty()
-                || batch.asks.len() + group.asks.len() <= ASKS_MAX
+                || (batch.asks.len() + group.asks.len() <= ASKS_MAX && bytes + group.bytes <= ASKS_BYTES_MAX)
         }) {
             if group.reply.is_closed() {
                 continue;
@@ -153,6 +168,7 @@ impl Batch {
                 let shared = places.get(ask).copied().filter(|place| own.last() < Some(place));
                 let place = shared.unwrap_or(batch.asks.len());
                 if shared.is_none() {
+                    bytes += ask.encoded_bytes();
                     batch.asks.push(ask.clone());
                     places.insert(ask.clone(), place);
                 }

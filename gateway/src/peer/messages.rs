@@ -5,6 +5,7 @@
 //! MessagePack with field names: a peer one release ahead may add fields, and [`PROTOCOL`] says when it may not.
 
 use std::borrow::Cow;
+use std::io;
 
 use origin::head::{Facts, Head};
 use origin::instance::Instance;
@@ -18,8 +19,13 @@ pub const PROTOCOL: u16 = 1;
 /// Most questions in one batch.
 pub const ASKS_MAX: usize = 256;
 
-/// Most bytes of a batch of questions: 256 keys of 1,024 bytes, their buckets and versions, with room to spare.
+/// Most bytes of a batch of questions, as encoded: 256 keys of 1,024 bytes, their buckets and versions, with room to
+/// spare. Whoever makes a batch closes it before it grows past this; whoever reads one refuses more.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Most bytes that a batch takes beside its questions: a map of two, `protocol` and a u16, `asks` and the length of an
+/// array.
+pub(super) const FRAME_BYTES_MAX: usize = 1 + 9 + 3 + 5 + 5;
 
 /// Past this many bytes of answers no further question of the batch is answered; the rest is asked again.
 pub const ANSWERS_BYTES_FULL: usize = 4 << 20;
@@ -55,6 +61,30 @@ pub enum Ask {
         /// The user's access key.
         access_key: String,
     },
+}
+
+impl Ask {
+    /// Exactly as many bytes as the question takes in a batch.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        let mut counted = Counted(0);
+        rmp_serde::encode::write_named(&mut counted, self)
+            .expect("a question holds nothing that MessagePack cannot");
+        counted.0
+    }
+}
+
+/// Counts what is written and keeps none of it.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Which object, and what is already known of it.

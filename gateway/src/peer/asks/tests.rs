@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::super::messages::{Batch, PROTOCOL};
 use super::*;
 
 /// A carrier that reports each batch and waits to be let through; answers each question with "none".
@@ -127,4 +128,35 @@ async fn a_question_nobody_waits_for_is_not_sent() {
     let _ = given_up.await;
     rig.gate.pass.add_permits(1);
     assert_eq!(rig.next_batch().await, [user("b")]);
+}
+
+/// Questions leave together up to the last byte that a batch may have, and not with one byte more.
+#[tokio::test]
+async fn a_batch_is_never_longer_than_its_owner_reads() {
+    let long = user(&"a".repeat(BATCH_BYTES_MAX / 2));
+    let beside = user(&"b".repeat(100_000)).encoded_bytes() - 100_000;
+    let rest = ASKS_BYTES_MAX - long.encoded_bytes() - beside;
+    for (key_bytes, batches) in [(rest, vec![2]), (rest + 1, vec![1, 1])] {
+        let mut rig = Rig::new(usize::MAX, ONE_BATCH);
+        let _blocker = rig.ask(vec![user("z")]).await;
+        rig.next_batch().await;
+        let asked = [rig.ask(vec![long.clone()]).await, rig.ask(vec![user(&"b".repeat(key_bytes))]).await];
+        rig.gate.pass.add_permits(3);
+        for asks_count in batches {
+            let batch = Batch { protocol: PROTOCOL, asks: rig.next_batch().await.into() };
+            assert_eq!(batch.asks.len(), asks_count, "{key_bytes}");
+            let bytes = rmp_serde::to_vec_named(&batch).expect("encodes").len();
+            assert!(bytes <= BATCH_BYTES_MAX, "{bytes}");
+        }
+        for asked in asked {
+            assert_eq!(asked.await.expect("asked"), Ok(1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_longer_than_any_batch_is_refused() {
+    let rig = Rig::new(usize::MAX, ONE_BATCH);
+    let refused = rig.ask(vec![user(&"a".repeat(BATCH_BYTES_MAX))]).await.await.expect("asked");
+    assert!(matches!(refused, Err(AskError::TooLong(_))), "{refused:?}");
 }
