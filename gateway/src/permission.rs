@@ -59,6 +59,7 @@ pub fn authorize(caller: Option<&User>, operation: Operation, facts: Option<&Fac
 
 #[cfg(test)]
 mod tests {
+    use origin::acl::Owner;
     use origin::instance::Instance;
     use s3s::S3ErrorCode;
 
@@ -85,7 +86,7 @@ mod tests {
 
     fn bucket_of(account: &str) -> Facts {
         let id = Instance::from_bytes([7; 16]);
-        Facts { incarnation: id, revision: id, owner: account.into() }
+        Facts::new(id, id, account, Owner { id: "cd".repeat(32), display_name: account.into() })
     }
 
     fn allows(caller: Option<&User>, operation: Operation, facts: Option<&Facts>) -> bool {

@@ -8,16 +8,16 @@
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use origin::Caller;
 use origin::head::Facts;
 use origin::regional::RegionalStore;
+use origin::{Caller, On, Permit, Role};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::CopySource;
 use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{S3, S3Result, s3_error};
+use s3s::{S3, S3Error, S3Result, s3_error};
 use tracing::error;
 
 use crate::identity::{Credential, Identities, User};
@@ -132,6 +132,8 @@ impl<S: BucketFacts + 'static> S3Access for Door<S> {
             self.authorize(user, Operation::GetObject, Some(&source)).await?;
         }
         if let Some(user) = user {
+            let owner_only = OwnerOnly { account: user.account.name.clone() };
+            cx.extensions_mut().insert::<Arc<dyn Permit>>(Arc::new(owner_only));
             cx.extensions_mut().insert(caller(user));
         }
         Ok(())
@@ -150,6 +152,22 @@ impl<S: BucketFacts> Door<S> {
             None => None,
         };
         authorize(user, operation, facts.as_ref())
+    }
+}
+
+/// Decides once more where the operation happens: the bucket may have gone since and come back as somebody else's.
+struct OwnerOnly {
+    account: String,
+}
+
+impl Permit for OwnerOnly {
+    fn decide(&self, _role: Role, on: &On<'_>) -> S3Result<()> {
+        on.facts.verify_owner(Some(&self.account))
+    }
+
+    fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
+        let missing = || s3_error!(NoSuchKey, "The specified key does not exist.");
+        self.decide(role, on).err().unwrap_or_else(missing)
     }
 }
 

@@ -1,11 +1,13 @@
 //! A store with one bucket of one account, for tests of what stands in front of stores.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use origin::Caller;
 use origin::regional::{RegionalStore, Seams, Settings};
+use origin::{Caller, On, Permit, Role};
 use prometheus::Registry;
 use s3s::dto::{CreateBucketInput, DeleteObjectInput, PutObjectInput, StreamingBlob};
-use s3s::{Body, S3, S3Request};
+use s3s::{Body, S3, S3Error, S3Request, S3Result, s3_error};
 use tempfile::TempDir;
 
 /// The one bucket.
@@ -52,8 +54,22 @@ impl TestStore {
     }
 }
 
+/// Lets everything through: what is tested stands in front of the store.
+struct Everything;
+
+impl Permit for Everything {
+    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
+        Ok(())
+    }
+
+    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
+        s3_error!(NoSuchKey)
+    }
+}
+
 fn request<T>(input: T) -> S3Request<T> {
     let mut extensions = http::Extensions::new();
+    extensions.insert::<Arc<dyn Permit>>(Arc::new(Everything));
     extensions.insert(Caller {
         account: ACCOUNT.into(),
         canonical_id: "ab".repeat(32),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
+use crate::acl::{Acl, Owner};
 use crate::instance::Instance;
 
 /// Bytes in a page: the unit that carries a CRC32C, on disk, on the peer channel and in caches.
@@ -41,6 +42,37 @@ pub struct Head {
     /// The parts of a multipart object in order; empty for an object put whole.
     #[serde(default)]
     pub parts: Vec<Part>,
+    /// The account that wrote it; `None`: the bucket's owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// `None`: private of its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Acl>,
+    /// The object's tags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Head {
+    /// An empty object of nothing but its names.
+    #[must_use]
+    pub fn new(instance: Instance, revision: Instance) -> Self {
+        Self {
+            instance,
+            revision,
+            bytes: 0,
+            etag: String::new(),
+            modified_millis: 0,
+            version_id: None,
+            headers: StoredHeaders::default(),
+            metadata: BTreeMap::new(),
+            checksums: Checksums::default(),
+            parts: Vec::new(),
+            owner: None,
+            acl: None,
+            tags: BTreeMap::new(),
+        }
+    }
 }
 
 /// The headers that S3 keeps with an object and sends back with it.
@@ -124,9 +156,103 @@ pub struct Facts {
     pub revision: Instance,
     /// The account that made the bucket.
     pub owner: String,
+    /// The canonical id of that account.
+    #[serde(default)]
+    pub owner_id: String,
+    /// What listings show of that account.
+    #[serde(default)]
+    pub owner_display: String,
+    /// `None`: private of the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Acl>,
+    /// `None`: never set, or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_access_block: Option<PublicAccessBlock>,
+    /// `None`: never set, or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ownership: Option<ObjectOwnership>,
+}
+
+/// How far lists and policies may give anything to strangers (Amazon S3 User Guide, "Blocking public access").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "S3's four switches, each on its own")]
+pub struct PublicAccessBlock {
+    /// Lists that give to strangers are refused.
+    pub block_public_acls: bool,
+    /// What lists give to strangers does not count.
+    pub ignore_public_acls: bool,
+    /// Policies that give to strangers are refused.
+    pub block_public_policy: bool,
+    /// While the policy gives to strangers, it gives to nobody outside the owner's account.
+    pub restrict_public_buckets: bool,
+}
+
+/// Whose the objects of a bucket are, and whether lists count in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ObjectOwnership {
+    /// All are the bucket owner's; there are no lists.
+    BucketOwnerEnforced,
+    /// Those written with the list `bucket-owner-full-control` are the bucket owner's.
+    BucketOwnerPreferred,
+    /// Whoever writes an object owns it.
+    ObjectWriter,
+}
+
+impl ObjectOwnership {
+    /// S3's spelling.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BucketOwnerEnforced => "BucketOwnerEnforced",
+            Self::BucketOwnerPreferred => "BucketOwnerPreferred",
+            Self::ObjectWriter => "ObjectWriter",
+        }
+    }
+
+    /// The ownership that S3 spells so.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::BucketOwnerEnforced, Self::BucketOwnerPreferred, Self::ObjectWriter];
+        all.into_iter().find(|ownership| ownership.as_str() == text)
+    }
 }
 
 impl Facts {
+    /// A bucket that nothing has been said about but whose it is.
+    #[must_use]
+    pub fn new(incarnation: Instance, revision: Instance, account: impl Into<String>, owner: Owner) -> Self {
+        Self {
+            incarnation,
+            revision,
+            owner: account.into(),
+            owner_id: owner.id,
+            owner_display: owner.display_name,
+            acl: None,
+            public_access_block: None,
+            ownership: None,
+        }
+    }
+
+    /// The account that made the bucket, as lists and listings show it. In rows of an earlier release that is its name.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let shown = |text: &str| if text.is_empty() { self.owner.clone() } else { text.to_owned() };
+        Owner { id: shown(&self.owner_id), display_name: shown(&self.owner_display) }
+    }
+
+    /// What is blocked; nothing where nothing was set.
+    #[must_use]
+    pub fn blocks(&self) -> PublicAccessBlock {
+        self.public_access_block.unwrap_or_default()
+    }
+
+    /// Whose objects are; their writers' where nothing was set. See ops/decisions on what a new bucket is.
+    #[must_use]
+    pub fn object_ownership(&self) -> ObjectOwnership {
+        self.ownership.unwrap_or(ObjectOwnership::ObjectWriter)
+    }
+
     /// Holds the bucket against `x-amz-expected-bucket-owner`.
     ///
     /// # Errors

@@ -5,12 +5,17 @@
 //! [`read_pages`](regional::RegionalStore::read_pages) for the checked bytes of one instance. Knows nothing
 //! of pingora, of caches or of other regions.
 
+pub mod acl;
 pub mod caller;
 mod checksums;
+mod directory;
 pub mod head;
 pub mod instance;
+pub mod permit;
 pub mod read_request;
 pub mod regional;
 
 pub use caller::Caller;
 pub use checksums::Algorithm;
+pub use directory::Directory;
+pub use permit::{On, Permit, Role};

@@ -16,20 +16,15 @@ const AFTER: &str = "Sun, 22 Nov 2026 15:00:01 GMT";
 /// Ten bytes, modified in the middle of the second that `MODIFIED` names.
 fn head() -> Head {
     Head {
-        instance: Instance::from_bytes([1; 16]),
-        revision: Instance::from_bytes([2; 16]),
         bytes: 10,
         etag: "abc".to_owned(),
         modified_millis: 1_795_359_600_500,
-        version_id: None,
-        headers: StoredHeaders::default(),
-        metadata: BTreeMap::new(),
         checksums: Checksums {
             crc32: Some("whole==".to_owned()),
             kind: Some(ChecksumKind::FullObject),
             ..Checksums::default()
         },
-        parts: Vec::new(),
+        ..Head::new(Instance::from_bytes([1; 16]), Instance::from_bytes([2; 16]))
     }
 }
 

@@ -1,22 +1,41 @@
-//! What a request names, and whether it is there and the caller's, as one snapshot or transaction sees it.
+//! What a request names, and whether it is there and permitted, as one snapshot or transaction sees it.
+//!
+//! Permission was decided before the operation began, on facts read before; here the request's permit decides it once
+//! more about what is really touched.
+
+use std::sync::Arc;
 
 use http::Extensions;
 use s3s::{S3Error, S3Result, s3_error};
 
 use super::rows::{Bucket, Reads, UploadRow};
+use super::seams::Change;
 use crate::caller::Caller;
-use crate::head::Facts;
+use crate::head::{Facts, Head};
+use crate::permit::{On, Permit, Role, permit_of};
+use crate::read_request::verify_null_version;
 
 /// A bucket as a request names it, and who asks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct AskedBucket {
     pub(super) name: String,
     pub(super) caller: Caller,
+    permit: Arc<dyn Permit>,
+    role: Role,
     expected_owner: Option<String>,
 }
 
+/// An object as a request names it.
+#[derive(Clone)]
+pub(super) struct AskedObject {
+    pub(super) bucket: AskedBucket,
+    pub(super) key: String,
+    /// `null` or none.
+    version: Option<String>,
+}
+
 /// An unfinished upload as a request names it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct AskedUpload {
     pub(super) bucket: AskedBucket,
     pub(super) key: String,
@@ -27,44 +46,116 @@ impl AskedBucket {
     /// The bucket `name`, asked for by the request that has these extensions.
     ///
     /// # Errors
-    /// `AccessDenied` when nobody has been authenticated.
+    /// `AccessDenied` when nobody has been let in.
     pub(super) fn of(
         extensions: &Extensions,
         name: String,
         expected_owner: Option<String>,
     ) -> S3Result<Self> {
-        Ok(Self { name, caller: Caller::of(extensions)?.clone(), expected_owner })
+        let (caller, permit) = (Caller::of(extensions)?.clone(), permit_of(extensions)?);
+        Ok(Self { name, caller, permit, role: Role::Target, expected_owner })
     }
 
-    /// Another bucket that the same caller asks for.
-    pub(super) fn beside(&self, name: String, expected_owner: Option<String>) -> Self {
-        Self { name, caller: self.caller.clone(), expected_owner }
+    /// The bucket that the same request copies from.
+    pub(super) fn copy_source(&self, name: String, expected_owner: Option<String>) -> Self {
+        Self { name, role: Role::CopySource, expected_owner, ..self.clone() }
     }
 
+    /// The bucket, for what is done to it as a whole.
+    ///
     /// # Errors
-    /// `NoSuchBucket`; those of [`AskedBucket::verify`].
+    /// `NoSuchBucket`, `AccessDenied`.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<Bucket> {
-        let bucket = rows.bucket(&self.name)?.ok_or_else(no_such_bucket)?;
-        self.verify(&bucket.facts)?;
+        let bucket = self.look_up(rows)?;
+        self.permit.decide(self.role, &On::bucket(&self.name, &bucket.facts))?;
         Ok(bucket)
     }
 
-    /// Asks once more whose bucket it is, where the operation happens: permission was decided on facts read before,
-    /// and the bucket may since have gone and come back as somebody else's.
+    /// The bucket, before anything is decided about what is in it.
     ///
     /// # Errors
-    /// `AccessDenied` when the bucket is another account's, or not the expected one's.
-    pub(super) fn verify(&self, facts: &Facts) -> S3Result<()> {
-        facts.verify_owner(self.expected_owner.as_deref())?;
-        facts.verify_owner(Some(&self.caller.account))
+    /// `NoSuchBucket`; `AccessDenied` when it is not the expected account's.
+    pub(super) fn look_up(&self, rows: &impl Reads) -> S3Result<Bucket> {
+        let bucket = rows.bucket(&self.name)?.ok_or_else(no_such_bucket)?;
+        bucket.facts.verify_owner(self.expected_owner.as_deref())?;
+        Ok(bucket)
+    }
+}
+
+impl AskedObject {
+    /// The object `key` of `bucket`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a version that cannot be.
+    pub(super) fn new(bucket: AskedBucket, key: String, version_id: Option<String>) -> S3Result<Self> {
+        verify_null_version(version_id.as_deref())?;
+        Ok(Self { bucket, key, version: version_id })
+    }
+
+    /// The object and its bucket's facts, for what needs an object to be there.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `AccessDenied`; for a missing object what [`Permit::missing`] says.
+    pub(super) fn find(&self, rows: &impl Reads) -> S3Result<(Facts, Head)> {
+        let facts = self.bucket.look_up(rows)?.facts;
+        let head = self.permitted(&facts, rows.head(&self.bucket.name, &self.key)?)?;
+        Ok((facts, head))
+    }
+
+    /// What is to be made, replaced or removed: the object if it is there, and its bucket's facts.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `AccessDenied`.
+    pub(super) fn find_place(&self, rows: &impl Reads) -> S3Result<(Facts, Option<Head>)> {
+        let facts = self.bucket.look_up(rows)?.facts;
+        let head = rows.head(&self.bucket.name, &self.key)?;
+        self.decide(&facts, head.as_ref())?;
+        Ok((facts, head))
+    }
+
+    /// The object out of what was read of it and its bucket in one snapshot.
+    ///
+    /// # Errors
+    /// As [`AskedObject::find`].
+    pub(super) fn found(&self, facts: Option<&Facts>, head: Option<Head>) -> S3Result<Head> {
+        let facts = facts.ok_or_else(no_such_bucket)?;
+        facts.verify_owner(self.bucket.expected_owner.as_deref())?;
+        self.permitted(facts, head)
+    }
+
+    /// A change of this object.
+    pub(super) fn change(&self) -> Change {
+        Change::Keys { bucket: self.bucket.name.clone(), keys: vec![self.key.clone()] }
+    }
+
+    /// Whether this may be done to the object as it is.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(super) fn decide(&self, facts: &Facts, head: Option<&Head>) -> S3Result<()> {
+        self.bucket.permit.decide(self.bucket.role, &self.on(facts, head))
+    }
+
+    fn permitted(&self, facts: &Facts, head: Option<Head>) -> S3Result<Head> {
+        let Some(head) = head else {
+            return Err(self.bucket.permit.missing(self.bucket.role, &self.on(facts, None)));
+        };
+        self.decide(facts, Some(&head))?;
+        Ok(head)
+    }
+
+    fn on<'a>(&'a self, facts: &'a Facts, head: Option<&'a Head>) -> On<'a> {
+        On::bucket(&self.bucket.name, facts).object(&self.key, self.version.as_deref(), head)
     }
 }
 
 impl AskedUpload {
     /// # Errors
-    /// `NoSuchUpload`; those of [`AskedBucket::find`].
+    /// `NoSuchUpload`, `NoSuchBucket`, `AccessDenied`.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<UploadRow> {
-        self.bucket.find(rows)?;
+        let facts = self.bucket.look_up(rows)?.facts;
+        let on = On::bucket(&self.bucket.name, &facts).object(&self.key, None, None);
+        self.bucket.permit.decide(self.bucket.role, &on)?;
         rows.upload(&self.bucket.name, &self.key, &self.upload_id)?.ok_or_else(no_such_upload)
     }
 }

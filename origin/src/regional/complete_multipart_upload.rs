@@ -1,5 +1,7 @@
 //! CompleteMultipartUpload.
 
+use std::collections::BTreeMap;
+
 use s3s::dto::{
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload, CompletedPart,
 };
@@ -254,6 +256,9 @@ fn put_joined(
         metadata: upload.metadata,
         checksums: checksums.clone(),
         parts: parts.collect(),
+        owner: None,
+        acl: None,
+        tags: BTreeMap::new(),
     };
     txn.put_object(bucket, key, &head)?;
     Ok(CompletedRow { bucket: bucket.to_owned(), key: key.to_owned(), etag, checksums, version_id: None })

@@ -5,11 +5,9 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{checksum_type, etag, timestamp};
-use super::asked::AskedBucket;
+use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
-use super::rows::Reads;
-use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
@@ -46,9 +44,8 @@ pub(super) async fn copy_object(
         Some(_) => return Err(s3_error!(InvalidArgument, "Unknown metadata directive.")),
     };
     let copy = Copy {
-        is_onto_itself: source.bucket.name == bucket.name && source.key == input.key,
-        bucket,
-        key: input.key,
+        is_onto_itself: source.object.bucket.name == bucket.name && source.object.key == input.key,
+        target: AskedObject::new(bucket, input.key, None)?,
         condition,
         source,
         replaced,
@@ -58,7 +55,7 @@ pub(super) async fn copy_object(
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     for _ in 0..ATTEMPTS_MAX {
         let computed = copy.compute(store, algorithm).await?;
-        let change = Change::Keys { bucket: copy.bucket.name.clone(), keys: vec![copy.key.clone()] };
+        let change = copy.target.change();
         let committing = copy.clone();
         if let Some(head) = store.commit(change, move |txn| committing.commit(txn, computed)).await? {
             return Ok(S3Response::new(answer(head)));
@@ -70,8 +67,7 @@ pub(super) async fn copy_object(
 #[derive(Clone)]
 struct Copy {
     is_onto_itself: bool,
-    bucket: AskedBucket,
-    key: String,
+    target: AskedObject,
     condition: WriteCondition,
     source: Source,
     /// Headers and metadata in place of the source's.
@@ -112,12 +108,12 @@ impl Copy {
 
     /// `None` when the source is not the one that checksums were computed of.
     fn commit(self, txn: &mut Txn<'_>, computed: Option<Computed>) -> S3Result<Option<Head>> {
-        self.bucket.find(txn)?;
+        let (_, replaced) = self.target.find_place(txn)?;
         let source = self.source.find(txn)?;
         if computed.as_ref().is_some_and(|computed| computed.instance != source.instance) {
             return Ok(None);
         }
-        self.condition.decide(txn.head(&self.bucket.name, &self.key)?.as_ref())?;
+        self.condition.decide(replaced.as_ref())?;
         let (headers, metadata) = match self.replaced {
             Some(Attributes { headers, metadata }) => (headers, metadata),
             None => (source.headers, source.metadata),
@@ -134,8 +130,11 @@ impl Copy {
             bytes: source.bytes,
             etag: source.etag,
             parts: source.parts,
+            owner: Some(self.target.bucket.caller.as_owner()),
+            acl: None,
+            tags: source.tags,
         };
-        txn.put_object(&self.bucket.name, &self.key, &head)?;
+        txn.put_object(&self.target.bucket.name, &self.target.key, &head)?;
         Ok(Some(head))
     }
 }

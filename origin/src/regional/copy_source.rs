@@ -7,22 +7,21 @@ use s3s::dto::{CopySource, ETagCondition, Timestamp};
 use s3s::{S3Result, s3_error};
 
 use super::RegionalStore;
-use super::asked::{AskedBucket, no_such_key};
+use super::asked::{AskedBucket, AskedObject};
 use super::object_body::ObjectBody;
 use super::rows::Reads;
 use crate::checksums::{Algorithm, Digested, Digests};
 use crate::head::Head;
 use crate::instance::Instance;
-use crate::read_request::{Conditions, Verdict, precondition_failed, seconds, verify_null_version};
+use crate::read_request::{Conditions, Verdict, precondition_failed, seconds};
 
 /// How often a copy begins anew because its source was replaced while it was read.
 pub(super) const ATTEMPTS_MAX: usize = 3;
 
 /// An object to copy from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Source {
-    pub(super) bucket: AskedBucket,
-    pub(super) key: String,
+    pub(super) object: AskedObject,
     conditions: Conditions,
 }
 
@@ -48,14 +47,15 @@ impl Source {
         let CopySource::Bucket { bucket, key, version_id } = source else {
             return Err(s3_error!(NotImplemented, "A copy source is named by bucket and key."));
         };
-        verify_null_version(version_id.as_deref())?;
+        let bucket = destination.copy_source(bucket.into(), expected_owner);
+        let object = AskedObject::new(bucket, key.into(), version_id.map(Into::into))?;
         let conditions = Conditions {
             if_match: conditions.if_match.map(Into::into),
             if_none_match: conditions.if_none_match.map(Into::into),
             if_modified_since: conditions.if_modified_since.map(seconds),
             if_unmodified_since: conditions.if_unmodified_since.map(seconds),
         };
-        Ok(Self { bucket: destination.beside(bucket.into(), expected_owner), key: key.into(), conditions })
+        Ok(Self { object, conditions })
     }
 
     /// The source as it is now, if the caller may read it and the conditions hold.
@@ -63,8 +63,7 @@ impl Source {
     /// # Errors
     /// `NoSuchBucket`, `AccessDenied`, `NoSuchKey`; `PreconditionFailed` for every condition, as S3 has it.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<Head> {
-        self.bucket.find(rows)?;
-        let head = rows.head(&self.bucket.name, &self.key)?.ok_or_else(no_such_key)?;
+        let (_, head) = self.object.find(rows)?;
         match self.conditions.evaluate(&head) {
             Verdict::Proceed => Ok(head),
             Verdict::NotModified | Verdict::Failed => Err(precondition_failed()),

@@ -20,7 +20,7 @@ pub(super) async fn create_bucket(
     store: &RegionalStore,
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
-    let account = Caller::of(&request.extensions)?.account.clone();
+    let caller = Caller::user_of(&request.extensions)?.clone();
     refuse_unsupported(&request.headers)?;
     let CreateBucketInput { bucket: name, create_bucket_configuration, .. } = request.input;
     // s3s takes a hyphen beside a dot, where S3 wants labels to start and end with a letter or digit.
@@ -42,7 +42,7 @@ pub(super) async fn create_bucket(
     let location = format!("/{name}");
     store
         .commit(Change::Bucket(name.clone()), move |txn| match txn.bucket(&name)? {
-            Some(existing) if existing.facts.owner == account => Err(s3_error!(
+            Some(existing) if existing.facts.owner == caller.account => Err(s3_error!(
                 BucketAlreadyOwnedByYou,
                 "Your previous request to create the named bucket succeeded and you already own it."
             )),
@@ -52,7 +52,8 @@ pub(super) async fn create_bucket(
                  Please select a different name and try again."
             )),
             None => {
-                let facts = Facts { incarnation: txn.random_id(), revision: txn.random_id(), owner: account };
+                let owner = caller.as_owner();
+                let facts = Facts::new(txn.random_id(), txn.random_id(), caller.account, owner);
                 let created_millis = txn.now_millis();
                 Ok(txn.put_bucket(&name, &Bucket { facts, created_millis })?)
             }

@@ -5,7 +5,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type};
-use super::asked::AskedBucket;
+use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::rows::UploadRow;
 use super::seams::Change;
@@ -28,13 +28,13 @@ pub(super) async fn create_multipart_upload(
     let attributes = Attributes::parse(&request.headers, input.metadata)?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     let kind = kind(algorithm, input.checksum_type.as_ref())?;
-    let key = input.key.clone();
+    let object = AskedObject::new(bucket, input.key.clone(), None)?;
     let upload_id = store
         .commit(Change::Nothing, move |txn| {
-            bucket.find(txn)?;
+            object.find_place(txn)?;
             let upload = UploadRow {
                 initiated_millis: txn.now_millis(),
-                initiator: bucket.caller.canonical_id,
+                initiator: object.bucket.caller.canonical_id,
                 headers: attributes.headers,
                 metadata: attributes.metadata,
                 checksum_algorithm: algorithm.map(|algorithm| algorithm.as_str().to_owned()),
@@ -42,7 +42,7 @@ pub(super) async fn create_multipart_upload(
             };
             // Uploads of a key are listed by their ids, and in S3 by when they were started.
             let upload_id = format!("{:012x}{}", upload.initiated_millis, txn.random_id());
-            txn.put_upload(&bucket.name, &key, &upload_id, &upload)?;
+            txn.put_upload(&object.bucket.name, &object.key, &upload_id, &upload)?;
             Ok(upload_id)
         })
         .await?;

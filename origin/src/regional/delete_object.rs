@@ -4,12 +4,9 @@ use s3s::dto::{DeleteObjectInput, DeleteObjectOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::asked::AskedBucket;
-use super::rows::Reads;
-use super::seams::Change;
+use super::asked::{AskedBucket, AskedObject};
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
-use crate::read_request::verify_null_version;
 
 /// Removes an object. One that is not there is removed already, unless `If-Match` says that it should be.
 ///
@@ -31,16 +28,15 @@ pub(super) async fn delete_object(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     refuse_unsupported(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
-    verify_null_version(version_id.as_deref())?;
+    let object = AskedObject::new(bucket, key, version_id)?;
     if if_match_size.is_some() || if_match_last_modified_time.is_some() {
         return Err(s3_error!(NotImplemented, "Conditions on size and time are for directory buckets only."));
     }
-    let change = Change::Keys { bucket: bucket.name.clone(), keys: vec![key.clone()] };
     store
-        .commit(change, move |txn| {
-            bucket.find(txn)?;
-            condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
-            txn.delete_object(&bucket.name, &key)?;
+        .commit(object.change(), move |txn| {
+            let (_, head) = object.find_place(txn)?;
+            condition.decide(head.as_ref())?;
+            txn.delete_object(&object.bucket.name, &object.key)?;
             Ok(())
         })
         .await?;

@@ -7,21 +7,22 @@ use s3s::path::check_key;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::asked::AskedBucket;
+use super::asked::{AskedBucket, AskedObject};
 use super::rows::Reads;
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
-use crate::read_request::verify_null_version;
+use crate::head::Facts;
 
 /// S3's limit on keys in one request.
 const KEYS_MAX: usize = 1000;
 
-/// Removes many objects in one commit. A key that is refused is reported and does not keep the others.
+/// Removes many objects in one commit. A key that is refused, for want of permission too, is reported and does not
+/// keep the others.
 ///
 /// # Errors
-/// `MalformedXML` for no key or too many, `NoSuchBucket`, `AccessDenied`.
+/// `MalformedXML` for no key or too many, `NoSuchBucket`; `AccessDenied` when the bucket is not the expected account's.
 pub(super) async fn delete_objects(
     store: &RegionalStore,
     request: S3Request<DeleteObjectsInput>,
@@ -40,11 +41,11 @@ pub(super) async fn delete_objects(
     let change = Change::Keys { bucket: bucket.name.clone(), keys };
     let (deleted, errors) = store
         .commit(change, move |txn| {
-            bucket.find(txn)?;
+            let facts = bucket.look_up(txn)?.facts;
             let (mut deleted, mut errors) = (Vec::new(), Vec::new());
             for object in delete.objects {
                 let (key, version_id) = (object.key.clone(), object.version_id.clone());
-                match delete_one(txn, &bucket.name, object)? {
+                match delete_one(txn, &bucket, &facts, object)? {
                     Ok(()) => {
                         deleted.push(DeletedObject {
                             key: Some(key),
@@ -72,14 +73,20 @@ pub(super) async fn delete_objects(
 }
 
 /// Inner: this key is refused. Outer: the whole change fails.
-fn delete_one(txn: &mut Txn<'_>, bucket: &str, object: ObjectIdentifier) -> S3Result<Result<(), S3Error>> {
+fn delete_one(
+    txn: &mut Txn<'_>,
+    bucket: &AskedBucket,
+    facts: &Facts,
+    object: ObjectIdentifier,
+) -> S3Result<Result<(), S3Error>> {
     let ObjectIdentifier { key, version_id, e_tag, size, last_modified_time } = object;
-    if let Err(refused) = verify_null_version(version_id.as_deref()) {
-        return Ok(Err(refused));
-    }
     if !check_key(&key) {
         return Ok(Err(s3_error!(KeyTooLongError, "Your key is too long")));
     }
+    let object = match AskedObject::new(bucket.clone(), key, version_id) {
+        Ok(object) => object,
+        Err(refused) => return Ok(Err(refused)),
+    };
     if size.is_some() || last_modified_time.is_some() {
         return Ok(Err(s3_error!(
             NotImplemented,
@@ -87,9 +94,11 @@ fn delete_one(txn: &mut Txn<'_>, bucket: &str, object: ObjectIdentifier) -> S3Re
         )));
     }
     let condition = WriteCondition::if_match(e_tag.map(ETagCondition::ETag));
-    if let Err(refused) = condition.decide(txn.head(bucket, &key)?.as_ref()) {
-        return Ok(Err(refused));
+    let head = txn.head(&bucket.name, &object.key)?;
+    let decided = object.decide(facts, head.as_ref()).and_then(|()| condition.decide(head.as_ref()));
+    if decided.is_err() {
+        return Ok(decided);
     }
-    txn.delete_object(bucket, &key)?;
+    txn.delete_object(&bucket.name, &object.key)?;
     Ok(Ok(()))
 }

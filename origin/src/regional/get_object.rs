@@ -4,7 +4,7 @@ use http::header::CONTENT_RANGE;
 use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::asked::AskedBucket;
+use super::asked::{AskedBucket, AskedObject};
 use super::object_body::ObjectBody;
 use super::{RegionalStore, object_read};
 use crate::read_request::{decide, object_headers};
@@ -18,10 +18,11 @@ pub(super) async fn get_object(
     store: &RegionalStore,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
-    let GetObjectInput { bucket, key, expected_bucket_owner, .. } = request.input;
+    let GetObjectInput { bucket, key, version_id, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    let object = AskedObject::new(bucket, key, version_id)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let (head, inline) = object_read::find(store, &bucket, &key).await?;
+    let (head, inline) = object_read::find(store, &object).await?;
     let reading = decide(&head, &asked)?;
     let headers = object_headers(&head, &asked, &reading);
     let body = ObjectBody::open(store, head.instance, inline, reading.bytes()).await?;

@@ -3,7 +3,7 @@
 use s3s::dto::{HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::asked::AskedBucket;
+use super::asked::{AskedBucket, AskedObject};
 use super::{RegionalStore, object_read};
 use crate::read_request::{decide, object_headers};
 
@@ -16,10 +16,11 @@ pub(super) async fn head_object(
     store: &RegionalStore,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
-    let HeadObjectInput { bucket, key, expected_bucket_owner, .. } = request.input;
+    let HeadObjectInput { bucket, key, version_id, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    let object = AskedObject::new(bucket, key, version_id)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let (head, _) = object_read::find(store, &bucket, &key).await?;
+    let (head, _) = object_read::find(store, &object).await?;
     let reading = decide(&head, &asked)?;
     Ok(S3Response::with_headers(HeadObjectOutput::default(), object_headers(&head, &asked, &reading)))
 }

@@ -14,12 +14,12 @@ const PAGE_BUCKETS_MAX: usize = 10_000;
 /// Lists the buckets of the caller's account in this region, by name.
 ///
 /// # Errors
-/// `InvalidArgument` for a page of no or of too many buckets.
+/// `AccessDenied` for anonymous callers; `InvalidArgument` for a page of no or of too many buckets.
 pub(super) async fn list_buckets(
     store: &RegionalStore,
     request: S3Request<ListBucketsInput>,
 ) -> S3Result<S3Response<ListBucketsOutput>> {
-    let caller = Caller::of(&request.extensions)?.clone();
+    let caller = Caller::user_of(&request.extensions)?.clone();
     let ListBucketsInput { bucket_region, continuation_token, max_buckets, prefix } = request.input;
     let buckets_max = match max_buckets.map(usize::try_from) {
         None => PAGE_BUCKETS_MAX,

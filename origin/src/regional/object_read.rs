@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use s3s::S3Result;
 
 use super::RegionalStore;
-use super::asked::{AskedBucket, no_such_bucket, no_such_key};
+use super::asked::AskedObject;
 use super::pages::Page;
 use crate::head::Head;
 use crate::read_request::ReadRequest;
@@ -13,15 +13,10 @@ use crate::read_request::ReadRequest;
 /// The head of an object that the caller may read, and its bytes if they came along.
 ///
 /// # Errors
-/// `NoSuchBucket`, `NoSuchKey`, and those of [`AskedBucket::verify`].
-pub(super) async fn find(
-    store: &RegionalStore,
-    bucket: &AskedBucket,
-    key: &str,
-) -> S3Result<(Head, Option<Page>)> {
-    let resolved = store.resolve(&bucket.name, key, None).await?;
-    bucket.verify(&resolved.facts.ok_or_else(no_such_bucket)?)?;
-    let head = resolved.head.ok_or_else(no_such_key)?;
+/// Those of [`AskedObject::find`].
+pub(super) async fn find(store: &RegionalStore, object: &AskedObject) -> S3Result<(Head, Option<Page>)> {
+    let resolved = store.resolve(&object.bucket.name, &object.key, None).await?;
+    let head = object.found(resolved.facts.as_ref(), resolved.head)?;
     Ok((head, resolved.inline))
 }
 

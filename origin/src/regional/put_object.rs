@@ -1,15 +1,15 @@
 //! PutObject.
 
+use std::collections::BTreeMap;
+
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::RegionalStore;
 use super::answers::{checksum_type, etag};
-use super::asked::AskedBucket;
+use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::receive::Incoming;
-use super::rows::Reads;
-use super::seams::Change;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
 use crate::checksums::Algorithm;
@@ -27,29 +27,23 @@ pub(super) async fn put_object(
     let PutObjectInput { bucket, key, body, content_length, metadata, expected_bucket_owner, .. } =
         request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    let object = AskedObject::new(bucket, key, None)?;
     refuse_unsupported(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let attributes = Attributes::parse(&request.headers, metadata)?;
     let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
 
     // Asked before the body is taken, so that nobody uploads gigabytes to be told that there is no such bucket.
-    let asked = (bucket.clone(), key.clone(), condition.clone());
-    store
-        .read(move |rows| {
-            let (bucket, key, condition) = asked;
-            bucket.find(rows)?;
-            condition.decide(rows.head(&bucket.name, &key)?.as_ref())
-        })
-        .await?;
+    let (asked, early_condition) = (object.clone(), condition.clone());
+    store.read(move |rows| early_condition.decide(asked.find_place(rows)?.1.as_ref())).await?;
     let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
     let upload = store.stage(Some(incoming.bytes()));
     let received = incoming.receive(upload, algorithm).await?;
 
-    let change = Change::Keys { bucket: bucket.name.clone(), keys: vec![key.clone()] };
     let head = store
-        .commit(change, move |txn| {
-            bucket.find(txn)?;
-            condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
+        .commit(object.change(), move |txn| {
+            let (_, replaced) = object.find_place(txn)?;
+            condition.decide(replaced.as_ref())?;
             let head = Head {
                 bytes: received.staged.bytes(),
                 instance: txn.publish(received.staged)?,
@@ -61,8 +55,11 @@ pub(super) async fn put_object(
                 metadata: attributes.metadata,
                 checksums: received.digested.checksums.of_full_object(),
                 parts: Vec::new(),
+                owner: Some(object.bucket.caller.as_owner()),
+                acl: None,
+                tags: BTreeMap::new(),
             };
-            txn.put_object(&bucket.name, &key, &head)?;
+            txn.put_object(&object.bucket.name, &object.key, &head)?;
             Ok(head)
         })
         .await?;

@@ -6,10 +6,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::BoxFuture;
 use ring::rand::SecureRandom;
+use s3s::S3Result;
 
-/// Everything the store takes from outside. The default is the real thing, with nobody to clear.
+use crate::acl::Owner;
+use crate::directory::Directory;
+
+/// Everything the store takes from outside. The default is the real thing, with nobody to clear and nobody known.
 #[derive(Clone)]
 pub struct Seams {
     /// Tells the time.
@@ -18,6 +23,8 @@ pub struct Seams {
     pub random: Arc<dyn Random>,
     /// Is told of every change before its commit.
     pub announcer: Arc<dyn Announcer>,
+    /// Knows the accounts that lists name.
+    pub directory: Arc<dyn Directory>,
     /// Breaks disks on purpose.
     pub faults: Arc<dyn Faults>,
 }
@@ -28,6 +35,7 @@ impl Default for Seams {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom(ring::rand::SystemRandom::new())),
             announcer: Arc::new(NobodyToClear),
+            directory: Arc::new(NobodyKnown),
             faults: Arc::new(NoFaults),
         }
     }
@@ -105,6 +113,19 @@ struct NobodyToClear;
 impl Announcer for NobodyToClear {
     fn clear(&self, _change: &Change) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+}
+
+struct NobodyKnown;
+
+#[async_trait]
+impl Directory for NobodyKnown {
+    async fn by_id(&self, _canonical_id: &str) -> S3Result<Option<Owner>> {
+        Ok(None)
+    }
+
+    async fn by_email(&self, _email: &str) -> S3Result<Vec<Owner>> {
+        Ok(Vec::new())
     }
 }
 

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use super::rows::{Bucket, PartRow, Reads};
 use super::upload::Staged;
 use super::*;
+use crate::acl::Owner;
 use crate::head::{Facts, Head, Part};
 
 const BUCKET: &str = "photos";
@@ -138,18 +139,8 @@ fn bytes(seed: u64, count: usize) -> Vec<u8> {
 }
 
 fn head(txn: &Txn<'_>, instance: Instance, bytes: u64) -> Head {
-    Head {
-        instance,
-        revision: txn.random_id(),
-        bytes,
-        etag: "e".into(),
-        modified_millis: txn.now_millis(),
-        version_id: None,
-        headers: crate::head::StoredHeaders::default(),
-        metadata: std::collections::BTreeMap::default(),
-        checksums: crate::head::Checksums::default(),
-        parts: Vec::new(),
-    }
+    let modified_millis = txn.now_millis();
+    Head { bytes, etag: "e".into(), modified_millis, ..Head::new(instance, txn.random_id()) }
 }
 
 fn change(key: &str) -> Change {
@@ -341,7 +332,7 @@ async fn a_change_that_panics_is_refused_and_the_store_goes_on() {
 
 fn facts(txn: &Txn<'_>) -> Facts {
     let (incarnation, revision) = (txn.random_id(), txn.random_id());
-    Facts { incarnation, revision, owner: "o".into() }
+    Facts::new(incarnation, revision, "o", Owner { id: "o-id".into(), display_name: "O".into() })
 }
 
 #[tokio::test]

@@ -70,22 +70,11 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::head::{Checksums, StoredHeaders};
     use crate::instance::Instance;
 
     fn head() -> Head {
-        Head {
-            instance: Instance::from_bytes([1; 16]),
-            revision: Instance::from_bytes([2; 16]),
-            bytes: 0,
-            etag: "abc".to_owned(),
-            modified_millis: 0,
-            version_id: None,
-            headers: StoredHeaders::default(),
-            metadata: std::collections::BTreeMap::new(),
-            checksums: Checksums::default(),
-            parts: Vec::new(),
-        }
+        let id = Instance::from_bytes([1; 16]);
+        Head { etag: "abc".to_owned(), ..Head::new(id, id) }
     }
 
     fn decide(headers: &[(HeaderName, &'static str)], current: Option<&Head>) -> Result<(), String> {

@@ -1,14 +1,15 @@
 //! One store in a fresh folder behind s3s, and requests to it as a client would send them, less the signature.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use origin::Caller;
 use origin::regional::{RegionalStore, Seams, Settings};
-use s3s::Body;
+use origin::{Caller, On, Permit, Role};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, S3Error, S3Result, s3_error};
 use tempfile::TempDir;
 
 /// A region with one bucket, `photos`, of [`caller`]'s account.
@@ -44,6 +45,21 @@ pub(crate) fn user_of(account: &str) -> Caller {
         display_name: account.to_owned(),
         email: format!("{account}@example.com"),
         name: format!("{account}-user"),
+    }
+}
+
+/// Lets the owner's account do everything and others nothing.
+struct OwnersOnly {
+    account: String,
+}
+
+impl Permit for OwnersOnly {
+    fn decide(&self, _role: Role, on: &On<'_>) -> S3Result<()> {
+        on.facts.verify_owner(Some(&self.account))
+    }
+
+    fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
+        self.decide(role, on).err().unwrap_or_else(|| s3_error!(NoSuchKey))
     }
 }
 
@@ -126,6 +142,8 @@ impl Region {
         *request.uri_mut() = target.parse().expect("a target");
         *request.headers_mut() = headers;
         if let Some(caller) = caller {
+            let permit = Arc::new(OwnersOnly { account: caller.account.clone() });
+            request.extensions_mut().insert::<Arc<dyn Permit>>(permit);
             request.extensions_mut().insert(caller);
         }
         let (head, body) = self.service.call(request).await.expect("answered").into_parts();

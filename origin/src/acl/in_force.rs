@@ -1,0 +1,60 @@
+//! Which lists count in a bucket, and what its settings leave of them.
+
+use super::{Acl, Owner, Permission};
+use crate::head::{Facts, Head, ObjectOwnership};
+
+impl Facts {
+    /// Whether the bucket's list gives `wanted` to `asker` (`None`: an anonymous caller), as far as the bucket lets
+    /// lists count.
+    #[must_use]
+    pub fn acl_gives(&self, asker: Option<&str>, wanted: Permission) -> bool {
+        self.lets_give(&self.acl(), asker, wanted)
+    }
+
+    /// The same of the list of an object in this bucket.
+    #[must_use]
+    pub fn object_acl_gives(&self, head: &Head, asker: Option<&str>, wanted: Permission) -> bool {
+        self.lets_give(&self.object_acl(head), asker, wanted)
+    }
+
+    /// The bucket's list.
+    #[must_use]
+    pub fn acl(&self) -> Acl {
+        self.acl.clone().unwrap_or_else(|| Acl::private(self.owner()))
+    }
+
+    /// The list of an object in this bucket. With `BucketOwnerEnforced` there is none but the owner's full control.
+    #[must_use]
+    pub fn object_acl(&self, head: &Head) -> Acl {
+        match self.object_ownership() {
+            ObjectOwnership::BucketOwnerEnforced => Acl::private(self.owner()),
+            ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => {
+                head.acl.clone().unwrap_or_else(|| Acl::private(self.object_owner(head)))
+            }
+        }
+    }
+
+    /// Who owns an object in this bucket: whoever wrote it, or the bucket's owner where that is enforced.
+    #[must_use]
+    pub fn object_owner(&self, head: &Head) -> Owner {
+        match self.object_ownership() {
+            ObjectOwnership::BucketOwnerEnforced => self.owner(),
+            ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => {
+                head.owner.clone().unwrap_or_else(|| self.owner())
+            }
+        }
+    }
+
+    fn lets_give(&self, acl: &Acl, asker: Option<&str>, wanted: Permission) -> bool {
+        match self.object_ownership() {
+            ObjectOwnership::BucketOwnerEnforced => Acl::private(self.owner()).gives(asker, wanted),
+            ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => {
+                if self.blocks().ignore_public_acls {
+                    acl.gives_privately(asker, wanted)
+                } else {
+                    acl.gives(asker, wanted)
+                }
+            }
+        }
+    }
+}
