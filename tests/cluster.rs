@@ -311,18 +311,24 @@ impl Drop for Cluster {
 /// An HTTP client as tests want it: no redirects, no proxies, HTTP/1.1.
 #[must_use]
 pub fn http_client() -> reqwest::Client {
+    plain_builder().build().expect("build the HTTP client")
+}
+
+/// The same for HTTPS: it believes `certificates` (DER) alone, and keeps with each answer what TLS said.
+#[must_use]
+pub fn secure_http_client(certificates: &[Vec<u8>]) -> reqwest::Client {
+    let believed = certificates.iter().map(|der| reqwest::Certificate::from_der(der).expect("a certificate"));
+    plain_builder().tls_certs_only(believed).tls_info(true).build().expect("build the HTTPS client")
+}
+
+fn plain_builder() -> reqwest::ClientBuilder {
     static CRYPTO: Once = Once::new();
     CRYPTO.call_once(|| {
         rustls::crypto::ring::default_provider()
             .install_default()
             .expect("no other crypto provider is installed");
     });
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .http1_only()
-        .build()
-        .expect("build the HTTP client")
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).http1_only()
 }
 
 /// The repository's root.

@@ -5,6 +5,7 @@ mod bit_flips;
 mod crash;
 mod dashboard;
 mod dependencies;
+mod deployment;
 mod directives;
 mod doors;
 mod forwarding;
