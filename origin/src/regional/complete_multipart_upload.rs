@@ -8,7 +8,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::{checksum_type, etag};
+use super::answers::{ChecksumFields, checksum_type, etag};
 use super::asked::{AskedBucket, AskedUpload, no_such_upload};
 use super::multipart::part_number;
 use super::rows::{CompletedRow, PartRow, Reads, UploadRow};
@@ -35,20 +35,14 @@ pub(super) async fn complete_multipart_upload(
     store: &RegionalStore,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-    let input = request.input;
+    let mut input = request.input;
+    let checksums = input.take_checksums();
     let bucket = AskedBucket::of(&request.extensions, input.bucket.clone(), input.expected_bucket_owner)?;
     let asked = AskedUpload { bucket, key: input.key.clone(), upload_id: input.upload_id };
     refuse_unsupported(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let announced = Announced {
-        checksums: Checksums {
-            crc32: input.checksum_crc32,
-            crc32c: input.checksum_crc32c,
-            crc64nvme: input.checksum_crc64nvme,
-            sha1: input.checksum_sha1,
-            sha256: input.checksum_sha256,
-            kind: None,
-        },
+        checksums,
         kind: input.checksum_type.map(|kind| kind.as_str().to_owned()),
         bytes: input.mpu_object_size,
     };
@@ -74,20 +68,15 @@ pub(super) async fn complete_multipart_upload(
         })
         .await?;
     let location = format!("/{}/{}", input.bucket, input.key);
-    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind } = completed.checksums;
-    Ok(S3Response::new(CompleteMultipartUploadOutput {
+    let answer = CompleteMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         location: Some(location),
         e_tag: etag(completed.etag),
-        checksum_crc32: crc32,
-        checksum_crc32c: crc32c,
-        checksum_crc64nvme: crc64nvme,
-        checksum_sha1: sha1,
-        checksum_sha256: sha256,
-        checksum_type: checksum_type(kind),
+        checksum_type: checksum_type(completed.checksums.kind),
         ..CompleteMultipartUploadOutput::default()
-    }))
+    };
+    Ok(S3Response::new(answer.with_checksums(completed.checksums)))
 }
 
 /// A part as the client names it.
@@ -156,27 +145,12 @@ fn named_parts(upload: Option<CompletedMultipartUpload>) -> S3Result<Vec<NamedPa
     Ok(named)
 }
 
-fn named_part(part: CompletedPart) -> S3Result<NamedPart> {
-    let CompletedPart {
-        part_number: number,
-        e_tag,
-        checksum_crc32,
-        checksum_crc32c,
-        checksum_crc64nvme,
-        checksum_sha1,
-        checksum_sha256,
-    } = part;
+fn named_part(mut part: CompletedPart) -> S3Result<NamedPart> {
+    let checksums = part.take_checksums();
     Ok(NamedPart {
-        number: part_number(number.ok_or_else(malformed)?)?,
-        etag: e_tag.ok_or_else(malformed)?.into_value(),
-        checksums: Checksums {
-            crc32: checksum_crc32,
-            crc32c: checksum_crc32c,
-            crc64nvme: checksum_crc64nvme,
-            sha1: checksum_sha1,
-            sha256: checksum_sha256,
-            kind: None,
-        },
+        number: part_number(part.part_number.ok_or_else(malformed)?)?,
+        etag: part.e_tag.ok_or_else(malformed)?.into_value(),
+        checksums,
     })
 }
 

@@ -4,7 +4,7 @@ use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDire
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::{checksum_type, etag, timestamp};
+use super::answers::{ChecksumFields, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
@@ -140,16 +140,12 @@ impl Copy {
 }
 
 fn answer(head: Head) -> CopyObjectOutput {
-    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind } = head.checksums;
     let result = CopyObjectResult {
         e_tag: etag(head.etag),
         last_modified: Some(timestamp(head.modified_millis)),
-        checksum_crc32: crc32,
-        checksum_crc32c: crc32c,
-        checksum_crc64nvme: crc64nvme,
-        checksum_sha1: sha1,
-        checksum_sha256: sha256,
-        checksum_type: checksum_type(kind),
+        checksum_type: checksum_type(head.checksums.kind),
+        ..CopyObjectResult::default()
     };
+    let result = result.with_checksums(head.checksums);
     CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }
 }

@@ -4,12 +4,11 @@ use s3s::dto::{ListPartsInput, ListPartsOutput, Part};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::{checksum_algorithm, checksum_type, etag, owner, timestamp};
+use super::answers::{ChecksumFields, checksum_algorithm, checksum_type, etag, owner, timestamp};
 use super::asked::{AskedBucket, AskedUpload};
 use super::listing::{entries_max, shown_max};
 use super::multipart::{initiator, standard};
 use super::rows::{PartRow, Reads};
-use crate::head::Checksums;
 
 /// Lists the parts of an unfinished upload by their numbers.
 ///
@@ -63,16 +62,12 @@ pub(super) async fn list_parts(
 }
 
 fn shown(number: u32, part: PartRow) -> Part {
-    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind: _ } = part.checksums;
-    Part {
+    let shown = Part {
         part_number: i32::try_from(number).ok(),
         size: i64::try_from(part.bytes).ok(),
         e_tag: etag(part.etag),
         last_modified: Some(timestamp(part.modified_millis)),
-        checksum_crc32: crc32,
-        checksum_crc32c: crc32c,
-        checksum_crc64nvme: crc64nvme,
-        checksum_sha1: sha1,
-        checksum_sha256: sha256,
-    }
+        ..Part::default()
+    };
+    shown.with_checksums(part.checksums)
 }

@@ -6,14 +6,14 @@ use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::RegionalStore;
-use super::answers::{checksum_type, etag};
+use super::answers::{ChecksumFields, checksum_type, etag};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::receive::Incoming;
 use super::unsupported::refuse_unsupported;
 use super::write_condition::WriteCondition;
 use crate::checksums::Algorithm;
-use crate::head::{Checksums, Head};
+use crate::head::Head;
 
 /// Stores an object whole. `If-Match` and `If-None-Match` are decided inside the commit.
 ///
@@ -63,15 +63,10 @@ pub(super) async fn put_object(
             Ok(head)
         })
         .await?;
-    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind } = head.checksums;
-    Ok(S3Response::new(PutObjectOutput {
+    let answer = PutObjectOutput {
         e_tag: etag(head.etag),
-        checksum_crc32: crc32,
-        checksum_crc32c: crc32c,
-        checksum_crc64nvme: crc64nvme,
-        checksum_sha1: sha1,
-        checksum_sha256: sha256,
-        checksum_type: checksum_type(kind),
+        checksum_type: checksum_type(head.checksums.kind),
         ..PutObjectOutput::default()
-    }))
+    };
+    Ok(S3Response::new(answer.with_checksums(head.checksums)))
 }

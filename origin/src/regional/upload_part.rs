@@ -4,7 +4,7 @@ use s3s::dto::{UploadPartInput, UploadPartOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::etag;
+use super::answers::{ChecksumFields, etag};
 use super::asked::{AskedBucket, AskedUpload};
 use super::multipart::part_number;
 use super::receive::Incoming;
@@ -12,7 +12,6 @@ use super::rows::{PartRow, UploadRow};
 use super::seams::Change;
 use super::unsupported::refuse_unsupported;
 use crate::checksums::Algorithm;
-use crate::head::Checksums;
 
 /// Stores a part of an upload, over the one of the same number.
 ///
@@ -59,16 +58,8 @@ pub(super) async fn upload_part(
             Ok(part)
         })
         .await?;
-    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind: _ } = part.checksums;
-    Ok(S3Response::new(UploadPartOutput {
-        e_tag: etag(part.etag),
-        checksum_crc32: crc32,
-        checksum_crc32c: crc32c,
-        checksum_crc64nvme: crc64nvme,
-        checksum_sha1: sha1,
-        checksum_sha256: sha256,
-        ..UploadPartOutput::default()
-    }))
+    let answer = UploadPartOutput { e_tag: etag(part.etag), ..UploadPartOutput::default() };
+    Ok(S3Response::new(answer.with_checksums(part.checksums)))
 }
 
 /// What a part's checksum is computed by: the upload's algorithm, which a client that sends one has to have used.

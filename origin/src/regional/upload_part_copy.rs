@@ -7,7 +7,7 @@ use s3s::dto::{self, CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::{etag, timestamp};
+use super::answers::{ChecksumFields, etag, timestamp};
 use super::asked::{AskedBucket, AskedUpload};
 use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
 use super::multipart::part_number;
@@ -17,7 +17,6 @@ use super::txn::Txn;
 use super::unsupported::refuse_unsupported;
 use super::upload::{Staged, UPLOAD_BYTES_MAX};
 use crate::checksums::{Algorithm, Digested};
-use crate::head::Checksums;
 use crate::instance::Instance;
 
 /// Makes a part of an object's bytes, or of a range of them. The bytes are read for the part's ETag and checksum
@@ -152,15 +151,11 @@ fn parse_range(text: &str) -> S3Result<Range<u64>> {
 }
 
 fn answer(part: PartRow) -> UploadPartCopyOutput {
-    let Checksums { crc32, crc32c, crc64nvme, sha1, sha256, kind: _ } = part.checksums;
     let result = CopyPartResult {
         e_tag: etag(part.etag),
         last_modified: Some(timestamp(part.modified_millis)),
-        checksum_crc32: crc32,
-        checksum_crc32c: crc32c,
-        checksum_crc64nvme: crc64nvme,
-        checksum_sha1: sha1,
-        checksum_sha256: sha256,
+        ..CopyPartResult::default()
     };
+    let result = result.with_checksums(part.checksums);
     UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }
 }
