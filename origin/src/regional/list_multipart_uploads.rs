@@ -9,7 +9,7 @@ use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type, owner, timestamp};
 use super::asked::AskedBucket;
 use super::failure::Failure;
-use super::listing::{Encoding, Entry, Page, Scope, entries_max, page, shown_max};
+use super::listing::{Encoding, Entry, Page, Scope, page, shown_max};
 use super::multipart::{initiator, standard};
 use super::rows::{Reads, UploadRow};
 use crate::caller::Caller;
@@ -41,12 +41,7 @@ pub(super) async fn list_multipart_uploads(
     let key_marker = key_marker.filter(|marker| !marker.is_empty());
     // S3 passes over an upload id without a key.
     let upload_id_marker = upload_id_marker.filter(|marker| !marker.is_empty() && key_marker.is_some());
-    let scope = Scope {
-        prefix: prefix.unwrap_or_default(),
-        delimiter: delimiter.unwrap_or_default(),
-        after: key_marker.clone(),
-        entries_max: entries_max(max_uploads, "max-uploads")?,
-    };
+    let scope = Scope::parse(prefix, delimiter, key_marker.clone(), ("max-uploads", max_uploads))?;
     let asked = (bucket.clone(), scope.clone(), upload_id_marker.clone());
     let page = store
         .read(move |rows| {
@@ -65,8 +60,8 @@ pub(super) async fn list_multipart_uploads(
         .collect::<S3Result<_>>()?;
     Ok(S3Response::new(ListMultipartUploadsOutput {
         bucket: Some(bucket.name),
-        prefix: Some(encode(scope.prefix)),
-        delimiter: Some(scope.delimiter).filter(|delimiter| !delimiter.is_empty()).map(encode),
+        prefix: Some(encode(scope.prefix.clone())),
+        delimiter: scope.shown_delimiter(encoding),
         key_marker: Some(encode(key_marker.unwrap_or_default())),
         upload_id_marker: Some(upload_id_marker.unwrap_or_default()),
         next_key_marker: next_key_marker.map(encode),

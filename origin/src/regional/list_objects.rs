@@ -6,7 +6,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type, etag, owner, timestamp};
 use super::asked::AskedBucket;
-use super::listing::{Encoding, Page, Scope, entries_max, page, shown_max};
+use super::listing::{Encoding, Page, Scope, page, shown_max};
 use super::rows::Reads;
 use crate::caller::Caller;
 use crate::head::Head;
@@ -33,12 +33,7 @@ pub(super) async fn list_objects(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     refuse_optional_attributes(optional_object_attributes.as_deref())?;
     let encoding = Encoding::parse(encoding_type.as_ref())?;
-    let scope = Scope {
-        prefix: prefix.clone().unwrap_or_default(),
-        delimiter: delimiter.clone().unwrap_or_default(),
-        after: marker.clone().filter(|marker| !marker.is_empty()),
-        entries_max: entries_max(max_keys, "max-keys")?,
-    };
+    let scope = Scope::parse(prefix, delimiter, marker.clone(), ("max-keys", max_keys))?;
     let page = read_page(store, bucket.clone(), scope.clone()).await?;
     // S3 gives a marker only for grouped listings: in others it is the last key.
     let next_marker =
@@ -49,7 +44,7 @@ pub(super) async fn list_objects(
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(bucket.name),
         // As it was asked for: of this operation's answer, clients decode everything but the prefix.
-        prefix: Some(scope.prefix),
+        prefix: Some(scope.prefix.clone()),
         marker: Some(encode(marker.unwrap_or_default())),
         max_keys: Some(shown_max(scope.entries_max)),
         is_truncated: Some(is_truncated),
@@ -57,7 +52,7 @@ pub(super) async fn list_objects(
             objects.into_iter().map(|(key, head)| object(encode(key), head, Some(&bucket.caller))).collect(),
         ),
         common_prefixes: Some(common_prefixes),
-        delimiter: Some(scope.delimiter).filter(|delimiter| !delimiter.is_empty()).map(encode),
+        delimiter: scope.shown_delimiter(encoding),
         next_marker: next_marker.map(encode),
         encoding_type,
         request_charged: None,

@@ -8,7 +8,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::asked::AskedBucket;
 use super::list_objects::{object, read_page, refuse_optional_attributes};
-use super::listing::{Encoding, Scope, entries_max, shown_max};
+use super::listing::{Encoding, Scope, shown_max};
 
 /// Lists objects in key order, from a continuation token or a key on.
 ///
@@ -34,12 +34,8 @@ pub(super) async fn list_objects_v2(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     refuse_optional_attributes(optional_object_attributes.as_deref())?;
     let encoding = Encoding::parse(encoding_type.as_ref())?;
-    let scope = Scope {
-        prefix: prefix.unwrap_or_default(),
-        delimiter: delimiter.unwrap_or_default(),
-        after: after(continuation_token.as_deref(), start_after.as_deref())?,
-        entries_max: entries_max(max_keys, "max-keys")?,
-    };
+    let after = after(continuation_token.as_deref(), start_after.as_deref())?;
+    let scope = Scope::parse(prefix, delimiter, after, ("max-keys", max_keys))?;
     let page = read_page(store, bucket.clone(), scope.clone()).await?;
     let next_continuation_token = page.last().filter(|_| page.is_truncated).map(|last| BASE64.encode(last));
     let (is_truncated, key_count) = (page.is_truncated, page.entries.len());
@@ -48,7 +44,7 @@ pub(super) async fn list_objects_v2(
     let shown_owner = fetch_owner.unwrap_or(false).then_some(&bucket.caller);
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(bucket.name),
-        prefix: Some(encode(scope.prefix)),
+        prefix: Some(encode(scope.prefix.clone())),
         max_keys: Some(shown_max(scope.entries_max)),
         key_count: i32::try_from(key_count).ok(),
         continuation_token,
@@ -58,7 +54,7 @@ pub(super) async fn list_objects_v2(
             objects.into_iter().map(|(key, head)| object(encode(key), head, shown_owner)).collect(),
         ),
         common_prefixes: Some(common_prefixes),
-        delimiter: Some(scope.delimiter).filter(|delimiter| !delimiter.is_empty()).map(encode),
+        delimiter: scope.shown_delimiter(encoding),
         encoding_type,
         start_after: start_after.map(encode),
         request_charged: None,
@@ -68,7 +64,7 @@ pub(super) async fn list_objects_v2(
 /// Where the page starts: a token goes before `start-after`. Tokens are the last entry of the page before.
 fn after(token: Option<&str>, start_after: Option<&str>) -> S3Result<Option<String>> {
     match (token, start_after) {
-        (None | Some(""), start_after) => Ok(start_after.filter(|key| !key.is_empty()).map(str::to_owned)),
+        (None | Some(""), start_after) => Ok(start_after.map(str::to_owned)),
         (Some(token), _) => {
             let entry = BASE64.decode(token).ok().and_then(|entry| String::from_utf8(entry).ok());
             entry

@@ -68,6 +68,31 @@ impl<T> Page<T> {
 }
 
 impl Scope {
+    /// Reads what every listing has in its request; what is empty is as good as not said.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, which names the parameter, for a page of less than no entries.
+    pub(super) fn parse(
+        prefix: Option<String>,
+        delimiter: Option<String>,
+        after: Option<String>,
+        (parameter, entries): (&str, Option<i32>),
+    ) -> S3Result<Self> {
+        Ok(Self {
+            prefix: prefix.unwrap_or_default(),
+            delimiter: delimiter.unwrap_or_default(),
+            after: after.filter(|after| !after.is_empty()),
+            entries_max: entries_max(entries, parameter)?,
+        })
+    }
+
+    /// The delimiter for the answer, if there is one.
+    pub(super) fn shown_delimiter(&self, encoding: Encoding) -> Option<String> {
+        Some(self.delimiter.clone())
+            .filter(|delimiter| !delimiter.is_empty())
+            .map(|text| encoding.apply(text))
+    }
+
     /// Where the first row of the page may be.
     fn start(&self) -> Bound<&[u8]> {
         match &self.after {
