@@ -38,6 +38,15 @@ pub(crate) trait ReadRows {
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
     /// The rows in `range`.
     fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure>;
+
+    /// A number that the store keeps of itself; 0 until it is put.
+    fn store_number(&self, key: &[u8]) -> Result<u64, Failure> {
+        let Some(value) = self.row(Table::Store, key)? else { return Ok(0) };
+        let number = value.try_into().map_err(|_| {
+            Failure::Corrupt(format!("the store's number {} is none", String::from_utf8_lossy(key)))
+        })?;
+        Ok(u64::from_be_bytes(number))
+    }
 }
 
 /// Writing rows.
@@ -181,17 +190,23 @@ fn open_database(opening: &Opening, answered: &Answered) -> Result<Database, Fai
 /// How many commits the file has seen; 0 of a new one.
 fn commits(database: &Database) -> Result<u64, Failure> {
     let txn = database.begin_read().map_err(redb_failure)?;
-    match txn.open_table(definition(Table::Store)) {
-        Ok(rows) => commit_count(get_checked(Table::Store, &rows, COMMITS_KEY)?),
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
-        Err(cause) => Err(redb_failure(cause)),
+    if txn.list_tables().map_err(redb_failure)?.next().is_none() {
+        return Ok(0);
     }
+    txn.store_number(COMMITS_KEY)
 }
 
-fn commit_count(value: Option<Vec<u8>>) -> Result<u64, Failure> {
-    let Some(value) = value else { return Ok(0) };
-    let number = value.try_into().map_err(|_| Failure::Corrupt("the count of commits".into()))?;
-    Ok(u64::from_be_bytes(number))
+impl ReadRows for ReadTransaction {
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let rows = self.open_table(definition(table)).map_err(redb_failure)?;
+        get_checked(table, &rows, key)
+    }
+
+    fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure> {
+        let rows = self.open_table(definition(table)).map_err(redb_failure)?;
+        let found = rows.range::<&[u8]>(range).map_err(redb_failure)?;
+        Ok(Box::new(found.map(move |row| check_row(table, row))))
+    }
 }
 
 /// Rows as they were at one moment.
@@ -209,14 +224,11 @@ impl RowSnapshot<'_> {
 
 impl ReadRows for RowSnapshot<'_> {
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let rows = self.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
-        self.note(get_checked(table, &rows, key))
+        self.note(self.txn.row(table, key))
     }
 
     fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure> {
-        let rows = self.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
-        let found = self.note(rows.range::<&[u8]>(range).map_err(redb_failure))?;
-        Ok(Box::new(found.map(move |row| self.note(check_row(table, row)))))
+        Ok(Box::new(self.note(self.txn.rows(table, range))?.map(|row| self.note(row))))
     }
 }
 
@@ -242,7 +254,7 @@ impl Batch<'_> {
         if !self.dirty {
             return Ok(None);
         }
-        let count = commit_count(self.row(Table::Store, COMMITS_KEY)?)? + 1;
+        let count = self.store_number(COMMITS_KEY)? + 1;
         self.put_row(Table::Store, COMMITS_KEY, &count.to_be_bytes())?;
         self.keep();
         Ok(Some(count))

@@ -215,7 +215,7 @@ const SWEPT_KEY: &[u8] = b"swept";
 pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<(), OpenError> {
     let failed = OpenError::of(dir);
     let rows = db.snapshot().map_err(&failed)?;
-    let found = number(&rows, FORMAT_KEY).map_err(&failed)?;
+    let found = rows.store_number(FORMAT_KEY).map_err(&failed)?;
     if found != 0 && found != FORMAT {
         return Err(OpenError::OtherFormat { dir: dir.to_path_buf(), found });
     }
@@ -231,7 +231,7 @@ pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<
 
 fn begin_epoch(db: &Db, region: &str) -> Result<u64, Failure> {
     db.write(|batch| {
-        let epoch = number(batch, EPOCH_KEY)? + 1;
+        let epoch = batch.store_number(EPOCH_KEY)? + 1;
         batch.put_row(Table::Store, FORMAT_KEY, &FORMAT.to_be_bytes())?;
         batch.put_row(Table::Store, REGION_KEY, region.as_bytes())?;
         batch.put_row(Table::Store, EPOCH_KEY, &epoch.to_be_bytes())?;
@@ -242,7 +242,7 @@ fn begin_epoch(db: &Db, region: &str) -> Result<u64, Failure> {
 
 /// The last epoch whose folder holds no file without a row.
 pub(super) fn swept_epoch(db: &Db) -> Result<u64, Failure> {
-    number(&db.snapshot()?, SWEPT_KEY)
+    db.snapshot()?.store_number(SWEPT_KEY)
 }
 
 /// Notes that the folders of `epoch` and all before hold no file without a row.
@@ -252,16 +252,4 @@ pub(super) fn put_swept_epoch(db: &Db, epoch: u64) -> Result<(), Failure> {
         batch.keep();
         Ok(())
     })
-}
-
-fn number(rows: &impl ReadRows, key: &[u8]) -> Result<u64, Failure> {
-    match rows.row(Table::Store, key)? {
-        None => Ok(0),
-        Some(value) => Ok(u64::from_be_bytes(
-            value
-                .as_slice()
-                .try_into()
-                .map_err(|_| Failure::Corrupt("a number of the store's own".into()))?,
-        )),
-    }
 }
