@@ -82,9 +82,12 @@ pub async fn serve(
             biased;
             response = &mut answering => response,
             fed = &mut feeding => {
-                // s3s has been told that the body is over or broken, and finishes whatever it was doing.
+                // s3s has been told that the body is over or broken, and finishes whatever it was doing. What it has
+                // done is done: the fault came after the last byte that counted, and the client is told of success.
                 let response = answering.await;
-                fed?;
+                if !response.as_ref().is_ok_and(|response| response.status().is_success()) {
+                    fed?;
+                }
                 response
             }
         }
@@ -240,6 +243,17 @@ pub enum Unread {
     Closes,
 }
 
+impl Unread {
+    /// How long a body that is still coming may take for its next piece, once the response was given.
+    #[must_use]
+    pub fn patience(self) -> Duration {
+        match self {
+            Self::Drained => DRAIN_TIMEOUT,
+            Self::Lingers | Self::Closes => LINGER,
+        }
+    }
+}
+
 /// Decides about an unread body before the response's head says whether the connection closes.
 pub fn settle_unread_body(session: &mut Session) -> Unread {
     keep_open(session);
@@ -265,10 +279,13 @@ async fn linger(session: &mut Session, unread: Unread) {
     if unread != Unread::Lingers || session.is_http2() {
         return;
     }
-    session.as_downstream_mut().shutdown().await;
-    let drained = async { while let Ok(Some(_)) = session.read_request_body().await {} };
+    let last_words = async {
+        // Waits for a client that has stopped reading, so it is under the limit too.
+        session.as_downstream_mut().shutdown().await;
+        while let Ok(Some(_)) = session.read_request_body().await {}
+    };
     // Over either way: the connection closes now.
-    let _ = timeout(LINGER, drained).await;
+    let _ = timeout(LINGER, last_words).await;
 }
 
 #[cfg(test)]

@@ -57,11 +57,14 @@ impl S3 for Store {
         if request.input.key == "refused" {
             return Err(s3_error!(AccessDenied, "Access Denied"));
         }
+        let declared = request.input.content_length.map(|length| length as usize);
+        let needs_end = request.input.key != "declared";
         let mut body = request.input.body.unwrap();
         let mut bytes = 0;
         while let Some(piece) = body.next().await {
             match piece {
                 Ok(piece) => bytes += piece.len(),
+                Err(_) if !needs_end && declared == Some(bytes) => break,
                 Err(cause) => {
                     self.0.uploads.lock().unwrap().push((bytes, false));
                     return Err(S3Error::with_source(S3ErrorCode::InternalError, cause));
@@ -469,6 +472,84 @@ async fn a_truncated_upload_is_an_error_to_the_store() {
     assert_eq!(*started.seen.uploads.lock().unwrap(), [(4, false)]);
 }
 
+/// A connection whose end cannot be told, because its client has stopped reading.
+mod stuck {
+    use pingora::protocols::{
+        GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+        UniqueID, raw_connect::ProxyDigest,
+    };
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Stuck;
+
+    impl AsyncRead for Stuck {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<std::io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[async_trait]
+    impl Shutdown for Stuck {
+        async fn shutdown(&mut self) {
+            std::future::pending().await
+        }
+    }
+
+    impl UniqueID for Stuck {
+        fn id(&self) -> i32 {
+            0
+        }
+    }
+
+    impl Ssl for Stuck {}
+    impl Peek for Stuck {}
+
+    impl GetTimingDigest for Stuck {
+        fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+            Vec::new()
+        }
+    }
+
+    impl GetProxyDigest for Stuck {
+        fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+            None
+        }
+    }
+
+    impl GetSocketDigest for Stuck {
+        fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn lingering_ends_though_nobody_reads() {
+        let mut session = Session::new_h1(Box::new(Stuck));
+        timeout(10 * LINGER, linger(&mut session, Unread::Lingers)).await.expect("an end");
+    }
+}
+
 /// A listener that speaks HTTP/2, and a session of pingora's client with it.
 mod http2 {
     use pingora::connectors::http::Connector;
@@ -493,6 +574,16 @@ mod http2 {
     }
 
     async fn send(started: &Started, method: &str, path: &str, body: &'static [u8]) -> HttpSession {
+        let mut session = begin(started, method, path, body.len()).await;
+        if method == "PUT" {
+            session.write_request_body(Bytes::from_static(body), true).await.unwrap();
+        }
+        session.finish_request_body().await.unwrap();
+        session.read_response_header().await.unwrap();
+        session
+    }
+
+    async fn begin(started: &Started, method: &str, path: &str, bytes: usize) -> HttpSession {
         let mut peer = HttpPeer::new(started.address, true, "localhost".to_owned());
         peer.options.alpn = ALPN::H2;
         peer.options.verify_cert = false;
@@ -500,14 +591,9 @@ mod http2 {
         let mut request = RequestHeader::build(method, path.as_bytes(), None).unwrap();
         request.insert_header("host", "localhost").unwrap();
         if method == "PUT" {
-            request.insert_header("content-length", body.len()).unwrap();
+            request.insert_header("content-length", bytes).unwrap();
         }
         session.write_request_header(Box::new(request)).await.unwrap();
-        if method == "PUT" {
-            session.write_request_body(Bytes::from_static(body), true).await.unwrap();
-        }
-        session.finish_request_body().await.unwrap();
-        session.read_response_header().await.unwrap();
         session
     }
 
@@ -542,6 +628,22 @@ mod http2 {
             assert_eq!(get.response_header().unwrap().status, 200);
             assert_eq!(body(&mut get).await, None, "{path}");
         }
+    }
+
+    /// A stream that never ends has not undone an upload whose every declared byte the store took; one byte less is
+    /// an upload that stalled.
+    #[tokio::test]
+    async fn success_outlives_a_fault_after_the_last_byte() {
+        let upload =
+            upload::Limits { stalled_upload: Duration::from_millis(200), ..upload::Limits::default() };
+        let started = start_with(Limits { upload, ..Limits::default() }, tls());
+        for (sent, status) in [(&b"hello"[..], 200), (b"hell", 400)] {
+            let mut put = begin(&started, "PUT", "/photos/declared", 5).await;
+            put.write_request_body(Bytes::from_static(sent), false).await.unwrap();
+            put.read_response_header().await.unwrap();
+            assert_eq!(put.response_header().unwrap().status, status);
+        }
+        assert_eq!(*started.seen.uploads.lock().unwrap(), [(5, true), (4, false)]);
     }
 
     #[tokio::test]
