@@ -133,6 +133,12 @@ impl Cluster {
         self.port(region, endpoint.port_offset())
     }
 
+    /// The user that `penstock dev` made.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Where `region`'s admin listener is: scheme, address and port.
     #[must_use]
     pub fn admin(&self, region: &str) -> String {
@@ -230,6 +236,7 @@ impl Cluster {
     fn start_dev(&mut self) {
         let mut args = vec!["dev".to_owned(), "--port-base".into(), self.port_base.to_string()];
         args.extend(self.place_arguments(REGIONS[0]));
+        args.extend(self.options.is_tls().then(|| "--tls".to_owned()));
         self.processes = vec![Process::start(&args, &self.dir.path().join("dev.log"))];
     }
 

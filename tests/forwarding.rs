@@ -43,6 +43,33 @@ async fn a_refusal_before_the_body_closes_the_connection() {
     assert!(began.elapsed() < Duration::from_secs(15), "closed after {:?}", began.elapsed());
 }
 
+/// Bytes that a refused client sends all the same, one now and then, do not keep its connection open: neither where it
+/// was never told to continue, nor where it need not be.
+#[tokio::test]
+async fn a_trickle_after_a_refusal_keeps_no_connection() {
+    let cluster = Cluster::start().await;
+    let ord1 = cluster.standard("ord1");
+    let waiting = upload(&ord1, "/data/a", 10_000_000).replace("/data/a", "/data/b");
+    let unasked = waiting.replace("expect: 100-continue\r\n", "");
+    for forged in [waiting, unasked] {
+        let (mut reading, mut writing) = connect(&cluster).await.into_split();
+        writing.write_all(forged.as_bytes()).await.expect("send the head");
+        let trickling = async {
+            while writing.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let mut answer = Vec::new();
+        let to_the_end = async {
+            // A reset is an end too.
+            let _ = reading.read_to_end(&mut answer).await;
+        };
+        let both = async { tokio::join!(to_the_end, trickling) };
+        timeout(Duration::from_secs(30), both).await.expect("the connection closes");
+        assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", answer.escape_ascii());
+    }
+}
+
 /// A client in the middle of sending is told of the refusal all the same.
 #[tokio::test]
 async fn a_refusal_in_the_middle_of_a_body_arrives() {

@@ -11,6 +11,7 @@ mod doors;
 mod forwarding;
 mod freshness;
 mod herd;
+mod http2;
 mod main_job;
 mod memory;
 mod metrics_page;

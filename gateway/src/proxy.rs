@@ -5,13 +5,15 @@
 //! region. Refusals become S3 error documents here, and every request is recorded here once.
 
 mod forwarding;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderValue, Version};
+use http::{HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::server::configuration::ServerConf;
@@ -34,9 +36,14 @@ use crate::sigv4::Claim;
 use crate::store_service::StoreService;
 use crate::target::{self, EndpointKind, Listener, Target};
 use crate::topology::{RegionName, Topology};
+use watchdog::{Application, Deadline};
 
 /// When a client should come again after this node had too much to do, or could not reach another.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How much longer than the owner this node waits for a body that it forwards: the owner's limit is the exact one, and
+/// its refusal says why.
+const OWNER_FIRST: Duration = Duration::from_secs(2);
 
 /// What all listeners of one node share.
 pub struct Node {
@@ -77,14 +84,15 @@ pub struct Proxy {
 
 /// The application behind a listener of `node`, for [`crate::listen::Front::serve`].
 #[must_use]
-pub fn application(node: Arc<Node>, role: Role) -> Arc<HttpProxy<Proxy>> {
+pub fn application(node: Arc<Node>, role: Role) -> Arc<Application> {
     let mut application = HttpProxy::new(Proxy { node, role }, Arc::new(ServerConf::default()));
     application.handle_init_modules();
-    Arc::new(application)
+    Arc::new(Application::new(application))
 }
 
-/// One request on its way through the hub.
+/// One request on its way through the hub. It is recorded when it ends, or when it is dropped before its end.
 pub struct Exchange {
+    node: Arc<Node>,
     id: RequestId,
     arrived: Instant,
     /// `None` while it may still be another node's own.
@@ -95,11 +103,29 @@ pub struct Exchange {
     client: Option<String>,
     /// Where the request goes when it is not answered here.
     upstream: Option<Box<HttpPeer>>,
+    /// Cuts a forwarded request off, where pingora cannot.
+    deadline: Option<Arc<Deadline>>,
+    /// What has passed of a forwarded request.
+    passed: Passed,
     first_byte: Option<Instant>,
     /// The response came before the end of the request's body, which is no fault of its.
     is_cut_short: bool,
+    /// How long the rest of that body is thrown away.
+    rest_until: Option<Instant>,
+    /// The connection closes as soon as the response has ended.
+    closes: bool,
     read: Option<accelerated::Served>,
+    is_recorded: bool,
     _held: Option<(InFlight, OwnedSemaphorePermit)>,
+}
+
+/// What has gone over a client's connection for one request.
+#[derive(Clone, Copy, Default)]
+struct Passed {
+    /// The response's status, once its head was written.
+    status: Option<StatusCode>,
+    received_bytes: u64,
+    sent_bytes: u64,
 }
 
 /// How a request leaves the hub.
@@ -201,9 +227,25 @@ impl Proxy {
         let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
         exchange.upstream = Some(owner.upstream().await.map_err(|_| unreachable())?);
         bridge::keep_open(session);
-        session.set_read_timeout(Some(self.node.limits.upload.stalled_upload));
         session.set_write_timeout(Some(self.node.limits.response.stalled_reader));
+        exchange.deadline = Deadline::own();
+        if !session.is_body_done() {
+            self.wait_for_body(session, exchange, self.patience());
+        }
         Ok(Answer::ByPeer)
+    }
+
+    /// How long a client may send nothing of a body that is forwarded.
+    fn patience(&self) -> Duration {
+        self.node.limits.upload.stalled_upload + OWNER_FIRST
+    }
+
+    /// Gives the client `patience` for the next piece of its request's body.
+    fn wait_for_body(&self, session: &mut Session, exchange: &Exchange, patience: Duration) {
+        session.set_read_timeout(Some(patience));
+        if let Some(deadline) = &exchange.deadline {
+            deadline.set(Some(tokio::time::Instant::now() + patience));
+        }
     }
 
     async fn refuse(
@@ -217,6 +259,47 @@ impl Proxy {
             self.node.metrics.dropped(DropReason::StalledUpload);
         }
         bridge::refuse(session, refusal, self.named(exchange), &self.node.limits.response).await
+    }
+
+    fn named(&self, exchange: &Exchange) -> Named<'_> {
+        Named { request_id: exchange.id, region: &self.node.region }
+    }
+}
+
+impl Exchange {
+    /// The client has sent all of a forwarded body.
+    fn body_has_ended(&mut self) {
+        self.is_cut_short = false;
+        if let Some(deadline) = &self.deadline {
+            deadline.set(None);
+        }
+    }
+
+    /// Logs and counts the request, once.
+    fn record(&mut self, passed: Passed, error: Option<&Error>) {
+        self.is_recorded = true;
+        let Some(arrival) = self.arrival else { return };
+        let line = Line {
+            id: self.id,
+            arrival,
+            client: self.client.as_deref(),
+            target: self.target.as_deref(),
+            endpoint: self.endpoint,
+            status: passed.status,
+            received_bytes: passed.received_bytes,
+            sent_bytes: passed.sent_bytes,
+            tally: self.read.as_ref().map(|read| &read.tally),
+            first_byte: self.first_byte.map(|first_byte| first_byte - self.arrived),
+            total: self.arrived.elapsed(),
+            broken: error.filter(|_| !self.is_cut_short),
+        };
+        line.write();
+        if arrival == Arrival::FromClient {
+            self.count(&line);
+        }
+        if self.upstream.is_some() {
+            self.count_forwarded(&line);
+        }
     }
 
     fn count(&self, line: &Line<'_>) {
@@ -247,9 +330,20 @@ impl Proxy {
         self.node.metrics.origin_request(region, OriginChannel::Forward, outcome, elapsed);
         self.node.metrics.origin_bytes(region, OriginChannel::Forward, line.sent_bytes);
     }
+}
 
-    fn named(&self, exchange: &Exchange) -> Named<'_> {
-        Named { request_id: exchange.id, region: &self.node.region }
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.is_recorded {
+            return;
+        }
+        let error = match self.deadline.as_ref().is_some_and(|deadline| deadline.is_past()) {
+            true => stands_still(),
+            false => {
+                Error::explain(ErrorType::ConnectionClosed, "cut off at the end of the drain").into_down()
+            }
+        };
+        self.record(self.passed, Some(&error));
     }
 }
 
@@ -263,6 +357,11 @@ fn drop_reason(error: &Error) -> Option<DropReason> {
             Some(DropReason::BrokenAnswer)
         }
     }
+}
+
+/// The end of a request whose body does not come to its own.
+fn stands_still() -> Box<Error> {
+    Error::explain(ErrorType::ReadTimedout, "the client's body stands still").into_down()
 }
 
 /// HTTP/2 says the host in `:authority`; everything behind this line reads it from `Host`.
@@ -291,6 +390,7 @@ impl ProxyHttp for Proxy {
             Role::Peer => EndpointKind::Standard,
         };
         Exchange {
+            node: self.node.clone(),
             id: RequestId::new(),
             arrived: Instant::now(),
             arrival: None,
@@ -298,9 +398,14 @@ impl ProxyHttp for Proxy {
             target: None,
             client: None,
             upstream: None,
+            deadline: None,
+            passed: Passed::default(),
             first_byte: None,
             is_cut_short: false,
+            rest_until: None,
+            closes: false,
             read: None,
+            is_recorded: false,
             _held: None,
         }
     }
@@ -346,21 +451,57 @@ impl ProxyHttp for Proxy {
         forwarding::add(upstream_request, exchange.id, exchange.client.as_deref(), is_tls)
     }
 
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        exchange.passed.received_bytes += body.as_ref().map_or(0, |piece| piece.len() as u64);
+        match exchange.rest_until {
+            _ if end_of_stream => exchange.body_has_ended(),
+            None => self.wait_for_body(session, exchange, self.patience()),
+            Some(until) if until <= Instant::now() => return Err(stands_still()),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        if !response.status.is_informational() {
-            exchange.first_byte = Some(Instant::now());
-            if bridge::settle_unread_body(session) != Unread::Drained {
-                // pingora goes on reading the body after the response has ended; it must not for long.
-                exchange.is_cut_short = true;
-                session.set_read_timeout(Some(bridge::LINGER));
-            }
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        exchange.first_byte = Some(Instant::now());
+        exchange.passed.status = Some(response.status);
+        let unread = bridge::settle_unread_body(session);
+        if !session.is_body_done() {
+            // pingora goes on reading the body after the response has ended; it must not for long.
+            exchange.is_cut_short = true;
+            exchange.rest_until = Some(Instant::now() + unread.patience());
+            exchange.closes = unread == Unread::Closes;
+            self.wait_for_body(session, exchange, unread.patience());
         }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Option<Duration>> {
+        exchange.passed.sent_bytes += body.as_ref().map_or(0, |piece| piece.len() as u64);
+        if end_of_stream && exchange.closes {
+            session.set_read_timeout(Some(Duration::ZERO));
+        }
+        Ok(None)
     }
 
     /// Only reads are sent twice: pingora takes PUT and DELETE for repeatable, and a write that was answered and lost
@@ -419,27 +560,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        let Some(arrival) = exchange.arrival else { return };
-        let line = Line {
-            id: exchange.id,
-            arrival,
-            client: exchange.client.as_deref(),
-            target: exchange.target.as_deref(),
-            endpoint: exchange.endpoint,
+        let passed = Passed {
             status: session.response_written().map(|response| response.status),
             received_bytes: session.body_bytes_read() as u64,
             sent_bytes: session.body_bytes_sent() as u64,
-            tally: exchange.read.as_ref().map(|read| &read.tally),
-            first_byte: exchange.first_byte.map(|first_byte| first_byte - exchange.arrived),
-            total: exchange.arrived.elapsed(),
-            broken: error.filter(|_| !exchange.is_cut_short),
         };
-        line.write();
-        if arrival == Arrival::FromClient {
-            self.count(&line);
-        }
-        if exchange.upstream.is_some() {
-            self.count_forwarded(&line);
-        }
+        exchange.record(passed, error);
     }
 }

@@ -15,6 +15,7 @@ pub struct Options {
     settings: String,
     node_settings: Option<(&'static str, String)>,
     serves: bool,
+    tls: bool,
     gated: Option<&'static str>,
 }
 
@@ -57,6 +58,18 @@ impl Options {
     pub fn gated(mut self, region: &'static str) -> Self {
         self.gated = Some(region);
         self
+    }
+
+    /// With HTTPS on the public listeners, where clients may speak HTTP/2; for `penstock dev`.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Whether the public listeners speak HTTPS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls
     }
 
     /// Whether each region has a process of its own.

@@ -1,0 +1,143 @@
+//! HTTP/2 clients that stop in the middle: they keep no place, and the others on their connection are served on.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tests::sign::{Signing, UNSIGNED_PAYLOAD, amz_date};
+use tests::{Cluster, Endpoint, Options};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+/// How long a listener may take for what it does after two seconds.
+const IN_TIME: Duration = Duration::from_secs(30);
+
+/// A connection to las1's standard listener, which hands requests for ord1 on.
+struct Connection(SendRequest<Bytes>);
+
+impl Connection {
+    async fn open(cluster: &Cluster) -> Self {
+        let ca = CertificateDer::from_pem_file(cluster.data_dir().join("ca.pem")).expect("read ca.pem");
+        let mut roots = RootCertStore::empty();
+        roots.add(ca).expect("an authority");
+        let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let tcp = TcpStream::connect(cluster.address("las1", Endpoint::Standard)).await.expect("connect");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("handshake");
+        let (requests, connection) = h2::client::handshake(tls).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        Self(requests)
+    }
+
+    /// Sends a head that promises `bytes` bytes; with none, the request is whole.
+    async fn put(
+        &mut self,
+        path: &str,
+        bytes: usize,
+        signed: Option<&Cluster>,
+    ) -> (ResponseFuture, SendStream<Bytes>) {
+        let host = Endpoint::Standard.host("ord1");
+        let at = SystemTime::now();
+        let mut request = http::Request::put(format!("https://{host}{path}")).header("content-length", bytes);
+        if let Some(cluster) = signed {
+            let header = |name: &str, value: String| (name.to_owned(), value);
+            let headers = [
+                header("host", host),
+                header("x-amz-content-sha256", UNSIGNED_PAYLOAD.to_owned()),
+                header("x-amz-date", amz_date(at)),
+            ];
+            let signing = Signing {
+                method: "PUT",
+                path,
+                query: "",
+                headers: &headers,
+                payload_hash: UNSIGNED_PAYLOAD,
+                at,
+                region: "ord1",
+            };
+            request = request.header("authorization", signing.authorization(cluster.keys()));
+            for (name, value) in &headers[1..] {
+                request = request.header(name, value);
+            }
+        }
+        let requests = &mut self.0;
+        std::future::poll_fn(|context| requests.poll_ready(context)).await.expect("room for a stream");
+        requests.send_request(request.body(()).expect("a request"), bytes == 0).expect("send the head")
+    }
+}
+
+/// The status and the body of an answer, read to its end.
+async fn answer(response: ResponseFuture) -> (u16, String) {
+    let response = timeout(IN_TIME, response).await.expect("an answer in time").expect("an answer");
+    let (head, mut stream) = response.into_parts();
+    let mut body = Vec::new();
+    while let Some(piece) = timeout(IN_TIME, stream.data()).await.expect("in time") {
+        let piece = piece.expect("no reset before the end");
+        stream.flow_control().release_capacity(piece.len()).expect("taken");
+        body.extend_from_slice(&piece);
+    }
+    (head.status.as_u16(), String::from_utf8(body).expect("text"))
+}
+
+/// Waits until las1 answers no request any more.
+async fn expect_no_request_in_flight(cluster: &Cluster) {
+    let in_flight = async {
+        while cluster.scrape("las1").await.sum("penstock_requests_in_flight", &[]) != 0.0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(IN_TIME, in_flight).await.expect("the place is given back");
+}
+
+async fn start() -> Cluster {
+    Cluster::start_with(Options::settings("[limits]\nstalled_upload = \"2s\"\n").tls()).await
+}
+
+/// Refused before its body is wanted, a forwarded upload whose body never comes gives its place back, and is logged
+/// with the answer that it got.
+#[tokio::test]
+async fn a_refused_upload_that_sends_no_body_keeps_no_place() {
+    let cluster = start().await;
+    let mut connection = Connection::open(&cluster).await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let (response, body) = connection.put("/data/never", 1000, None).await;
+        let (status, document) = answer(response).await;
+        assert_eq!((status, document.contains("<Code>AccessDenied</Code>")), (403, true), "{document}");
+        waiting.push(body);
+    }
+    expect_no_request_in_flight(&cluster).await;
+    let log = cluster.process("las1").log();
+    let recorded = |line: &&str| line.contains("never") && line.contains("\"from\":\"client\"");
+    let lines: Vec<_> = log.lines().filter(recorded).collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    assert!(lines.iter().all(|line| line.contains("\"status\":403")), "{lines:?}");
+    // The connection itself is well.
+    let (response, _) = connection.put("/data", 0, Some(&cluster)).await;
+    assert_eq!(answer(response).await.0, 200);
+}
+
+/// A forwarded upload that stops in the middle of its body is told why, and gives its place back.
+#[tokio::test]
+async fn an_upload_that_stands_still_keeps_no_place() {
+    let cluster = start().await;
+    let mut connection = Connection::open(&cluster).await;
+    let (response, _) = connection.put("/data", 0, Some(&cluster)).await;
+    assert_eq!(answer(response).await.0, 200);
+    let (response, mut body) = connection.put("/data/half", 1000, Some(&cluster)).await;
+    body.send_data(Bytes::from_static(b"half"), false).expect("send some");
+    let (status, document) = answer(response).await;
+    assert_eq!((status, document.contains("<Code>RequestTimeout</Code>")), (400, true), "{document}");
+    expect_no_request_in_flight(&cluster).await;
+    // One whose body ends is not cut off, however long its client then waits for nothing.
+    let (response, mut body) = connection.put("/data/whole", 5, Some(&cluster)).await;
+    body.send_data(Bytes::from_static(b"whole"), true).expect("send all");
+    assert_eq!(answer(response).await.0, 200);
+}
