@@ -69,30 +69,38 @@ impl ClusterDir {
         self.0.join("cluster.key")
     }
 
-    /// Makes a new cluster: an authority and a sealing key. Returns the files made.
+    /// Makes a new cluster: an authority and a sealing key. Returns the files made. `ca.pem` is written last: without it
+    /// there is no cluster yet, only what is left of an attempt that was cut short, and the rest is made to fit that.
     ///
     /// # Errors
     /// `Exists` when there is one already, before anything is written.
     pub fn init(&self) -> Result<Vec<PathBuf>, ClusterError> {
-        let authority = Authority::create("Penstock cluster authority")?;
-        self.write_all_new(&[
-            ("cluster.key", &ClusterKeys::generate()),
-            ("ca.key", &authority.key_pem()),
-            ("ca.pem", authority.certificate_pem()),
-        ])
+        let mut making = self.making("ca.pem")?;
+        making.keep_or_write("cluster.key", || Ok(ClusterKeys::generate()))?;
+        let key_pem = making.keep_or_write("ca.key", Authority::new_key)?;
+        making.finish(Authority::with_key("Penstock cluster authority", &key_pem)?.certificate_pem())
     }
 
-    /// Makes the certificate and the key of `region`'s node. Returns the files made.
+    /// Makes the certificate and the key of `region`'s node. Returns the files made. The certificate is written last, as
+    /// with [`init`](Self::init).
     ///
     /// # Errors
     /// `Exists` when the node has a certificate already, before anything is written.
     pub fn make_node(&self, region: &RegionName, topology: &Topology) -> Result<Vec<PathBuf>, ClusterError> {
+        let mut making = self.making(&format!("{region}.pem"))?;
+        let authority = self.authority()?;
+        let key_pem = making.keep_or_write(&format!("{region}.key"), Authority::new_key)?;
         let names = [peer_name(region, topology.domain())];
-        let node = self.authority()?.issue(&names, Purpose::Peer)?;
-        self.write_all_new(&[
-            (&format!("{region}.key"), &node.key_pem),
-            (&format!("{region}.pem"), &node.certificate_pem),
-        ])
+        making.finish(&authority.certify(&key_pem, &names, Purpose::Peer)?)
+    }
+
+    /// Begins to make the files that `last` completes.
+    fn making(&self, last: &str) -> Result<Making<'_>, ClusterError> {
+        let last = self.0.join(last);
+        match last.exists() {
+            true => Err(ClusterError::Exists(last)),
+            false => Ok(Making { cluster: self, last, made: Vec::new() }),
+        }
     }
 
     /// The authority in this directory.
@@ -131,21 +139,45 @@ impl ClusterDir {
         let path = self.0.join(name);
         std::fs::read_to_string(&path).map_err(|cause| ClusterError::Io { path, cause })
     }
+}
 
-    /// Writes every file or, when one of them is there already, none.
-    fn write_all_new(&self, files: &[(&str, &str)]) -> Result<Vec<PathBuf>, ClusterError> {
-        let paths: Vec<_> = files.iter().map(|(name, _)| self.0.join(name)).collect();
-        if let Some(path) = paths.iter().find(|path| path.exists()) {
-            return Err(ClusterError::Exists(path.clone()));
-        }
-        for (path, (_, text)) in paths.iter().zip(files) {
-            match write_new_private(path, text.as_bytes()) {
-                Ok(Written::New) => {}
-                Ok(Written::Existed) => return Err(ClusterError::Exists(path.clone())),
-                Err(cause) => return Err(ClusterError::Io { path: path.clone(), cause }),
+/// Files that make one identity together, the last of which makes it complete.
+struct Making<'a> {
+    cluster: &'a ClusterDir,
+    last: PathBuf,
+    made: Vec<PathBuf>,
+}
+
+impl Making<'_> {
+    /// The text of the file `name`, which `make` gives where there is no such file yet.
+    fn keep_or_write(
+        &mut self,
+        name: &str,
+        make: impl FnOnce() -> Result<String, AuthorityError>,
+    ) -> Result<String, ClusterError> {
+        let path = self.cluster.0.join(name);
+        if !path.exists() {
+            let text = make()?;
+            match write_new_private(&path, text.as_bytes()) {
+                Ok(Written::New) => self.made.push(path),
+                // Somebody else's, made meanwhile, is as good.
+                Ok(Written::Existed) => {}
+                Err(cause) => return Err(ClusterError::Io { path, cause }),
             }
         }
-        Ok(paths)
+        self.cluster.read(name)
+    }
+
+    /// Writes the last file, and returns all that were made.
+    fn finish(mut self, text: &str) -> Result<Vec<PathBuf>, ClusterError> {
+        match write_new_private(&self.last, text.as_bytes()) {
+            Ok(Written::New) => {
+                self.made.push(self.last);
+                Ok(self.made)
+            }
+            Ok(Written::Existed) => Err(ClusterError::Exists(self.last)),
+            Err(cause) => Err(ClusterError::Io { path: self.last, cause }),
+        }
     }
 }
 
@@ -190,9 +222,49 @@ mod tests {
         assert_eq!(std::fs::read(cluster.cluster_key()).expect("read"), before);
     }
 
-    /// One file left over from another cluster must not be mixed with new ones.
+    /// A start that was cut short after any of its files is taken up where it stopped; keys that are there stay, since
+    /// something may have been sealed or signed with them.
     #[test]
-    fn one_existing_file_stops_all_of_them() {
+    fn what_was_cut_short_is_completed() {
+        for left_over in [&["cluster.key"][..], &["cluster.key", "ca.key"]] {
+            let data = tempfile::tempdir().expect("temporary directory");
+            let (cluster, topology) = (ClusterDir::under(data.path()), topology());
+            let whole = cluster.init().expect("init");
+            let before = |name: &&str| std::fs::read(cluster.path().join(name)).expect("read");
+            let kept: Vec<_> = left_over.iter().map(before).collect();
+            for path in whole.iter().filter(|path| !left_over.iter().any(|name| path.ends_with(name))) {
+                std::fs::remove_file(path).expect("remove");
+            }
+            let made = cluster.init().expect("the rest");
+            assert_eq!(made.len(), whole.len() - left_over.len());
+            assert_eq!(left_over.iter().map(before).collect::<Vec<_>>(), kept);
+
+            let las1 = topology.regions()[1].name();
+            let node = cluster.make_node(las1, &topology).expect("node");
+            let key = std::fs::read(&node[0]).expect("read");
+            std::fs::remove_file(&node[1]).expect("remove the certificate");
+            assert_eq!(cluster.make_node(las1, &topology).expect("the rest"), node[1..]);
+            assert_eq!(std::fs::read(&node[0]).expect("read"), key);
+            let credentials = Credentials::load(cluster.path(), las1).expect("key and certificate fit");
+            credentials.client_verifier().expect("the authority is one");
+            credentials.server_certificate().expect("the pair is one");
+        }
+    }
+
+    /// A leftover that is no key is not built upon.
+    #[test]
+    fn a_key_that_is_none_stops_the_making() {
+        let data = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::under(data.path());
+        std::fs::create_dir_all(cluster.path()).expect("create");
+        std::fs::write(cluster.path().join("ca.key"), "old").expect("write");
+        assert!(matches!(cluster.init(), Err(ClusterError::Authority(_))));
+        assert!(!cluster.path().join("ca.pem").exists());
+    }
+
+    /// An authority left over from another cluster must not be mixed with new keys.
+    #[test]
+    fn a_complete_authority_stops_all_of_them() {
         let data = tempfile::tempdir().expect("temporary directory");
         let cluster = ClusterDir::under(data.path());
         std::fs::create_dir_all(cluster.path()).expect("create");

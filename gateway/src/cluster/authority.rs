@@ -45,15 +45,31 @@ pub struct Authority {
 pub struct AuthorityError(#[from] rcgen::Error);
 
 impl Authority {
+    /// A new private key, PEM.
+    ///
+    /// # Errors
+    /// When none can be made.
+    pub fn new_key() -> Result<String, AuthorityError> {
+        Ok(KeyPair::generate()?.serialize_pem())
+    }
+
     /// A new authority with a new key.
     ///
     /// # Errors
     /// When no key can be made.
     pub fn create(name: &str) -> Result<Self, AuthorityError> {
+        Self::with_key(name, &Self::new_key()?)
+    }
+
+    /// A new authority with the key in `key_pem`.
+    ///
+    /// # Errors
+    /// When it is not a key.
+    pub fn with_key(name: &str, key_pem: &str) -> Result<Self, AuthorityError> {
         let mut params = valid_from_now(name, CertificateParams::default());
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate()?;
+        let key = KeyPair::from_pem(key_pem)?;
         let certificate_pem = params.self_signed(&key)?.pem();
         Ok(Self { certificate_pem, issuer: Issuer::new(params, key) })
     }
@@ -84,6 +100,20 @@ impl Authority {
     /// # Errors
     /// When a name cannot stand in a certificate.
     pub fn issue(&self, names: &[String], purpose: Purpose) -> Result<IssuedCertificate, AuthorityError> {
+        let key_pem = Self::new_key()?;
+        Ok(IssuedCertificate { certificate_pem: self.certify(&key_pem, names, purpose)?, key_pem })
+    }
+
+    /// A certificate, PEM, of the key in `key_pem` for `names`.
+    ///
+    /// # Errors
+    /// When it is not a key, or a name cannot stand in a certificate.
+    pub fn certify(
+        &self,
+        key_pem: &str,
+        names: &[String],
+        purpose: Purpose,
+    ) -> Result<String, AuthorityError> {
         let common_name = names.first().map_or("penstock", String::as_str);
         let mut params = valid_from_now(common_name, CertificateParams::new(names)?);
         params.use_authority_key_identifier_extension = true;
@@ -93,9 +123,7 @@ impl Authority {
             Purpose::Peer => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
             Purpose::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
         };
-        let key = KeyPair::generate()?;
-        let certificate_pem = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(IssuedCertificate { certificate_pem, key_pem: key.serialize_pem() })
+        Ok(params.signed_by(&KeyPair::from_pem(key_pem)?, &self.issuer)?.pem())
     }
 }
 
