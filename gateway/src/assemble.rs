@@ -7,9 +7,7 @@
 mod start_error;
 
 use std::collections::HashMap;
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +26,7 @@ pub use start_error::StartError;
 
 use crate::accelerated::{self, Accelerated, Owner};
 use crate::admin::{Admin, Readiness};
-use crate::cluster::ClusterDir;
+use crate::cluster::{ClusterDir, make_private_directory};
 use crate::identity::{AtHome, ClusterKeys, FromHome, Identities, Users};
 use crate::listen::{Bound, Front, Transport};
 use crate::metrics::{self, Metrics};
@@ -128,10 +126,7 @@ impl Node {
     /// [`StartError`], one line that says what is in the way; nothing is damaged then.
     pub async fn open(plan: Plan<'_>) -> Result<Self, StartError> {
         let directory = plan.directory();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)
+        make_private_directory(&directory)
             .map_err(|cause| StartError::Directory { path: directory.clone(), cause })?;
         clock::check(clock::now_seconds(), &directory)?;
         let cluster = ClusterDir::under(plan.data);

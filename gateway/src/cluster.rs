@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use authority::{Authority, AuthorityError, IssuedCertificate, Purpose};
 pub use examination::CertificateFault;
-pub use private_file::{Written, write_new_private, write_private};
+pub use private_file::{Written, make_private_directory, write_new_private, write_private};
 
 use crate::identity::ClusterKeys;
 use crate::peer::peer_name;

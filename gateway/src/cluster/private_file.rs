@@ -1,6 +1,6 @@
-//! Writing files that only their owner may read, whole or not at all.
+//! Writing files and directories that only their owner may read, durably, whole or not at all.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -42,9 +42,38 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_directory_of(path)
 }
 
+/// Makes the directory `path` with those above it where they are missing, mode 0700 each. What is durable inside it is
+/// durable itself then: a directory that was only made may be gone after a power cut, with all that is in it.
+///
+/// # Errors
+/// Of the file system.
+pub fn make_private_directory(path: &Path) -> io::Result<()> {
+    make_directory(path, &mut |directory| File::open(directory)?.sync_all())
+}
+
+/// Every directory above one that was missing is synced; and the one above `path` also when nothing was missing, since a
+/// start may have been cut short between making it and syncing.
+fn make_directory(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    let above = directory_of(path);
+    if path.is_dir() {
+        return match sync(above) {
+            // Somebody else made it, in a place that is not ours to open.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
+    if !above.is_dir() {
+        make_directory(above, sync)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
+        _ => sync(above),
+    }
+}
+
 /// Writes and syncs `content` beside `path`, and returns where.
 fn write_aside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory_of(path))?;
+    make_private_directory(directory_of(path))?;
     let aside = path.with_added_extension("new");
     // Left over from a crash; nobody reads it under this name.
     remove_if_there(&aside)?;
@@ -82,6 +111,26 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("read"), b"one");
         let names = std::fs::read_dir(path.parent().expect("parent")).expect("list").count();
         assert_eq!(names, 1, "nothing is left aside");
+    }
+
+    #[test]
+    fn every_directory_that_is_made_is_synced_into_the_one_above() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("data/region");
+        let made = |path: &Path| {
+            let mut synced = Vec::new();
+            make_directory(path, &mut |directory| {
+                synced.push(directory.to_owned());
+                Ok(())
+            })
+            .map(|()| synced)
+        };
+        assert_eq!(made(&path).expect("made"), [dir.path(), &dir.path().join("data")]);
+        assert_eq!(made(&path).expect("there"), [dir.path().join("data")]);
+        std::fs::write(dir.path().join("file"), "").expect("write");
+        for taken in ["file", "file/below"] {
+            made(&dir.path().join(taken)).expect_err("a file is in the way");
+        }
     }
 
     #[test]

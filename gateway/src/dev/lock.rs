@@ -1,10 +1,11 @@
 //! One `penstock dev` a data directory.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::DevError;
+use crate::cluster::make_private_directory;
 
 /// Held for as long as the process runs; the operating system lets go of it when the process is gone.
 pub(super) struct Lock {
@@ -17,11 +18,7 @@ impl Lock {
     /// # Errors
     /// When another process has it.
     pub(super) fn take(data: &Path) -> Result<Self, DevError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(data)
-            .map_err(|error| DevError::file(data, error))?;
+        make_private_directory(data).map_err(|error| DevError::file(data, error))?;
         let path = data.join("lock");
         let file = OpenOptions::new()
             .create(true)
