@@ -12,6 +12,7 @@ mod directory;
 pub mod head;
 pub mod instance;
 pub mod permit;
+pub mod policy;
 pub mod read_request;
 pub mod regional;
 

@@ -1,0 +1,170 @@
+//! Bucket policies: the language, parsed whole and decided without asking anybody.
+//!
+//! [`Policy::parse`] takes a document only if it understands all of it, and says of any other where it stopped: a
+//! policy half understood would let through what its writer meant to stop. [`Policy::decide`] is pure: the same policy
+//! and the same [`Ask`] have the same [`Verdict`] on every node. An explicit deny counts before any allow; what
+//! nothing speaks of is [`Verdict::Silent`], and what that means is for others to say, as are levels, ACLs and owners.
+//! The language is that of the "IAM JSON policy elements reference" and of "Policies and permissions in Amazon S3".
+
+mod action;
+mod document;
+mod json;
+mod key;
+mod malformed;
+mod pattern;
+mod principal;
+mod resource;
+mod stored;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+pub use self::action::{Action, AppliesTo};
+pub use self::malformed::Malformed;
+pub use self::principal::Principal;
+pub use self::stored::StoredPolicy;
+
+use self::action::ActionSet;
+use self::key::Key;
+use self::principal::Principals;
+use self::resource::Resources;
+
+/// Most bytes of a policy's text: S3's own limit.
+pub const TEXT_BYTES_MAX: usize = 20 * 1024;
+
+/// A bucket policy understood in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    statements: Vec<Statement>,
+}
+
+/// One statement of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    index: usize,
+    sid: Option<String>,
+    effect: Effect,
+    principals: Principals,
+    actions: ActionSet,
+    resources: Resources,
+}
+
+/// What a statement does to what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+/// What a policy is asked: may this principal do this to that, in this request?
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// Who asks.
+    pub principal: Principal<'a>,
+    /// What they want to do.
+    pub action: Action,
+    /// To what: `arn:aws:s3:::<bucket>`, with `/<key>` for an object.
+    pub resource: &'a str,
+    /// The account that owns the bucket.
+    pub owner: &'a str,
+    /// What else the request says.
+    pub context: &'a dyn Lookup,
+}
+
+/// What a request says of a condition key.
+pub trait Lookup {
+    /// The values of `key` as text: none where the request has no such thing, several where it has several.
+    ///
+    /// `key` is spelled as AWS documents it, whatever the policy wrote: `aws:SourceIp`, `s3:prefix`. After
+    /// `s3:ExistingObjectTag/` and `s3:RequestObjectTag/` the tag's key is as the policy wrote it; AWS compares it
+    /// without case. `aws:username`, `aws:userid` and `aws:PrincipalType` follow from the principal and are not asked
+    /// for. Times are in ISO 8601 (`aws:CurrentTime`) or whole seconds since 1970 (`aws:EpochTime`), truth is `true`
+    /// or `false`.
+    fn values(&self, key: &str) -> Vec<Cow<'_, str>>;
+}
+
+/// What a policy says to an [`Ask`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'p> {
+    /// This statement denies it, whatever others allow.
+    Deny(&'p Statement),
+    /// This statement allows it, and none denies it.
+    Allow(&'p Statement),
+    /// No statement is about it.
+    Silent,
+}
+
+impl Policy {
+    /// The policy that `text` writes for `bucket`.
+    ///
+    /// # Errors
+    /// [`Malformed`], S3's `MalformedPolicy`, when any of it is not understood: what S3 says, and the place.
+    pub fn parse(text: &str, bucket: &str) -> Result<Self, Malformed> {
+        document::parse(text, Some(bucket))
+    }
+
+    /// What the policy says to `ask`: the first statement that denies it, or else the first that allows it.
+    #[must_use]
+    pub fn decide(&self, ask: &Ask<'_>) -> Verdict<'_> {
+        let says = |effect| {
+            self.statements.iter().find(|statement| statement.effect == effect && statement.is_about(ask))
+        };
+        match (says(Effect::Deny), || says(Effect::Allow)) {
+            (Some(denies), _) => Verdict::Deny(denies),
+            (None, allows) => allows().map_or(Verdict::Silent, Verdict::Allow),
+        }
+    }
+
+    /// Whether it allows anything to everyone, as GetBucketPolicyStatus says it.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        let is_open = |statement: &Statement| statement.principals.are_everyone();
+        self.statements.iter().any(|statement| statement.effect == Effect::Allow && is_open(statement))
+    }
+
+    /// Whether it says anything about the tags of the object that is there, so that deciding takes its head.
+    #[must_use]
+    pub fn reads_object_tags(&self) -> bool {
+        self.statements.iter().flat_map(Statement::keys).any(Key::is_of_existing_tags)
+    }
+}
+
+impl Statement {
+    /// Its `Sid`, if it has one.
+    #[must_use]
+    pub fn sid(&self) -> Option<&str> {
+        self.sid.as_deref()
+    }
+
+    /// Its place among the policy's statements, from 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    fn is_about(&self, ask: &Ask<'_>) -> bool {
+        let resolve = |key: &Key| ask.values(key).into_iter().next().map(Cow::into_owned);
+        self.actions.has(ask.action)
+            && self.principals.include(ask.principal, ask.owner)
+            && self.resources.include(ask.resource, &resolve)
+    }
+
+    /// Every key it asks for.
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.resources.keys()
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// The request's values of `key`.
+    fn values(&self, key: &Key) -> Vec<Cow<'a, str>> {
+        match key.as_str() {
+            "aws:PrincipalType" => vec![Cow::Borrowed(self.principal.kind())],
+            "aws:userid" => vec![self.principal.user_id()],
+            "aws:username" => self.principal.user_name().map(Cow::Borrowed).into_iter().collect(),
+            name => self.context.values(name),
+        }
+    }
+}

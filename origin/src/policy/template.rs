@@ -1,0 +1,169 @@
+//! A text of a policy in which parts may stand for what the request brings: `${aws:username}` and friends.
+//!
+//! Variables exist since version 2012-10-17; before it, `${` is text. What a variable brings is only ever text: a `*`
+//! in a client's header is no wildcard. A variable without a value and without a default makes a text that nothing
+//! equals ("IAM policy elements: variables and tags" in the IAM user guide).
+
+use super::key::Key;
+use super::pattern::Glob;
+
+/// How the texts of one policy are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variables {
+    /// `${…}` is a variable, or one of `${*}`, `${?}` and `${$}`.
+    Known,
+    /// `${` is text.
+    Unknown,
+}
+
+/// A text of a policy, ready to be held against a request's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Template {
+    parts: Vec<Part>,
+    /// The whole, when no part is a variable.
+    fixed: Option<Glob>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// `?`
+    One,
+    /// `*`
+    Any,
+    Variable {
+        key: Key,
+        default: Option<String>,
+    },
+}
+
+/// The value of a key that a variable names.
+pub(super) type Resolve<'r> = dyn Fn(&Key) -> Option<String> + 'r;
+
+impl Template {
+    /// The template that `text` writes.
+    ///
+    /// # Errors
+    /// A sentence about the variable that is not understood.
+    pub(super) fn parse(text: &str, variables: Variables) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(char) = rest.chars().next() {
+            if variables == Variables::Known && rest.starts_with("${") {
+                let (part, after) = variable(rest)?;
+                push(&mut parts, part);
+                rest = after;
+                continue;
+            }
+            push(
+                &mut parts,
+                match char {
+                    '*' => Part::Any,
+                    '?' => Part::One,
+                    _ => Part::Text(char.into()),
+                },
+            );
+            rest = &rest[char.len_utf8()..];
+        }
+        let mut template = Self { parts, fixed: None };
+        if template.keys().next().is_none() {
+            template.fixed = Some(template.outline());
+        }
+        Ok(template)
+    }
+
+    /// Whether `text` is of this template, with the variables that `resolve` knows.
+    pub(super) fn matches(&self, text: &str, resolve: &Resolve<'_>) -> bool {
+        match &self.fixed {
+            Some(glob) => glob.matches(text),
+            None => self.resolved(resolve).is_some_and(|glob| glob.matches(text)),
+        }
+    }
+
+    /// The keys of its variables.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable { key, .. } => Some(key),
+            Part::Text(_) | Part::One | Part::Any => None,
+        })
+    }
+
+    /// Everything that it could be: any text in place of each variable.
+    pub(super) fn outline(&self) -> Glob {
+        let mut glob = Glob::default();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => glob.push_text(text),
+                Part::One => glob.push_one(),
+                Part::Any | Part::Variable { .. } => glob.push_any(),
+            }
+        }
+        glob
+    }
+
+    fn resolved(&self, resolve: &Resolve<'_>) -> Option<Glob> {
+        let mut glob = Glob::default();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => glob.push_text(text),
+                Part::One => glob.push_one(),
+                Part::Any => glob.push_any(),
+                Part::Variable { key, default } => glob.push_text(&value(key, default.as_ref(), resolve)?),
+            }
+        }
+        Some(glob)
+    }
+}
+
+fn value(key: &Key, default: Option<&String>, resolve: &Resolve<'_>) -> Option<String> {
+    resolve(key).or_else(|| default.cloned())
+}
+
+fn push(parts: &mut Vec<Part>, part: Part) {
+    match (parts.last_mut(), part) {
+        (Some(Part::Text(text)), Part::Text(more)) => text.push_str(&more),
+        (_, part) => parts.push(part),
+    }
+}
+
+/// The variable at the start of `text`, and what follows it.
+fn variable(text: &str) -> Result<(Part, &str), String> {
+    let inner = text.strip_prefix("${").expect("called at a variable");
+    for char in ['*', '?', '$'] {
+        if let Some(after) = inner.strip_prefix(char).and_then(|after| after.strip_prefix('}')) {
+            return Ok((Part::Text(char.into()), after));
+        }
+    }
+    let name_end = inner.find(['}', ',']).ok_or("a variable is not closed")?;
+    let (name, rest) = inner.split_at(name_end);
+    let key = Key::parse(name.trim()).ok_or_else(|| format!("no variable is called {name:?}"))?;
+    if key.is_multivalued() {
+        return Err(format!("{name:?} may have several values, and so is no variable"));
+    }
+    let (default, after) = match rest.strip_prefix(',') {
+        None => (None, rest),
+        Some(rest) => {
+            let (default, after) = quoted(rest.trim_start())?;
+            (Some(default), after.trim_start())
+        }
+    };
+    let after = after.strip_prefix('}').ok_or("a variable is not closed")?;
+    Ok((Part::Variable { key, default }, after))
+}
+
+/// The text between single quotes, in which two stand for one, and what follows.
+fn quoted(text: &str) -> Result<(String, &str), String> {
+    let mut rest = text.strip_prefix('\'').ok_or("a variable's default is not in single quotes")?;
+    let mut value = String::new();
+    loop {
+        let (before, after) = rest.split_once('\'').ok_or("a variable's default is not closed")?;
+        value.push_str(before);
+        match after.strip_prefix('\'') {
+            None => return Ok((value, after)),
+            Some(after) => {
+                value.push('\'');
+                rest = after;
+            }
+        }
+    }
+}
