@@ -44,6 +44,31 @@ async fn no_store_goes_around_the_cache() {
     assert_eq!(site.bytes("memory").await + site.bytes("nvme").await, 0, "the cache was asked");
 }
 
+/// `no-store` readers that take their time have places of their own: one more is told to come back, and a plain GET is
+/// filled from the same owner meanwhile.
+#[tokio::test]
+async fn slow_no_store_readers_leave_fills_alone() {
+    let limits = "[cache]\ndirect_reads_per_origin_max = 2\nwait_max = \"500ms\"";
+    let site = Site::start_with(Options::settings(limits)).await;
+    // Longer than what lies in the sockets between the owner, the node and the client.
+    let long = Content::new(2, 64 * MIB);
+    let _ = site.cluster.standard("ord1").put_multipart("data", "long", long, 16 * MIB).await;
+    let no_store = || Request::new("GET", "/data/long").header("cache-control", "no-store");
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut answer = site.reader.open(no_store()).await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200);
+        answer.chunk().await.expect("a piece");
+        slow.push(answer);
+    }
+    let refused = site.reader.send(no_store()).await;
+    assert_eq!(refused.refusal(), (503, "SlowDown".to_owned()));
+    assert_eq!(refused.header("retry-after"), "1");
+    site.get("").await;
+    assert_eq!(site.bytes("origin").await, OBJECT_BYTES);
+    drop(slow);
+}
+
 /// HEAD of `bytes=0-0` answers at once and brings the whole object.
 #[tokio::test]
 async fn a_head_of_the_first_byte_brings_the_object() {
@@ -81,7 +106,11 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
-        let cluster = Cluster::start_with(Options::cache("64 MiB", "64 MiB")).await;
+        Self::start_with(Options::cache("64 MiB", "64 MiB")).await
+    }
+
+    async fn start_with(options: Options) -> Self {
+        let cluster = Cluster::start_with(options).await;
         let content = Content::new(1, OBJECT_BYTES);
         let owner = cluster.standard("ord1");
         owner.create_bucket("data").await;

@@ -78,7 +78,7 @@ impl Cache {
             pool,
             flights: Flights::new(),
             budget: Budget::new(&settings),
-            pull_patience: Patience { silence_max: settings.origin_silence_max },
+            pull_patience: Patience { silence_max: settings.origin_silence_max, busy_max: settings.wait_max },
             prestages: Prestages::default(),
             metrics,
             runtime: Handle::current(),

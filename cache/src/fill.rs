@@ -25,6 +25,7 @@ use crate::layout;
 use crate::metrics::{FillEnd, NotKept};
 use crate::object::Object;
 use crate::slab::Offered;
+use crate::source::Purpose;
 
 /// Why a fill is started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,7 +165,7 @@ impl Fill {
     /// Brings `pages`, and tells of the first.
     async fn bring(&self, pages: Range<u64>, first: impl FnOnce()) -> Result<FillEnd, ReadError> {
         let mut first = Some(first);
-        let mut pull = self.object.pull(pages.clone(), &self.shared);
+        let mut pull = self.object.pull(pages.clone(), Purpose::Fill, &self.shared);
         for page in pages.clone() {
             let flight = self.flight_of(page);
             if !flight.has_room() {

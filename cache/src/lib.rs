@@ -42,4 +42,4 @@ pub use instance::Instance;
 pub use prestage::Prestaged;
 pub use reader::{Mode, Plan, Reader, Tally};
 pub use settings::{Fault, Nvme, Settings};
-pub use source::{PAGE_BYTES, Page, Pages, Source, SourceError};
+pub use source::{PAGE_BYTES, Page, Pages, Purpose, Source, SourceError};

@@ -7,7 +7,7 @@ use crate::cache::Shared;
 use crate::instance::Instance;
 use crate::layout::{self, BlockKey, Layout};
 use crate::pull::Pull;
-use crate::source::Source;
+use crate::source::{Purpose, Source};
 
 /// An instance and its origin.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl Object {
     }
 
     /// Starts to pull `pages` from the origin.
-    pub(crate) fn pull(&self, pages: Range<u64>, shared: &Shared) -> Pull {
-        Pull::new(self.clone(), pages, shared.pull_patience, shared.metrics.clone())
+    pub(crate) fn pull(&self, pages: Range<u64>, purpose: Purpose, shared: &Shared) -> Pull {
+        Pull::new(self.clone(), pages, purpose, shared.pull_patience, shared.metrics.clone())
     }
 }

@@ -3,20 +3,23 @@
 //! A broken or short answer, a page that fails its checksum and an origin's silence are all the same: the next missing
 //! page is asked for again, of the same instance, up to [`RETRIES_MAX`] times with a growing pause. The count
 //! starts anew once a good stretch has arrived, so that a pull of a terabyte may break more often than one of a block.
+//!
+//! An origin that says it is busy is not broken: it is asked again for as long as a reader waits for any other place.
 
+use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Limit, ReadError};
 use crate::metrics::Metrics;
 use crate::object::Object;
 use crate::page::{self, VerifiedPage};
-use crate::source::{Page, Pages, SourceError};
+use crate::source::{Page, Pages, Purpose, SourceError};
 
 /// Times that an origin which broke off is asked again, until the readers get the error. The pauses make 300 ms: enough
 /// for a connection that was cut, and short for a client, which asks again too.
@@ -24,6 +27,9 @@ const RETRIES_MAX: u32 = 4;
 
 /// The pause before the first retry; each further one doubles it.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// The doublings of the pause before a busy origin is asked again: it grows to 640 ms.
+const BUSY_DOUBLINGS_MAX: u32 = 5;
 
 /// Pages after which a break no longer counts: 8 MiB.
 const STRETCH_PAGES: u64 = 128;
@@ -35,25 +41,55 @@ const ASK_PAGES_MAX: u64 = 4096;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) silence_max: Duration,
+    /// How long an origin may be busy in one go.
+    pub(crate) busy_max: Duration,
 }
 
 /// A run of pages on its way. Dropping it drops the origin's answer.
 pub(crate) struct Pull {
     object: Object,
+    purpose: Purpose,
     missing: Range<u64>,
     /// Where what the answer was asked for ends.
     asked_end: u64,
     answer: Option<Pages>,
+    asked_at: Instant,
     patience: Patience,
     retries: u32,
     broken_at: u64,
+    busy: Option<Busy>,
     metrics: Arc<Metrics>,
 }
 
+/// An origin that has said nothing but that it is busy.
+#[derive(Clone, Copy)]
+struct Busy {
+    /// When it was first asked.
+    since: Instant,
+    times: u32,
+}
+
 impl Pull {
-    pub(crate) fn new(object: Object, pages: Range<u64>, patience: Patience, metrics: Arc<Metrics>) -> Self {
-        let (broken_at, asked_end) = (pages.start, pages.start);
-        Self { object, missing: pages, asked_end, answer: None, patience, retries: 0, broken_at, metrics }
+    pub(crate) fn new(
+        object: Object,
+        pages: Range<u64>,
+        purpose: Purpose,
+        patience: Patience,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            object,
+            purpose,
+            asked_end: pages.start,
+            answer: None,
+            asked_at: Instant::now(),
+            patience,
+            retries: 0,
+            broken_at: pages.start,
+            busy: None,
+            missing: pages,
+            metrics,
+        }
     }
 
     /// The next page. `None` when all have been given. Dropping the returned future loses nothing.
@@ -65,15 +101,16 @@ impl Pull {
             match self.ask().await {
                 Ok(page) => {
                     self.missing.start += 1;
+                    self.busy = None;
                     self.metrics.pulled(page.bytes().len());
                     return Some(Ok(page));
                 }
                 Err(trouble) => {
                     self.answer = None;
-                    if let Err(error) = self.count(trouble) {
-                        return Some(Err(error));
+                    match self.pause(trouble) {
+                        Ok(pause) => sleep(pause).await,
+                        Err(error) => return Some(Err(error)),
                     }
-                    sleep(RETRY_PAUSE * 2_u32.pow(self.retries.min(8) - 1)).await;
                 }
             }
         }
@@ -88,9 +125,10 @@ impl Pull {
             Some(answer) => answer,
             none => {
                 self.metrics.origin_asked();
+                self.asked_at = Instant::now();
                 self.asked_end = self.missing.end.min(self.missing.start + ASK_PAGES_MAX);
                 let pages = self.missing.start..self.asked_end;
-                let asked = self.object.source.pages(self.object.instance, pages);
+                let asked = self.object.source.pages(self.object.instance, pages, self.purpose);
                 none.insert(timeout(silence_max, asked).await.map_err(|_| silent())??)
             }
         };
@@ -110,24 +148,37 @@ impl Pull {
         })
     }
 
-    /// Counts a break; the error when there were too many.
-    fn count(&mut self, trouble: SourceError) -> Result<(), ReadError> {
+    /// How long to pause after `trouble` before asking again; the error when there was too much of it.
+    fn pause(&mut self, trouble: SourceError) -> Result<Duration, ReadError> {
         self.metrics.origin_trouble(&trouble);
+        let pause = match trouble {
+            SourceError::Gone => return Err(ReadError::Gone),
+            SourceError::Busy => self.pause_while_busy()?,
+            SourceError::Broken(cause) => self.pause_after_break(cause)?,
+        };
+        self.metrics.fill_resumed();
+        Ok(pause)
+    }
+
+    fn pause_while_busy(&mut self) -> Result<Duration, ReadError> {
+        let Busy { since, times } = self.busy.unwrap_or(Busy { since: self.asked_at, times: 0 });
+        if since.elapsed() >= self.patience.busy_max {
+            return Err(ReadError::Busy(Limit::Origin));
+        }
+        self.busy = Some(Busy { since, times: times + 1 });
+        Ok(RETRY_PAUSE * 2_u32.pow(times.min(BUSY_DOUBLINGS_MAX)))
+    }
+
+    fn pause_after_break(&mut self, cause: Arc<dyn Error + Send + Sync>) -> Result<Duration, ReadError> {
         if self.missing.start >= self.broken_at + STRETCH_PAGES {
             self.retries = 0;
         }
         self.broken_at = self.missing.start;
-        let spent = self.retries >= RETRIES_MAX;
-        match trouble {
-            SourceError::Gone => Err(ReadError::Gone),
-            SourceError::Busy if spent => Err(ReadError::Busy(Limit::Origin)),
-            SourceError::Broken(cause) if spent => Err(ReadError::Broken(cause)),
-            SourceError::Busy | SourceError::Broken(_) => {
-                self.retries += 1;
-                self.metrics.fill_resumed();
-                Ok(())
-            }
+        if self.retries >= RETRIES_MAX {
+            return Err(ReadError::Broken(cause));
         }
+        self.retries += 1;
+        Ok(RETRY_PAUSE * 2_u32.pow(self.retries - 1))
     }
 }
 

@@ -28,14 +28,16 @@ pub struct Settings {
     /// Fills that may read from one origin at one time; further ones wait. Default 32.
     pub fills_per_origin_max: usize,
     /// Readers that may read from one origin at one time past the cache (`LookOnly` and `Bypass`); further ones wait.
-    /// Default 256.
+    /// Each holds a place at the origin for as long as its client takes, so this should be less than an origin has
+    /// places for such reads. Default 16.
     pub direct_reads_per_origin_max: usize,
     /// Bytes that one fill asks an origin for, whole blocks. Default 8 MiB.
     pub fill_window_bytes: u64,
     /// How far ahead of a reader blocks are filled: with the window, this is how many fills of one reader run side by
     /// side. Cut down when there is no tier to keep what was read ahead. Default 32 MiB.
     pub fill_ahead_bytes: u64,
-    /// How long a reader waits for a place (a buffer, a fill of its origin) before it is told `Busy`. Default 10 s.
+    /// How long a reader waits for a place (a buffer, a fill of its origin, an origin that is busy) before it is told
+    /// `Busy`. Default 10 s.
     pub wait_max: Duration,
     /// How long an origin may stay silent before a fill takes its answer as broken off. Default 20 s.
     pub origin_silence_max: Duration,
@@ -88,7 +90,7 @@ impl Default for Settings {
             block_bytes: MIB,
             fill_bytes_max: 32 * MIB,
             fills_per_origin_max: 32,
-            direct_reads_per_origin_max: 256,
+            direct_reads_per_origin_max: 16,
             fill_window_bytes: 8 * MIB,
             fill_ahead_bytes: 32 * MIB,
             wait_max: Duration::from_secs(10),

@@ -26,6 +26,15 @@ pub struct Page {
 /// The pages of one answer, in order, with nothing in between.
 pub type Pages = BoxStream<'static, Result<Page, SourceError>>;
 
+/// What pages are asked for. An origin may keep places for each apart, so that neither stands behind the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// A fill: its pages are taken as fast as they come, for everyone who wants them.
+    Fill,
+    /// A read past the cache: its pages are taken as fast as one client takes them.
+    Direct,
+}
+
 /// An origin of instances: a store at hand, or a peer's.
 pub trait Source: Send + Sync {
     /// The name of the origin, the same for every source that leads there: fills at once are bounded by it.
@@ -33,7 +42,12 @@ pub trait Source: Send + Sync {
 
     /// Asks for the pages `pages` of `instance`, numbered from its start. The answer is a stream that gives exactly
     /// these pages in order, or ends early: a fill asks again from the first missing page.
-    fn pages(&self, instance: Instance, pages: Range<u64>) -> BoxFuture<'_, Result<Pages, SourceError>>;
+    fn pages(
+        &self,
+        instance: Instance,
+        pages: Range<u64>,
+        purpose: Purpose,
+    ) -> BoxFuture<'_, Result<Pages, SourceError>>;
 }
 
 /// Why an origin did not give a page.
@@ -42,7 +56,7 @@ pub enum SourceError {
     /// The instance is no longer kept there; asking again cannot help.
     #[error("the origin no longer has the instance")]
     Gone,
-    /// The origin sheds load. It is asked again a little later, a bounded number of times.
+    /// The origin sheds load. It is asked again a little later, for as long as a reader waits for a place.
     #[error("the origin is busy")]
     Busy,
     /// The answer broke off or did not come. It is asked again, a bounded number of times.

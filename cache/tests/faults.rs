@@ -1,6 +1,6 @@
 //! An origin that breaks, lies or falls silent: resumed where it broke, or an error; never a wrong or a missing byte.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache::{Limit, Mode, ReadError, Settings};
 
@@ -79,6 +79,23 @@ async fn an_instance_that_is_gone_is_not_asked_for_twice() {
     let mut reader = node.reader(&origin, 0..MIB, Mode::Fill);
     assert!(matches!(reader.next().await, Some(Err(ReadError::Gone))));
     assert_eq!(origin.asked().len(), 1);
+}
+
+/// An origin that sheds load is asked for as long as a reader waits for a place, however often that is; then the
+/// reader is told, so that its client comes back.
+#[tokio::test]
+async fn a_busy_origin_is_waited_for_as_long_as_a_place() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::faulty(1, MIB, &[Fault::Busy; 5]);
+    assert_eq!(node.read_all(&origin).await.origin_bytes, MIB);
+    assert_eq!(origin.asked().len(), 6);
+
+    let node = Node::open(Settings { wait_max: 4 * SHORT, ..settings() }).await;
+    let origin = Origin::faulty(1, MIB, &[Fault::Busy; 100]);
+    let begun = Instant::now();
+    let mut reader = node.reader(&origin, 0..MIB, Mode::Fill);
+    assert!(matches!(reader.next().await, Some(Err(ReadError::Busy(Limit::Origin)))));
+    assert!(begun.elapsed() >= 4 * SHORT);
 }
 
 /// Past the fills of an origin a reader waits, and is told so when that takes too long.

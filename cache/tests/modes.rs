@@ -1,6 +1,6 @@
 //! Looking without filling, going past the cache, pre-staging.
 
-use cache::{Busy, Limit, Mode, Prestaged, Settings};
+use cache::{Busy, Limit, Mode, Prestaged, Purpose, Settings};
 
 use crate::origin::Origin;
 use crate::{KIB, MIB, Node, nvme_only, settings};
@@ -25,6 +25,7 @@ async fn bypass_asks_the_origin_for_what_is_there_too() {
     let tally = node.read_as(&origin, 65 * KIB..66 * KIB, Mode::Bypass).await;
     assert_eq!(tally.bypass_bytes, KIB);
     assert_eq!(origin.asked(), [0..16, 1..2]);
+    assert_eq!(origin.purposes(), [Purpose::Fill, Purpose::Direct]);
 }
 
 /// An origin bounds what it answers at one time; an object may be larger.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cache::{Instance, PAGE_BYTES, Page, Pages, Source, SourceError};
+use cache::{Instance, PAGE_BYTES, Page, Pages, Purpose, Source, SourceError};
 use futures::future::BoxFuture;
 use futures::stream;
 use tokio::sync::watch;
@@ -38,7 +38,7 @@ pub(crate) struct Origin {
     faults: Mutex<VecDeque<Fault>>,
     /// The page that nobody gets yet, nor those after it.
     gate: watch::Sender<u64>,
-    asked: Mutex<Vec<Range<u64>>>,
+    asked: Mutex<Vec<(Range<u64>, Purpose)>>,
     pages_given: Arc<AtomicU64>,
 }
 
@@ -81,7 +81,12 @@ impl Origin {
 
     /// The runs of pages that were asked for, in order.
     pub(crate) fn asked(&self) -> Vec<Range<u64>> {
-        self.asked.lock().expect("not poisoned").clone()
+        self.asked.lock().expect("not poisoned").iter().map(|(pages, _)| pages.clone()).collect()
+    }
+
+    /// What each of them was for.
+    pub(crate) fn purposes(&self) -> Vec<Purpose> {
+        self.asked.lock().expect("not poisoned").iter().map(|(_, purpose)| *purpose).collect()
     }
 
     pub(crate) fn pages_count(&self) -> u64 {
@@ -171,9 +176,14 @@ impl Source for Origin {
         &self.name
     }
 
-    fn pages(&self, instance: Instance, pages: Range<u64>) -> BoxFuture<'_, Result<Pages, SourceError>> {
+    fn pages(
+        &self,
+        instance: Instance,
+        pages: Range<u64>,
+        purpose: Purpose,
+    ) -> BoxFuture<'_, Result<Pages, SourceError>> {
         assert_eq!(instance, self.instance);
-        self.asked.lock().expect("not poisoned").push(pages.clone());
+        self.asked.lock().expect("not poisoned").push((pages.clone(), purpose));
         let fault = self.faults.lock().expect("not poisoned").pop_front();
         let answer = Answer {
             instance,

@@ -20,6 +20,7 @@ mod frames;
 pub mod messages;
 mod server;
 
+use cache::Purpose;
 use http::HeaderMap;
 use http::header::HeaderName;
 
@@ -69,6 +70,14 @@ impl Channel {
 #[must_use]
 pub fn peer_name(region: &RegionName, domain: &str) -> String {
     format!("{region}.peer.{domain}")
+}
+
+/// How a request for pages says what they are for.
+const fn purpose_name(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Fill => "fill",
+        Purpose::Direct => "direct",
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::error::ReadError;
 use crate::layout;
 use crate::object::Object;
 use crate::pull::Pull;
-use crate::source::PAGE_BYTES;
+use crate::source::{PAGE_BYTES, Purpose};
 
 /// A pull for one reader alone. It holds one page at a time.
 pub(super) struct Direct {
@@ -29,7 +29,7 @@ impl Direct {
     ) -> Result<Self, ReadError> {
         let place = shared.budget.direct_read(object.source.origin()).await?;
         let pages = layout::pages_of(&range);
-        Ok(Self { page_next: pages.start, pull: object.pull(pages, shared), _place: place })
+        Ok(Self { page_next: pages.start, pull: object.pull(pages, Purpose::Direct, shared), _place: place })
     }
 
     /// The next page's part of `left`, whose start is in that page; `None` when every page has been given.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use cache::{Instance, Page, Pages, Source, SourceError};
+use cache::{Instance, Page, Pages, Purpose, Source, SourceError};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use origin::regional::{ReadError, RegionalStore};
@@ -49,7 +49,12 @@ impl Source for Owner {
         }
     }
 
-    fn pages(&self, instance: Instance, pages: Range<u64>) -> BoxFuture<'_, Result<Pages, SourceError>> {
+    fn pages(
+        &self,
+        instance: Instance,
+        pages: Range<u64>,
+        purpose: Purpose,
+    ) -> BoxFuture<'_, Result<Pages, SourceError>> {
         match self {
             Self::Own { region, store, metrics } => {
                 let (region, metrics) = (region.clone(), metrics.clone());
@@ -64,7 +69,7 @@ impl Source for Owner {
                     Ok(pages.boxed())
                 })
             }
-            Self::Peer(peer) => peer.pages(instance, pages),
+            Self::Peer(peer) => peer.pages(instance, pages, purpose),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cache::{Instance, Page, Pages, Source, SourceError};
+use cache::{Instance, Page, Pages, Purpose, Source, SourceError};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -20,7 +20,7 @@ use reqwest::StatusCode;
 use super::asks::{AskError, Bounds, Carrier, Queue};
 use super::frames::Decoder;
 use super::messages::{ANSWERS_BYTES_MAX, Answer, Answers, Ask, Batch, PROTOCOL};
-use super::{CHANNEL_HEADER, Channel, Credentials, CredentialsError, peer_name};
+use super::{CHANNEL_HEADER, Channel, Credentials, CredentialsError, peer_name, purpose_name};
 use crate::metrics::{Metrics, OriginChannel, OriginOutcome};
 use crate::topology::{PeerAddress, Region, RegionName, Topology};
 
@@ -173,8 +173,13 @@ impl Source for Peer {
         self.line.region.as_str()
     }
 
-    fn pages(&self, instance: Instance, pages: Range<u64>) -> BoxFuture<'_, Result<Pages, SourceError>> {
-        Box::pin(self.line.pages(instance, pages))
+    fn pages(
+        &self,
+        instance: Instance,
+        pages: Range<u64>,
+        purpose: Purpose,
+    ) -> BoxFuture<'_, Result<Pages, SourceError>> {
+        Box::pin(self.line.pages(instance, pages, purpose))
     }
 }
 
@@ -222,9 +227,14 @@ impl Line {
         }
     }
 
-    async fn pages(&self, instance: Instance, pages: Range<u64>) -> Result<Pages, SourceError> {
+    async fn pages(
+        &self,
+        instance: Instance,
+        pages: Range<u64>,
+        purpose: Purpose,
+    ) -> Result<Pages, SourceError> {
         let sent = Instant::now();
-        let answer = self.blob(instance, pages).await;
+        let answer = self.blob(instance, pages, purpose).await;
         let outcome = match &answer {
             Ok(_) => OriginOutcome::Answered,
             Err(SourceError::Gone) => OriginOutcome::Gone,
@@ -239,11 +249,17 @@ impl Line {
         Ok(decoded(answer?).inspect_ok(counted).boxed())
     }
 
-    async fn blob(&self, instance: Instance, pages: Range<u64>) -> Result<Pieces, SourceError> {
-        let count = pages.end.saturating_sub(pages.start);
+    async fn blob(
+        &self,
+        instance: Instance,
+        pages: Range<u64>,
+        purpose: Purpose,
+    ) -> Result<Pieces, SourceError> {
+        let Range { start, end } = pages;
+        let (count, purpose) = (end.saturating_sub(start), purpose_name(purpose));
         let request = self
             .client
-            .get(format!("{}/blob/{instance}/{}/{count}", self.base, pages.start))
+            .get(format!("{}/blob/{instance}/{start}/{count}/{purpose}", self.base))
             .header(CHANNEL_HEADER, Channel::Blob.as_str());
         let response = request.send().await.map_err(broken)?;
         match response.status() {

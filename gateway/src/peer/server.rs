@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use cache::Purpose;
 use futures::StreamExt;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, StatusCode};
@@ -15,12 +16,13 @@ use origin::instance::Instance;
 use origin::regional::{Page, ReadError, RegionalStore};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::answers::answer_up_to;
 use super::messages::{ANSWERS_BYTES_FULL, ASKS_MAX, Answer, Answers, BATCH_BYTES_MAX, Batch, PROTOCOL};
-use super::{Channel, frames};
+use super::{Channel, frames, purpose_name};
 
 /// For one read of a question, and for one write of an answer; a peer on a good line needs none of it.
 const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,22 +33,66 @@ const PAGES_MAX: u64 = 16_384;
 /// Most bytes of pages put into one write.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// Streams of pages at one time; further ones are told that this node is busy. Each holds about 2 MiB of pages read
-/// ahead and framed.
-const STREAMS_MAX: usize = 64;
+/// How many streams of pages may leave at one time. One too many waits its turn, and is then told that this node is
+/// busy.
+///
+/// A fill takes its pages as they come and soon makes room for the next; a read past a cache goes as slowly as its
+/// client, so those have places of their own. Each stream holds about 2 MiB of pages read ahead and framed, 128 MiB in
+/// all by default; one that waits holds its connection, of which the listener has a limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamLimits {
+    pub(super) fills_max: usize,
+    pub(super) direct_reads_max: usize,
+    /// Well under the time for which the asking node waits for an answer's head.
+    pub(super) wait_max: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self { fills_max: 32, direct_reads_max: 32, wait_max: Duration::from_secs(5) }
+    }
+}
 
 /// Answers other nodes out of this region's store.
 #[derive(Clone)]
 pub struct Server {
     store: RegionalStore,
-    streams: Arc<Semaphore>,
+    streams: Arc<Streams>,
+}
+
+/// Places for streams, first come, first served.
+struct Streams {
+    fills: Semaphore,
+    direct_reads: Semaphore,
+    wait_max: Duration,
+}
+
+impl Streams {
+    /// A place for a stream of this purpose, as soon as there is one; `None` when that takes too long.
+    async fn place(&self, purpose: Purpose) -> Option<SemaphorePermit<'_>> {
+        let places = match purpose {
+            Purpose::Fill => &self.fills,
+            Purpose::Direct => &self.direct_reads,
+        };
+        let place = timeout(self.wait_max, places.acquire()).await.ok()?;
+        Some(place.expect("semaphores are never closed"))
+    }
 }
 
 impl Server {
     /// A server over the store that this process owns.
     #[must_use]
     pub fn new(store: RegionalStore) -> Self {
-        Self { store, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+        Self::with_limits(store, StreamLimits::default())
+    }
+
+    pub(super) fn with_limits(store: RegionalStore, limits: StreamLimits) -> Self {
+        let streams = Streams {
+            fills: Semaphore::new(limits.fills_max),
+            direct_reads: Semaphore::new(limits.direct_reads_max),
+            wait_max: limits.wait_max,
+        };
+        Self { store, streams: Arc::new(streams) }
     }
 
     /// Answers one request on the peer listener, which must be for `resolve` or `blob`.
@@ -90,10 +136,10 @@ impl Server {
     }
 
     async fn blob(&self, session: &mut Session) -> pingora::Result<()> {
-        let Some((instance, pages)) = wanted_pages(session.req_header().raw_path()) else {
+        let Some((instance, pages, purpose)) = wanted_pages(session.req_header().raw_path()) else {
             return refuse(session, StatusCode::BAD_REQUEST).await;
         };
-        let Ok(_place) = self.streams.try_acquire() else {
+        let Some(_place) = self.streams.place(purpose).await else {
             return refuse(session, StatusCode::SERVICE_UNAVAILABLE).await;
         };
         let stream = match self.store.read_pages(instance, pages).await {
@@ -145,14 +191,16 @@ fn report(instance: Instance, problem: &ReadError) -> StatusCode {
     }
 }
 
-/// The instance and pages in `/blob/<instance>/<first>/<count>`.
-fn wanted_pages(path: &[u8]) -> Option<(Instance, Range<u64>)> {
+/// The instance and pages in `/blob/<instance>/<first>/<count>/<purpose>`.
+fn wanted_pages(path: &[u8]) -> Option<(Instance, Range<u64>, Purpose)> {
     let mut segments = std::str::from_utf8(path).ok()?.strip_prefix("/blob/")?.split('/');
     let instance = segments.next()?.parse().ok()?;
     let first: u64 = segments.next()?.parse().ok()?;
     let count: u64 = segments.next()?.parse().ok()?;
+    let name = segments.next()?;
+    let purpose = [Purpose::Fill, Purpose::Direct].into_iter().find(|known| purpose_name(*known) == name)?;
     let in_bounds = segments.next().is_none() && (1..=PAGES_MAX).contains(&count);
-    Some((instance, first..first.checked_add(count)?)).filter(|_| in_bounds)
+    Some((instance, first..first.checked_add(count)?, purpose)).filter(|_| in_bounds)
 }
 
 /// The request's whole body; `None` when it is longer than `bytes_max`.
@@ -188,15 +236,26 @@ mod tests {
     fn a_blob_path_names_one_instance_and_a_bounded_range() {
         let id = "00112233445566778899aabbccddeeff";
         let path = |rest: &str| format!("/blob/{id}{rest}");
-        let pages = |text: &str| wanted_pages(text.as_bytes()).map(|(_, pages)| pages);
-        assert_eq!(pages(&path("/3/2")), Some(3..5));
-        assert_eq!(pages(&path("/0/16384")), Some(0..16_384));
-        for wrong in
-            ["", "/", "/3", "/3/0", "/3/16385", "/3/2/", "/-1/2", "/18446744073709551615/1", "/3/2?x"]
-        {
+        let pages = |text: &str| wanted_pages(text.as_bytes()).map(|(_, pages, purpose)| (pages, purpose));
+        assert_eq!(pages(&path("/3/2/fill")), Some((3..5, Purpose::Fill)));
+        assert_eq!(pages(&path("/0/16384/direct")), Some((0..16_384, Purpose::Direct)));
+        for wrong in [
+            "",
+            "/",
+            "/3",
+            "/3/2",
+            "/3/2/",
+            "/3/2/Fill",
+            "/3/2/fill/",
+            "/3/2/fill?x",
+            "/3/0/fill",
+            "/3/16385/fill",
+            "/-1/2/fill",
+            "/18446744073709551615/1/fill",
+        ] {
             assert_eq!(pages(&path(wrong)), None, "{wrong}");
         }
-        assert_eq!(pages(&format!("/blob/{}/0/1", &id[1..])), None);
+        assert_eq!(pages(&format!("/blob/{}/0/1/fill", &id[1..])), None);
         assert_eq!(pages("/resolve"), None);
     }
 }

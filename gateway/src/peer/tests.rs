@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache::{Purpose, Source as _, SourceError};
 use futures::TryStreamExt;
 use origin::head::PAGE_BYTES;
 use origin::regional::UserRow;
@@ -13,6 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use tokio::net::TcpListener;
 
 use super::messages::{Answer, Ask, ObjectAsk, Told};
+use super::server::StreamLimits;
 use super::*;
 use crate::metrics::Metrics;
 use crate::test_store::{BUCKET, TestStore};
@@ -54,13 +56,18 @@ struct Node {
 
 impl Node {
     async fn start(credentials: &Credentials) -> Self {
+        Self::start_with(credentials, StreamLimits::default()).await
+    }
+
+    async fn start_with(credentials: &Credentials, limits: StreamLimits) -> Self {
         let stored = TestStore::open().await;
         let mut settings = TlsSettings::intermediate("", "").expect("settings");
         settings.set_client_cert_verifier(credentials.client_verifier().expect("verifier"));
         settings.set_cert_resolver(credentials.server_certificate().expect("certificate"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("address");
-        tokio::spawn(accept(listener, Arc::new(settings.build()), Server::new(stored.store.clone())));
+        let server = Server::with_limits(stored.store.clone(), limits);
+        tokio::spawn(accept(listener, Arc::new(settings.build()), server));
         Self { address, stored }
     }
 }
@@ -73,7 +80,8 @@ async fn accept(listener: TcpListener, tls: Arc<Acceptor>, server: Server) {
             let mut session = Session::new_h1(Box::new(stream));
             session.read_request().await.expect("request");
             let channel = Channel::of(&session.req_header().headers).expect("channel");
-            server.serve(&mut session, channel).await.expect("answered");
+            // A client that leaves in the middle of an answer breaks it.
+            let _ = server.serve(&mut session, channel).await;
         });
     }
 }
@@ -173,7 +181,8 @@ async fn pages_arrive_as_they_are_stored() {
         let head = node.stored.store.resolve(BUCKET, "k", None).await.expect("resolve").head.expect("head");
         let instance = cache::Instance(*head.instance.as_bytes());
         for pages in [0..bytes.div_ceil(PAGE_BYTES), 0..1, 1..3, 10..11] {
-            let got: Vec<_> = cache::Source::pages(&*peer, instance, pages.clone())
+            let got: Vec<_> = peer
+                .pages(instance, pages.clone(), Purpose::Fill)
                 .await
                 .expect("found")
                 .try_collect()
@@ -209,13 +218,40 @@ async fn a_known_head_is_confirmed_in_few_bytes() {
     assert!(matches!(again, Answer::Object { facts: Told::Same, head: Told::Same }), "{again:?}");
 }
 
+/// A read past a cache that takes its time leaves the places of fills alone. One more of its kind waits, is told, and
+/// gets the place once it is free.
+#[tokio::test]
+async fn slow_direct_reads_do_not_hold_up_fills() {
+    // More than lies in sockets between two nodes, so that a reader that stops stops the owner.
+    const PAGES_COUNT: u64 = 512;
+    let cluster = Authority::new();
+    let limits = StreamLimits { fills_max: 1, direct_reads_max: 1, wait_max: Duration::from_millis(200) };
+    let node = Node::start_with(&cluster.credentials("ord1.peer.penstock.localhost"), limits).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    node.stored.put("k", vec![7; (PAGES_COUNT * PAGE_BYTES) as usize]).await;
+    let head = node.stored.store.resolve(BUCKET, "k", None).await.expect("resolve").head.expect("head");
+    let instance = cache::Instance(*head.instance.as_bytes());
+
+    let mut slow = peer.pages(instance, 0..PAGES_COUNT, Purpose::Direct).await.expect("found");
+    slow.try_next().await.expect("a page").expect("not the end");
+    let refused = peer.pages(instance, 0..1, Purpose::Direct).await;
+    assert!(matches!(refused, Err(SourceError::Busy)));
+    let filled = peer.pages(instance, 0..PAGES_COUNT, Purpose::Fill).await.expect("found");
+    assert_eq!(filled.try_fold(0, async |count, _| Ok(count + 1)).await.expect("whole"), PAGES_COUNT);
+
+    drop(slow);
+    while let Err(problem) = peer.pages(instance, 0..1, Purpose::Direct).await {
+        assert!(matches!(problem, SourceError::Busy), "{problem}");
+    }
+}
+
 #[tokio::test]
 async fn an_instance_that_is_not_there_is_gone() {
     let cluster = Authority::new();
     let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
     let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
-    let gone = cache::Source::pages(&*peer, cache::Instance([7; 16]), 0..3).await;
-    assert!(matches!(gone, Err(cache::SourceError::Gone)));
+    let gone = peer.pages(cache::Instance([7; 16]), 0..3, Purpose::Fill).await;
+    assert!(matches!(gone, Err(SourceError::Gone)));
 }
 
 #[test]
