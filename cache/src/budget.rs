@@ -17,6 +17,8 @@ use crate::sync::lock;
 pub(crate) struct Budget {
     /// A permit a page.
     fill_bytes: Arc<Semaphore>,
+    /// Of these, those for blocks that nobody waits for: half.
+    background_fill_bytes: Arc<Semaphore>,
     fill_pages_max: usize,
     origins: Mutex<HashMap<String, Arc<Origin>>>,
     fills_per_origin_max: usize,
@@ -37,6 +39,12 @@ pub(crate) struct FillPlace {
     _background: Option<OwnedSemaphorePermit>,
 }
 
+/// Room for the pages of a block, until it is dropped.
+pub(crate) struct FillRoom {
+    _pages: OwnedSemaphorePermit,
+    _background: Option<OwnedSemaphorePermit>,
+}
+
 /// How long somebody is ready to wait for a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Patience {
@@ -51,6 +59,7 @@ impl Budget {
         let fill_pages_max = layout::to_len(settings.fill_bytes_max / PAGE_BYTES);
         Self {
             fill_bytes: Arc::new(Semaphore::new(fill_pages_max)),
+            background_fill_bytes: Arc::new(Semaphore::new(fill_pages_max / 2)),
             fill_pages_max,
             origins: Mutex::default(),
             fills_per_origin_max: settings.fills_per_origin_max,
@@ -59,14 +68,23 @@ impl Budget {
         }
     }
 
-    /// Room for the pages of a block that is being filled.
+    /// Room for the pages of a block that is being filled. Half of all room is for readers alone.
     pub(crate) async fn fill_pages(
         &self,
         pages_count: usize,
         patience: Patience,
-    ) -> Result<OwnedSemaphorePermit, ReadError> {
+    ) -> Result<FillRoom, ReadError> {
         let count = u32::try_from(pages_count).expect("a block has at most 256 pages");
-        self.wait(self.fill_bytes.clone().acquire_many_owned(count), patience, Limit::FillBytes).await
+        let background = match patience {
+            Patience::Reader => None,
+            Patience::Background => {
+                let background = self.background_fill_bytes.clone().acquire_many_owned(count);
+                Some(self.wait(background, patience, Limit::FillBytes).await?)
+            }
+        };
+        let pages = self.fill_bytes.clone().acquire_many_owned(count);
+        let pages = self.wait(pages, patience, Limit::FillBytes).await?;
+        Ok(FillRoom { _pages: pages, _background: background })
     }
 
     /// Bytes of blocks in the middle of a fill.

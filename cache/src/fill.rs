@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 
-use futures::future::{select, try_join};
+use futures::future::{Either, select, try_join};
 use tokio::sync::Notify;
 
 use crate::block::Block;
@@ -122,15 +122,32 @@ impl Fill {
     async fn take_place(&mut self) -> Result<(), ReadError> {
         if self.place.is_none() {
             let origin = self.object.source.origin();
-            self.place = Some(self.shared.budget.fill(origin, self.patience()).await?);
+            let place = self.take(|patience| self.shared.budget.fill(origin, patience)).await?;
+            self.place = Some(place);
         }
         Ok(())
     }
 
-    fn patience(&self) -> Patience {
-        match self.why {
-            Why::Demand | Why::Ahead => Patience::Reader,
-            Why::Prestage => Patience::Background,
+    /// Takes a place out of the budget. A pre-stage stands in line with its like, and from the moment that a reader
+    /// waits for it, with readers.
+    async fn take<T, F>(&self, place: impl Fn(Patience) -> F) -> Result<T, ReadError>
+    where
+        F: Future<Output = Result<T, ReadError>>,
+    {
+        if self.why == Why::Prestage
+            && let Some(taken) = self.unless_reader_waits(place(Patience::Background)).await
+        {
+            return taken;
+        }
+        place(Patience::Reader).await
+    }
+
+    /// What `patient` brings, or `None` once a reader waits for this fill, or nobody wants it any more.
+    async fn unless_reader_waits<T>(&self, patient: impl Future<Output = T>) -> Option<T> {
+        let interest = self.interest.upgrade()?;
+        match select(pin!(patient), pin!(interest.reader_waits())).await {
+            Either::Left((brought, _)) => Some(brought),
+            Either::Right(_) => None,
         }
     }
 
@@ -173,7 +190,7 @@ impl Fill {
                     return Ok(FillEnd::Abandoned);
                 }
                 let count = self.object.pages_count(flight.key.index);
-                flight.hold(self.shared.budget.fill_pages(count, self.patience()).await?);
+                flight.hold(self.take(|patience| self.shared.budget.fill_pages(count, patience)).await?);
             }
             let Some(arrived) = pull.next().await else { break };
             if flight.put(self.place_of(page, flight), arrived?) {
@@ -201,7 +218,10 @@ impl Fill {
         let len = self.object.layout.block_len(flight.key.index);
         let buffer = match self.why {
             Why::Demand | Why::Ahead => shared.pool.try_take(len, For::Demand),
-            Why::Prestage => shared.pool.take(len, shared.settings.wait_max).await,
+            Why::Prestage => {
+                let patient = self.unless_reader_waits(shared.pool.take(len, shared.settings.wait_max)).await;
+                patient.unwrap_or_else(|| shared.pool.try_take(len, For::Demand))
+            }
         };
         let Some(buffer) = buffer else {
             shared.metrics.not_kept(NotKept::NoBuffer);
@@ -222,11 +242,7 @@ impl Fill {
     /// a full queue of writes; a reader is not made to.
     async fn offer(&self, flight: &Flight, block: &Block, sums: Vec<u32>) -> bool {
         let Some(slab) = &self.shared.slab else { return false };
-        if let Some(interest) = self.interest.upgrade() {
-            let room = pin!(slab.room(block.footprint()));
-            let reader_waits = pin!(interest.reader_waits());
-            select(room, reader_waits).await;
-        }
+        self.unless_reader_waits(slab.room(block.footprint())).await;
         match slab.offer(flight.key, block, sums) {
             Offered::Kept => true,
             Offered::Refused(reason) => {

@@ -15,9 +15,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
 use crate::block::Block;
+use crate::budget::FillRoom;
 use crate::error::ReadError;
 use crate::layout::BlockKey;
 use crate::page::VerifiedPage;
@@ -111,7 +112,7 @@ struct State {
     pages: Vec<Option<VerifiedPage>>,
     missing_count: usize,
     /// The room that the pages take out of the budget of fills, for as long as they are held here.
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<FillRoom>,
     end: Option<End>,
 }
 
@@ -192,7 +193,7 @@ impl Flight {
     }
 
     /// Gives the flight the room that its pages take.
-    pub(crate) fn hold(&self, room: OwnedSemaphorePermit) {
+    pub(crate) fn hold(&self, room: FillRoom) {
         lock(&self.state).room = Some(room);
     }
 

@@ -1,6 +1,7 @@
 //! Pre-staging: fills a whole object in the background, before anybody asks for its bytes.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
@@ -93,30 +94,34 @@ async fn run(place: Place, object: Object) {
 }
 
 /// Sees to it that every block of `blocks` has been in the cache or on its way.
-async fn fill_window(
-    shared: &Arc<Shared>,
-    object: &Object,
-    blocks: std::ops::Range<u32>,
-) -> Result<(), ReadError> {
+async fn fill_window(shared: &Arc<Shared>, object: &Object, blocks: Range<u32>) -> Result<(), ReadError> {
     let mut next = blocks.start;
     while next < blocks.end && !shared.is_closed() {
         let key = object.key(next);
         if shared.has(&key) {
             next += 1;
-        } else if let Some(flight) = shared.flights.get(&key) {
-            flight.ended().await?;
-            next += 1;
+        } else if shared.flights.get(&key).is_some() {
+            next = ended(shared, object, next..next + 1).await?;
         } else {
             let first_page = object.layout.block_pages(next).start;
             if let Some(interest) = fill::start(shared, object, next..blocks.end, first_page, Why::Prestage) {
-                for index in interest.blocks() {
-                    if let Some(flight) = shared.flights.get(&object.key(index)) {
-                        flight.ended().await?;
-                    }
-                }
-                next = interest.blocks().end;
+                next = ended(shared, object, interest.blocks()).await?;
             }
         }
     }
     Ok(())
+}
+
+/// Waits until the flights of `blocks` have ended, and says from which block on to look again: where a reader joined
+/// and its patience with a full cache ran out, ours has not.
+async fn ended(shared: &Arc<Shared>, object: &Object, blocks: Range<u32>) -> Result<u32, ReadError> {
+    for index in blocks.clone() {
+        let Some(flight) = shared.flights.get(&object.key(index)) else { continue };
+        match flight.ended().await {
+            Ok(()) => {}
+            Err(ReadError::Busy(Limit::Fills | Limit::FillBytes)) => return Ok(index),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(blocks.end)
 }

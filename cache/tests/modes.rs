@@ -1,9 +1,13 @@
 //! Looking without filling, going past the cache, pre-staging.
 
-use cache::{Busy, Limit, Mode, Prestaged, Purpose, Settings};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::{Busy, Limit, Mode, Prestaged, Purpose, ReadError, Settings};
+use tokio::time::timeout;
 
 use crate::origin::Origin;
-use crate::{KIB, MIB, Node, nvme_only, settings};
+use crate::{KIB, MIB, Node, drain, nvme_only, settings};
 
 #[tokio::test]
 async fn look_only_takes_hits_fetches_the_pages_it_needs_and_keeps_nothing() {
@@ -81,4 +85,55 @@ async fn prestages_are_bounded_by_tenant_and_in_all() {
         tokio::task::yield_now().await;
     }
     assert_eq!(stage("farm", 3), Ok(Prestaged::Started));
+}
+
+/// A reader that joins a pre-stage which waits for its turn does not stand behind work that nobody waits for: neither
+/// for a place among the fills, nor for room for the pages.
+#[tokio::test]
+async fn a_reader_does_not_stand_behind_prestages() {
+    let one_place = Settings { fills_per_origin_max: 2, ..settings() };
+    let little_room = Settings { fill_bytes_max: MIB, ..settings() };
+    for (limits, held_bytes) in [(one_place, 256 * KIB), (little_room, 512 * KIB)] {
+        let node = Node::open(limits).await;
+        let (stuck, waiting) = (Origin::gated(1, 4 * MIB), Origin::new(2, MIB));
+        let stage = |origin: &Arc<Origin>| {
+            node.cache.prestage("lab", origin.instance, origin.object_bytes, origin.clone())
+        };
+        assert_eq!(stage(&stuck), Ok(Prestaged::Started));
+        // Half of all there is, which is what pre-stages may have.
+        while node.metric("cache_fill_bytes", None) < held_bytes {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(stage(&waiting), Ok(Prestaged::Started));
+        let mut reader = node.reader(&waiting, 0..MIB, Mode::Fill);
+        while reader.plan().joined_bytes < MIB {
+            tokio::task::yield_now().await;
+        }
+        let read = timeout(Duration::from_secs(30), drain(&mut reader)).await;
+        assert!(read.expect("waits for nobody").expect("reads") == waiting.content(0..MIB));
+        assert_eq!(reader.tally().joined_bytes + reader.tally().memory_bytes, MIB);
+    }
+}
+
+/// A pre-stage goes on where a reader that joined it was told that there is no room.
+#[tokio::test]
+async fn a_prestage_outlives_the_patience_of_its_readers() {
+    let wait_max = Duration::from_millis(50);
+    let node = Node::open(Settings { fills_per_origin_max: 1, wait_max, ..settings() }).await;
+    let (holds, staged) = (Origin::gated(1, MIB), Origin::new(2, MIB));
+    holds.open(1);
+    let mut slow = node.reader(&holds, 0..MIB, Mode::Fill);
+    slow.next().await.expect("a piece").expect("good");
+    node.cache.prestage("lab", staged.instance, MIB, staged.clone()).expect("room");
+    let mut joined = node.reader(&staged, 0..MIB, Mode::Fill);
+    while joined.plan().joined_bytes < MIB {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(joined.next().await, Some(Err(ReadError::Busy(Limit::Fills)))));
+    holds.open(u64::MAX);
+    while node.metric("cache_prestages_total", Some("completed")) == 0 {
+        assert_eq!(node.metric("cache_prestages_total", Some("broken")), 0);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.read_all(&staged).await.memory_bytes, MIB);
 }
