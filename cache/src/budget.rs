@@ -19,6 +19,8 @@ pub(crate) struct Budget {
     fill_bytes: Arc<Semaphore>,
     /// Of these, those for blocks that nobody waits for: half.
     background_fill_bytes: Arc<Semaphore>,
+    /// Of these, those that readers may hold after the fill: a quarter.
+    outlasting_fill_bytes: Arc<Semaphore>,
     fill_pages_max: usize,
     origins: Mutex<HashMap<String, Arc<Origin>>>,
     fills_per_origin_max: usize,
@@ -45,6 +47,11 @@ pub(crate) struct FillRoom {
     _background: Option<OwnedSemaphorePermit>,
 }
 
+/// A share of the room that outlasts its fill, until it is dropped.
+pub(crate) struct OutlastingRoom {
+    _pages: OwnedSemaphorePermit,
+}
+
 /// How long somebody is ready to wait for a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Patience {
@@ -60,6 +67,7 @@ impl Budget {
         Self {
             fill_bytes: Arc::new(Semaphore::new(fill_pages_max)),
             background_fill_bytes: Arc::new(Semaphore::new(fill_pages_max / 2)),
+            outlasting_fill_bytes: Arc::new(Semaphore::new(fill_pages_max / 4)),
             fill_pages_max,
             origins: Mutex::default(),
             fills_per_origin_max: settings.fills_per_origin_max,
@@ -87,7 +95,20 @@ impl Budget {
         Ok(FillRoom { _pages: pages, _background: background })
     }
 
-    /// Bytes of blocks in the middle of a fill.
+    /// Leave for the pages of a block that found no tier to stay in the room of their fill, for those who wait.
+    ///
+    /// Pages that a slow reader holds are still in memory, so they still count: what is filled and what outlasts its
+    /// fill never take more than `fill_bytes_max` together. But a reader may hold them for ever, and room that does not
+    /// come back is lost to fills. So they get a quarter of it (a block at least, for there are four); three quarters
+    /// always come back as soon as origins answer. Without leave the pages go and whoever waits looks again, where it
+    /// holds no more than the page in its client's hands.
+    pub(crate) fn outlast(&self, pages_count: usize) -> Option<OutlastingRoom> {
+        let count = u32::try_from(pages_count).expect("a block has at most 256 pages");
+        let pages = self.outlasting_fill_bytes.clone().try_acquire_many_owned(count).ok()?;
+        Some(OutlastingRoom { _pages: pages })
+    }
+
+    /// Bytes of blocks in the middle of a fill, or held past it.
     pub(crate) fn fill_bytes_used(&self) -> u64 {
         (self.fill_pages_max - self.fill_bytes.available_permits()) as u64 * PAGE_BYTES
     }

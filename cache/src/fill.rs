@@ -225,7 +225,7 @@ impl Fill {
         };
         let Some(buffer) = buffer else {
             shared.metrics.not_kept(NotKept::NoBuffer);
-            return shared.flights.pages_only(flight);
+            return self.leave_pages(flight);
         };
         let pages = flight.pages();
         let block = Block::assemble(pages.iter(), buffer);
@@ -234,7 +234,15 @@ impl Fill {
         let in_memory = (self.why != Why::Prestage || !on_nvme) && shared.memory.insert(flight.key, block);
         match on_nvme || in_memory {
             true => shared.flights.over(flight),
-            false => shared.flights.pages_only(flight),
+            false => self.leave_pages(flight),
+        }
+    }
+
+    /// Leaves a block that no tier keeps to those who wait for it.
+    fn leave_pages(&self, flight: &Flight) {
+        match self.shared.budget.outlast(self.object.pages_count(flight.key.index)) {
+            Some(leave) => self.shared.flights.pages_only(flight, leave),
+            None => self.shared.flights.over(flight),
         }
     }
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::Notify;
 
 use crate::block::Block;
-use crate::budget::FillRoom;
+use crate::budget::{FillRoom, OutlastingRoom};
 use crate::error::ReadError;
 use crate::layout::BlockKey;
 use crate::page::VerifiedPage;
@@ -116,14 +116,15 @@ struct State {
     end: Option<End>,
 }
 
-#[derive(Clone)]
 enum End {
     /// Loaded from NVMe. The flight holds the block for those who wait: there may be no memory tier.
     Loaded(Block),
     /// In the tiers now, or not to be had: look again.
     Over,
-    /// Every page is here; there was no buffer to put them into one block.
-    Pages,
+    /// Every page is here; no tier has them. They keep their room for as long as somebody holds the flight.
+    Pages {
+        _leave: OutlastingRoom,
+    },
     Failed(ReadError),
 }
 
@@ -163,7 +164,7 @@ impl Flight {
             Some(End::Loaded(block)) => Some(Ready::Block(block.clone())),
             Some(End::Failed(error)) => Some(Ready::Failed(error.clone())),
             Some(End::Over) => Some(Ready::Over),
-            Some(End::Pages) | None => state.pages.get(place)?.clone().map(Ready::Page),
+            Some(End::Pages { .. }) | None => state.pages.get(place)?.clone().map(Ready::Page),
         }
     }
 
@@ -175,7 +176,7 @@ impl Flight {
             changed.as_mut().enable();
             match &lock(&self.state).end {
                 Some(End::Failed(error)) => return Err(error.clone()),
-                Some(End::Loaded(_) | End::Over | End::Pages) => return Ok(()),
+                Some(End::Loaded(_) | End::Over | End::Pages { .. }) => return Ok(()),
                 None => {}
             }
             changed.await;
@@ -223,7 +224,7 @@ impl Flight {
             if state.end.is_some() {
                 return;
             }
-            let keeps = matches!(end, End::Pages);
+            let keeps = matches!(end, End::Pages { .. });
             state.end = Some(end);
             if keeps { (Vec::new(), None) } else { (std::mem::take(&mut state.pages), state.room.take()) }
         };
@@ -273,9 +274,9 @@ impl Flights {
         self.take_off(flight, End::Loaded(block));
     }
 
-    /// Every page arrived, and there is no buffer for the block: those who wait take the pages from the flight.
-    pub(crate) fn pages_only(&self, flight: &Flight) {
-        self.take_off(flight, End::Pages);
+    /// Every page arrived, and no tier keeps the block: those who wait take the pages from the flight.
+    pub(crate) fn pages_only(&self, flight: &Flight, leave: OutlastingRoom) {
+        self.take_off(flight, End::Pages { _leave: leave });
     }
 
     pub(crate) fn failed(&self, flight: &Flight, error: ReadError) {

@@ -357,7 +357,10 @@ impl Sizes {
                 "cache_buffer_bytes",
                 "Bytes of block buffers in use: the memory tier, reads and writes in progress, slow readers.",
             )?,
-            fills: IntGauge::new("cache_fill_bytes", "Bytes of blocks in the middle of a fill.")?,
+            fills: IntGauge::new(
+                "cache_fill_bytes",
+                "Bytes of blocks in the middle of a fill, or held by readers after it because no tier had room.",
+            )?,
         })
     }
 

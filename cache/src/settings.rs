@@ -23,7 +23,8 @@ pub struct Settings {
     /// Bytes in one cached block: a power of two, 64 KiB to 16 MiB. Changing it empties the NVMe tier.
     /// Default 1 MiB.
     pub block_bytes: u64,
-    /// Bytes of blocks that may be in the middle of a fill at one time. At least four blocks. Default 32 MiB.
+    /// Bytes of blocks that may be in the middle of a fill at one time. Of these, pre-stages get half, and a quarter may
+    /// be held by slow readers after a fill whose block found no room in a tier. At least four blocks. Default 32 MiB.
     pub fill_bytes_max: u64,
     /// Fills that may read from one origin at one time; further ones wait. Default 32.
     pub fills_per_origin_max: usize,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cache::{Limit, Mode, ReadError, Settings};
 
 use crate::origin::Origin;
@@ -49,20 +50,60 @@ async fn when_every_buffer_is_held_a_reader_is_told_busy() {
         tokio::task::yield_now().await;
     }
     // Of 8 MiB, less than half goes out as whole blocks, and the rest as pages.
-    let mut held = Vec::new();
-    let busy = loop {
-        let mut reader = node.reader(&origin, 0..256 * KIB, Mode::LookOnly);
-        match reader.next().await.expect("not the end") {
-            Ok(piece) => held.push(piece),
-            Err(error) => break error,
-        }
-    };
+    let (mut held, busy) = hold_every_buffer(&node, &origin).await;
     assert!(matches!(busy, ReadError::Busy(Limit::Buffers)));
     let of_size = |bytes: u64| held.iter().filter(|piece| piece.len() as u64 == bytes).count();
     assert_eq!((of_size(256 * KIB), of_size(64 * KIB)), (13, 76));
     assert_eq!(node.metric("cache_buffer_bytes", None), 8 * MIB);
     held.clear();
     assert_eq!(node.read_all(&origin).await.nvme_bytes, MIB);
+}
+
+/// Takes pieces of the first block of `origin`, which is on NVMe, until there is no buffer for one more.
+async fn hold_every_buffer(node: &Node, origin: &Arc<Origin>) -> (Vec<Bytes>, ReadError) {
+    let mut held = Vec::new();
+    loop {
+        let mut reader = node.reader(origin, 0..256 * KIB, Mode::LookOnly);
+        match reader.next().await.expect("not the end") {
+            Ok(piece) => held.push(piece),
+            Err(error) => return (held, error),
+        }
+    }
+}
+
+/// Where no tier has room for what was filled, readers that stop in the middle of it hold a quarter of the room for
+/// fills and no more: the next reader is served, and in the end all are.
+#[tokio::test]
+async fn readers_that_stop_leave_room_for_fills() {
+    let folder = tempfile::tempdir().expect("folder");
+    let wait_max = Duration::from_millis(50);
+    let node = Node::open(Settings { wait_max, ..nvme_only(folder.path(), 32 * MIB) }).await;
+    let kept = Origin::new(200, 256 * KIB);
+    node.read_all(&kept).await;
+    while node.metric("cache_buffer_bytes", None) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let (held, _) = hold_every_buffer(&node, &kept).await;
+    // Twice as many blocks as all the room has.
+    let origins: Vec<_> = (0..32).map(|id| Origin::gated(id, 256 * KIB)).collect();
+    let mut stopped = Vec::new();
+    for origin in &origins {
+        let mut reader = node.reader(origin, 0..origin.object_bytes, Mode::Fill);
+        origin.open(1);
+        let first = reader.next().await.expect("a piece").expect("there is room");
+        stopped.push((reader, first.to_vec()));
+        origin.open(u64::MAX);
+        while node.metric("cache_blocks_not_kept_total", Some("no_buffer")) < stopped.len() as u64 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(node.metric("cache_fill_bytes", None), MIB);
+    for ((mut reader, mut bytes), origin) in stopped.into_iter().zip(&origins) {
+        bytes.extend(drain(&mut reader).await.expect("the rest"));
+        assert!(bytes == origin.content(0..origin.object_bytes));
+    }
+    assert_eq!(node.metric("cache_fill_bytes", None), 0);
+    drop(held);
 }
 
 /// A fill does not run ahead of a slow reader further than the tiers keep.
