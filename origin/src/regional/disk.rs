@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -171,7 +172,7 @@ impl DirLock {
     /// Takes the lock; makes the directory if it is not there.
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
         let failed = |cause| OpenError::Io { dir: dir.to_path_buf(), cause };
-        make_dir(&data_dir(dir)).map_err(failed)?;
+        make_dir(&data_dir(dir), sync_dir).map_err(failed)?;
         let file = File::create(dir.join("lock")).map_err(failed)?;
         for _ in 0..LOCK_ATTEMPTS_MAX {
             match file.try_lock() {
@@ -193,17 +194,24 @@ pub(super) fn verify_metadata_is_there(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes a folder and those above it, each durable in the one that it is in.
-fn make_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
-        return fs::create_dir_all(dir);
-    };
-    make_dir(parent)?;
+/// Makes a folder and those above it, each durable in the one that it is in. One that is there may be what a start
+/// made that was killed before it could sync.
+fn make_dir(dir: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    sync_dir(parent)
+    let dir = dir.canonicalize()?;
+    let device = |dir: &Path| fs::metadata(dir).map(|found| found.dev());
+    for (inner, outer) in dir.ancestors().zip(dir.ancestors().skip(1)) {
+        if device(inner)? != device(outer)? {
+            // Mounted here, so it was there before any start.
+            break;
+        }
+        match sync(outer) {
+            // Nor did a start make anything in a folder that it may not read.
+            Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(())
 }
 
 const FORMAT_KEY: &[u8] = b"format";
@@ -252,4 +260,33 @@ pub(super) fn put_swept_epoch(db: &Db, epoch: u64) -> Result<(), Failure> {
         batch.keep();
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_durable_whether_it_was_there_or_not() {
+        let above = tempfile::tempdir().expect("a folder");
+        let above = above.path().canonicalize().expect("its path");
+        for _ in ["made", "there already"] {
+            let mut synced = Vec::new();
+            make_dir(&above.join("ord1/store/data"), |dir| {
+                synced.push(dir.to_owned());
+                Ok(())
+            })
+            .expect("make folders");
+            for outer in ["ord1/store", "ord1", ""] {
+                assert!(synced.contains(&above.join(outer)), "{outer} is not among {synced:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_durable_is_an_error() {
+        let above = tempfile::tempdir().expect("a folder");
+        let made = make_dir(&above.path().join("store"), |_| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(made.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
 }
