@@ -17,7 +17,7 @@ use super::due::{self, Leftover};
 use super::failure::Failure;
 use super::files::{file_path, pages_in};
 use super::layout;
-use super::rows::{FileRow, InstanceRow, ObjectRow, PartRow, decode};
+use super::rows::{FileRow, InstanceRow, ObjectRow, PartRow, Reads, decode};
 use super::seams::Seams;
 use super::table::Table;
 use crate::head::PAGE_BYTES;
@@ -164,7 +164,11 @@ impl Check<'_> {
 
     fn object(&mut self, (_, value): &Row) -> Result<(), Failure> {
         let object: ObjectRow = decode(value)?;
-        self.name(object.head.instance, Some(object.head.bytes))
+        self.name(object.head.instance, Some(object.head.bytes))?;
+        if object.has_part_list {
+            self.rows.part_list(&object.head.instance)?;
+        }
+        Ok(())
     }
 
     fn part(&mut self, (_, value): &Row) -> Result<(), Failure> {

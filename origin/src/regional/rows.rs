@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::keys;
 use super::layout;
 use super::table::Table;
-use crate::head::{ChecksumKind, Checksums, Facts, Head, StoredHeaders};
+use crate::head::{ChecksumKind, Checksums, Facts, Head, Part, StoredHeaders};
 use crate::instance::Instance;
 
 /// A bucket.
@@ -168,11 +168,16 @@ pub(crate) trait Reads: ReadRows {
         };
         let mut head = object.head;
         if object.has_part_list {
-            let missing =
-                || Failure::Corrupt(format!("the part list of instance {} is missing", head.instance));
-            head.parts = self.decoded(Table::PartLists, head.instance.as_bytes())?.ok_or_else(missing)?;
+            head.parts = self.part_list(&head.instance)?;
         }
         Ok(Some(head))
+    }
+
+    /// The parts of an object that has a list of them.
+    #[doc(hidden)]
+    fn part_list(&self, instance: &Instance) -> Result<Vec<Part>, Failure> {
+        let missing = || Failure::Corrupt(format!("the part list of instance {instance} is missing"));
+        self.decoded(Table::PartLists, instance.as_bytes())?.ok_or_else(missing)
     }
 
     /// The objects of `bucket` with keys at or after `from`, in byte order, **without** their parts.

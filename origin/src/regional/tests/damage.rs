@@ -88,6 +88,37 @@ async fn a_store_without_its_metadata_is_damaged_and_not_new() {
     assert_eq!(region.data_files().len(), 1);
 }
 
+/// Removes a row of a closed store, as damage does that leaves nothing to notice.
+fn lose_rows(dir: &Path, table: table::Table, is_lost: impl Fn(&[u8]) -> bool) {
+    use db::{ReadRows, WriteRows};
+    let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+    let opening = db::Opening {
+        path: disk::metadata_path(dir),
+        cache_bytes: MIB,
+        faults: Seams::default().faults,
+        check_integrity: false,
+    };
+    let lost_count = db::Db::open(opening).unwrap().write(|batch| {
+        let rows = batch.rows(table, all)?.collect::<Result<Vec<_>, _>>()?;
+        let lost: Vec<_> = rows.into_iter().filter(|(key, _)| is_lost(key)).collect();
+        lost.iter().try_for_each(|(key, _)| batch.delete_row(table, key))?;
+        batch.keep();
+        Ok(lost.len())
+    });
+    assert_eq!(lost_count.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_missing_part_list_is_found_by_the_deep_check() {
+    let region = Region::start().await;
+    region.store.test_put_part("u", 1, &bytes(1, 100_000)).await.unwrap();
+    let instance = region.store.test_complete("k", "u").await.unwrap();
+    region.store.close().await;
+    lose_rows(region.dir.path(), table::Table::PartLists, |_| true);
+    let report = region.check().await;
+    assert_eq!(report.faults, [format!("corrupt: the part list of instance {instance} is missing")]);
+}
+
 /// Every place where a row's text lies in the metadata file is damaged in turn; then the store is read and checked.
 #[tokio::test]
 async fn a_flipped_bit_in_a_row_is_an_error_and_never_an_absence() {
