@@ -12,7 +12,7 @@ use std::path::Path;
 use crc_fast::crc32_iscsi;
 
 use super::db::{Db, Opening, ReadRows, Row, RowSnapshot};
-use super::disk::{DirLock, OpenError, data_dir, metadata_path, verify_metadata_is_there, verify_store};
+use super::disk::{DirLock, OpenError, data_dir, metadata_path, verify_store};
 use super::due::{self, Leftover};
 use super::failure::Failure;
 use super::files::{file_path, pages_in};
@@ -67,11 +67,6 @@ pub(super) fn check(dir: &Path) -> Result<Report, OpenError> {
     }
     let _lock = DirLock::take(dir)?;
     let mut report = Report::default();
-    // Opened, an empty file would become a new store's.
-    if let Err(Failure::Corrupt(what)) = verify_metadata_is_there(dir) {
-        report.fault(what);
-        return Ok(report);
-    }
     // redb may panic on pages that it never wrote.
     let checking = AssertUnwindSafe(|| -> Result<(), OpenError> {
         let db = open(dir).map_err(&failed)?;

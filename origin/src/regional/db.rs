@@ -8,7 +8,7 @@
 //! One write transaction carries many changes. redb has no nested transactions, so a [`Batch`] notes what each
 //! write replaced and can take back the last change alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::FileExt;
@@ -22,6 +22,7 @@ use redb::{
 
 use super::answered::Answered;
 use super::failure::Failure;
+use super::files::sync_dir;
 use super::seams::{DiskStep, Faults};
 use super::table::{Table, seal, unseal};
 
@@ -83,7 +84,30 @@ pub(super) struct Db {
 }
 
 impl Db {
-    /// Opens or makes the file.
+    /// Makes the file, with `rows` as the first that the store knows of itself. It is made aside: under its name there
+    /// is a whole one or none, whenever the process ends.
+    ///
+    /// # Errors
+    /// [`Failure::Corrupt`] when changes of an earlier file have been answered.
+    pub(super) fn create(opening: &Opening, rows: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        Answered::open(&opening.path.with_extension("answered"))?.verify(0)?;
+        let aside = opening.path.with_extension("new");
+        let file = MetadataFile::create(&aside, Arc::clone(&opening.faults))?;
+        let database = redb::Builder::new().create_with_backend(file).map_err(redb_failure)?;
+        let txn = database.begin_write().map_err(redb_failure)?;
+        let tables = open_tables(&txn)?;
+        let mut batch = Batch { tables, undo: Vec::new(), dirty: false, broken: None };
+        rows.iter().try_for_each(|(key, value)| batch.put_row(Table::Store, key, value))?;
+        drop(batch);
+        txn.commit().map_err(redb_failure)?;
+        database.close().map_err(redb_failure)?;
+        File::open(&aside)?.sync_all()?;
+        fs::rename(&aside, &opening.path)?;
+        opening.faults.before(DiskStep::SyncDirectory)?;
+        Ok(sync_dir(opening.path.parent().expect("the metadata file is in the store's directory"))?)
+    }
+
+    /// Opens the file, which is there.
     pub(super) fn open(opening: Opening) -> Result<Self, Failure> {
         let answered = Answered::open(&opening.path.with_extension("answered"))?;
         let database = open_database(&opening, &answered)?;
@@ -173,6 +197,10 @@ impl Db {
 
 fn open_database(opening: &Opening, answered: &Answered) -> Result<Database, Failure> {
     let file = MetadataFile::open(&opening.path, Arc::clone(&opening.faults))?;
+    if file.len()? == 0 {
+        // redb would make a new one of it.
+        return Err(Failure::Corrupt("the metadata file is empty".into()));
+    }
     let database = redb::Builder::new()
         .set_cache_size(opening.cache_bytes)
         .set_check_integrity_on_open(opening.check_integrity)
@@ -187,12 +215,9 @@ fn open_database(opening: &Opening, answered: &Answered) -> Result<Database, Fai
     Ok(database)
 }
 
-/// How many commits the file has seen; 0 of a new one.
+/// How many commits the file has seen, but for its first.
 fn commits(database: &Database) -> Result<u64, Failure> {
     let txn = database.begin_read().map_err(redb_failure)?;
-    if txn.list_tables().map_err(redb_failure)?.next().is_none() {
-        return Ok(0);
-    }
     txn.store_number(COMMITS_KEY)
 }
 
@@ -380,7 +405,13 @@ impl std::fmt::Debug for FaultsBox {
 
 impl MetadataFile {
     fn open(path: &Path, faults: Arc<dyn Faults>) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Self { file, faults: FaultsBox(faults) })
+    }
+
+    /// Makes an empty file in place of what a start that was cut off left there.
+    fn create(path: &Path, faults: Arc<dyn Faults>) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         Ok(Self { file, faults: FaultsBox(faults) })
     }
 }

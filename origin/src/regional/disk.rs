@@ -99,17 +99,19 @@ impl Disk {
     ) -> Result<Self, OpenError> {
         let failed = OpenError::of(dir);
         let lock = DirLock::take(dir)?;
-        verify_metadata_is_there(dir).map_err(&failed)?;
-        let db = Db::open(Opening {
+        let opening = Opening {
             path: metadata_path(dir),
             cache_bytes,
             faults: Arc::clone(&seams.faults),
             check_integrity: false,
-        })
-        .map_err(&failed)?;
+        };
+        if !metadata_is_there(dir).map_err(|cause| failed(cause.into()))? {
+            create(&opening, dir, region).map_err(&failed)?;
+        }
+        let db = Db::open(opening).map_err(&failed)?;
         sync_dir(dir).map_err(|cause| failed(cause.into()))?;
         verify_store(&db, dir, Some(region))?;
-        let epoch = begin_epoch(&db, region).map_err(&failed)?;
+        let epoch = begin_epoch(&db).map_err(&failed)?;
         let files = Files::open(data_dir(dir), epoch, Arc::clone(&seams.faults), runtime)
             .map_err(|cause| failed(cause.into()))?;
         let opened = seams.clock.elapsed();
@@ -185,13 +187,24 @@ impl DirLock {
     }
 }
 
-/// A folder of data without metadata is a loss, not a new store.
-pub(super) fn verify_metadata_is_there(dir: &Path) -> Result<(), Failure> {
-    let is_there = fs::metadata(metadata_path(dir)).is_ok_and(|found| found.len() > 0);
-    if !is_there && fs::read_dir(data_dir(dir))?.next().is_some() {
+fn metadata_is_there(dir: &Path) -> io::Result<bool> {
+    match fs::metadata(metadata_path(dir)) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => Ok(found?.len() > 0),
+    }
+}
+
+/// Whether some epoch has begun to keep files.
+fn has_data(dir: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(data_dir(dir))?.next().is_some())
+}
+
+/// Makes the metadata file of a new store. A folder of data without metadata is a loss, not a new store.
+fn create(opening: &Opening, dir: &Path, region: &str) -> Result<(), Failure> {
+    if has_data(dir)? {
         return Err(Failure::Corrupt("there is data, but the metadata file is missing".into()));
     }
-    Ok(())
+    Db::create(opening, &[(FORMAT_KEY, &FORMAT.to_be_bytes()), (REGION_KEY, region.as_bytes())])
 }
 
 /// Makes a folder and those above it, each durable in the one that it is in. One that is there may be what a start
@@ -219,17 +232,25 @@ const REGION_KEY: &[u8] = b"region";
 const EPOCH_KEY: &[u8] = b"epoch";
 const SWEPT_KEY: &[u8] = b"swept";
 
-/// Refuses a directory of another format or region. A new one passes.
+/// Refuses a directory of another format or region, and a metadata file that has lost what each has from its first
+/// moment: it is no new store's.
 pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<(), OpenError> {
     let failed = OpenError::of(dir);
+    let lost = |what: &str| failed(Failure::Corrupt(format!("the metadata file does not say its {what}")));
     let rows = db.snapshot().map_err(&failed)?;
-    let found = rows.store_number(FORMAT_KEY).map_err(&failed)?;
-    if found != 0 && found != FORMAT {
-        return Err(OpenError::OtherFormat { dir: dir.to_path_buf(), found });
+    match rows.store_number(FORMAT_KEY).map_err(&failed)? {
+        0 => return Err(lost("format")),
+        FORMAT => {}
+        found => return Err(OpenError::OtherFormat { dir: dir.to_path_buf(), found }),
     }
-    let found = rows.row(Table::Store, REGION_KEY).map_err(&failed)?;
-    match (found, region) {
-        (Some(found), Some(region)) if found != region.as_bytes() => Err(OpenError::OtherRegion {
+    let epoch = rows.store_number(EPOCH_KEY).map_err(&failed)?;
+    // Data comes with the first epoch.
+    if epoch == 0 && has_data(dir).map_err(|cause| failed(cause.into()))? {
+        return Err(lost("epoch"));
+    }
+    let found = rows.row(Table::Store, REGION_KEY).map_err(&failed)?.ok_or_else(|| lost("region"))?;
+    match region {
+        Some(region) if found != region.as_bytes() => Err(OpenError::OtherRegion {
             dir: dir.to_path_buf(),
             found: String::from_utf8_lossy(&found).into_owned(),
         }),
@@ -237,11 +258,9 @@ pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<
     }
 }
 
-fn begin_epoch(db: &Db, region: &str) -> Result<u64, Failure> {
+fn begin_epoch(db: &Db) -> Result<u64, Failure> {
     db.write(|batch| {
         let epoch = batch.store_number(EPOCH_KEY)? + 1;
-        batch.put_row(Table::Store, FORMAT_KEY, &FORMAT.to_be_bytes())?;
-        batch.put_row(Table::Store, REGION_KEY, region.as_bytes())?;
         batch.put_row(Table::Store, EPOCH_KEY, &epoch.to_be_bytes())?;
         batch.keep();
         Ok(epoch)

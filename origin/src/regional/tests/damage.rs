@@ -109,6 +109,21 @@ fn lose_rows(dir: &Path, table: table::Table, is_lost: impl Fn(&[u8]) -> bool) {
 }
 
 #[tokio::test]
+async fn a_store_that_lost_what_it_says_of_itself_is_damaged_and_not_new() {
+    for lost in ["format", "region", "epoch"] {
+        let region = Region::start().await;
+        region.store.test_put("k", b"in a row").await.unwrap();
+        region.store.close().await;
+        lose_rows(region.dir.path(), table::Table::Store, |key| key == lost.as_bytes());
+        let report = RegionalStore::check_deep(region.dir.path()).await.unwrap();
+        assert_eq!(report.faults, [format!("corrupt: the metadata file does not say its {lost}")]);
+        let opened =
+            RegionalStore::open(settings(region.dir.path()), Seams::default(), &Registry::new()).await;
+        assert!(matches!(opened.err(), Some(OpenError::Corrupt { .. })), "{lost}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_part_list_is_found_by_the_deep_check() {
     let region = Region::start().await;
     region.store.test_put_part("u", 1, &bytes(1, 100_000)).await.unwrap();

@@ -122,3 +122,61 @@ async fn a_file_that_cannot_be_removed_is_removed_later() {
     region.reap().await;
     assert_eq!(region.data_files().len(), 0);
 }
+
+/// Ends the disk after a number of steps that change it, as the end of the process would.
+struct EndsAfter(AtomicUsize);
+
+impl Faults for EndsAfter {
+    fn before(&self, step: DiskStep) -> std::io::Result<()> {
+        let goes_on = |left: usize| left.checked_sub(1);
+        match step {
+            DiskStep::ReadMetadata | DiskStep::ReadFile => Ok(()),
+            _ => match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, goes_on) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(std::io::ErrorKind::Other.into()),
+            },
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_may_end_at_any_step_and_the_next_one_opens_the_store() {
+    let mut steps_count = 0;
+    loop {
+        let dir = TempDir::new().unwrap();
+        let faults: Arc<dyn Faults> = Arc::new(EndsAfter(AtomicUsize::new(steps_count)));
+        let seams = Seams { faults, ..Seams::default() };
+        let first = RegionalStore::open(settings(dir.path()), seams, &Registry::new()).await;
+        let has_opened = first.is_ok();
+        if let Ok(first) = first {
+            first.close().await;
+        }
+        let region = Region::open(dir, Seams::default()).await;
+        region.store.test_put("k", b"v").await.unwrap();
+        assert!(!disk::metadata_path(region.dir.path()).with_extension("new").exists());
+        assert_eq!(region.check().await.faults, Vec::<String>::new(), "after {steps_count} steps");
+        if has_opened {
+            break;
+        }
+        steps_count += 1;
+    }
+    assert!(steps_count > 5, "the first start took {steps_count} steps");
+}
+
+#[tokio::test]
+async fn what_a_killed_first_start_left_aside_is_no_part_of_the_store() {
+    let other = Region::start().await;
+    other.store.test_put("k", b"v").await.unwrap();
+    other.store.close().await;
+    let whole = std::fs::read(disk::metadata_path(other.dir.path())).unwrap();
+    // Killed before the header was written, and before the file had its name.
+    for left in [vec![0; MIB], whole] {
+        let dir = TempDir::new().unwrap();
+        let aside = disk::metadata_path(dir.path()).with_extension("new");
+        std::fs::write(&aside, left).unwrap();
+        let region = Region::open(dir, Seams::default()).await;
+        assert!(!aside.exists());
+        assert_eq!(region.store.test_object("k").await.unwrap(), None);
+        assert_eq!(region.check().await.faults, Vec::<String>::new());
+    }
+}
