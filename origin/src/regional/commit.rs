@@ -158,9 +158,9 @@ fn commit(disk: &Disk, changes: &mut [Box<dyn Change>], effects: &mut Effects) -
 }
 
 fn run(disk: &Disk, changes: &mut [Box<dyn Change>], batch: &mut Batch<'_>, effects: &mut Effects) {
-    let moment = disk.moment();
+    let (moment, mut room) = (disk.moment(), disk.files.room());
     for change in changes {
-        let mut txn = Txn::new(batch, moment);
+        let mut txn = Txn::new(batch, moment, &mut room);
         let keep = change.run(&mut txn);
         let asked = txn.into_effects();
         if keep {

@@ -145,7 +145,6 @@ impl Disk {
             running: self.running(),
             clock: &*self.seams.clock,
             random: &*self.seams.random,
-            has_room: self.files.has_room(),
         }
     }
 }

@@ -30,6 +30,34 @@ pub(crate) const fn pages_in(bytes: u64) -> u64 {
     bytes.div_ceil(PAGE_BYTES)
 }
 
+/// Disk space that one batch of changes may fill with bytes in rows: they reach the disk with its commit, so the disk
+/// itself can be asked before the batch alone.
+pub(super) struct Room {
+    left_bytes: u64,
+}
+
+impl Room {
+    /// Takes space for `bytes` bytes in rows. What is taken back later stays taken, until the next batch.
+    ///
+    /// # Errors
+    /// A full disk: what is left is needed to remove things.
+    pub(super) fn take(&mut self, bytes: u64) -> io::Result<()> {
+        // redb gives a long row the next power of two of its pages.
+        match self.left_bytes.checked_sub(bytes * 2) {
+            Some(left_bytes) if left_bytes > 0 => {
+                self.left_bytes = left_bytes;
+                Ok(())
+            }
+            _ => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn test_of(left_bytes: u64) -> Self {
+        Self { left_bytes }
+    }
+}
+
 /// The folder of data files, and the threads that work on them.
 #[derive(Clone)]
 pub(super) struct Files {
@@ -79,10 +107,11 @@ impl Files {
         self.runtime.spawn(async move { files.run(work).await })
     }
 
-    /// Whether there is more disk space than is kept for the metadata to grow into. A disk that cannot say has room:
-    /// it will tell when it is written to.
-    pub(super) fn has_room(&self) -> bool {
-        rustix::fs::statvfs(&self.dir).map_or(true, |disk| available(&disk) >= RESERVE_BYTES / 2)
+    /// Disk space beyond what is kept for the metadata to grow into. A disk that cannot say has room: it will tell
+    /// when it is written to.
+    pub(super) fn room(&self) -> Room {
+        let spare = |disk| available(&disk).saturating_sub(RESERVE_BYTES / 2);
+        Room { left_bytes: rustix::fs::statvfs(&self.dir).map_or(u64::MAX, spare) }
     }
 
     /// Makes an empty file. It is removed when the returned guard goes, unless it was published.

@@ -4,7 +4,6 @@
 //! as long as segments lie in it; then it goes to the trash, and is removed after the commit.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -33,14 +32,12 @@ impl Txn<'_> {
     /// # Errors
     /// A full disk: what is left is needed to remove things.
     pub(crate) fn publish(&mut self, staged: Staged) -> Result<Instance, Failure> {
-        if !self.moment.has_room {
-            return Err(Failure::Io(io::ErrorKind::StorageFull.into()));
-        }
         let Staged { instance, bytes, content } = staged;
         match content {
             StagedContent::Inline(inline) => self.put_inline(instance, inline.to_vec()),
             StagedContent::File { aside, sums } => {
                 self.effects.published.push(aside);
+                self.room.take(size_of_val(sums.as_slice()) as u64)?;
                 for (run, sums) in (0..).zip(sums.chunks(RUN_PAGES as usize)) {
                     let packed: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
                     self.rows.put_row(Table::Sums, &keys::run(&instance, run * RUN_PAGES), &packed)?;
@@ -52,19 +49,19 @@ impl Txn<'_> {
         }
     }
 
-    /// A new instance of the same bytes as `source`, without moving them.
+    /// A new instance of the same bytes as `source`, without moving them, unless they are few.
     ///
     /// # Errors
-    /// `InternalError` when `source` is gone: find it in this same transaction.
+    /// `ServiceUnavailable` when they are and the disk is full; `InternalError` when `source` is gone: find it in this same transaction.
     pub(crate) fn share(&mut self, source: &Instance) -> Result<Instance, S3Error> {
         let bytes = layout::instance(&*self.rows, source)?.bytes;
         self.slice(source, 0..bytes)
     }
 
-    /// A new instance of a part of `source`, without moving a byte.
+    /// A new instance of a part of `source`, without moving a byte, unless they are few.
     ///
     /// # Errors
-    /// `InternalError` when `source` is gone or shorter; `InvalidRequest` when it is made of too many pieces.
+    /// `ServiceUnavailable` when they are and the disk is full; `InternalError` when `source` is gone or shorter; `InvalidRequest` when it is made of too many pieces.
     pub(crate) fn slice(&mut self, source: &Instance, range: Range<u64>) -> Result<Instance, S3Error> {
         let row = layout::instance(&*self.rows, source)?;
         if range.start > range.end || range.end > row.bytes {
@@ -173,6 +170,7 @@ impl Txn<'_> {
     }
 
     fn put_inline(&mut self, instance: Instance, inline: Vec<u8>) -> Result<Instance, Failure> {
+        self.room.take(inline.len() as u64)?;
         let row = InstanceRow { bytes: inline.len() as u64, content: Content::Inline(inline) };
         self.rows.put_row(Table::Instances, instance.as_bytes(), &encode(&row))?;
         Ok(instance)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::db::{KeyRange, ReadRows, Rows, WriteRows};
 use super::due::{Leftover, Since};
 use super::failure::Failure;
-use super::files::Aside;
+use super::files::{Aside, Room};
 use super::keys;
 use super::rows::{Bucket, CompletedRow, ObjectRow, PartRow, Reads, UploadRow, UserRow, encode};
 use super::seams::{Clock, Random};
@@ -23,14 +23,14 @@ pub(super) struct Moment<'a> {
     pub(super) running: Duration,
     pub(super) clock: &'a dyn Clock,
     pub(super) random: &'a dyn Random,
-    /// Whether the disk has room for more than what brings it back from being full.
-    pub(super) has_room: bool,
 }
 
 /// One change inside the write transaction. What it reads is as its writes and all earlier changes left it.
 pub(crate) struct Txn<'a> {
     pub(super) rows: &'a mut dyn WriteRows,
     pub(super) moment: Moment<'a>,
+    /// What its batch may still put into rows.
+    pub(super) room: &'a mut Room,
     pub(super) effects: Effects,
 }
 
@@ -44,8 +44,8 @@ pub(super) struct Effects {
 }
 
 impl<'a> Txn<'a> {
-    pub(super) fn new(rows: &'a mut dyn WriteRows, moment: Moment<'a>) -> Self {
-        Self { rows, moment, effects: Effects::default() }
+    pub(super) fn new(rows: &'a mut dyn WriteRows, moment: Moment<'a>, room: &'a mut Room) -> Self {
+        Self { rows, moment, room, effects: Effects::default() }
     }
 
     /// What the change asks of the writer.

@@ -180,3 +180,45 @@ async fn what_a_killed_first_start_left_aside_is_no_part_of_the_store() {
         assert_eq!(region.check().await.faults, Vec::<String>::new());
     }
 }
+
+/// The disk can say how full it is before a batch alone: what the batch's own changes put into rows counts too.
+#[tokio::test]
+async fn a_batch_puts_no_more_into_rows_than_the_disk_has_room_for() {
+    let region = Region::start().await;
+    let small = region.store.test_put("small", &bytes(1, 10_000)).await.unwrap();
+    let large = region.store.test_put("large", &bytes(2, MIB)).await.unwrap();
+    let mut staged = Vec::new();
+    for seed in 0..8 {
+        staged.push(region.store.test_staged(&bytes(seed, 10_000)).await.unwrap());
+    }
+    let disk = Arc::clone(&region.store.shared.disk);
+    let (published, copied_small, copied_large) = disk
+        .db
+        .write(|batch| {
+            // A row may take twice its bytes.
+            let mut room = files::Room::test_of(100_001);
+            let mut in_turn = |decide: &mut dyn FnMut(&mut Txn<'_>) -> Result<(), S3Error>| {
+                let decided = decide(&mut Txn::new(batch, disk.moment(), &mut room));
+                batch.keep();
+                decided.map_err(|error| error.code().clone())
+            };
+            let published: Vec<_> = staged
+                .drain(..)
+                .map(|staged| {
+                    let mut staged = Some(staged);
+                    in_turn(&mut |txn| Ok(txn.publish(staged.take().unwrap()).map(drop)?))
+                })
+                .collect();
+            let copied_small = in_turn(&mut |txn| txn.share(&small).map(drop));
+            let copied_large = in_turn(&mut |txn| txn.share(&large).map(drop));
+            Ok((published, copied_small, copied_large))
+        })
+        .unwrap();
+    assert_eq!(published[..5], [const { Ok(()) }; 5]);
+    assert_eq!(published[5..], [const { Err(S3ErrorCode::ServiceUnavailable) }; 3]);
+    assert_eq!(copied_small, Err(S3ErrorCode::ServiceUnavailable));
+    // Shared in its file: nothing of it goes into rows.
+    assert_eq!(copied_large, Ok(()));
+    // A new batch asks the disk again.
+    region.store.test_copy("small", "copy").await.unwrap();
+}
