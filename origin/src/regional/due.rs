@@ -67,7 +67,7 @@ pub(super) fn leftover(key: &[u8]) -> Result<Leftover, Failure> {
 }
 
 /// From one row key to another.
-type Span = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+pub(super) type Span = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// The ranges of row keys of `kind` that have been left over for `period` at `now`.
 pub(super) fn ranges(kind: Kind, now: Since, period: Duration) -> Vec<Span> {

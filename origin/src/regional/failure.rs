@@ -28,6 +28,14 @@ impl Failure {
         }
     }
 
+    /// The failure behind an answer. A change that panicked has none: what it stands on is damaged.
+    pub(super) fn behind(answer: &S3Error) -> Self {
+        match answer.source().and_then(|cause| cause.downcast_ref::<Self>()) {
+            Some(failure) => failure.again(),
+            None => Self::Corrupt(answer.to_string()),
+        }
+    }
+
     /// What the client sees, without a line in the log.
     pub(super) fn into_answer(self) -> S3Error {
         let mut error = match &self {

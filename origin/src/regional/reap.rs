@@ -3,18 +3,18 @@
 //! In three steps, each safe to lose: one commit removes the rows of what is due and puts files without references
 //! into the trash; the files are removed; a second commit empties the trash of them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use s3s::S3Error;
 
 use super::commit::{WeakWriter, Writer};
-use super::db::ReadRows;
+use super::db::{ReadRows, Row};
 use super::disk::Disk;
-use super::due::{self, Kind, Since};
+use super::due::{self, Kind, Since, Span};
 use super::failure::Failure;
 use super::readers::Readers;
 use super::rows::{FileRow, decode};
@@ -23,6 +23,8 @@ use crate::instance::Instance;
 
 /// Leftovers in one commit: others wait for the writer meanwhile.
 const LEFTOVERS_MAX: usize = 128;
+/// Rows in one look, damaged ones among them: a damaged table may have no end.
+const LOOKED_AT_MAX: usize = 10_000;
 /// How long a finished upload can be finished again with the same answer.
 const COMPLETED_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
@@ -45,100 +47,160 @@ impl Reaper {
         loop {
             tokio::time::timeout(pause, self.disk.reap_now.notified()).await.ok();
             let Some(writer) = writer.upgrade() else { return };
-            if let Err(error) = self.reap(&writer).await {
-                tracing::warn!(%error, "leftovers are not removed for now");
+            if let Err(failure) = self.reap(&writer).await {
+                match &failure {
+                    Failure::Corrupt(_) => tracing::error!(%failure, "a damaged leftover stays"),
+                    Failure::Io(_) | Failure::NotOpen => {
+                        tracing::warn!(%failure, "leftovers are not removed for now");
+                    }
+                }
                 drop(writer);
                 tokio::time::sleep(pause).await;
             }
         }
     }
 
-    /// Removes everything that is due now.
+    /// Removes everything that is due now. What is damaged, and files that cannot be removed, hold up nothing else.
     ///
     /// # Errors
-    /// Those of the first that cannot be removed; the others are.
-    pub(super) async fn reap(&self, writer: &Writer) -> Result<(), S3Error> {
-        let ended = self.end_all_due(writer).await;
-        while self.empty_trash(writer).await? == LEFTOVERS_MAX {}
+    /// What the first that stayed failed with; those of the metadata file, which fail all the others too.
+    pub(super) async fn reap(&self, writer: &Writer) -> Result<(), Failure> {
+        let mut stayed = Stayed::default();
+        let ended = self.end_all_due(writer, &mut stayed).await;
+        let emptied = self.empty_trash(writer, &mut stayed).await;
         self.readers.forget_before(self.disk.running().saturating_sub(self.grace));
-        ended
+        ended.and(emptied).and(stayed.0.map_or(Ok(()), Err))
     }
 
-    async fn end_all_due(&self, writer: &Writer) -> Result<(), S3Error> {
-        while self.end_due(writer).await? == LEFTOVERS_MAX {}
+    async fn end_all_due(&self, writer: &Writer, stayed: &mut Stayed) -> Result<(), Failure> {
+        let now = Since { epoch: self.disk.epoch, running: self.disk.running() };
+        for (kind, period) in [(Kind::Instance, self.grace), (Kind::Completed, COMPLETED_REMEMBERED)] {
+            for range in due::ranges(kind, now, period) {
+                let mut rest = Some(range);
+                while let Some(range) = rest {
+                    let look = self.look(Table::Due, range).await?;
+                    self.end(writer, look.rows, stayed).await?;
+                    stayed.add(look.stayed.0);
+                    rest = look.rest;
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Ends some of what is due, each in a change of its own, so that a damaged one holds up no other; how many.
-    async fn end_due(&self, writer: &Writer) -> Result<usize, S3Error> {
-        let (disk, grace) = (Arc::clone(&self.disk), self.grace);
-        let due = self.disk.files.run(move || due_rows(&disk, grace)).await?;
-        let count = due.len();
-        let ended = due.into_iter().map(|due| {
+    /// Ends leftovers, each in a change of its own, so that a damaged one holds up no other.
+    async fn end(&self, writer: &Writer, leftovers: Vec<Row>, stayed: &mut Stayed) -> Result<(), Failure> {
+        let ended = leftovers.into_iter().map(|(due, _)| {
             let (disk, readers, grace) = (Arc::clone(&self.disk), self.readers.clone(), self.grace);
             writer.submit(move |txn| {
                 let last_read = |instance: &Instance| readers.last_read(instance, disk.running());
-                Ok(txn.end_leftover(&due, grace, last_read)?)
+                txn.end_leftover(&due, grace, last_read).map_err(Failure::into_answer)
             })
         });
-        join_all(ended).await.into_iter().collect::<Result<(), _>>()?;
-        Ok(count)
+        for error in join_all(ended).await.into_iter().filter_map(Result::err) {
+            stayed.add_damage(Failure::behind(&error))?;
+        }
+        Ok(())
     }
 
-    /// Removes some files of the trash; how many.
-    async fn empty_trash(&self, writer: &Writer) -> Result<usize, S3Error> {
+    async fn empty_trash(&self, writer: &Writer, stayed: &mut Stayed) -> Result<(), Failure> {
+        let mut rest = Some((Bound::Unbounded, Bound::Unbounded));
+        while let Some(range) = rest {
+            let look = self.look(Table::Trash, range).await?;
+            let disk = Arc::clone(&self.disk);
+            let (removed, others) = self.disk.files.run(move || Ok(remove_files(&disk, look.rows))).await?;
+            if !removed.is_empty() {
+                let forgotten = writer.submit(move |txn| Ok(txn.forget_trash(&removed)?)).await;
+                forgotten.map_err(|error| Failure::behind(&error))?;
+            }
+            stayed.add(look.stayed.0);
+            stayed.add(others.0);
+            rest = look.rest;
+        }
+        Ok(())
+    }
+
+    async fn look(&self, table: Table, range: Span) -> Result<Look, Failure> {
         let disk = Arc::clone(&self.disk);
-        let (removed, failed) = self.disk.files.run(move || remove_trash(&disk)).await?;
-        let count = removed.len();
-        if count > 0 {
-            writer.submit(move |txn| Ok(txn.forget_trash(&removed)?)).await?;
-        }
-        failed.map_or(Ok(count), |failure| Err(failure.into()))
+        self.disk.files.run(move || look(&disk, table, range)).await
     }
 }
 
-fn due_rows(disk: &Disk, grace: Duration) -> Result<Vec<Vec<u8>>, Failure> {
-    let now = Since { epoch: disk.epoch, running: disk.running() };
-    let rows = disk.db.snapshot()?;
-    let mut due = Vec::new();
-    for (kind, period) in [(Kind::Instance, grace), (Kind::Completed, COMPLETED_REMEMBERED)] {
-        for (from, to) in due::ranges(kind, now, period) {
-            let range = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
-            for row in rows.rows(Table::Due, range)?.take(LEFTOVERS_MAX - due.len()) {
-                due.push(row?.0);
-            }
-        }
+/// Why the first of what stays could not be removed.
+#[derive(Default)]
+struct Stayed(Option<Failure>);
+
+impl Stayed {
+    fn add(&mut self, failure: Option<Failure>) {
+        self.0 = self.0.take().or(failure);
     }
-    Ok(due)
+
+    /// Notes a failure of one leftover.
+    ///
+    /// # Errors
+    /// One that is not its own: the others would meet it too.
+    fn add_damage(&mut self, failure: Failure) -> Result<(), Failure> {
+        match failure {
+            Failure::Corrupt(_) => self.add(Some(failure)),
+            Failure::Io(_) | Failure::NotOpen => return Err(failure),
+        }
+        Ok(())
+    }
 }
 
-/// Removes files of the trash; which, and what kept others from it.
-fn remove_trash(disk: &Disk) -> Result<(Vec<Instance>, Option<Failure>), Failure> {
-    let trash = disk
-        .db
-        .snapshot()?
-        .rows(Table::Trash, (Bound::Unbounded, Bound::Unbounded))?
-        .take(LEFTOVERS_MAX)
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut removed = Vec::with_capacity(trash.len());
-    let mut failed = None;
-    let mut folders = BTreeSet::new();
-    for (key, value) in trash {
-        let file = Instance::from_bytes(
-            key.as_slice().try_into().map_err(|_| Failure::Corrupt("row key of table trash".into()))?,
-        );
-        let row: FileRow = decode(&value)?;
-        match disk.files.remove(row.epoch, &file) {
-            Ok(()) => {
-                disk.metrics.removed_file();
-                folders.insert((row.epoch, disk.files.folder(row.epoch, &file)));
-                removed.push(file);
-            }
-            Err(cause) => failed = Some(cause.into()),
+/// Some rows of a range.
+struct Look {
+    rows: Vec<Row>,
+    stayed: Stayed,
+    /// The range behind them, if they were not all.
+    rest: Option<Span>,
+}
+
+/// The first rows of a range; damaged ones among them are passed over.
+fn look(disk: &Disk, table: Table, (from, to): Span) -> Result<Look, Failure> {
+    let snapshot = disk.db.snapshot()?;
+    let range = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+    let (mut rows, mut stayed) = (Vec::new(), Stayed::default());
+    for row in snapshot.rows(table, range)?.take(LOOKED_AT_MAX) {
+        match row {
+            Ok(row) => rows.push(row),
+            Err(failure) => stayed.add_damage(failure)?,
+        }
+        if rows.len() == LEFTOVERS_MAX {
+            break;
         }
     }
-    for (epoch, folder) in folders {
-        disk.files.settle_folder(epoch, &folder)?;
+    let is_full = rows.len() == LEFTOVERS_MAX;
+    let rest = rows.last().filter(|_| is_full).map(|(last, _)| (Bound::Excluded(last.clone()), to));
+    Ok(Look { rows, stayed, rest })
+}
+
+/// Removes files of the trash: those whose removal lasts.
+fn remove_files(disk: &Disk, trash: Vec<Row>) -> (Vec<Instance>, Stayed) {
+    let mut stayed = Stayed::default();
+    let mut folders: BTreeMap<(u64, PathBuf), Vec<Instance>> = BTreeMap::new();
+    for row in trash {
+        match remove_file(disk, &row) {
+            Ok((epoch, file)) => {
+                folders.entry((epoch, disk.files.folder(epoch, &file))).or_default().push(file);
+            }
+            Err(failure) => stayed.add(Some(failure)),
+        }
     }
-    Ok((removed, failed))
+    let mut removed = Vec::new();
+    for ((epoch, folder), files) in folders {
+        match disk.files.settle_folder(epoch, &folder) {
+            Ok(()) => removed.extend(files),
+            Err(cause) => stayed.add(Some(cause.into())),
+        }
+    }
+    removed.iter().for_each(|_| disk.metrics.removed_file());
+    (removed, stayed)
+}
+
+fn remove_file(disk: &Disk, (key, value): &Row) -> Result<(u64, Instance), Failure> {
+    let id = key.as_slice().try_into().map_err(|_| Failure::Corrupt("row key of table trash".into()))?;
+    let (file, row): (_, FileRow) = (Instance::from_bytes(id), decode(value)?);
+    disk.files.remove(row.epoch, &file)?;
+    Ok((row.epoch, file))
 }

@@ -82,12 +82,16 @@ impl Region {
     }
 
     async fn reap(&self) {
+        self.try_reap().await.unwrap();
+    }
+
+    async fn try_reap(&self) -> Result<(), Failure> {
         let reaper = Reaper {
             disk: Arc::clone(&self.store.shared.disk),
             readers: self.store.shared.readers.clone(),
             grace: self.store.shared.settings.grace,
         };
-        reaper.reap(&self.store.writer().unwrap()).await.unwrap();
+        reaper.reap(&self.store.writer().unwrap()).await
     }
 
     fn data_files(&self) -> Vec<PathBuf> {

@@ -234,3 +234,27 @@ async fn a_flipped_bit_in_the_metadata_files_structure_is_found_by_the_deep_chec
     }
     assert!(found_count > 0);
 }
+
+/// Leftovers whose instance is gone, as many as one look takes and more, in front of a sound one; and rows of the trash
+/// that name no file.
+#[tokio::test]
+async fn damaged_leftovers_do_not_starve_those_behind_them() {
+    let region = Region::start().await;
+    region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
+    let damaged = region.store.commit(Change::Nothing, |txn| {
+        for id in 0..300u16 {
+            let mut gone = [0; 16];
+            gone[..2].copy_from_slice(&id.to_be_bytes());
+            txn.retire(&Instance::from_bytes(gone), due::Since::LONG_AGO)?;
+            txn.rows.put_row(table::Table::Trash, &gone[..8], b"no row of a file")?;
+            txn.rows.put_row(table::Table::Trash, &gone, b"no row of a file")?;
+        }
+        Ok(())
+    });
+    damaged.await.unwrap();
+    region.store.test_delete("k").await.unwrap();
+    region.clock.advance(region.store.shared.settings.grace);
+    let reaped = region.try_reap().await;
+    assert!(matches!(reaped, Err(Failure::Corrupt(_))), "{reaped:?}");
+    assert_eq!(region.data_files().len(), 0);
+}

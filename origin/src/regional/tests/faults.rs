@@ -111,12 +111,7 @@ async fn a_file_that_cannot_be_removed_is_removed_later() {
     region.store.test_delete("k").await.unwrap();
     breaker.arm(DiskStep::RemoveFile, std::io::ErrorKind::Other);
     region.clock.advance(Duration::from_secs(60));
-    let reaper = Reaper {
-        disk: Arc::clone(&region.store.shared.disk),
-        readers: Readers::default(),
-        grace: Duration::from_secs(60),
-    };
-    assert!(reaper.reap(&region.store.writer().unwrap()).await.is_err());
+    assert!(region.try_reap().await.is_err());
     assert_eq!(region.data_files().len(), 1);
     breaker.disarm();
     region.reap().await;
