@@ -140,6 +140,28 @@ async fn a_client_cannot_speak_for_a_node() {
     }
 }
 
+/// Where a client says it comes from is believed of a trusted proxy alone, and then by the owner too; without one, both
+/// nodes name the connection that the first of them saw.
+#[tokio::test]
+async fn the_owner_knows_the_client_that_the_first_node_saw() {
+    for (settings, expected) in
+        [("", "127.0.0.1"), ("[front]\ntrusted_proxies = [\"127.0.0.0/8\"]", "198.51.100.9")]
+    {
+        let cluster = Cluster::start_with(Options::settings(settings)).await;
+        let at_las1 = cluster.client("las1", Endpoint::Standard).under(Endpoint::Standard.host("ord1"));
+        let request = Request::new("GET", "/?x-id=ListBuckets")
+            .header("x-forwarded-for", "203.0.113.1, 198.51.100.9")
+            .header("x-forwarded-proto", "https");
+        let id = at_las1.send(request).await.ok().header("x-amz-request-id").to_owned();
+        let log = cluster.process("las1").log();
+        let lines: Vec<&str> =
+            log.lines().filter(|line| line.contains(&id) && line.contains("\"access\"")).collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        let client = format!("\"client\":\"{expected}\"");
+        assert!(lines.iter().all(|line| line.contains(&client)), "{lines:?}");
+    }
+}
+
 /// Neither log shows a signature or a secret, at whatever level; both show the request under one id.
 #[tokio::test]
 async fn logs_name_the_request_and_not_its_signature() {

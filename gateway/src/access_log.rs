@@ -5,6 +5,7 @@
 //! line.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use cache::Tally;
@@ -38,8 +39,8 @@ pub struct Line<'a> {
     pub id: RequestId,
     /// How it came here.
     pub arrival: Arrival,
-    /// Address and port of the client.
-    pub client: Option<&'a str>,
+    /// The client's address, where it is known.
+    pub client: Option<IpAddr>,
     /// What it asked for; `None` when it was refused before that was known.
     pub target: Option<&'a Target>,
     /// The endpoint it came to.
@@ -72,7 +73,7 @@ impl Line<'_> {
                 Arrival::FromClient => "client",
                 Arrival::FromPeer => "peer",
             },
-            client = self.client,
+            client = self.client.map(tracing::field::display),
             endpoint = self.endpoint.as_str(),
             region = target.map(|target| target.region.as_str()),
             operation = target.map(|target| target.operation.as_str()),

@@ -170,6 +170,7 @@ impl Node {
             store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone()),
             peer_server: peer::Server::new(store.clone()),
             peers,
+            trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),
             places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             metrics,

@@ -5,6 +5,7 @@
 pub mod listen;
 pub mod proxy;
 
+pub mod client;
 pub mod request_id;
 pub mod target;
 pub mod topology;

@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::accelerated::{self, Accelerated};
 use crate::access_log::{self, Line};
 use crate::bridge::{self, Named, Unread};
+use crate::client::{Client, TrustedProxies};
 use crate::metrics::{Answered, DropReason, InFlight, Metrics, OriginChannel, OriginOutcome};
 use crate::peer::{self, Channel, Peers};
 use crate::refusal::Refusal;
@@ -59,6 +60,8 @@ pub struct Node {
     pub peer_server: peer::Server,
     /// The way to other regions.
     pub peers: Arc<Peers>,
+    /// Whose word about their clients is believed.
+    pub trusted_proxies: TrustedProxies,
     /// What the two sides of a transfer may take.
     pub limits: bridge::Limits,
     /// Requests being answered at once, on all public listeners together; one more is told to slow down.
@@ -99,8 +102,7 @@ pub struct Exchange {
     arrival: Option<Arrival>,
     endpoint: EndpointKind,
     target: Option<Arc<Target>>,
-    /// The client's address, as the node knows it that the client reached.
-    client: Option<String>,
+    client: Client,
     /// Where the request goes when it is not answered here.
     upstream: Option<Box<HttpPeer>>,
     /// Cuts a forwarded request off, where pingora cannot.
@@ -158,12 +160,13 @@ impl Proxy {
 
     /// Takes from the head what only nodes may say, and believes it where a node said it.
     fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arrival, Refusal> {
-        let address = session.client_addr().map(ToString::to_string);
+        let connection = connection_of(session);
         let told = forwarding::take(session.req_header_mut());
         match self.role {
             Role::Public(_) => {
                 exchange.arrival = Some(Arrival::FromClient);
-                exchange.client = address;
+                exchange.client =
+                    self.node.trusted_proxies.client_behind(connection, &session.req_header().headers);
                 let place = self.node.places.clone().try_acquire_owned().map_err(|_| {
                     self.node.metrics.dropped(DropReason::InFlight);
                     Refusal::slow_down(RETRY_AFTER)
@@ -282,7 +285,7 @@ impl Exchange {
         let line = Line {
             id: self.id,
             arrival,
-            client: self.client.as_deref(),
+            client: self.client.address,
             target: self.target.as_deref(),
             endpoint: self.endpoint,
             status: passed.status,
@@ -364,6 +367,15 @@ fn stands_still() -> Box<Error> {
     Error::explain(ErrorType::ReadTimedout, "the client's body stands still").into_down()
 }
 
+/// Who is at the other end of the connection.
+fn connection_of(session: &Session) -> Client {
+    let address = session.client_addr().and_then(|address| address.as_inet());
+    Client {
+        address: address.map(|address| address.ip().to_canonical()),
+        is_tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+    }
+}
+
 /// HTTP/2 says the host in `:authority`; everything behind this line reads it from `Host`.
 fn put_authority_into_host(head: &mut RequestHeader) {
     if head.version != Version::HTTP_2 || head.headers.contains_key(HOST) {
@@ -396,7 +408,7 @@ impl ProxyHttp for Proxy {
             arrival: None,
             endpoint,
             target: None,
-            client: None,
+            client: Client::default(),
             upstream: None,
             deadline: None,
             passed: Passed::default(),
@@ -443,12 +455,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         upstream_request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        forwarding::add(upstream_request, exchange.id, exchange.client.as_deref(), is_tls)
+        forwarding::add(upstream_request, exchange.id, exchange.client)
     }
 
     async fn request_body_filter(

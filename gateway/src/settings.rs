@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use crate::client::{Network, TrustedProxies};
 use crate::topology::{RegionName, Topology};
 use crate::{bridge, listen};
 pub use fault::Fault;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub listen: Vec<Option<Listen>>,
     /// Certificate and key of the public listeners; `None` is plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// What the front door believes.
+    pub front: Front,
     /// The front door's limits.
     pub limits: Limits,
     /// The block cache's settings; the path of its NVMe tier is empty where the file gives none.
@@ -58,6 +61,14 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The leaf's private key.
     pub key: PathBuf,
+}
+
+/// What the front door believes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Front {
+    /// Proxies in front of the public listeners whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. Default
+    /// none.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// The limits of the front door. What is past one is refused or let go, and counted.
@@ -124,6 +135,7 @@ impl Settings {
         let mut file = Keys::new("", toml_table(text).map_err(|fault| vec![fault])?);
         let (topology, listen) = read_topology(&mut file);
         let tls = read_tls(&mut file);
+        let front = read_front(&mut file);
         let limits = read_limits(&mut file);
         let (cache, heads_bytes_max) = read_cache(&mut file);
         let store = read_store(&mut file);
@@ -131,7 +143,7 @@ impl Settings {
         let faults = file.finish();
         match topology {
             Some(topology) if faults.is_empty() => {
-                Ok(Self { topology, listen, tls, limits, cache, heads_bytes_max, store, log_level })
+                Ok(Self { topology, listen, tls, front, limits, cache, heads_bytes_max, store, log_level })
             }
             _ => Err(faults),
         }
@@ -198,6 +210,23 @@ fn read_tls(file: &mut Keys) -> Option<TlsFiles> {
     let files = TlsFiles { certificate: keys.path("certificate"), key: keys.path("key") };
     file.extend(keys.finish());
     Some(files)
+}
+
+fn read_front(file: &mut Keys) -> Front {
+    let mut keys = file.table("front");
+    let mut trusted = Vec::new();
+    for (index, text) in keys.texts("trusted_proxies").into_iter().enumerate() {
+        let at = format!("trusted_proxies[{index}]");
+        match text.parse::<Network>() {
+            Ok(network) if network.prefix_bits() == 0 => {
+                keys.fault(&at, format!("{text:?} would let every client say who it is"));
+            }
+            Ok(network) => trusted.push(network),
+            Err(error) => keys.fault(&at, format!("{text:?} {error}")),
+        }
+    }
+    file.extend(keys.finish());
+    Front { trusted_proxies: TrustedProxies::new(trusted) }
 }
 
 fn read_limits(file: &mut Keys) -> Limits {

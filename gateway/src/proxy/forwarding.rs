@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName};
 use pingora::http::RequestHeader;
 
+use crate::client::Client;
 use crate::peer::{CHANNEL_HEADER, Channel};
 use crate::request_id::RequestId;
 
@@ -18,15 +19,17 @@ const CLIENT_TLS: HeaderName = HeaderName::from_static("x-penstock-client-tls");
 #[derive(Debug, PartialEq)]
 pub(super) struct Told {
     pub(super) request_id: Option<RequestId>,
-    /// Address and port of the client.
-    pub(super) client: Option<String>,
+    pub(super) client: Client,
 }
 
 /// Removes every `x-penstock-*` header, and returns what they said.
 pub(super) fn take(head: &mut RequestHeader) -> Told {
     let told = Told {
         request_id: text(&head.headers, &REQUEST_ID).and_then(RequestId::parse),
-        client: text(&head.headers, &CLIENT_ADDRESS).map(str::to_owned),
+        client: Client {
+            address: text(&head.headers, &CLIENT_ADDRESS).and_then(|address| address.parse().ok()),
+            is_tls: text(&head.headers, &CLIENT_TLS) == Some("1"),
+        },
     };
     let ours: Vec<HeaderName> =
         head.headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
@@ -37,17 +40,12 @@ pub(super) fn take(head: &mut RequestHeader) -> Told {
 }
 
 /// Adds what the owning region should know of a request that is sent to it.
-pub(super) fn add(
-    head: &mut RequestHeader,
-    request_id: RequestId,
-    client: Option<&str>,
-    is_tls: bool,
-) -> pingora::Result<()> {
+pub(super) fn add(head: &mut RequestHeader, request_id: RequestId, client: Client) -> pingora::Result<()> {
     head.insert_header(CHANNEL_HEADER, Channel::Forward.as_str())?;
     head.insert_header(REQUEST_ID, request_id.to_string())?;
-    head.insert_header(CLIENT_TLS, if is_tls { "1" } else { "0" })?;
-    if let Some(client) = client {
-        head.insert_header(CLIENT_ADDRESS, client)?;
+    head.insert_header(CLIENT_TLS, if client.is_tls { "1" } else { "0" })?;
+    if let Some(address) = client.address {
+        head.insert_header(CLIENT_ADDRESS, address.to_string())?;
     }
     Ok(())
 }
@@ -66,11 +64,24 @@ mod tests {
         let mut head = RequestHeader::build("GET", b"/photos/cat.jpg", None).unwrap();
         head.insert_header("host", "object.ord1.penstock.localhost").unwrap();
         let id = RequestId::new();
-        add(&mut head, id, Some("192.0.2.7:4711"), true).unwrap();
-        head.insert_header("X-Penstock-Anything", "else").unwrap();
-        let told = Told { request_id: Some(id), client: Some("192.0.2.7:4711".to_owned()) };
-        assert_eq!(take(&mut head), told);
-        assert_eq!(head.headers.len(), 1);
-        assert_eq!(take(&mut head), Told { request_id: None, client: None });
+        for (address, is_tls) in [("192.0.2.7", true), ("2001:db8::7", false)] {
+            let client = Client { address: Some(address.parse().unwrap()), is_tls };
+            add(&mut head, id, client).unwrap();
+            head.insert_header("X-Penstock-Anything", "else").unwrap();
+            assert_eq!(take(&mut head), Told { request_id: Some(id), client });
+            assert_eq!(head.headers.len(), 1);
+        }
+        assert_eq!(take(&mut head), Told { request_id: None, client: Client::default() });
+    }
+
+    /// What is no address is none, and TLS is never guessed.
+    #[test]
+    fn what_cannot_be_read_is_not_known() {
+        for (address, tls) in [("", ""), ("192.0.2.7:4711", "true"), ("192.0.2.300", "0"), ("a b", "01")] {
+            let mut head = RequestHeader::build("GET", b"/photos/cat.jpg", None).unwrap();
+            head.insert_header(CLIENT_ADDRESS, address).unwrap();
+            head.insert_header(CLIENT_TLS, tls).unwrap();
+            assert_eq!(take(&mut head).client, Client::default(), "{address:?} {tls:?}");
+        }
     }
 }

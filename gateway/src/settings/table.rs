@@ -105,6 +105,23 @@ impl Keys {
         }
     }
 
+    /// The texts in the array at `key`; none where there is no such key.
+    pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
+        let Some(value) = self.table.remove(key) else { return Vec::new() };
+        let Value::Array(items) = value else {
+            self.fault(key, "must be an array of texts");
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            match item {
+                Value::String(text) => texts.push(text),
+                _ => self.fault(&format!("{key}[{index}]"), "must be text"),
+            }
+        }
+        texts
+    }
+
     /// The path at `key`, which must be there.
     pub(super) fn path(&mut self, key: &str) -> PathBuf {
         PathBuf::from(self.text(key))

@@ -50,6 +50,8 @@ fn what_is_said_is_taken() {
         [tls]
         certificate = "a.pem"
         key = "b.pem"
+        [front]
+        trusted_proxies = ["10.0.0.0/8", "::1"]
         [limits]
         drain = "0s"
         connections_max = 7
@@ -65,6 +67,8 @@ fn what_is_said_is_taken() {
         "#;
     let settings = Settings::parse(&text).expect("good");
     assert_eq!(settings.tls.as_ref().map(|tls| tls.key.as_path()), Some(Path::new("b.pem")));
+    let trusted = ["10.0.0.0/8", "::1"].map(|text| text.parse().expect("a network"));
+    assert_eq!(settings.front.trusted_proxies, TrustedProxies::new(trusted.into()));
     assert_eq!((settings.limits.drain, settings.limits.connection.connections_max), (Duration::ZERO, 7));
     assert_eq!(
         (settings.cache.memory_bytes, settings.cache.wait_max),
@@ -77,6 +81,10 @@ fn what_is_said_is_taken() {
 #[test]
 fn each_wrong_file_is_refused_with_its_key() {
     for (addition, key) in [
+        ("[front]\ntrusted_proxies = \"10.0.0.0/8\"", "front.trusted_proxies"),
+        ("[front]\ntrusted_proxies = [\"10.0.0.0/8\", 1]", "front.trusted_proxies[1]"),
+        ("[front]\ntrusted_proxies = [\"10.0.0.1/8\"]", "front.trusted_proxies[0]"),
+        ("[front]\ntrusted_proxies = [\"::/0\"]", "front.trusted_proxies[0]"),
         ("[limits]\nheader_deadline = 10", "limits.header_deadline"),
         ("[limits]\nheader_deadline = \"0s\"", "limits.header_deadline"),
         ("[limits]\nconnections_max = 0", "limits.connections_max"),
