@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use pingora::apps::HttpServerApp;
 use pingora::listeners::ALPN;
-use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -121,17 +121,6 @@ pub enum Transport {
     Plain,
     /// HTTP/1.1 or HTTP/2 over TLS, as the client and the settings' ALPN agree.
     Tls(Arc<Acceptor>),
-}
-
-impl Transport {
-    /// TLS with `settings`, which must hold a certificate resolver or files that were read successfully before.
-    ///
-    /// # Panics
-    /// When the settings name certificate files that cannot be read: check them first.
-    #[must_use]
-    pub fn tls(settings: TlsSettings) -> Self {
-        Self::Tls(Arc::new(settings.build()))
-    }
 }
 
 /// Everything in this process that accepts connections, and the connections themselves.

@@ -136,12 +136,6 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    /// What was sent until now.
-    #[must_use]
-    pub fn sent(&self) -> Sent {
-        self.sent
-    }
-
     /// Ends the body, and sees it on its way.
     ///
     /// # Errors

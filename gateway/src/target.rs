@@ -25,7 +25,7 @@ pub use host::{Host, Hosts};
 pub use operation::Operation;
 pub use payload::Payload;
 pub use query::Query;
-pub use signature::{AmzDate, Signature, SignatureForm, refuse_signature_v2_form};
+pub use signature::{AmzDate, Signature, SignatureForm};
 
 /// What a request asks for, from its head alone. `raw_target` is the request target as it was sent, in origin form
 /// (`/path?query`); with HTTP/2 the `:authority` stands in `headers` as `host`.

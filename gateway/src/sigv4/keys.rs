@@ -21,13 +21,6 @@ struct Kept {
     key: SigningKey,
 }
 
-impl Default for Keys {
-    /// No keys yet; room for every user of a busy node, under a few region names, in 2 MiB.
-    fn default() -> Self {
-        Self::new(4096)
-    }
-}
-
 impl Keys {
     /// No keys yet, and never more than `count_max`.
     #[must_use]

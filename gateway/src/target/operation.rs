@@ -134,15 +134,6 @@ operations! {
 }
 
 impl Operation {
-    /// The operation that S3 (and s3s's `S3Operation::name`) calls `name`.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .binary_search_by_key(&name, |operation| operation.as_str())
-            .ok()
-            .map(|index| Self::ALL[index])
-    }
-
     /// Whether it reads one object's bytes or head: what the accelerated endpoint answers from its cache.
     #[must_use]
     pub fn is_object_read(self) -> bool {
@@ -153,19 +144,5 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_operation_is_found_by_its_name() {
-        for &operation in Operation::ALL {
-            assert_eq!(Operation::named(operation.as_str()), Some(operation));
-        }
-        assert_eq!(Operation::named("getobject"), None);
-        assert_eq!(Operation::named(""), None);
     }
 }

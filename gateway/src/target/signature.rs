@@ -163,18 +163,6 @@ impl AmzDate {
     }
 }
 
-/// Refuses a POST form that is signed with Signature V2, by the names of its fields; s3s would check and take it.
-///
-/// # Errors
-/// `InvalidRequest`.
-pub fn refuse_signature_v2_form<'a>(field_names: impl IntoIterator<Item = &'a str>) -> Result<(), Refusal> {
-    let is_v2 = |name: &str| ["signature", "awsaccesskeyid"].iter().any(|v2| name.eq_ignore_ascii_case(v2));
-    match field_names.into_iter().any(is_v2) {
-        true => Err(unsupported_mechanism()),
-        false => Ok(()),
-    }
-}
-
 /// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`, in this order as s3s wants it.
 fn authorization(value: &str, headers: &HeaderMap) -> Result<Signature, Refusal> {
     let (algorithm, rest) = value.split_once([' ', '\t']).unwrap_or((value, ""));

@@ -138,15 +138,6 @@ fn headers_that_are_not_signed_are_named() {
 }
 
 #[test]
-fn post_forms_signed_with_v2_are_refused_by_their_fields() {
-    for fields in [&["key", "AWSAccessKeyId", "policy"][..], &["signature"], &["Signature", "file"]] {
-        let refusal = refuse_signature_v2_form(fields.iter().copied()).expect_err("V2");
-        assert_eq!(refusal.code(), &S3ErrorCode::InvalidRequest);
-    }
-    assert!(refuse_signature_v2_form(["key", "policy", "x-amz-signature", "file"]).is_ok());
-}
-
-#[test]
 fn dates_are_days_and_times_that_exist() {
     assert!(AmzDate::parse("20240229T235959Z").is_some());
     for text in [
