@@ -7,12 +7,14 @@
 //! The language is that of the "IAM JSON policy elements reference" and of "Policies and permissions in Amazon S3".
 
 mod action;
+mod condition;
 mod document;
 mod json;
 mod key;
 mod malformed;
 mod pattern;
 mod principal;
+mod public;
 mod resource;
 mod stored;
 mod template;
@@ -27,6 +29,7 @@ pub use self::principal::Principal;
 pub use self::stored::StoredPolicy;
 
 use self::action::ActionSet;
+use self::condition::Condition;
 use self::key::Key;
 use self::principal::Principals;
 use self::resource::Resources;
@@ -49,6 +52,7 @@ pub struct Statement {
     principals: Principals,
     actions: ActionSet,
     resources: Resources,
+    conditions: Vec<Condition>,
 }
 
 /// What a statement does to what it is about.
@@ -117,13 +121,6 @@ impl Policy {
         }
     }
 
-    /// Whether it allows anything to everyone, as GetBucketPolicyStatus says it.
-    #[must_use]
-    pub fn is_public(&self) -> bool {
-        let is_open = |statement: &Statement| statement.principals.are_everyone();
-        self.statements.iter().any(|statement| statement.effect == Effect::Allow && is_open(statement))
-    }
-
     /// Whether it says anything about the tags of the object that is there, so that deciding takes its head.
     #[must_use]
     pub fn reads_object_tags(&self) -> bool {
@@ -149,11 +146,12 @@ impl Statement {
         self.actions.has(ask.action)
             && self.principals.include(ask.principal, ask.owner)
             && self.resources.include(ask.resource, &resolve)
+            && self.conditions.iter().all(|condition| condition.holds(&ask.values(condition.key()), &resolve))
     }
 
     /// Every key it asks for.
     fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.resources.keys()
+        self.resources.keys().chain(self.conditions.iter().flat_map(Condition::keys))
     }
 }
 

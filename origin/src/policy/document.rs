@@ -1,6 +1,7 @@
 //! From a policy's text to its statements: every element known, every value understood, or a refusal that says where.
 
 use super::action::{ActionSet, AppliesTo};
+use super::condition;
 use super::json::{Json, syntax};
 use super::principal::Principals;
 use super::resource::{Reach, Resources};
@@ -65,7 +66,6 @@ fn statement(value: &Json, variables: Variables, bucket: Option<&str>) -> Result
     if let Some(bucket) = bucket {
         verify_reach(&elements, actions, resources.reach(bucket))?;
     }
-    elements.optional("Condition", |_| Err::<(), _>(syntax("conditions are not understood yet")))?;
     Ok(Statement {
         index: 0,
         sid: elements.optional("Sid", |sid| sid.text().map(str::to_owned))?,
@@ -73,6 +73,9 @@ fn statement(value: &Json, variables: Variables, bucket: Option<&str>) -> Result
         principals,
         actions,
         resources,
+        conditions: elements
+            .optional("Condition", |value| condition::parse_all(value, variables))?
+            .unwrap_or_default(),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::Malformed;
 use super::json::Json;
 use super::key::Key;
-use super::template::{Resolve, Template, Variables};
+use super::template::{Resolve, Template, Variables, Wildcards};
 
 /// How the name of every bucket and object begins.
 const ARN: &str = "arn:aws:s3:::";
@@ -89,7 +89,7 @@ fn parse(text: &str, variables: Variables) -> Result<Template, Malformed> {
         "*" => "*",
         _ => arn_name(text).ok_or_else(|| invalid(format!("{text:?} is no bucket or object")))?,
     };
-    Template::parse(name, variables).map_err(invalid)
+    Template::parse(name, variables, Wildcards::Yes).map_err(invalid)
 }
 
 fn arn_name(text: &str) -> Option<&str> {

@@ -16,6 +16,15 @@ pub(super) enum Variables {
     Unknown,
 }
 
+/// Whether `*` and `?` mean more than themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wildcards {
+    /// `*` and `?` are wildcards.
+    Yes,
+    /// They are characters.
+    No,
+}
+
 /// A text of a policy, ready to be held against a request's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template {
@@ -45,7 +54,7 @@ impl Template {
     ///
     /// # Errors
     /// A sentence about the variable that is not understood.
-    pub(super) fn parse(text: &str, variables: Variables) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, variables: Variables, wildcards: Wildcards) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(char) = rest.chars().next() {
@@ -58,8 +67,8 @@ impl Template {
             push(
                 &mut parts,
                 match char {
-                    '*' => Part::Any,
-                    '?' => Part::One,
+                    '*' if wildcards == Wildcards::Yes => Part::Any,
+                    '?' if wildcards == Wildcards::Yes => Part::One,
                     _ => Part::Text(char.into()),
                 },
             );
@@ -77,6 +86,32 @@ impl Template {
         match &self.fixed {
             Some(glob) => glob.matches(text),
             None => self.resolved(resolve).is_some_and(|glob| glob.matches(text)),
+        }
+    }
+
+    /// Whether `text` is this template's text, whatever the case; wildcards are not for this.
+    pub(super) fn matches_ignoring_case(&self, text: &str, resolve: &Resolve<'_>) -> bool {
+        let mut own = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => own.push_str(text),
+                Part::One => own.push('?'),
+                Part::Any => own.push('*'),
+                Part::Variable { key, default } => match value(key, default.as_ref(), resolve) {
+                    Some(value) => own.push_str(&value),
+                    None => return false,
+                },
+            }
+        }
+        own.to_lowercase() == text.to_lowercase()
+    }
+
+    /// The one text that it is; `None` with wildcards or variables.
+    pub(super) fn fixed(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
         }
     }
 

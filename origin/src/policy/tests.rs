@@ -1,7 +1,10 @@
 //! What policies may say and what they decide, each with its nearest wrong neighbour.
 
+mod conditions;
 mod documents;
+mod public;
 mod statements;
+mod variables;
 mod wildcards;
 
 use std::borrow::Cow;
