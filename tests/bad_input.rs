@@ -1,6 +1,8 @@
-//! Bad input gets S3's own error and changes nothing: not the listing, not an object, not a file on disk.
+//! Bad input gets S3's own error and changes nothing: not the listing, not an object, not a file on disk. What can be
+//! said over HTTP/1.1, HTTPS and HTTP/2 is said over each of them.
 
 mod bodies;
+mod door;
 mod heads;
 mod request;
 mod slow;
@@ -10,18 +12,31 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tests::disk::data_files;
-use tests::{Client, Cluster, Endpoint, Options, Request, raw};
+use tests::{Client, Cluster, Endpoint, Options, Request};
 
+use door::{Door, Wire};
 use request::Raw;
 
 /// How long the store may take to drop what an upload that broke off had staged.
 const CLEAN_WITHIN: Duration = Duration::from_secs(20);
 
-/// Three regions, a bucket `photos` in ord1 that holds one object, and three doors to it: its own standard endpoint, the
-/// same forwarded by another region, and another region's accelerated listener.
+/// What a test runs on, one after the other.
+const TRANSPORTS: [Transport; 2] = [Transport::Plain, Transport::Tls];
+
+/// How the public listeners of a site are reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    /// HTTP/1.1.
+    Plain,
+    /// HTTP/1.1 and HTTP/2 over TLS.
+    Tls,
+}
+
+/// Three regions, a bucket `photos` in ord1 that holds one object, and three ways to it: its own standard endpoint, the
+/// same forwarded by another region, and another region's accelerated listener; over TLS each in two versions of HTTP.
 struct Site {
     cluster: Cluster,
-    doors: [(&'static str, Client); 3],
+    doors: Vec<Door>,
     before: State,
 }
 
@@ -35,33 +50,50 @@ struct State {
 }
 
 impl Site {
-    async fn start() -> Self {
-        Self::start_with("[limits]\nstalled_upload = \"3s\"\n").await
+    async fn start(transport: Transport) -> Self {
+        Self::start_with(transport, "[limits]\nstalled_upload = \"3s\"\n").await
     }
 
     /// With `settings` beside a short grace, so that files of removed objects are soon gone.
-    async fn start_with(settings: &str) -> Self {
-        let cluster = Cluster::start_with(Options::settings("[store]\ngrace = \"1s\"\n").and(settings)).await;
+    async fn start_with(transport: Transport, settings: &str) -> Self {
+        let options = Options::settings("[store]\ngrace = \"1s\"\n").and(settings);
+        let options = if transport == Transport::Tls { options.tls() } else { options };
+        let cluster = Cluster::start_with(options).await;
         let own = cluster.standard("ord1").under(Endpoint::Standard.host("ord1"));
         own.create_bucket("photos").await;
         let _ = own.put("photos", "kept", vec![b'k'; 100_000]).await.ok();
-        let doors = [
+        let wires = match transport {
+            Transport::Plain => vec![("HTTP", Wire::Plain)],
+            Transport::Tls => Wire::over_tls(&cluster.authority()).into(),
+        };
+        let ways = [
             ("its own endpoint", own.clone()),
             ("forwarded by las1", cluster.standard("las1").under(Endpoint::Standard.host("ord1"))),
             ("accelerated in las1", cluster.accelerated("las1", "ord1")),
         ];
+        let doors = wires.iter().flat_map(|(version, wire)| {
+            ways.iter().map(move |(way, client)| {
+                Door::new(format!("{way}, {version}"), client.clone(), wire.clone())
+            })
+        });
+        let doors = doors.collect();
         let before = State::of(&cluster, &own).await;
         Self { cluster, doors, before }
     }
 
+    /// The owner's client of its own endpoint.
+    fn own(&self) -> &Client {
+        &self.doors[0].client
+    }
+
     /// A good PUT of `photos/new`, to be spoilt.
     fn put(&self, body: impl Into<Vec<u8>>) -> Raw {
-        Raw::new("PUT", "/photos/new", self.doors[0].1.keys().clone()).body(body)
+        Raw::new("PUT", "/photos/new", self.own().keys().clone()).body(body)
     }
 
     /// A good GET of `photos/kept`, to be spoilt.
     fn get(&self) -> Raw {
-        Raw::new("GET", "/photos/kept", self.doors[0].1.keys().clone())
+        Raw::new("GET", "/photos/kept", self.own().keys().clone())
     }
 
     /// `request` is refused at every door with `expected` (`400 BadDigest`), and changes nothing.
@@ -71,28 +103,28 @@ impl Site {
 
     /// As [`refuses`](Self::refuses), where more than one answer is right: `""` is a connection closed without one.
     async fn refuses_with_one_of(&self, what: &str, request: &Raw, expected: &[&str]) {
-        for (name, door) in &self.doors {
-            let answer = raw::exchange(address(door), &request.bytes(door.host())).await;
-            let refusal = refusal(&answer);
-            assert!(expected.contains(&refusal.as_str()), "{what}, {name}: {refusal:?}\n{answer}");
-            self.is_unchanged(&format!("{what}, {name}")).await;
+        for door in &self.doors {
+            let reply = door.exchange(request).await;
+            assert!(expected.contains(&reply.refusal().as_str()), "{what}, {}: {reply:?}", door.name);
+            self.is_unchanged(&format!("{what}, {}", door.name)).await;
         }
     }
 
     /// `request` is turned away at every door with an error of any kind, or without an answer, and changes nothing.
     async fn is_cut_off(&self, what: &str, request: &Raw) {
-        for (name, door) in &self.doors {
-            let answer = raw::exchange(address(door), &request.bytes(door.host())).await;
-            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{what}, {name}: {answer}");
-            self.is_unchanged(&format!("{what}, {name}")).await;
+        for door in &self.doors {
+            let reply = door.exchange(request).await;
+            let is_refused = reply.status.is_none_or(|status| (400..500).contains(&status));
+            assert!(is_refused, "{what}, {}: {reply:?}", door.name);
+            self.is_unchanged(&format!("{what}, {}", door.name)).await;
         }
     }
 
     /// `request` is answered at every door: what the refused ones stand beside.
     async fn answers(&self, what: &str, request: &Raw) {
-        for (name, door) in &self.doors {
-            let answer = raw::exchange(address(door), &request.bytes(door.host())).await;
-            assert!(answer.starts_with("HTTP/1.1 20"), "{what}, {name}: {answer}");
+        for door in &self.doors {
+            let reply = door.exchange(request).await;
+            assert!(reply.is_success(), "{what}, {}: {reply:?}", door.name);
         }
     }
 
@@ -100,7 +132,7 @@ impl Site {
     async fn is_unchanged(&self, after: &str) {
         let deadline = Instant::now() + CLEAN_WITHIN;
         loop {
-            let now = State::of(&self.cluster, &self.doors[0].1).await;
+            let now = State::of(&self.cluster, self.own()).await;
             if now == self.before {
                 return;
             }
@@ -112,7 +144,7 @@ impl Site {
 
     /// Removes what an accepted request made.
     async fn remove_new(&self) {
-        let _ = self.doors[0].1.delete("photos", "new").await.ok();
+        let _ = self.own().delete("photos", "new").await.ok();
     }
 }
 
@@ -125,28 +157,4 @@ impl State {
             files: BTreeSet::from_iter(data_files(&cluster.data_dir())),
         }
     }
-}
-
-/// Address and port that `client` connects to.
-fn address(client: &Client) -> &str {
-    client.origin().trim_start_matches("http://")
-}
-
-/// `404 NoSuchKey` from a whole response, `""` when there is none. An error must have a message and ids: aws-cli
-/// fails without the first.
-fn refusal(answer: &str) -> String {
-    if answer.is_empty() {
-        return String::new();
-    }
-    let element = |name: &str| {
-        let inner = answer.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once("</"));
-        inner.map_or("", |(inner, _)| inner)
-    };
-    let last = answer.rmatches("HTTP/1.1 ").count();
-    let head = answer.split("HTTP/1.1 ").nth(last).unwrap_or_default();
-    let status = head.split(' ').next().unwrap_or_default();
-    for name in ["Message", "RequestId"] {
-        assert!(status.starts_with('2') || !element(name).is_empty(), "no {name}: {answer}");
-    }
-    format!("{status} {}", element("Code"))
 }

@@ -9,6 +9,8 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 pub use gate::Gate;
@@ -105,6 +107,9 @@ impl Cluster {
         }
         cluster.start_again().await;
         cluster.keys = cluster.read_keys();
+        if cluster.options.is_tls() {
+            cluster.http = secure_http_client(&[cluster.authority().to_vec()]);
+        }
         cluster
     }
 
@@ -112,7 +117,8 @@ impl Cluster {
     #[must_use]
     pub fn client(&self, region: &str, endpoint: Endpoint) -> Client {
         let address = self.address(region, endpoint);
-        Client::new(self.http.clone(), format!("http://{address}"), address, self.keys.clone())
+        let scheme = if self.options.is_tls() { "https" } else { "http" };
+        Client::new(self.http.clone(), format!("{scheme}://{address}"), address, self.keys.clone())
     }
 
     /// A client of the standard endpoint of `region`.
@@ -170,6 +176,15 @@ impl Cluster {
     #[must_use]
     pub fn config_argument(&self, node: &str) -> String {
         text(self.dir.path().join(format!("{node}.toml")))
+    }
+
+    /// Whom clients of a cluster with HTTPS believe.
+    ///
+    /// # Panics
+    /// When the cluster speaks plain HTTP.
+    #[must_use]
+    pub fn authority(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.data_dir().join("ca.pem")).expect("read ca.pem")
     }
 
     /// What `region`'s node counts at this moment.

@@ -1,19 +1,14 @@
 //! HTTP/2 clients that stop in the middle: they keep no place, and the others on their connection are served on.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
 use tests::sign::{Signing, UNSIGNED_PAYLOAD, amz_date};
-use tests::{Cluster, Endpoint, Options};
+use tests::{Cluster, Endpoint, Options, tls};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
 
 /// How long a listener may take for what it does after two seconds.
 const IN_TIME: Duration = Duration::from_secs(30);
@@ -23,15 +18,10 @@ struct Connection(SendRequest<Bytes>);
 
 impl Connection {
     async fn open(cluster: &Cluster) -> Self {
-        let ca = CertificateDer::from_pem_file(cluster.data_dir().join("ca.pem")).expect("read ca.pem");
-        let mut roots = RootCertStore::empty();
-        roots.add(ca).expect("an authority");
-        let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let config = tls::config(&cluster.authority(), "h2");
         let tcp = TcpStream::connect(cluster.address("las1", Endpoint::Standard)).await.expect("connect");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("handshake");
-        let (requests, connection) = h2::client::handshake(tls).await.expect("HTTP/2");
+        let (requests, connection) =
+            h2::client::handshake(tls::connect(&config, tcp).await).await.expect("HTTP/2");
         tokio::spawn(connection);
         Self(requests)
     }

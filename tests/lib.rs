@@ -11,6 +11,7 @@ pub mod process;
 pub mod random;
 pub mod raw;
 pub mod sign;
+pub mod tls;
 
 pub use client::{Answer, Client, Request};
 pub use cluster::{Cluster, Endpoint, Options};

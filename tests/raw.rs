@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -26,12 +26,14 @@ pub async fn exchange(address: &str, request: &[u8]) -> String {
 ///
 /// # Panics
 /// When it stays open for too long.
-pub async fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
+pub async fn read_to_close(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut got = Vec::new();
     let reading = async {
         match stream.read_to_end(&mut got).await {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            // Over TLS a close without its notice is unexpected.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {}
             Err(error) => panic!("read: {error}"),
         }
     };

@@ -5,177 +5,196 @@ use base64::engine::general_purpose::STANDARD;
 use crc_fast::CrcAlgorithm;
 use md5::{Digest, Md5};
 use sha2::Sha256;
+use tests::Request;
 use tests::sign::hmac;
-use tests::{Request, raw};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
-use super::{Site, address, refusal};
-use crate::bad_input::request::Raw;
+use super::door::{Door, Ending, Reply};
+use super::request::Raw;
+use super::{Site, TRANSPORTS, Transport};
 
 /// Larger than what a store keeps inline, so that a file is staged.
 const BODY_BYTES: usize = 100_000;
 
 #[tokio::test]
 async fn digests_that_do_not_match() {
-    let site = Site::start().await;
-    let body = vec![b'n'; BODY_BYTES];
-    let put = || site.put(body.clone());
-    let md5 = STANDARD.encode(Md5::digest(b"another body"));
-    let http_chunked = site
-        .put("")
-        .body_as_sent("1\r\nn\r\n0\r\n\r\n")
-        .payload_hash("UNSIGNED-PAYLOAD")
-        .content_length(None)
-        .unsigned_header("transfer-encoding", "chunked");
-    let cases = [
-        ("Content-MD5 of another body", put().header("content-md5", md5), "400 BadDigest"),
-        ("Content-MD5 of no form", put().header("content-md5", "bm9uZQ"), "400 InvalidDigest"),
-        ("the hash of another body", put().payload_hash("ab".repeat(32)), "400 XAmzContentSHA256Mismatch"),
-        ("a hash of no form", put().payload_hash("ab"), "400 InvalidArgument"),
-        ("a CRC32 of another body", put().header("x-amz-checksum-crc32", "AAAAAA=="), "400 BadDigest"),
-        ("a CRC32 of no form", put().header("x-amz-checksum-crc32", "AAAA"), "400 InvalidRequest"),
-        ("no length", site.put("").content_length(None), "411 MissingContentLength"),
-        ("no length, presigned", site.put("").presigned(60).content_length(None), "411 MissingContentLength"),
-        ("chunks of HTTP", http_chunked, "411 MissingContentLength"),
-        ("past 5 GiB", put().content_length(5 * 1024 * 1024 * 1024 + 1), "400 EntityTooLarge"),
-    ];
-    for (what, request, expected) in cases {
-        site.refuses(what, &request, expected).await;
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        let body = vec![b'n'; BODY_BYTES];
+        let put = || site.put(body.clone());
+        let md5 = STANDARD.encode(Md5::digest(b"another body"));
+        let http_chunked = site
+            .put("")
+            .body_as_sent("1\r\nn\r\n0\r\n\r\n")
+            .payload_hash("UNSIGNED-PAYLOAD")
+            .content_length(None)
+            .unsigned_header("transfer-encoding", "chunked");
+        let cases = [
+            ("Content-MD5 of another body", put().header("content-md5", md5), "400 BadDigest"),
+            ("Content-MD5 of no form", put().header("content-md5", "bm9uZQ"), "400 InvalidDigest"),
+            (
+                "the hash of another body",
+                put().payload_hash("ab".repeat(32)),
+                "400 XAmzContentSHA256Mismatch",
+            ),
+            ("a hash of no form", put().payload_hash("ab"), "400 InvalidArgument"),
+            ("a CRC32 of another body", put().header("x-amz-checksum-crc32", "AAAAAA=="), "400 BadDigest"),
+            ("a CRC32 of no form", put().header("x-amz-checksum-crc32", "AAAA"), "400 InvalidRequest"),
+            ("no length", site.put("").content_length(None), "411 MissingContentLength"),
+            (
+                "no length, presigned",
+                site.put("").presigned(60).content_length(None),
+                "411 MissingContentLength",
+            ),
+            ("chunks of HTTP", http_chunked, "411 MissingContentLength"),
+            ("past 5 GiB", put().content_length(5 * 1024 * 1024 * 1024 + 1), "400 EntityTooLarge"),
+        ];
+        for (what, request, expected) in cases {
+            site.refuses(what, &request, expected).await;
+        }
+        let md5 = STANDARD.encode(Md5::digest(&body));
+        site.answers("the right Content-MD5", &put().header("content-md5", md5)).await;
     }
-    let md5 = STANDARD.encode(Md5::digest(&body));
-    site.answers("the right Content-MD5", &put().header("content-md5", md5)).await;
 }
 
 /// A client that goes away, or stops sending, in the middle: nothing is stored, and no file stays.
 #[tokio::test]
 async fn bodies_that_break_off() {
-    let site = Site::start().await;
-    let short = site
-        .put(vec![b'n'; BODY_BYTES])
-        .content_length(BODY_BYTES as u64 + 1)
-        .payload_hash("UNSIGNED-PAYLOAD");
-    let upload_id = site.doors[0].1.create_multipart_upload("photos", "new").await;
-    let part = short.clone().target(format!("/photos/new?partNumber=1&uploadId={upload_id}"));
-    for (what, request) in [("an object", &short), ("a part", &part)] {
-        for (name, door) in &site.doors {
-            for ends in [Ending::SendingSide, Ending::Both] {
-                let answer = break_off(address(door), &request.bytes(door.host()), ends).await;
-                assert!(
-                    ["", "400 IncompleteBody"].contains(&refusal(&answer).as_str()),
-                    "{what}, {name}: {answer}"
-                );
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        let short = site
+            .put(vec![b'n'; BODY_BYTES])
+            .content_length(BODY_BYTES as u64 + 1)
+            .payload_hash("UNSIGNED-PAYLOAD");
+        let upload_id = site.own().create_multipart_upload("photos", "new").await;
+        let part = short.clone().target(format!("/photos/new?partNumber=1&uploadId={upload_id}"));
+        for (what, request) in [("an object", &short), ("a part", &part)] {
+            for door in &site.doors {
+                for ending in [Ending::SendingSide, Ending::Both] {
+                    let reply = door.exchange_and(request, ending).await;
+                    assert!(is_broken_off(&reply), "{what}, {}: {reply:?}", door.name);
+                }
             }
         }
+        let parts =
+            site.own().send(Request::new("GET", format!("/photos/new?uploadId={upload_id}"))).await.ok();
+        assert_eq!(parts.element("ETag"), "", "{}", parts.text());
+        let abort = Request::new("DELETE", format!("/photos/new?uploadId={upload_id}"));
+        assert_eq!(site.own().send(abort).await.status, 204);
+        site.is_unchanged("uploads that broke off").await;
     }
-    let parts =
-        site.doors[0].1.send(Request::new("GET", format!("/photos/new?uploadId={upload_id}"))).await.ok();
-    assert_eq!(parts.element("ETag"), "", "{}", parts.text());
-    let abort = Request::new("DELETE", format!("/photos/new?uploadId={upload_id}"));
-    assert_eq!(site.doors[0].1.send(abort).await.status, 204);
-    site.is_unchanged("uploads that broke off").await;
+}
+
+/// Whether an upload that was cut short got the answer it should, or none.
+fn is_broken_off(reply: &Reply) -> bool {
+    ["", "400 IncompleteBody"].contains(&reply.refusal().as_str())
 }
 
 /// aws-chunked bodies without a signature of each chunk.
 #[tokio::test]
 async fn chunks_that_are_not_what_was_announced() {
-    let site = Site::start().await;
-    let data = "n".repeat(BODY_BYTES);
-    let chunk = format!("{BODY_BYTES:x}\r\n{data}\r\n");
-    let crc32 = crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, data.as_bytes());
-    let crc32 = STANDARD.encode((crc32 as u32).to_be_bytes());
-    let put =
-        |body: String| chunked(&site, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", BODY_BYTES).body_as_sent(body);
-    let trailer = |value: &str| format!("x-amz-checksum-crc32:{value}\r\n\r\n");
-    let cut_chunk = &chunk[..chunk.len() / 2];
-    let cases = [
-        (
-            "a checksum of another body",
-            put(format!("{chunk}0\r\n{}", trailer("AAAAAA=="))),
-            &["400 BadDigest"][..],
-        ),
-        ("no trailer", put(format!("{chunk}0\r\n\r\n")), &["400 MalformedTrailerError"]),
-        (
-            "another trailer than announced",
-            put(format!("{chunk}0\r\nx-amz-checksum-sha1:{}\r\n\r\n", "A".repeat(28))),
-            &["400 MalformedTrailerError"],
-        ),
-        ("no final chunk", put(chunk.clone()), &["400 IncompleteBody"]),
-        ("cut in a chunk", put(cut_chunk.to_owned()), &["400 IncompleteBody"]),
-        ("nothing at all", put(String::new()), &["400 IncompleteBody"]),
-        (
-            "more than announced",
-            put(format!("{chunk}{chunk}0\r\n{}", trailer(&crc32))),
-            &["400 IncompleteBody"],
-        ),
-        ("less than announced", put(format!("1\r\nn\r\n0\r\n{}", trailer(&crc32))), &["400 IncompleteBody"]),
-        (
-            "a chunk size of no form",
-            put(format!("xyz\r\n{data}\r\n0\r\n{}", trailer(&crc32))),
-            &["400 IncompleteBody"],
-        ),
-    ];
-    for (what, request, expected) in cases {
-        site.refuses_with_one_of(what, &request, expected).await;
-    }
-    let right = put(format!("{chunk}0\r\n{}", trailer(&crc32)));
-    site.answers("the right checksum", &right).await;
-    site.remove_new().await;
-    for (name, door) in &site.doors {
-        let whole = right.bytes(door.host());
-        let before_final_chunk = whole.len() - format!("0\r\n{}", trailer(&crc32)).len();
-        for end in [before_final_chunk, before_final_chunk + 3, whole.len() - BODY_BYTES / 2] {
-            let answer = break_off(address(door), &whole[..end], Ending::SendingSide).await;
-            assert!(
-                ["", "400 IncompleteBody"].contains(&refusal(&answer).as_str()),
-                "{end}, {name}: {answer}"
-            );
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        let data = "n".repeat(BODY_BYTES);
+        let chunk = format!("{BODY_BYTES:x}\r\n{data}\r\n");
+        let crc32 = crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, data.as_bytes());
+        let crc32 = STANDARD.encode((crc32 as u32).to_be_bytes());
+        let put = |body: String| {
+            chunked(&site, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", BODY_BYTES).body_as_sent(body)
+        };
+        let trailer = |value: &str| format!("x-amz-checksum-crc32:{value}\r\n\r\n");
+        let cut_chunk = &chunk[..chunk.len() / 2];
+        let cases = [
+            (
+                "a checksum of another body",
+                put(format!("{chunk}0\r\n{}", trailer("AAAAAA=="))),
+                &["400 BadDigest"][..],
+            ),
+            ("no trailer", put(format!("{chunk}0\r\n\r\n")), &["400 MalformedTrailerError"]),
+            (
+                "another trailer than announced",
+                put(format!("{chunk}0\r\nx-amz-checksum-sha1:{}\r\n\r\n", "A".repeat(28))),
+                &["400 MalformedTrailerError"],
+            ),
+            ("no final chunk", put(chunk.clone()), &["400 IncompleteBody"]),
+            ("cut in a chunk", put(cut_chunk.to_owned()), &["400 IncompleteBody"]),
+            ("nothing at all", put(String::new()), &["400 IncompleteBody"]),
+            (
+                "more than announced",
+                put(format!("{chunk}{chunk}0\r\n{}", trailer(&crc32))),
+                &["400 IncompleteBody"],
+            ),
+            (
+                "less than announced",
+                put(format!("1\r\nn\r\n0\r\n{}", trailer(&crc32))),
+                &["400 IncompleteBody"],
+            ),
+            (
+                "a chunk size of no form",
+                put(format!("xyz\r\n{data}\r\n0\r\n{}", trailer(&crc32))),
+                &["400 IncompleteBody"],
+            ),
+        ];
+        for (what, request, expected) in cases {
+            site.refuses_with_one_of(what, &request, expected).await;
         }
-        site.is_unchanged(name).await;
+        let right = put(format!("{chunk}0\r\n{}", trailer(&crc32)));
+        site.answers("the right checksum", &right).await;
+        site.remove_new().await;
+        let before_final_chunk = chunk.len();
+        for door in &site.doors {
+            for end in [before_final_chunk, before_final_chunk + 3, BODY_BYTES / 2] {
+                let reply = door.exchange_and(&right.clone().cut_body(end), Ending::SendingSide).await;
+                assert!(is_broken_off(&reply), "{end}, {}: {reply:?}", door.name);
+            }
+            site.is_unchanged(&door.name).await;
+        }
     }
 }
 
 /// aws-chunked bodies with a signature of each chunk.
 #[tokio::test]
 async fn signed_chunks_that_are_not_signed_right() {
-    let site = Site::start().await;
-    for (name, door) in &site.doors {
-        let put = chunked(&site, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", BODY_BYTES);
-        let data = vec![b'n'; BODY_BYTES];
-        let right = sign_chunks(&put, door.host(), &[&data, b""]);
-        let mut wrong_data = right.clone();
-        wrong_data[right.len() / 2] = b'm';
-        let no_final = sign_chunks(&put, door.host(), &[&data]);
-        let cases = [
-            ("a byte changed", wrong_data, "403 SignatureDoesNotMatch"),
-            ("no final chunk", no_final, "400 IncompleteBody"),
-            ("one chunk of 4 GiB", b"100000000;chunk-signature=".to_vec(), "400 InvalidRequest"),
-        ];
-        for (what, mut body, expected) in cases {
-            let sent = if what.contains("4 GiB") {
-                body.extend_from_slice(format!("{}\r\n", "0".repeat(64)).as_bytes());
-                body.extend_from_slice(&data);
-                chunked(&site, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", 1 << 32)
-                    .body_as_sent(body)
-                    .content_length(1 << 33)
-            } else {
-                put.clone().body_as_sent(body)
-            };
-            let answer = raw::exchange(address(door), &sent.bytes(door.host())).await;
-            assert_eq!(refusal(&answer), expected, "{what}, {name}: {answer}");
-            site.is_unchanged(what).await;
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        for door in &site.doors {
+            let name = &door.name;
+            let put = chunked(&site, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", BODY_BYTES);
+            let data = vec![b'n'; BODY_BYTES];
+            let right = sign_chunks(&put, door.host(), &[&data, b""]);
+            let mut wrong_data = right.clone();
+            wrong_data[right.len() / 2] = b'm';
+            let no_final = sign_chunks(&put, door.host(), &[&data]);
+            let cases = [
+                ("a byte changed", wrong_data, "403 SignatureDoesNotMatch"),
+                ("no final chunk", no_final, "400 IncompleteBody"),
+                ("one chunk of 4 GiB", b"100000000;chunk-signature=".to_vec(), "400 InvalidRequest"),
+            ];
+            for (what, mut body, expected) in cases {
+                let sent = if what.contains("4 GiB") {
+                    body.extend_from_slice(format!("{}\r\n", "0".repeat(64)).as_bytes());
+                    body.extend_from_slice(&data);
+                    chunked(&site, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", 1 << 32)
+                        .body_as_sent(body)
+                        .content_length(1 << 33)
+                } else {
+                    put.clone().body_as_sent(body)
+                };
+                let reply = door.exchange(&sent).await;
+                assert_eq!(reply.refusal(), expected, "{what}, {name}: {reply:?}");
+                site.is_unchanged(what).await;
+            }
+            let reply = door.exchange(&put.body_as_sent(right)).await;
+            assert!(reply.is_success(), "{name}: {reply:?}");
+            site.remove_new().await;
+            site.is_unchanged("a good upload, removed").await;
         }
-        let answer = raw::exchange(address(door), &put.body_as_sent(right).bytes(door.host())).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
-        site.remove_new().await;
-        site.is_unchanged("a good upload, removed").await;
     }
 }
 
 #[tokio::test]
 async fn uploads_that_do_not_fit_together() {
-    let site = Site::start().await;
-    for (name, door) in &site.doors {
+    let site = Site::start(Transport::Plain).await;
+    for Door { name, client: door, .. } in &site.doors {
         let id = door.create_multipart_upload("photos", "new").await;
         let small = [
             door.upload_part("photos", "new", &id, 1, vec![b'n'; BODY_BYTES].into()).await,
@@ -205,27 +224,6 @@ async fn uploads_that_do_not_fit_together() {
             "{name}"
         );
         site.is_unchanged(name).await;
-    }
-}
-
-/// What a client does when it breaks off.
-#[derive(Clone, Copy)]
-enum Ending {
-    /// It sends no more, and still listens.
-    SendingSide,
-    /// It is gone.
-    Both,
-}
-
-async fn break_off(address: &str, bytes: &[u8], ending: Ending) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("connect");
-    stream.write_all(bytes).await.expect("send the beginning");
-    match ending {
-        Ending::Both => String::new(),
-        Ending::SendingSide => {
-            stream.shutdown().await.expect("close the sending side");
-            String::from_utf8_lossy(&raw::read_to_close(&mut stream).await).into_owned()
-        }
     }
 }
 

@@ -1,167 +1,184 @@
 //! Requests that are wrong in their head.
 
-use tests::Request;
 use tests::sign::Keys;
+use tests::{Endpoint, raw};
 
-use super::{Site, address, refusal};
-use crate::bad_input::request::Raw;
+use super::request::Raw;
+use super::{Site, TRANSPORTS, Transport};
 
 #[tokio::test]
 async fn signatures_that_do_not_hold() {
-    let site = Site::start().await;
-    let keys = site.get().own_keys().clone();
-    let wrong_secret = Keys { secret_key: "x".repeat(40), ..keys.clone() };
-    let unknown = Keys { access_key: "AKIAUNKNOWNUNKNOWN00".into(), ..keys.clone() };
-    let v2_query =
-        format!("/photos/kept?AWSAccessKeyId={}&Expires=9999999999&Signature=c2lnbmF0dXJl", keys.access_key);
-    let v2_header = format!("AWS {}:c2lnbmF0dXJl", keys.access_key);
-    let cases = [
-        ("wrong secret", site.get().keys(wrong_secret.clone()), "403 SignatureDoesNotMatch"),
-        (
-            "wrong secret, presigned",
-            site.get().keys(wrong_secret.clone()).presigned(60),
-            "403 SignatureDoesNotMatch",
-        ),
-        ("wrong secret, a write", site.put("x").keys(wrong_secret), "403 SignatureDoesNotMatch"),
-        ("unknown key", site.get().keys(unknown.clone()), "403 InvalidAccessKeyId"),
-        ("unknown key, presigned write", site.put("x").keys(unknown).presigned(60), "403 InvalidAccessKeyId"),
-        ("no signature", site.get().anonymous(), "403 AccessDenied"),
-        ("no signature, a write", site.put("x").anonymous(), "403 AccessDenied"),
-        ("a clock 16 minutes behind", site.get().signed_at(-16 * 60), "403 RequestTimeTooSkewed"),
-        ("a clock 16 minutes ahead", site.get().signed_at(16 * 60), "403 RequestTimeTooSkewed"),
-        ("a write 16 minutes late", site.put("x").signed_at(-16 * 60), "403 RequestTimeTooSkewed"),
-        ("expired", site.get().presigned(60).signed_at(-120), "403 AccessDenied"),
-        ("an expired write", site.put("x").presigned(60).signed_at(-120), "403 AccessDenied"),
-        ("more than a week", site.get().presigned(604_801), "400 AuthorizationQueryParametersError"),
-        ("no time at all", site.get().presigned(0), "400 AuthorizationQueryParametersError"),
-        ("V2 in the query", site.get().anonymous().target(v2_query), "400 InvalidRequest"),
-        (
-            "V2 in a header",
-            site.get().anonymous().unsigned_header("authorization", v2_header),
-            "400 InvalidRequest",
-        ),
-        (
-            "SigV4A",
-            site.get().anonymous().unsigned_header("authorization", "AWS4-ECDSA-P256-SHA256 Credential=a"),
-            "400 InvalidRequest",
-        ),
-        (
-            "signed twice",
-            site.get().presigned(60).unsigned_header("authorization", "AWS4-HMAC-SHA256 a"),
-            "400 InvalidArgument",
-        ),
-    ];
-    for (what, request, expected) in cases {
-        site.refuses(what, &request, expected).await;
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        let keys = site.get().own_keys().clone();
+        let wrong_secret = Keys { secret_key: "x".repeat(40), ..keys.clone() };
+        let unknown = Keys { access_key: "AKIAUNKNOWNUNKNOWN00".into(), ..keys.clone() };
+        let v2_query = format!(
+            "/photos/kept?AWSAccessKeyId={}&Expires=9999999999&Signature=c2lnbmF0dXJl",
+            keys.access_key
+        );
+        let v2_header = format!("AWS {}:c2lnbmF0dXJl", keys.access_key);
+        let cases = [
+            ("wrong secret", site.get().keys(wrong_secret.clone()), "403 SignatureDoesNotMatch"),
+            (
+                "wrong secret, presigned",
+                site.get().keys(wrong_secret.clone()).presigned(60),
+                "403 SignatureDoesNotMatch",
+            ),
+            ("wrong secret, a write", site.put("x").keys(wrong_secret), "403 SignatureDoesNotMatch"),
+            ("unknown key", site.get().keys(unknown.clone()), "403 InvalidAccessKeyId"),
+            (
+                "unknown key, presigned write",
+                site.put("x").keys(unknown).presigned(60),
+                "403 InvalidAccessKeyId",
+            ),
+            ("no signature", site.get().anonymous(), "403 AccessDenied"),
+            ("no signature, a write", site.put("x").anonymous(), "403 AccessDenied"),
+            ("a clock 16 minutes behind", site.get().signed_at(-16 * 60), "403 RequestTimeTooSkewed"),
+            ("a clock 16 minutes ahead", site.get().signed_at(16 * 60), "403 RequestTimeTooSkewed"),
+            ("a write 16 minutes late", site.put("x").signed_at(-16 * 60), "403 RequestTimeTooSkewed"),
+            ("expired", site.get().presigned(60).signed_at(-120), "403 AccessDenied"),
+            ("an expired write", site.put("x").presigned(60).signed_at(-120), "403 AccessDenied"),
+            ("more than a week", site.get().presigned(604_801), "400 AuthorizationQueryParametersError"),
+            ("no time at all", site.get().presigned(0), "400 AuthorizationQueryParametersError"),
+            ("V2 in the query", site.get().anonymous().target(v2_query), "400 InvalidRequest"),
+            (
+                "V2 in a header",
+                site.get().anonymous().unsigned_header("authorization", v2_header),
+                "400 InvalidRequest",
+            ),
+            (
+                "SigV4A",
+                site.get()
+                    .anonymous()
+                    .unsigned_header("authorization", "AWS4-ECDSA-P256-SHA256 Credential=a"),
+                "400 InvalidRequest",
+            ),
+            (
+                "signed twice",
+                site.get().presigned(60).unsigned_header("authorization", "AWS4-HMAC-SHA256 a"),
+                "400 InvalidArgument",
+            ),
+        ];
+        for (what, request, expected) in cases {
+            site.refuses(what, &request, expected).await;
+        }
+        site.answers("signed in the header", &site.get()).await;
+        site.answers("14 minutes late", &site.get().signed_at(-14 * 60)).await;
+        site.answers("presigned", &site.get().presigned(604_800)).await;
     }
-    site.answers("signed in the header", &site.get()).await;
-    site.answers("14 minutes late", &site.get().signed_at(-14 * 60)).await;
-    site.answers("presigned", &site.get().presigned(604_800)).await;
 }
 
 /// A signature that leaves out a header that S3 acts on could be turned into another request.
 #[tokio::test]
 async fn headers_that_are_not_signed() {
-    let site = Site::start().await;
-    let hash = "0".repeat(64);
-    let cases = [
-        (
-            "a presigned PUT turned into a copy",
-            site.put("").presigned(60).unsigned_header("x-amz-copy-source", "/photos/kept"),
-        ),
-        ("a PUT turned into a copy", site.put("").unsigned_header("x-amz-copy-source", "/photos/kept")),
-        ("metadata added", site.put("x").unsigned_header("x-amz-meta-colour", "red")),
-        ("an ACL added", site.put("x").presigned(60).unsigned_header("x-amz-acl", "public-read")),
-        ("a hash added", site.put("x").presigned(60).unsigned_header("x-amz-content-sha256", hash)),
-        ("a read changed", site.get().unsigned_header("x-amz-checksum-mode", "ENABLED")),
-    ];
-    for (what, request) in cases {
-        site.refuses(what, &request, "403 AccessDenied").await;
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        let hash = "0".repeat(64);
+        let cases = [
+            (
+                "a presigned PUT turned into a copy",
+                site.put("").presigned(60).unsigned_header("x-amz-copy-source", "/photos/kept"),
+            ),
+            ("a PUT turned into a copy", site.put("").unsigned_header("x-amz-copy-source", "/photos/kept")),
+            ("metadata added", site.put("x").unsigned_header("x-amz-meta-colour", "red")),
+            ("an ACL added", site.put("x").presigned(60).unsigned_header("x-amz-acl", "public-read")),
+            ("a hash added", site.put("x").presigned(60).unsigned_header("x-amz-content-sha256", hash)),
+            ("a read changed", site.get().unsigned_header("x-amz-checksum-mode", "ENABLED")),
+        ];
+        for (what, request) in cases {
+            site.refuses(what, &request, "403 AccessDenied").await;
+        }
+        site.answers("the same header, signed", &site.get().header("x-amz-checksum-mode", "ENABLED")).await;
+        site.answers("a header that S3 has no meaning for", &site.get().unsigned_header("x-colour", "red"))
+            .await;
     }
-    site.answers("the same header, signed", &site.get().header("x-amz-checksum-mode", "ENABLED")).await;
-    site.answers("a header that S3 has no meaning for", &site.get().unsigned_header("x-colour", "red")).await;
 }
 
 #[tokio::test]
 async fn targets_that_name_nothing() {
-    let site = Site::start().await;
-    let delete = |target: &str| Raw::new("DELETE", target, site.get().own_keys().clone());
-    let cases = [
-        (
-            "a key too long",
-            site.put("x").target(format!("/photos/{}", "a".repeat(1025))),
-            "400 KeyTooLongError",
-        ),
-        (
-            "a key too long to read",
-            site.get().target(format!("/photos/{}", "a".repeat(1025))),
-            "400 KeyTooLongError",
-        ),
-        ("half an escape", site.get().target("/photos/%4"), "400 InvalidURI"),
-        ("no UTF-8", site.get().target("/photos/%ff"), "400 InvalidURI"),
-        ("no bucket name", site.get().target("/B_/kept"), "400 InvalidBucketName"),
-        ("an unknown sub-resource", site.get().target("/photos/kept?colour"), "501 NotImplemented"),
-        ("an ACL to delete is not the bucket", delete("/photos?acl"), "501 NotImplemented"),
-        ("nor an object", delete("/photos/kept?acl"), "501 NotImplemented"),
-        ("half an UploadPart", site.put("x").target("/photos/new?uploadId=u"), "400 InvalidArgument"),
-        ("two sub-resources", site.get().target("/photos?location&uploads"), "400 InvalidArgument"),
-        (
-            "a parameter twice",
-            site.get().target("/photos/kept?versionId=a&versionId=b"),
-            "400 InvalidArgument",
-        ),
-        (
-            "a method of no kind",
-            Raw::new("PATCH", "/photos/kept", site.get().own_keys().clone()),
-            "405 MethodNotAllowed",
-        ),
-        ("no such key", site.get().target("/photos/none"), "404 NoSuchKey"),
-        ("no such bucket", site.get().target("/none/kept"), "404 NoSuchBucket"),
-        ("no such upload", delete("/photos/new?uploadId=bm9uZQ"), "404 NoSuchUpload"),
-        (
-            "a part of no upload",
-            site.put("x").target("/photos/new?partNumber=1&uploadId=bm9uZQ"),
-            "404 NoSuchUpload",
-        ),
-        ("past the end", site.get().header("range", "bytes=100000-"), "416 InvalidRange"),
-    ];
-    for (what, request, expected) in cases {
-        site.refuses(what, &request, expected).await;
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        let delete = |target: &str| Raw::new("DELETE", target, site.get().own_keys().clone());
+        let cases = [
+            (
+                "a key too long",
+                site.put("x").target(format!("/photos/{}", "a".repeat(1025))),
+                "400 KeyTooLongError",
+            ),
+            (
+                "a key too long to read",
+                site.get().target(format!("/photos/{}", "a".repeat(1025))),
+                "400 KeyTooLongError",
+            ),
+            ("half an escape", site.get().target("/photos/%4"), "400 InvalidURI"),
+            ("no UTF-8", site.get().target("/photos/%ff"), "400 InvalidURI"),
+            ("no bucket name", site.get().target("/B_/kept"), "400 InvalidBucketName"),
+            ("an unknown sub-resource", site.get().target("/photos/kept?colour"), "501 NotImplemented"),
+            ("an ACL to delete is not the bucket", delete("/photos?acl"), "501 NotImplemented"),
+            ("nor an object", delete("/photos/kept?acl"), "501 NotImplemented"),
+            ("half an UploadPart", site.put("x").target("/photos/new?uploadId=u"), "400 InvalidArgument"),
+            ("two sub-resources", site.get().target("/photos?location&uploads"), "400 InvalidArgument"),
+            (
+                "a parameter twice",
+                site.get().target("/photos/kept?versionId=a&versionId=b"),
+                "400 InvalidArgument",
+            ),
+            (
+                "a method of no kind",
+                Raw::new("PATCH", "/photos/kept", site.get().own_keys().clone()),
+                "405 MethodNotAllowed",
+            ),
+            ("no such key", site.get().target("/photos/none"), "404 NoSuchKey"),
+            ("no such bucket", site.get().target("/none/kept"), "404 NoSuchBucket"),
+            ("no such upload", delete("/photos/new?uploadId=bm9uZQ"), "404 NoSuchUpload"),
+            (
+                "a part of no upload",
+                site.put("x").target("/photos/new?partNumber=1&uploadId=bm9uZQ"),
+                "404 NoSuchUpload",
+            ),
+            ("past the end", site.get().header("range", "bytes=100000-"), "416 InvalidRange"),
+        ];
+        for (what, request, expected) in cases {
+            site.refuses(what, &request, expected).await;
+        }
+        site.answers("the last byte", &site.get().header("range", "bytes=99999-")).await;
+        site.answers("the longest key", &site.put("x").target(format!("/photos/{}", "a".repeat(1024)))).await;
     }
-    site.answers("the last byte", &site.get().header("range", "bytes=99999-")).await;
-    site.answers("the longest key", &site.put("x").target(format!("/photos/{}", "a".repeat(1024)))).await;
 }
 
 #[tokio::test]
 async fn heads_that_are_too_much() {
-    let site = Site::start().await;
-    let many = |count: usize| {
-        (0..count).fold(site.get(), |get, n| get.unsigned_header(&format!("x-colour-{n}"), "red"))
-    };
-    let large = |bytes: usize| site.get().unsigned_header("cookie", "a".repeat(bytes));
-    site.refuses("9 KiB of headers", &large(9 * 1024), "400 RequestHeaderSectionTooLarge").await;
-    site.refuses(
-        "metadata past 2 KiB",
-        &site.put("x").header("x-amz-meta-a", "a".repeat(2048)),
-        "400 MetadataTooLarge",
-    )
-    .await;
-    site.refuses(
-        "the same header twice",
-        &site.get().unsigned_header("x-amz-date", "20260101T000000Z"),
-        "400 InvalidRequest",
-    )
-    .await;
-    site.answers("100 headers", &many(100)).await;
-    for flood in [many(5000), large(4 << 20)] {
-        site.is_cut_off("a flood of headers", &flood).await;
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        let many = |count: usize| {
+            (0..count).fold(site.get(), |get, n| get.unsigned_header(&format!("x-colour-{n}"), "red"))
+        };
+        let large = |bytes: usize| site.get().unsigned_header("cookie", "a".repeat(bytes));
+        site.refuses("9 KiB of headers", &large(9 * 1024), "400 RequestHeaderSectionTooLarge").await;
+        site.refuses(
+            "metadata past 2 KiB",
+            &site.put("x").header("x-amz-meta-a", "a".repeat(2048)),
+            "400 MetadataTooLarge",
+        )
+        .await;
+        site.refuses(
+            "the same header twice",
+            &site.get().unsigned_header("x-amz-date", "20260101T000000Z"),
+            "400 InvalidRequest",
+        )
+        .await;
+        site.answers("100 headers", &many(100)).await;
+        for flood in [many(5000), large(4 << 20)] {
+            site.is_cut_off("a flood of headers", &flood).await;
+        }
     }
 }
 
-/// What is no HTTP, or could be read as two requests, is turned away before anybody asks what it means.
+/// What is no HTTP/1.1, or could be read as two requests, is turned away before anybody asks what it means.
 #[tokio::test]
 async fn heads_that_are_not_http() {
-    let site = Site::start().await;
+    let site = Site::start(Transport::Plain).await;
     let put = || site.put("n").content_length(None);
     let cases = [
         ("a length that is no number", put().unsigned_header("content-length", "1e3")),
@@ -175,27 +192,29 @@ async fn heads_that_are_not_http() {
     for (what, request) in cases {
         site.is_cut_off(what, &request).await;
     }
+    let no_host = String::from_utf8_lossy(&site.get().bytes("host")).replace("host: host\r\n", "");
+    let address = site.cluster.address("ord1", Endpoint::Standard);
+    let answer = raw::exchange(&address, no_host.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 }
 
 #[tokio::test]
 async fn hosts_that_are_not_ours() {
-    let site = Site::start().await;
-    for host in ["example.com", "a.b.object.ord1.penstock.localhost", "object.mars1.penstock.localhost"] {
-        for (name, door) in &site.doors {
-            let answer = tests::raw::exchange(address(door), &site.get().bytes(host)).await;
-            assert_eq!(refusal(&answer), "400 InvalidHostHeader", "{host}, {name}");
+    for transport in TRANSPORTS {
+        let site = Site::start(transport).await;
+        for host in ["example.com", "a.b.object.ord1.penstock.localhost", "object.mars1.penstock.localhost"] {
+            for door in &site.doors {
+                let reply = door.under(host).exchange(&site.get()).await;
+                assert_eq!(reply.refusal(), "400 InvalidHostHeader", "{host}, {}", door.name);
+            }
+        }
+        for door in &site.doors {
+            // Case, port and a trailing dot are no difference.
+            let odd = door.under("Object.ORD1.penstock.localhost.:80");
+            assert!(odd.exchange(&site.get()).await.is_success(), "{}", door.name);
+            let bucket = door.under("hosted.object.ord1.penstock.localhost");
+            let reply = bucket.exchange(&site.get().target("/kept")).await;
+            assert_eq!(reply.refusal(), "404 NoSuchBucket", "{}", door.name);
         }
     }
-    let no_host = String::from_utf8_lossy(&site.get().bytes("host")).replace("host: host\r\n", "");
-    let answer = tests::raw::exchange(address(&site.doors[0].1), no_host.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
-    // Case, port and a trailing dot are no difference.
-    let (_, door) = &site.doors[0];
-    let odd = "Object.ORD1.penstock.localhost.:80";
-    assert_eq!(door.under(odd).send(Request::new("GET", "/photos/kept")).await.status, 200);
-    let bucket = "hosted.object.ord1.penstock.localhost";
-    assert_eq!(
-        door.under(bucket).send(Request::new("GET", "/kept")).await.refusal(),
-        (404, "NoSuchBucket".into())
-    );
 }

@@ -132,8 +132,42 @@ impl Raw {
         (signing.signing_key(&self.keys), amz_date(self.at), signing.scope())
     }
 
-    /// Head and body as they are sent to `host`.
+    /// The same head, and no more than the first `bytes` of the body.
+    pub(super) fn cut_body(mut self, bytes: usize) -> Self {
+        self.body.truncate(bytes);
+        self
+    }
+
+    /// Whether the body is as long as the head says.
+    pub(super) fn is_complete(&self) -> bool {
+        self.content_length.is_none_or(|bytes| bytes == self.body.len() as u64)
+    }
+
+    /// Head and body as HTTP/1.1 sends them to `host`.
     pub(super) fn bytes(&self, host: &str) -> Vec<u8> {
+        let (target, headers) = self.head(host);
+        let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let head = format!(
+            "{} {target} HTTP/1.1\r\n{}connection: close\r\n\r\n",
+            self.method,
+            lines.collect::<String>()
+        );
+        [head.into_bytes(), self.body.clone()].concat()
+    }
+
+    /// Head and body as HTTP/2 sends them to `host`. That is no header there, and frames do what chunks do.
+    pub(super) fn message(&self, host: &str) -> (http::Request<()>, Vec<u8>) {
+        let (target, headers) = self.head(host);
+        let mut head = http::Request::builder().method(self.method).uri(format!("https://{host}{target}"));
+        let not_there = |name: &str| ["host", "transfer-encoding"].contains(&name);
+        for (name, value) in headers.iter().filter(|(name, _)| !not_there(name)) {
+            head = head.header(name, value);
+        }
+        (head.body(()).expect("a request that HTTP/2 can carry"), self.body.clone())
+    }
+
+    /// The target, and every header that both versions send.
+    fn head(&self, host: &str) -> (String, Vec<(String, String)>) {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let mut headers = self.signed.clone();
         headers.push(("host".into(), host.into()));
@@ -154,10 +188,8 @@ impl Raw {
         if let Some(bytes) = self.content_length {
             unsigned.push(("content-length".into(), bytes.to_string()));
         }
-        unsigned.push(("connection".into(), "close".into()));
-        let lines = headers.iter().chain(&unsigned).map(|(name, value)| format!("{name}: {value}\r\n"));
-        let head = format!("{} {target} HTTP/1.1\r\n{}\r\n", self.method, lines.collect::<String>());
-        [head.into_bytes(), self.body.clone()].concat()
+        headers.extend(unsigned);
+        (target, headers)
     }
 
     fn signing<'a>(&'a self, path: &'a str, query: &'a str, headers: &'a [(String, String)]) -> Signing<'a> {
