@@ -12,6 +12,8 @@ use super::*;
 const ROUNDS: u64 = 8;
 const WORKERS: u64 = 6;
 const DIR_VARIABLE: &str = "PENSTOCK_TEST_CRASH_DIR";
+/// What the child says before it opens the store.
+const OPENING: &str = "opening";
 const ROUND_VARIABLE: &str = "PENSTOCK_TEST_CRASH_ROUND";
 
 /// What a key may hold: the seed of its bytes, or nothing.
@@ -67,16 +69,42 @@ async fn killed_at_random_moments_it_keeps_what_it_answered_and_nothing_by_halve
     assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
 
-/// Reads what the child says until it is killed, a random while after it began.
-fn run_and_kill(dir: &Path, round: u64, expected: &mut BTreeMap<String, Expected>) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+/// Opening is killed too: the first of a directory, and the next, which finds what the first left.
+#[tokio::test]
+async fn killed_while_it_opens_it_opens_the_next_time() {
+    for round in 0..12 {
+        let dir = TempDir::new().unwrap();
+        for start in 0..2 {
+            let mut child = start_child(dir.path(), round);
+            let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+            assert!(said.any(|line| line == OPENING));
+            let random = bytes((round * 2 + start) ^ u64::from(std::process::id()) << 8, 2);
+            // Within the opening or soon after it, which takes some milliseconds.
+            std::thread::sleep(Duration::from_micros(
+                u64::from(u16::from_be_bytes([random[0], random[1]])) / 4,
+            ));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let region = Region::open(dir, Seams::default()).await;
+        assert_eq!(region.check().await.faults, Vec::<String>::new(), "round {round}");
+    }
+}
+
+fn start_child(dir: &Path, round: u64) -> std::process::Child {
+    Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "regional::tests::crash::child_under_load", "--ignored", "--nocapture"])
         .env(DIR_VARIABLE, dir)
         .env(ROUND_VARIABLE, round.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Reads what the child says until it is killed, a random while after it began.
+fn run_and_kill(dir: &Path, round: u64, expected: &mut BTreeMap<String, Expected>) {
+    let mut child = start_child(dir, round);
     let said = BufReader::new(child.stdout.take().unwrap());
     let mut kill_after = 20 + bytes(round ^ std::process::id() as u64, 1)[0] as usize * 2;
     for line in said.lines().map_while(Result::ok) {
@@ -117,6 +145,7 @@ async fn child_under_load() {
     let round: u64 = std::env::var(ROUND_VARIABLE).unwrap().parse().unwrap();
     // No grace: removal, too, is under way when the kill comes.
     let settings = Settings { grace: Duration::ZERO, ..settings(&dir) };
+    println!("{OPENING}");
     let store = RegionalStore::open(settings, Seams::default(), &Registry::new()).await.unwrap();
     let workers = (0..WORKERS).map(|worker| tokio::spawn(work(store.clone(), round, worker)));
     futures::future::join_all(workers).await;
