@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use cache::Cache;
 use futures::future::join_all;
+use origin::Directory;
 use origin::regional::{RegionalStore, Seams};
 use pingora::listeners::tls::Acceptor;
 use prometheus::Registry;
@@ -26,8 +27,9 @@ pub use start_error::StartError;
 
 use crate::accelerated::{self, Accelerated, Owner};
 use crate::admin::{Admin, Readiness};
+use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
-use crate::identity::{AtHome, ClusterKeys, FromHome, Identities, Users};
+use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
 use crate::listen::{Bound, Front, Transport};
 use crate::metrics::{self, Metrics};
 use crate::operator::OperatorSocket;
@@ -38,6 +40,7 @@ use crate::store_service::StoreService;
 use crate::target::{EndpointKind, Listener};
 use crate::tls::Certificate;
 use crate::topology::{Region, RegionName, Topology};
+use crate::user_admin::{Buckets, UserAdmin};
 use crate::{clock, listen};
 
 /// What one node is made from.
@@ -51,6 +54,10 @@ pub struct Plan<'a> {
     pub region: &'a RegionName,
     /// Where everything on disk is, under `cluster/` and `<region>/`.
     pub data: &'a Path,
+    /// Where systemd has put credentials, if it runs the node.
+    pub credentials: Option<&'a Path>,
+    /// Where clients reach each region, as far as it is known.
+    pub endpoints: &'a [ClientEndpoint],
 }
 
 impl Plan<'_> {
@@ -110,7 +117,7 @@ pub struct Node {
     store: RegionalStore,
     cache: Cache,
     identities: Arc<dyn Identities>,
-    users: Option<Users>,
+    users: Option<Arc<UserAdmin>>,
     registry: Registry,
     readiness: Arc<Readiness>,
     topology: Arc<Topology>,
@@ -130,33 +137,40 @@ impl Node {
             .map_err(|cause| StartError::Directory { path: directory.clone(), cause })?;
         clock::check(clock::now_seconds(), &directory)?;
         let cluster = ClusterDir::under(plan.data);
-        let keys = ClusterKeys::read(&cluster.cluster_key())
-            .map_err(|cause| StartError::ClusterKey { path: cluster.cluster_key(), cause })?;
-        let keys = Arc::new(keys);
+        let keys = Arc::new(cluster.read_cluster_keys(plan.credentials)?);
         cluster.examine_node(plan.region, plan.topology, clock::now_seconds())?;
         let credentials = Credentials::load(cluster.path(), plan.region)?;
 
         let registry = metrics::registry(plan.region);
         let metrics = Metrics::new(&registry);
         metrics.begin(plan.topology);
-        let store = open_store(&plan, &directory, &registry).await?;
-        let cache = open_cache(&plan, &directory, &registry).await?;
         let peers = Peers::new(plan.topology, &credentials, peer::Limits::default(), &metrics)?;
         let peers = Arc::new(peers);
-
         let home =
             peers.peer(plan.topology.home().name().as_str()).expect("every region has an owner").clone();
+        let accounts = Arc::new(Accounts::default());
+        let directory_of_accounts: Arc<dyn Directory> = match plan.is_home() {
+            true => accounts.clone(),
+            false => Arc::new(AccountsFromHome::new(home.clone())),
+        };
+        let store = open_store(&plan, &directory, directory_of_accounts, &registry).await?;
+        let cache = open_cache(&plan, &directory, &registry).await?;
+
+        let owners = owners(&plan, &store, &peers, &metrics);
         let (identities, users, readiness): (Arc<dyn Identities>, _, _) = if plan.is_home() {
-            let users = Users::new(store.clone(), keys.clone());
-            (Arc::new(AtHome::new(store.clone(), keys)), Some(users), Readiness::default())
+            let users = Users::open(store.clone(), keys.clone(), accounts.clone()).await?;
+            let buckets = Buckets::new(owners.clone());
+            let admin = UserAdmin::new(users, buckets, plan.region.clone(), plan.endpoints.to_vec());
+            (Arc::new(AtHome::new(store.clone(), keys)), Some(Arc::new(admin)), Readiness::default())
         } else {
             (Arc::new(FromHome::new(home.clone(), keys)), None, Readiness::away_from(home))
         };
+        let accounts = plan.is_home().then_some(accounts);
         let limits = &plan.settings.limits;
         let accelerated = Accelerated::new(accelerated::Parts {
             region: plan.region.clone(),
             home: plan.topology.home().name().clone(),
-            owners: owners(&plan, &store, &peers, &metrics),
+            owners,
             cache: cache.clone(),
             heads_bytes_max: plan.settings.heads_bytes_max,
             identities: identities.clone(),
@@ -168,7 +182,7 @@ impl Node {
             region: plan.region.clone(),
             accelerated,
             store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone()),
-            peer_server: peer::Server::new(store.clone()),
+            peer_server: peer::Server::new(store.clone(), accounts),
             peers,
             trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),
@@ -194,7 +208,7 @@ impl Node {
     /// The table of users, where this region is home.
     #[must_use]
     pub fn users(&self) -> Option<&Users> {
-        self.users.as_ref()
+        self.users.as_deref().map(UserAdmin::users)
     }
 
     /// How this node finds users.
@@ -312,6 +326,7 @@ async fn drain_all(fronts: Vec<Front>, deadline: Instant) -> usize {
 async fn open_store(
     plan: &Plan<'_>,
     directory: &Path,
+    accounts: Arc<dyn Directory>,
     registry: &Registry,
 ) -> Result<RegionalStore, StartError> {
     let chosen = &plan.settings.store;
@@ -319,7 +334,7 @@ async fn open_store(
     settings.grace = chosen.grace;
     settings.inline_bytes_max = chosen.inline_bytes_max;
     settings.metadata_cache_bytes = chosen.metadata_cache_bytes;
-    Ok(RegionalStore::open(settings, Seams::default(), registry).await?)
+    Ok(RegionalStore::open(settings, Seams { directory: accounts, ..Seams::default() }, registry).await?)
 }
 
 async fn open_cache(plan: &Plan<'_>, directory: &Path, registry: &Registry) -> Result<Cache, StartError> {

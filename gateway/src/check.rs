@@ -7,8 +7,7 @@ use origin::regional::RegionalStore;
 
 use crate::cli;
 use crate::clock;
-use crate::cluster::ClusterDir;
-use crate::identity::ClusterKeys;
+use crate::cluster::{ClusterDir, credentials_directory};
 use crate::peer::Credentials;
 use crate::settings::Settings;
 use crate::tls::Certificate;
@@ -49,8 +48,8 @@ fn check_cluster(settings: &Settings, data: &Path, faults: &mut Vec<String>) {
     if !cluster.path().exists() {
         return;
     }
-    if let Err(error) = ClusterKeys::read(&cluster.cluster_key()) {
-        faults.push(format!("{}: {error}", cluster.cluster_key().display()));
+    if let Err(error) = cluster.read_cluster_keys(credentials_directory().as_deref()) {
+        faults.push(error.to_string());
     }
     for region in settings.topology.regions().iter().map(Region::name) {
         if !cluster.node_certificate(region).exists() {

@@ -9,6 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::identity::Level;
+use crate::user_admin::{WantedBucket, WantedGrant};
+
 /// Penstock: a multi-region S3 gateway with a read-through NVMe cache.
 #[derive(Debug, Parser)]
 #[command(name = "penstock", version, about, disable_help_subcommand = true)]
@@ -30,7 +33,7 @@ pub enum Command {
     /// Make a cluster's authority and its nodes' certificates.
     #[command(subcommand)]
     Cluster(Cluster),
-    /// Make and list users, through a running node of the home region.
+    /// Make users, show and change them, through a running node of the home region.
     #[command(subcommand)]
     User(User),
 }
@@ -94,6 +97,12 @@ pub enum Cluster {
         #[arg(long, value_name = "DIR", default_value = "penstock-data")]
         data: PathBuf,
     },
+    /// Put a new key in front of those that seal secrets, in DIR/cluster/cluster.key.
+    RotateKey {
+        /// Everything that is kept on disk.
+        #[arg(long, value_name = "DIR", default_value = "penstock-data")]
+        data: PathBuf,
+    },
     /// Make the certificate of one region's node, in DIR/cluster.
     Node {
         /// The region.
@@ -105,31 +114,173 @@ pub enum Cluster {
 }
 
 /// `penstock user …`
-#[derive(Debug, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum User {
-    /// Make a user with full access to its account, and show the new key pair, this once.
-    Create {
-        /// The user's name, unique within the account.
-        name: String,
-        /// The account that the user belongs to.
-        #[arg(long)]
-        account: String,
-        /// Answer in JSON.
-        #[arg(long)]
-        json: bool,
-        /// The data directory of the running node.
-        #[arg(long, value_name = "DIR", default_value = "penstock-data")]
-        data: PathBuf,
-    },
+    /// Make a user, and show the key pair and what to tell S3 clients.
+    Create(UserCreate),
     /// List all users.
     List {
-        /// Answer in JSON.
+        /// Those of one account.
         #[arg(long)]
-        json: bool,
-        /// The data directory of the running node.
-        #[arg(long, value_name = "DIR", default_value = "penstock-data")]
-        data: PathBuf,
+        account: Option<String>,
+        /// How to ask, and to answer.
+        #[command(flatten)]
+        asking: Asking,
     },
+    /// Show one user.
+    Show {
+        /// Which user.
+        #[command(flatten)]
+        user: WhichUser,
+        /// With the secret keys; that is written to the audit log.
+        #[arg(long)]
+        reveal: bool,
+        /// How to ask, and to answer.
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Give a user a new key pair. The old one is refused at once, unless it is kept.
+    Rotate {
+        /// Which user.
+        #[command(flatten)]
+        user: WhichUser,
+        /// Leave the old key pair good beside the new one, until --finish.
+        #[arg(long, conflicts_with = "finish")]
+        keep_old: bool,
+        /// Make no new pair: refuse the old one from now on.
+        #[arg(long, conflicts_with = "access_key")]
+        finish: bool,
+        /// A key pair that the user has already.
+        #[command(flatten)]
+        own: OwnKeyPair,
+        /// How to ask, and to answer.
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Refuse a user's keys, and keep them.
+    Disable {
+        /// Which user.
+        #[command(flatten)]
+        user: WhichUser,
+        /// How to ask, and to answer.
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Take a disabled user's keys again.
+    Enable {
+        /// Which user.
+        #[command(flatten)]
+        user: WhichUser,
+        /// How to ask, and to answer.
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Remove a user and the keys.
+    Delete {
+        /// Which user.
+        #[command(flatten)]
+        user: WhichUser,
+        /// How to ask, and to answer.
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Change a user's level and grants.
+    SetAccess {
+        /// Which user.
+        #[command(flatten)]
+        user: WhichUser,
+        /// The new level: read, write, readwrite or full.
+        #[arg(long, value_parser = parse_level)]
+        level: Option<Level>,
+        /// Give access to one more bucket, or change it: [REGION/]BUCKET=read|write|readwrite. May be repeated.
+        #[arg(long, value_name = "BUCKET=ACCESS")]
+        grant: Vec<WantedGrant>,
+        /// Take the grant of a bucket away: [REGION/]BUCKET. May be repeated.
+        #[arg(long, value_name = "BUCKET")]
+        revoke: Vec<WantedBucket>,
+        /// How to ask, and to answer.
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Seal all secrets with the newest cluster key, so that older keys can go.
+    Reseal {
+        /// How to ask, and to answer.
+        #[command(flatten)]
+        asking: Asking,
+    },
+}
+
+/// `penstock user create`
+#[derive(Args, Debug)]
+pub struct UserCreate {
+    /// The user's name, unique within the account.
+    pub name: String,
+    /// The account that the user belongs to; it exists by having users.
+    #[arg(long)]
+    pub account: String,
+    /// The most the user may do: read, write, readwrite or full.
+    #[arg(long, value_parser = parse_level)]
+    pub level: Level,
+    /// A key pair that the user has already.
+    #[command(flatten)]
+    pub own: OwnKeyPair,
+    /// The user's name for people; S3 shows that of the account's first user as the owner's.
+    #[arg(long)]
+    pub display_name: Option<String>,
+    /// An e-mail address by which ACLs may name the account.
+    #[arg(long)]
+    pub email: Option<String>,
+    /// The region whose endpoints the user is given; home's by default.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Give access to one bucket beside the account's: [REGION/]BUCKET=read|write|readwrite. May be repeated.
+    #[arg(long, value_name = "BUCKET=ACCESS")]
+    pub grant: Vec<WantedGrant>,
+    /// How to ask, and to answer.
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
+/// Which user is meant.
+#[derive(Args, Debug)]
+pub struct WhichUser {
+    /// The user's name.
+    pub name: String,
+    /// The user's account; needed where several have a user of this name.
+    #[arg(long)]
+    pub account: Option<String>,
+}
+
+/// A key pair that somebody brings. The secret is never an argument: other users of a machine can read those.
+#[derive(Args, Debug)]
+pub struct OwnKeyPair {
+    /// An access key of one's own: at least 20 letters and digits.
+    #[arg(long, value_name = "KEY", requires = "secret_key_file")]
+    pub access_key: Option<String>,
+    /// The file that holds its secret key, at least 40 characters; - for standard input.
+    #[arg(long, value_name = "FILE", requires = "access_key")]
+    pub secret_key_file: Option<PathBuf>,
+}
+
+/// Whom to ask, and how to show the answer.
+#[derive(Args, Debug)]
+pub struct Asking {
+    /// Answer in JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The data directory of the running node.
+    #[arg(long, value_name = "DIR", default_value = "penstock-data")]
+    pub data: PathBuf,
+}
+
+fn parse_level(text: &str) -> Result<Level, String> {
+    match text {
+        "read" => Ok(Level::Read),
+        "write" => Ok(Level::Write),
+        "readwrite" => Ok(Level::ReadWrite),
+        "full" => Ok(Level::Full),
+        _ => Err("read, write, readwrite or full".to_owned()),
+    }
 }
 
 impl Cluster {
@@ -182,19 +333,33 @@ mod tests {
             "penstock dev --region ord1",
             "penstock cluster node",
             "penstock user create alice",
-            "penstock user create alice --account a --secret-key s",
+            "penstock user create alice --account a",
+            "penstock user create alice --account a --level owner",
+            "penstock user create alice --account a --level full --secret-key s",
+            "penstock user create alice --account a --level full --access-key AKIDEXAMPLEAKIDEXAMP",
+            "penstock user create alice --account a --level full --secret-key-file f",
+            "penstock user create alice --account a --level full --grant photos",
+            "penstock user create alice --account a --level full --grant photos=full",
+            "penstock user rotate alice --keep-old --finish",
+            "penstock user rotate alice --finish --access-key AKIDEXAMPLEAKIDEXAMP --secret-key-file f",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }
 
     #[test]
-    fn a_user_is_made_in_an_account_and_no_secret_is_given() {
-        let parsed = parse("penstock user create alice --account research --json --data /srv/p");
-        let Ok(Command::User(User::Create { name, account, json, data })) = parsed else {
-            panic!("user create")
-        };
-        assert_eq!((name.as_str(), account.as_str(), json), ("alice", "research", true));
-        assert_eq!(data, PathBuf::from("/srv/p"));
+    fn a_user_is_made_with_everything_that_can_be_said() {
+        let parsed = parse(
+            "penstock user create alice --account research --level readwrite --access-key AKIDEXAMPLEAKIDEXAMP \
+             --secret-key-file - --display-name Alice --email a@example.com --region las1 \
+             --grant photos=read --grant ord1/videos=readwrite --json --data /srv/p",
+        );
+        let Ok(Command::User(User::Create(create))) = parsed else { panic!("{parsed:?}") };
+        assert_eq!((create.name.as_str(), create.account.as_str()), ("alice", "research"));
+        assert_eq!((create.level, create.region.as_deref()), (Level::ReadWrite, Some("las1")));
+        assert_eq!(create.own.secret_key_file, Some(PathBuf::from("-")));
+        let grants: Vec<_> = create.grant.iter().map(ToString::to_string).collect();
+        assert_eq!(grants, ["photos=read", "ord1/videos=readwrite"]);
+        assert!(create.asking.json && create.asking.data == PathBuf::from("/srv/p"));
     }
 }

@@ -15,9 +15,19 @@ pub use authority::{Authority, AuthorityError, IssuedCertificate, Purpose};
 pub use examination::CertificateFault;
 pub use private_file::{Written, make_private_directory, write_new_private, write_private};
 
-use crate::identity::ClusterKeys;
+use crate::identity::{ClusterKeys, ClusterKeysError};
 use crate::peer::peer_name;
 use crate::topology::{RegionName, Topology};
+
+/// The file of the keys that seal secrets, and systemd's name for the same.
+const CLUSTER_KEY: &str = "cluster.key";
+
+/// Where systemd has put the credentials of the service that this process is; `None` when it is none. Asked once, when
+/// a command starts.
+#[must_use]
+pub fn credentials_directory() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty()).map(PathBuf::from)
+}
 
 /// Where a cluster's files are.
 #[derive(Clone, Debug)]
@@ -36,6 +46,14 @@ pub enum ClusterError {
         path: PathBuf,
         /// What the operating system said.
         cause: std::io::Error,
+    },
+    /// The keys that seal secrets cannot be used.
+    #[error("cluster key {}: {cause}", path.display())]
+    Keys {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: ClusterKeysError,
     },
     /// The node's peers will refuse its certificate.
     #[error("{}: {fault}", path.display())]
@@ -66,7 +84,35 @@ impl ClusterDir {
     /// The file of the keys that seal secrets.
     #[must_use]
     pub fn cluster_key(&self) -> PathBuf {
-        self.0.join("cluster.key")
+        self.0.join(CLUSTER_KEY)
+    }
+
+    /// The keys that seal secrets: those that systemd has put into `credentials` under `cluster.key`, or else those in
+    /// this directory.
+    ///
+    /// # Errors
+    /// `Keys`.
+    pub fn read_cluster_keys(&self, credentials: Option<&Path>) -> Result<ClusterKeys, ClusterError> {
+        let credential =
+            credentials.map(|directory| directory.join(CLUSTER_KEY)).filter(|file| file.exists());
+        let (path, keys) = match credential {
+            Some(path) => (path.clone(), ClusterKeys::read_credential(&path)),
+            None => (self.cluster_key(), ClusterKeys::read(&self.cluster_key())),
+        };
+        keys.map_err(|cause| ClusterError::Keys { path, cause })
+    }
+
+    /// Puts a new key in front of those that seal secrets; the old ones still open. Returns the file.
+    ///
+    /// # Errors
+    /// `Keys` when there are none, `Io`.
+    pub fn rotate_key(&self) -> Result<PathBuf, ClusterError> {
+        let path = self.cluster_key();
+        ClusterKeys::read(&path).map_err(|cause| ClusterError::Keys { path: path.clone(), cause })?;
+        let text = ClusterKeys::generate() + &self.read(CLUSTER_KEY)?;
+        write_private(&path, text.as_bytes())
+            .map_err(|cause| ClusterError::Io { path: path.clone(), cause })?;
+        Ok(path)
     }
 
     /// Makes a new cluster: an authority and a sealing key. Returns the files made. `ca.pem` is written last: without it
@@ -76,7 +122,7 @@ impl ClusterDir {
     /// `Exists` when there is one already, before anything is written.
     pub fn init(&self) -> Result<Vec<PathBuf>, ClusterError> {
         let mut making = self.making("ca.pem")?;
-        making.keep_or_write("cluster.key", || Ok(ClusterKeys::generate()))?;
+        making.keep_or_write(CLUSTER_KEY, || Ok(ClusterKeys::generate()))?;
         let key_pem = making.keep_or_write("ca.key", Authority::new_key)?;
         making.finish(Authority::with_key("Penstock cluster authority", &key_pem)?.certificate_pem())
     }
@@ -220,6 +266,36 @@ mod tests {
         assert!(matches!(cluster.init(), Err(ClusterError::Exists(_))));
         assert!(matches!(cluster.make_node(las1, &topology), Err(ClusterError::Exists(_))));
         assert_eq!(std::fs::read(cluster.cluster_key()).expect("read"), before);
+    }
+
+    #[test]
+    fn a_rotated_key_seals_and_the_old_one_still_opens() {
+        let data = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::under(data.path());
+        assert!(matches!(cluster.rotate_key(), Err(ClusterError::Keys { .. })), "there is none to rotate");
+        cluster.init().expect("init");
+        let sealed = cluster.read_cluster_keys(None).expect("keys").seal("s3cret", b"alice");
+        let path = cluster.rotate_key().expect("rotate");
+        assert_eq!(std::fs::metadata(&path).expect("file").permissions().mode() & 0o777, 0o600);
+        let keys = cluster.read_cluster_keys(None).expect("keys");
+        assert_eq!(keys.open(&sealed, b"alice").expect("opens"), "s3cret");
+        assert!(!keys.is_newest(&sealed.key_id));
+    }
+
+    /// systemd gives a service's user access by an ACL, whose mask shows as the group's bits.
+    #[test]
+    fn a_key_that_systemd_hands_over_comes_first_whatever_its_mode() {
+        let data = tempfile::tempdir().expect("temporary directory");
+        let cluster = ClusterDir::under(data.path());
+        cluster.init().expect("init");
+        let credentials = tempfile::tempdir().expect("temporary directory");
+        let sealed = cluster.read_cluster_keys(Some(credentials.path())).expect("keys").seal("s3cret", b"");
+        let file = credentials.path().join("cluster.key");
+        std::fs::write(&file, ClusterKeys::generate()).expect("write");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o440)).expect("chmod");
+        let keys = cluster.read_cluster_keys(Some(credentials.path())).expect("keys");
+        assert!(keys.open(&sealed, b"").is_err(), "another key than the one in the folder");
+        assert!(matches!(ClusterKeys::read(&file), Err(ClusterKeysError::TooOpen(0o440))));
     }
 
     /// A start that was cut short after any of its files is taken up where it stopped; keys that are there stay, since

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::assemble::{self, Node, Plan, Sockets, StartError};
 use crate::cli;
+use crate::client_setup::ClientEndpoint;
 use crate::cluster::{Authority, AuthorityError, ClusterDir, ClusterError, Purpose, write_private};
 use crate::identity::UsersError;
 use crate::logging;
@@ -105,16 +106,33 @@ pub async fn run(arguments: cli::Dev) -> Result<(), DevError> {
     let _lock = Lock::take(&data)?;
     make_cluster(&ClusterDir::under(&data), &topology)?;
     let certificate = arguments.tls.then(|| issue_certificate(&data, &topology)).transpose()?;
+    let ca = arguments.tls.then(|| data.join("ca.pem"));
+    let endpoint =
+        |(region, listen)| ClientEndpoint::new(&topology, region, listen, arguments.tls, ca.as_deref());
+    let endpoints: Vec<_> = regions.iter().zip(&listens).map(endpoint).collect();
 
     let mut nodes = Vec::new();
     for region in &regions {
-        let plan = Plan { settings: &settings, topology: &topology, region, data: &data };
+        let plan = Plan {
+            settings: &settings,
+            topology: &topology,
+            region,
+            data: &data,
+            credentials: None,
+            endpoints: &endpoints,
+        };
         nodes.push(Node::open(plan).await.map_err(|cause| start_error(region, cause))?);
     }
     let credentials = first_user(&data, &nodes).await?;
     let shown: Vec<_> =
         regions.iter().zip(&listens).map(|(region, listen)| Shown { region, listen: *listen }).collect();
-    let guide = Guide { data: &data, topology: &topology, regions: &shown, https: arguments.tls };
+    let guide = Guide {
+        data: &data,
+        topology: &topology,
+        regions: &shown,
+        endpoints: &endpoints,
+        https: arguments.tls,
+    };
     guide.write_files(&credentials).map_err(|error| DevError::file(&data, error))?;
 
     let mut running = Vec::new();

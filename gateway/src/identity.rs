@@ -4,15 +4,19 @@
 //! other nodes, and opened where a signature is checked. A lookup is never answered from memory here: a user
 //! that home has deleted is unknown to the very next request everywhere.
 
+mod accounts;
 mod cluster_key;
+mod key_pair;
 mod lookup;
 mod stored;
 mod users;
 
+pub use accounts::{Accounts, AccountsFromHome};
 pub use cluster_key::{ClusterKeys, ClusterKeysError, Sealed};
+pub use key_pair::{KeyPair, KeyPairError};
 pub use lookup::{AtHome, FromHome};
 pub use stored::{StoredUser, StoredUserError};
-pub use users::{NewUser, Users, UsersError};
+pub use users::{GRANTS_MAX, Listed, NewUser, OldKeys, UserName, Users, UsersError};
 
 use std::sync::Arc;
 

@@ -30,6 +30,7 @@ pub mod access_log;
 pub mod metrics;
 
 pub mod cli;
+pub mod client_setup;
 pub mod settings;
 
 pub mod dev;
@@ -44,6 +45,7 @@ pub mod tls;
 
 pub mod admin;
 pub mod operator;
+pub mod user_admin;
 
 pub mod check;
 

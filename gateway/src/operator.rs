@@ -15,19 +15,17 @@ use serde::{Deserialize, Serialize};
 pub use client::{AskError, ask};
 pub use server::{OperatorSocket, SocketError};
 
-use crate::identity::{Level, NewUser};
+use crate::user_admin::{Done as UsersDone, UserCommand};
 
-/// Most bytes of a command: a few names.
+/// Most bytes of a command: a user with all the grants there can be, with room to spare.
 const COMMAND_BYTES_MAX: u64 = 64 << 10;
 
 /// What an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
-    /// Make a user with a new key pair.
-    CreateUser(NewUser),
-    /// List all users.
-    ListUsers,
+    /// Something about users.
+    User(UserCommand),
 }
 
 /// What the node answers.
@@ -49,30 +47,8 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Done {
-    /// The user was made. This is the one time that the secret is shown.
-    UserCreated {
-        /// Who it is.
-        user: ShownUser,
-        /// The secret key, in clear.
-        secret_key: String,
-    },
-    /// Every user, by account and name.
-    Users(Vec<ShownUser>),
-}
-
-/// A user as operators see one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShownUser {
-    /// The user's name.
-    pub name: String,
-    /// The account's name.
-    pub account: String,
-    /// The account's id, as S3 shows owners.
-    pub canonical_id: String,
-    /// What the user may do at most.
-    pub level: Level,
-    /// The public half of the key pair.
-    pub access_key: String,
+    /// Of one about users.
+    User(UsersDone),
 }
 
 /// A name for the socket at `path` that is short enough for any directory: the kernel takes 108 bytes and no more.
@@ -82,16 +58,4 @@ fn short_name(path: &Path) -> io::Result<(File, PathBuf)> {
     let name = path.file_name().unwrap_or_default();
     let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
     Ok((directory, short))
-}
-
-impl From<crate::identity::User> for ShownUser {
-    fn from(user: crate::identity::User) -> Self {
-        Self {
-            name: user.name,
-            account: user.account.name,
-            canonical_id: user.account.canonical_id,
-            level: user.level,
-            access_key: user.access_key,
-        }
-    }
 }

@@ -8,10 +8,13 @@ use tracing::{info, warn};
 
 use crate::assemble::{self, Node, Plan, Sockets, StartError};
 use crate::cli;
+use crate::client_setup::ClientEndpoint;
+use crate::cluster::credentials_directory;
 use crate::logging;
-use crate::settings::{Fault, Settings, SettingsError, TlsFiles};
+use crate::settings::{Fault, Listen, Settings, SettingsError, TlsFiles};
 use crate::signals::Signals;
 use crate::tls::{Certificate, TlsError};
+use crate::topology::Region;
 
 /// Why `serve` ended without having served.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +60,31 @@ pub async fn run(arguments: cli::Serve) -> Result<(), ServeError> {
 
     let sockets = Sockets::bind(&listen)?;
     let topology = Arc::new(settings.topology.clone());
-    let plan = Plan { settings: &settings, topology: &topology, region: &region, data: &data };
+    let endpoints = client_endpoints(&settings);
+    let credentials = credentials_directory();
+    let plan = Plan {
+        settings: &settings,
+        topology: &topology,
+        region: &region,
+        data: &data,
+        credentials: credentials.as_deref(),
+        endpoints: &endpoints,
+    };
     let running = Node::open(plan).await?.serve(sockets, certificate.as_ref())?;
     signals.wait_for_the_end(|| reload(certificate.as_deref(), settings.tls.as_ref())).await;
     assemble::stop(vec![running], settings.limits.drain).await;
     Ok(())
+}
+
+/// Where clients reach each region whose listeners the file names.
+fn client_endpoints(settings: &Settings) -> Vec<ClientEndpoint> {
+    let topology = &settings.topology;
+    let regions = topology.regions().iter().zip(&settings.listen);
+    let endpoint = |(region, listen): (&Region, &Option<Listen>)| {
+        let listen = listen.as_ref()?;
+        Some(ClientEndpoint::new(topology, region.name(), listen, settings.tls.is_some(), None))
+    };
+    regions.filter_map(endpoint).collect()
 }
 
 fn reload(certificate: Option<&Certificate>, files: Option<&TlsFiles>) {

@@ -28,8 +28,7 @@ impl TestStore {
         let dir = tempfile::tempdir().expect("temporary directory");
         let settings = Settings::new(dir.path(), "ord1");
         let store = RegionalStore::open(settings, Seams::default(), &Registry::new()).await.expect("store");
-        let input = CreateBucketInput { bucket: BUCKET.into(), ..CreateBucketInput::default() };
-        store.create_bucket(request(input)).await.expect("bucket");
+        create_bucket(&store, BUCKET, ACCOUNT).await;
         Self { store, _dir: dir }
     }
 
@@ -52,6 +51,15 @@ impl TestStore {
             DeleteObjectInput { bucket: BUCKET.into(), key: key.into(), ..DeleteObjectInput::default() };
         self.store.delete_object(request(input)).await.expect("delete");
     }
+}
+
+/// CreateBucket by a user of `account`.
+pub(crate) async fn create_bucket(store: &RegionalStore, bucket: &str, account: &str) {
+    let input = CreateBucketInput { bucket: bucket.into(), ..CreateBucketInput::default() };
+    let mut request = request(input);
+    let caller = Caller::of(&request.extensions).expect("every request here has one").clone();
+    request.extensions.insert(Caller { account: account.into(), ..caller });
+    store.create_bucket(request).await.expect("bucket");
 }
 
 /// Lets everything through: what is tested stands in front of the store.

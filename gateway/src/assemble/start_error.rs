@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::clock::ClockError;
 use crate::cluster::ClusterError;
-use crate::identity::ClusterKeysError;
+use crate::identity::UsersError;
 use crate::listen::BindError;
 use crate::operator::SocketError;
 use crate::peer::CredentialsError;
@@ -27,15 +27,7 @@ pub enum StartError {
     /// The clock is not believed.
     #[error(transparent)]
     Clock(#[from] ClockError),
-    /// The cluster's sealing key cannot be used.
-    #[error("cluster key {}: {cause}", path.display())]
-    ClusterKey {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: ClusterKeysError,
-    },
-    /// The node's peers will refuse its certificate.
+    /// The cluster's sealing key cannot be used, or the node's peers will refuse its certificate.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// The node's certificate cannot be used.
@@ -44,6 +36,9 @@ pub enum StartError {
     /// The store does not open.
     #[error("store: {0}")]
     Store(#[from] origin::regional::OpenError),
+    /// The users cannot be read.
+    #[error("users: {0}")]
+    Users(#[from] UsersError),
     /// The cache does not open.
     #[error("cache: {0}")]
     Cache(#[from] cache::OpenError),

@@ -60,8 +60,8 @@ async fn make_user(users: &Users) -> Result<(String, String), UsersError> {
     let mut number = 1;
     loop {
         let name = if number == 1 { "dev".to_owned() } else { format!("dev-{number}") };
-        match users.create(NewUser { name, account: "dev".to_owned() }).await {
-            Ok((user, secret)) => return Ok((user.access_key, secret.expose().to_owned())),
+        match users.create(NewUser::full(name, "dev")).await {
+            Ok((_, pair)) => return Ok((pair.access_key().to_owned(), pair.secret().expose().to_owned())),
             Err(UsersError::Exists { .. }) => number += 1,
             Err(error) => return Err(error),
         }

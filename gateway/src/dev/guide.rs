@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::client_setup::{ClientEndpoint, Pair, shell_word};
 use crate::cluster::write_private;
 use crate::settings::Listen;
 use crate::topology::{RegionName, Topology};
@@ -28,6 +29,8 @@ pub(super) struct Guide<'a> {
     pub(super) topology: &'a Topology,
     /// Every region, in order; never empty.
     pub(super) regions: &'a [Shown<'a>],
+    /// Where clients reach each of them, in the same order.
+    pub(super) endpoints: &'a [ClientEndpoint],
     /// Whether the listeners speak HTTPS.
     pub(super) https: bool,
 }
@@ -40,11 +43,12 @@ impl Guide<'_> {
     /// Of the file system.
     pub(super) fn write_files(&self, credentials: &Credentials) -> io::Result<()> {
         let Credentials { access_key, secret_key } = credentials;
-        for shown in self.regions {
-            self.write(&format!("{}.s3cfg", shown.region), &self.s3cmd_configuration(credentials, shown))?;
+        let pair = Pair { access_key, secret_key };
+        for endpoint in self.endpoints {
+            self.write(&format!("{}.s3cfg", endpoint.region), &endpoint.s3cmd(pair))?;
         }
-        let rclone =
-            self.regions.iter().map(|shown| self.rclone_remote(credentials, shown)).collect::<String>();
+        let remote = |endpoint: &ClientEndpoint| format!("{}\n", endpoint.rclone(&endpoint.region, pair));
+        let rclone = self.endpoints.iter().map(remote).collect::<String>();
         self.write("rclone.conf", &rclone)?;
         let aws =
             format!("[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n");
@@ -126,31 +130,6 @@ The key pair is in {}. To paste into another terminal:
         ))
     }
 
-    fn s3cmd_configuration(&self, credentials: &Credentials, shown: &Shown<'_>) -> String {
-        let Credentials { access_key, secret_key } = credentials;
-        let (host, region) = (shown.listen.standard, shown.region);
-        let (use_https, ca) = match self.https {
-            true => ("True", format!("ca_certs_file = {}\n", self.data.join("ca.pem").display())),
-            false => ("False", String::new()),
-        };
-        // A bucket in the path: `host_bucket` without `%(bucket)s` tells s3cmd so, and no name has to resolve.
-        format!(
-            "[default]\naccess_key = {access_key}\nsecret_key = {secret_key}\nhost_base = {host}\nhost_bucket = {host}\n\
-             bucket_location = {region}\nuse_https = {use_https}\nsignature_v2 = False\n{ca}"
-        )
-    }
-
-    fn rclone_remote(&self, credentials: &Credentials, shown: &Shown<'_>) -> String {
-        let Credentials { access_key, secret_key } = credentials;
-        format!(
-            "[{}]\ntype = s3\nprovider = Other\naccess_key_id = {access_key}\nsecret_access_key = {secret_key}\n\
-             endpoint = {}://{}\nforce_path_style = true\n\n",
-            shown.region,
-            self.scheme(),
-            shown.listen.standard
-        )
-    }
-
     fn scheme(&self) -> &'static str {
         if self.https { "https" } else { "http" }
     }
@@ -170,26 +149,11 @@ The key pair is in {}. To paste into another terminal:
     }
 }
 
-/// `text` as one word of a POSIX shell.
-fn shell_word(text: &str) -> String {
-    let plain =
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&b));
-    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    #[test]
-    fn shell_words_survive_any_directory() {
-        assert_eq!(shell_word("/srv/penstock-data/ca.pem"), "/srv/penstock-data/ca.pem");
-        assert_eq!(shell_word("/srv/my data"), "'/srv/my data'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word("$HOME"), "'$HOME'");
-    }
 
     #[test]
     fn secrets_are_in_private_files_and_not_in_the_text() {
@@ -206,7 +170,16 @@ mod tests {
         ];
         let credentials = Credentials { access_key: "PKDEV".into(), secret_key: "s3cret".into() };
         for https in [false, true] {
-            let guide = Guide { data: dir.path(), topology: &topology, regions: &regions, https };
+            let endpoint =
+                |shown: &Shown<'_>| ClientEndpoint::new(&topology, shown.region, &shown.listen, https, None);
+            let endpoints: Vec<_> = regions.iter().map(endpoint).collect();
+            let guide = Guide {
+                data: dir.path(),
+                topology: &topology,
+                regions: &regions,
+                endpoints: &endpoints,
+                https,
+            };
             guide.write_files(&credentials).expect("write");
             let text = guide.text();
             assert!(!text.contains("s3cret") && !text.contains("PKDEV"), "{text}");

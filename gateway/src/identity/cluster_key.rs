@@ -87,6 +87,15 @@ impl ClusterKeys {
         Self::parse(&std::fs::read_to_string(path)?)
     }
 
+    /// The keys in a file that systemd handed over, whose folder only this service may enter: the file's own mode says
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds anything but keys.
+    pub fn read_credential(path: &Path) -> Result<Self, ClusterKeysError> {
+        Self::parse(&std::fs::read_to_string(path)?)
+    }
+
     /// The keys in the text of a key file; empty lines and lines that start with `#` are skipped.
     ///
     /// # Errors
@@ -101,6 +110,12 @@ impl ClusterKeys {
             return Err(ClusterKeysError::Empty);
         }
         Ok(Self { keys })
+    }
+
+    /// Whether `key_id` names the key that seals.
+    #[must_use]
+    pub fn is_newest(&self, key_id: &str) -> bool {
+        self.keys[0].0 == key_id
     }
 
     /// `secret` sealed with the first key, bound to `context`.

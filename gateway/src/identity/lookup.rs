@@ -56,7 +56,7 @@ impl Identities for FromHome {
         match self.home.ask(vec![ask]).await?.pop() {
             Some(Answer::User(row)) => opened(row, &self.keys),
             Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
-            Some(Answer::Object { .. }) | None => {
+            Some(Answer::Object { .. } | Answer::Facts(_) | Answer::Accounts(_)) | None => {
                 Err(AskError::Malformed("no user in the answer about one".to_owned()).into())
             }
         }

@@ -13,7 +13,7 @@ use crate::sigv4::SecretKey;
 pub struct StoredUser {
     /// Who it is.
     pub user: User,
-    /// Rises with every new secret of this access key; the sealed form is bound to it.
+    /// Rises with each new key pair of the user; the sealed form is bound to it.
     pub key_version: u32,
     /// The secret key.
     pub secret: Sealed,
@@ -64,6 +64,15 @@ impl StoredUser {
             stored.user.account.display_name.clone_from(&stored.user.display_name);
         }
         Ok(stored)
+    }
+
+    /// The same, its secret sealed by the first of `keys`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn reseal(self, keys: &ClusterKeys) -> Result<Self, StoredUserError> {
+        let (user, key_version) = (self.user.clone(), self.key_version);
+        Ok(Self::seal(user, key_version, &self.open(keys)?.secret, keys))
     }
 
     /// The user and the opened secret.

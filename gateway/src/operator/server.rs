@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::{Answer, COMMAND_BYTES_MAX, Command, Done, short_name};
-use crate::identity::Users;
 use crate::topology::RegionName;
+use crate::user_admin::{Manager, UserAdmin};
 
 /// Commands at one time; further ones wait to be accepted.
 const COMMANDS_MAX: usize = 16;
@@ -39,11 +39,11 @@ pub struct OperatorSocket {
 
 impl OperatorSocket {
     /// Listens on `path`. Whoever calls this holds the data directory, so a socket that is there already is left
-    /// over from a process that is gone. `users` is the table where the region is home, elsewhere home's name.
+    /// over from a process that is gone. `users` is there where the region is home, elsewhere home's name is.
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn open(path: &Path, users: Result<Users, RegionName>) -> Result<Self, SocketError> {
+    pub fn open(path: &Path, users: Result<Arc<UserAdmin>, RegionName>) -> Result<Self, SocketError> {
         let listener = listen(path).map_err(|cause| SocketError { path: path.to_owned(), cause })?;
         let accepting = tokio::spawn(accept(listener, Arc::new(users)));
         Ok(Self { path: path.to_owned(), accepting })
@@ -69,7 +69,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, users: Arc<Result<Users, RegionName>>) {
+async fn accept(listener: UnixListener, users: Arc<Result<Arc<UserAdmin>, RegionName>>) {
     let places = Arc::new(Semaphore::new(COMMANDS_MAX));
     loop {
         let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -90,13 +90,14 @@ async fn accept(listener: UnixListener, users: Arc<Result<Users, RegionName>>) {
     }
 }
 
-async fn converse(stream: UnixStream, users: &Result<Users, RegionName>) -> io::Result<()> {
+async fn converse(stream: UnixStream, users: &Result<Arc<UserAdmin>, RegionName>) -> io::Result<()> {
+    let operator = Manager::Operator { uid: stream.peer_cred()?.uid() };
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(COMMAND_BYTES_MAX));
     tokio::time::timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
     let answer = match serde_json::from_slice(&line) {
-        Ok(command) => obey(command, users).await,
+        Ok(command) => obey(command, &operator, users).await,
         Err(error) => Answer::Refused(format!("not a command of this release: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
@@ -104,31 +105,28 @@ async fn converse(stream: UnixStream, users: &Result<Users, RegionName>) -> io::
     tokio::time::timeout(PATIENCE, writer.write_all(&line)).await?
 }
 
-async fn obey(command: Command, users: &Result<Users, RegionName>) -> Answer {
+async fn obey(command: Command, operator: &Manager, users: &Result<Arc<UserAdmin>, RegionName>) -> Answer {
+    let Command::User(command) = command;
     let users = match users {
         Ok(users) => users,
         Err(home) => return Answer::NotHome { home: home.to_string() },
     };
-    let done = match command {
-        Command::CreateUser(new) => users.create(new).await.map(|(user, secret)| Done::UserCreated {
-            user: user.into(),
-            secret_key: secret.expose().to_owned(),
-        }),
-        Command::ListUsers => {
-            users.list().await.map(|users| Done::Users(users.into_iter().map(Into::into).collect()))
-        }
-    };
-    done.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
+    match users.obey(command, operator).await {
+        Ok(done) => Answer::Done(Done::User(done)),
+        Err(refused) => Answer::Refused(refused.to_string()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use origin::regional::{RegionalStore, Seams, Settings};
 
     use super::*;
-    use crate::identity::{AtHome, ClusterKeys, Identities, NewUser};
-    use crate::operator::ask;
-    use crate::topology::RegionName;
+    use crate::identity::{AtHome, ClusterKeys, Identities, UserName, Users};
+    use crate::operator::{Done, ask};
+    use crate::user_admin::{Buckets, Done as UsersDone, UserCommand};
 
     async fn told(socket: &Path, command: Command) -> Answer {
         let socket = socket.to_owned();
@@ -136,12 +134,17 @@ mod tests {
         asking.await.expect("no panic").expect("an answer")
     }
 
-    fn alice() -> Command {
-        Command::CreateUser(NewUser { name: "alice".into(), account: "research".into() })
+    fn alice() -> UserName {
+        UserName { name: "alice".into(), account: None }
+    }
+
+    fn create_alice() -> Command {
+        let wanted = serde_json::json!({"name": "alice", "account": "research", "level": "full"});
+        Command::User(UserCommand::Create(serde_json::from_value(wanted).expect("a wanted user")))
     }
 
     #[tokio::test]
-    async fn a_user_made_through_the_socket_is_found_by_the_node_and_listed_without_secret() {
+    async fn a_user_made_through_the_socket_is_found_by_the_node_and_shown_without_secret() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let settings = Settings::new(dir.path().join("store"), "ord1");
         let store = RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new())
@@ -149,19 +152,28 @@ mod tests {
             .expect("open");
         let keys = Arc::new(ClusterKeys::parse(&ClusterKeys::generate()).expect("keys"));
         let path = dir.path().join("admin.sock");
-        let socket =
-            OperatorSocket::open(&path, Ok(Users::new(store.clone(), keys.clone()))).expect("socket");
+        let users = Users::open(store.clone(), keys.clone(), Arc::default()).await.expect("users");
+        let home = RegionName::parse("ord1").expect("name");
+        let admin = UserAdmin::new(users, Buckets::new(HashMap::new()), home, Vec::new());
+        let socket = OperatorSocket::open(&path, Ok(Arc::new(admin))).expect("socket");
         assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o600);
 
-        let made = told(&path, alice()).await;
-        let Answer::Done(Done::UserCreated { user, secret_key }) = made else { panic!("{made:?}") };
+        let made = told(&path, create_alice()).await;
+        let Answer::Done(Done::User(UsersDone::UserWithKeys { user, key_pairs, .. })) = made else {
+            panic!("{made:?}")
+        };
         let identities = AtHome::new(store, keys);
         let found = identities.find(&user.access_key).await.expect("found").expect("known");
-        assert_eq!((found.user.name.as_str(), found.secret.expose()), ("alice", secret_key.as_str()));
+        assert_eq!(
+            (found.user.name.as_str(), found.secret.expose()),
+            ("alice", key_pairs[0].secret_key.expose())
+        );
         assert!(identities.find("PKNOBODY").await.expect("asked").is_none());
 
-        assert!(matches!(told(&path, alice()).await, Answer::Refused(reason) if reason.contains("already")));
-        assert_eq!(told(&path, Command::ListUsers).await, Answer::Done(Done::Users(vec![user])));
+        let again = told(&path, create_alice()).await;
+        assert!(matches!(again, Answer::Refused(reason) if reason.contains("already")));
+        let show = Command::User(UserCommand::Show { user: alice(), reveal: false });
+        assert_eq!(told(&path, show).await, Answer::Done(Done::User(UsersDone::User(user))));
         drop(socket);
         assert!(!path.exists());
     }
@@ -174,7 +186,7 @@ mod tests {
         std::fs::create_dir(path.parent().expect("parent")).expect("create");
         let home = RegionName::parse("ord1").expect("name");
         let _socket = OperatorSocket::open(&path, Err(home)).expect("socket");
-        assert_eq!(told(&path, alice()).await, Answer::NotHome { home: "ord1".into() });
+        assert_eq!(told(&path, create_alice()).await, Answer::NotHome { home: "ord1".into() });
     }
 
     #[tokio::test]

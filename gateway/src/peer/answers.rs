@@ -2,34 +2,45 @@
 
 use origin::head::Head;
 use origin::regional::RegionalStore;
-use s3s::S3Result;
+use s3s::{S3Result, s3_error};
 
 use super::messages::{Answer, Ask, FullHead, ObjectAsk, Told};
+use crate::identity::Accounts;
 
-/// The answers to `asks`, one after the other: none is older than the one before it.
+/// The answers to `asks`, one after the other: none is older than the one before it. About accounts it knows nothing.
 pub(crate) async fn answer(store: &RegionalStore, asks: &[Ask]) -> Vec<Answer> {
-    answer_up_to(store, asks, usize::MAX).await
+    answer_up_to(store, None, asks, usize::MAX).await
 }
 
-/// The same, but stops after the answer with which they are `bytes_full` or more.
-pub(super) async fn answer_up_to(store: &RegionalStore, asks: &[Ask], bytes_full: usize) -> Vec<Answer> {
+/// The same, with home's `accounts`, but stops after the answer with which they are `bytes_full` or more.
+pub(super) async fn answer_up_to(
+    store: &RegionalStore,
+    accounts: Option<&Accounts>,
+    asks: &[Ask],
+    bytes_full: usize,
+) -> Vec<Answer> {
     let mut answers = Vec::with_capacity(asks.len());
     let mut bytes = 0;
     for ask in asks {
         if bytes >= bytes_full {
             break;
         }
-        let answer = answer_one(store, ask).await.unwrap_or_else(Answer::from);
+        let answer = answer_one(store, accounts, ask).await.unwrap_or_else(Answer::from);
         bytes += estimated_bytes(&answer);
         answers.push(answer);
     }
     answers
 }
 
-async fn answer_one(store: &RegionalStore, ask: &Ask) -> S3Result<Answer> {
+async fn answer_one(store: &RegionalStore, accounts: Option<&Accounts>, ask: &Ask) -> S3Result<Answer> {
     match ask {
         Ask::Object(ask) => object(store, ask).await,
+        Ask::Facts { bucket } => Ok(Answer::Facts(store.facts(bucket).await?)),
         Ask::User { access_key } => Ok(Answer::User(store.user(access_key).await?)),
+        Ask::Account(ask) => {
+            let accounts = accounts.ok_or_else(|| s3_error!(InternalError, "This region is not home."))?;
+            Ok(Answer::Accounts(accounts.find(ask)))
+        }
     }
 }
 
@@ -48,7 +59,12 @@ fn estimated_bytes(answer: &Answer) -> usize {
     const SMALL: usize = 512;
     match answer {
         Answer::Object { head: Told::Is(full), .. } => SMALL + full.estimated_bytes(),
-        Answer::Object { .. } | Answer::User(_) | Answer::Failed { .. } => SMALL,
+        Answer::User(Some(row)) => SMALL + row.value.len(),
+        Answer::Object { .. }
+        | Answer::Facts(_)
+        | Answer::User(None)
+        | Answer::Accounts(_)
+        | Answer::Failed { .. } => SMALL,
     }
 }
 

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::io;
 
+use origin::acl::Owner;
 use origin::head::{Facts, Head};
 use origin::instance::Instance;
 use origin::regional::{Page, UserRow};
@@ -56,11 +57,27 @@ pub struct Answers<'a> {
 pub enum Ask {
     /// The head of an object and the facts of its bucket, in one snapshot.
     Object(ObjectAsk),
+    /// A bucket's facts, where no object is read.
+    Facts {
+        /// The bucket's name.
+        bucket: String,
+    },
     /// A user, at home.
     User {
         /// The user's access key.
         access_key: String,
     },
+    /// The accounts of this name, at home.
+    Account(AccountAsk),
+}
+
+/// What an ACL may name an account by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AccountAsk {
+    /// Its canonical id.
+    Id(String),
+    /// The e-mail address of one of its users.
+    Email(String),
 }
 
 impl Ask {
@@ -115,8 +132,12 @@ pub enum Answer {
         /// The object's head.
         head: Told<Box<FullHead>>,
     },
+    /// To [`Ask::Facts`].
+    Facts(Option<Facts>),
     /// To [`Ask::User`].
     User(Option<UserRow>),
+    /// To [`Ask::Account`]; of many that share an address, two.
+    Accounts(Vec<Owner>),
     /// The store refused or failed.
     Failed {
         /// S3's error code.

@@ -23,6 +23,7 @@ use tracing::{error, warn};
 use super::answers::answer_up_to;
 use super::messages::{ANSWERS_BYTES_FULL, ASKS_MAX, Answer, Answers, BATCH_BYTES_MAX, Batch, PROTOCOL};
 use super::{Channel, frames, purpose_name};
+use crate::identity::Accounts;
 
 /// For one read of a question, and for one write of an answer; a peer on a good line needs none of it.
 const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,6 +58,7 @@ impl Default for StreamLimits {
 #[derive(Clone)]
 pub struct Server {
     store: RegionalStore,
+    accounts: Option<Arc<Accounts>>,
     streams: Arc<Streams>,
 }
 
@@ -80,19 +82,23 @@ impl Streams {
 }
 
 impl Server {
-    /// A server over the store that this process owns.
+    /// A server over the store that this process owns, and over all accounts where its region is home.
     #[must_use]
-    pub fn new(store: RegionalStore) -> Self {
-        Self::with_limits(store, StreamLimits::default())
+    pub fn new(store: RegionalStore, accounts: Option<Arc<Accounts>>) -> Self {
+        Self::with_limits(store, accounts, StreamLimits::default())
     }
 
-    pub(super) fn with_limits(store: RegionalStore, limits: StreamLimits) -> Self {
+    pub(super) fn with_limits(
+        store: RegionalStore,
+        accounts: Option<Arc<Accounts>>,
+        limits: StreamLimits,
+    ) -> Self {
         let streams = Streams {
             fills: Semaphore::new(limits.fills_max),
             direct_reads: Semaphore::new(limits.direct_reads_max),
             wait_max: limits.wait_max,
         };
-        Self { store, streams: Arc::new(streams) }
+        Self { store, accounts, streams: Arc::new(streams) }
     }
 
     /// Answers one request on the peer listener, which must be for `resolve` or `blob`.
@@ -128,7 +134,8 @@ impl Server {
                 return refuse(session, StatusCode::BAD_REQUEST).await;
             }
         };
-        let answers = encode(&answer_up_to(&self.store, &asks, ANSWERS_BYTES_FULL).await);
+        let answers =
+            encode(&answer_up_to(&self.store, self.accounts.as_deref(), &asks, ANSWERS_BYTES_FULL).await);
         let mut head = ResponseHeader::build(StatusCode::OK, Some(1))?;
         head.insert_header(CONTENT_LENGTH, answers.len())?;
         session.write_response_header(Box::new(head), false).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cache::{Purpose, Source as _, SourceError};
 use futures::TryStreamExt;
+use origin::Directory;
 use origin::head::PAGE_BYTES;
 use origin::regional::UserRow;
 use pingora::listeners::tls::{Acceptor, TlsSettings};
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use super::messages::{Answer, Ask, ObjectAsk, Told};
 use super::server::StreamLimits;
 use super::*;
+use crate::identity::{Account, Accounts, AccountsFromHome, Level, User};
 use crate::metrics::Metrics;
 use crate::test_store::{BUCKET, TestStore};
 use crate::topology::Topology;
@@ -56,17 +58,22 @@ struct Node {
 
 impl Node {
     async fn start(credentials: &Credentials) -> Self {
-        Self::start_with(credentials, StreamLimits::default()).await
+        Self::start_with(credentials, None, StreamLimits::default()).await
     }
 
-    async fn start_with(credentials: &Credentials, limits: StreamLimits) -> Self {
+    /// One that is home where it has accounts.
+    async fn start_with(
+        credentials: &Credentials,
+        accounts: Option<Arc<Accounts>>,
+        limits: StreamLimits,
+    ) -> Self {
         let stored = TestStore::open().await;
         let mut settings = TlsSettings::intermediate("", "").expect("settings");
         settings.set_client_cert_verifier(credentials.client_verifier().expect("verifier"));
         settings.set_cert_resolver(credentials.server_certificate().expect("certificate"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("address");
-        let server = Server::with_limits(stored.store.clone(), limits);
+        let server = Server::with_limits(stored.store.clone(), accounts, limits);
         tokio::spawn(accept(listener, Arc::new(settings.build()), server));
         Self { address, stored }
     }
@@ -107,11 +114,47 @@ fn ask_alice() -> Vec<Ask> {
 async fn a_node_of_the_cluster_is_answered_in_order() {
     let cluster = Authority::new();
     let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
-    node.stored.store.put_user(alice()).await.expect("put");
+    node.stored.store.change_users(vec![alice()], Vec::new()).await.expect("put");
     let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
     let answers = peer.ask(ask_alice()).await.expect("answers");
     let [Answer::User(Some(user)), Answer::User(None)] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(user, &alice());
+}
+
+/// What an ACL names is asked of home, and of nobody else.
+#[tokio::test]
+async fn accounts_are_asked_of_home() {
+    let cluster = Authority::new();
+    let alice = User {
+        name: "alice".into(),
+        account: Account {
+            name: "research".into(),
+            canonical_id: "ab".repeat(32),
+            display_name: "Research".into(),
+        },
+        display_name: "Alice".into(),
+        email: "alice@example.com".into(),
+        level: Level::Full,
+        access_key: "PKALICE".into(),
+        default_region: None,
+        is_disabled: false,
+        grants: Vec::new(),
+    };
+    let accounts = Arc::new(Accounts::default());
+    accounts.replace([&alice]);
+    let ours = cluster.credentials("ord1.peer.penstock.localhost");
+    let theirs = cluster.credentials("las1.peer.penstock.localhost");
+    let home = Node::start_with(&ours, Some(accounts), StreamLimits::default()).await;
+    let directory = AccountsFromHome::new(ord1(&theirs, home.address));
+    let owner = directory.by_id(&alice.account.canonical_id).await.expect("answered").expect("known");
+    assert_eq!((owner.id, owner.display_name.as_str()), (alice.account.canonical_id, "Research"));
+    assert_eq!(directory.by_id(&"cd".repeat(32)).await.expect("answered"), None);
+    assert_eq!(directory.by_email("Alice@example.com").await.expect("answered").len(), 1);
+    assert!(directory.by_email("bob@example.com").await.expect("answered").is_empty());
+
+    let elsewhere = Node::start(&ours).await;
+    let directory = AccountsFromHome::new(ord1(&theirs, elsewhere.address));
+    assert!(directory.by_email("alice@example.com").await.is_err(), "who is not home says so");
 }
 
 #[tokio::test]
@@ -226,7 +269,7 @@ async fn slow_direct_reads_do_not_hold_up_fills() {
     const PAGES_COUNT: u64 = 512;
     let cluster = Authority::new();
     let limits = StreamLimits { fills_max: 1, direct_reads_max: 1, wait_max: Duration::from_millis(200) };
-    let node = Node::start_with(&cluster.credentials("ord1.peer.penstock.localhost"), limits).await;
+    let node = Node::start_with(&cluster.credentials("ord1.peer.penstock.localhost"), None, limits).await;
     let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
     node.stored.put("k", vec![7; (PAGES_COUNT * PAGE_BYTES) as usize]).await;
     let head = node.stored.store.resolve(BUCKET, "k", None).await.expect("resolve").head.expect("head");

@@ -7,24 +7,20 @@ use super::rows::{Reads, UserRow};
 use super::seams::Change;
 
 impl RegionalStore {
-    /// Puts a user, over the one of this access key.
+    /// Removes the users of the access keys in `removed`, and puts those in `put` over the ones of their access keys,
+    /// all in one commit.
     ///
     /// # Errors
     /// `InternalError` when the disk fails.
-    pub async fn put_user(&self, user: UserRow) -> Result<(), S3Error> {
-        self.commit(Change::Users, move |txn| Ok(txn.put_user(&user)?)).await
-    }
-
-    /// Removes a user; `false` if there was none.
-    ///
-    /// # Errors
-    /// `InternalError` when the disk fails.
-    pub async fn delete_user(&self, access_key: &str) -> Result<bool, S3Error> {
-        let access_key = access_key.to_owned();
+    pub async fn change_users(&self, put: Vec<UserRow>, removed: Vec<String>) -> Result<(), S3Error> {
         self.commit(Change::Users, move |txn| {
-            let found = txn.user(&access_key)?.is_some();
-            txn.delete_user(&access_key)?;
-            Ok(found)
+            for access_key in &removed {
+                txn.delete_user(access_key)?;
+            }
+            for user in &put {
+                txn.put_user(user)?;
+            }
+            Ok(())
         })
         .await
     }
