@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::acl::{Acl, Owner};
 use crate::instance::Instance;
+use crate::policy::StoredPolicy;
+use crate::tags::Tags;
 
 /// Bytes in a page: the unit that carries a CRC32C, on disk, on the peer channel and in caches.
 pub const PAGE_BYTES: u64 = 64 * 1024;
@@ -50,7 +52,7 @@ pub struct Head {
     pub acl: Option<Acl>,
     /// The object's tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: BTreeMap<String, String>,
+    pub tags: Tags,
 }
 
 impl Head {
@@ -70,7 +72,7 @@ impl Head {
             parts: Vec::new(),
             owner: None,
             acl: None,
-            tags: BTreeMap::new(),
+            tags: Tags::new(),
         }
     }
 }
@@ -167,6 +169,9 @@ pub struct Facts {
     pub acl: Option<Acl>,
     /// `None`: never set, or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<StoredPolicy>,
+    /// `None`: never set, or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_access_block: Option<PublicAccessBlock>,
     /// `None`: never set, or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +181,6 @@ pub struct Facts {
 /// How far lists and policies may give anything to strangers (Amazon S3 User Guide, "Blocking public access").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(clippy::struct_excessive_bools, reason = "S3's four switches, each on its own")]
 pub struct PublicAccessBlock {
     /// Lists that give to strangers are refused.
     pub block_public_acls: bool,
@@ -229,6 +233,7 @@ impl Facts {
             owner_id: owner.id,
             owner_display: owner.display_name,
             acl: None,
+            policy: None,
             public_access_block: None,
             ownership: None,
         }
@@ -245,6 +250,13 @@ impl Facts {
     #[must_use]
     pub fn blocks(&self) -> PublicAccessBlock {
         self.public_access_block.unwrap_or_default()
+    }
+
+    /// Whether what the policy gives is for the owner's account alone, because it gives to strangers.
+    #[must_use]
+    pub fn policy_is_restricted(&self) -> bool {
+        self.blocks().restrict_public_buckets
+            && self.policy.as_ref().is_some_and(|stored| stored.policy().is_public())
     }
 
     /// Whose objects are; their writers' where nothing was set. See ops/decisions on what a new bucket is.

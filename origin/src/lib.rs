@@ -15,6 +15,7 @@ pub mod permit;
 pub mod policy;
 pub mod read_request;
 pub mod regional;
+pub mod tags;
 
 pub use caller::Caller;
 pub use checksums::Algorithm;

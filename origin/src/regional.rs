@@ -12,6 +12,22 @@ mod get_bucket_location;
 mod head_bucket;
 mod list_buckets;
 
+mod delete_bucket_ownership_controls;
+mod delete_bucket_policy;
+mod delete_bucket_tagging;
+mod delete_public_access_block;
+mod get_bucket_acl;
+mod get_bucket_ownership_controls;
+mod get_bucket_policy;
+mod get_bucket_policy_status;
+mod get_bucket_tagging;
+mod get_public_access_block;
+mod put_bucket_acl;
+mod put_bucket_ownership_controls;
+mod put_bucket_policy;
+mod put_bucket_tagging;
+mod put_public_access_block;
+
 mod copy_object;
 mod delete_object;
 mod delete_objects;
@@ -21,6 +37,12 @@ mod list_objects;
 mod list_objects_v2;
 mod put_object;
 
+mod delete_object_tagging;
+mod get_object_acl;
+mod get_object_tagging;
+mod put_object_acl;
+mod put_object_tagging;
+
 mod abort_multipart_upload;
 mod complete_multipart_upload;
 mod create_multipart_upload;
@@ -29,6 +51,7 @@ mod list_parts;
 mod upload_part;
 mod upload_part_copy;
 
+mod amend;
 mod answers;
 mod asked;
 mod attributes;
@@ -38,7 +61,9 @@ mod multipart;
 mod object_body;
 mod object_read;
 mod receive;
+mod tagging;
 mod unsupported;
+mod wanted_acl;
 mod write_condition;
 
 mod answered;
@@ -77,6 +102,7 @@ use s3s::S3Error;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::directory::Directory;
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
@@ -232,6 +258,11 @@ impl RegionalStore {
     ) -> Result<T, S3Error> {
         let disk = Arc::clone(&self.shared.disk);
         self.shared.disk.files.run(move || Ok(read(&Snapshot(disk.db.snapshot()?)))).await?
+    }
+
+    /// Knows the accounts that lists name.
+    fn directory(&self) -> &dyn Directory {
+        &*self.shared.disk.seams.directory
     }
 
     /// A new random id: for a revision, an incarnation, an upload.

@@ -17,13 +17,18 @@ impl Facts {
         self.lets_give(&self.object_acl(head), asker, wanted)
     }
 
-    /// The bucket's list.
+    /// The bucket's list; with `BucketOwnerEnforced` its owner's full control, whatever the list says.
     #[must_use]
     pub fn acl(&self) -> Acl {
-        self.acl.clone().unwrap_or_else(|| Acl::private(self.owner()))
+        match self.object_ownership() {
+            ObjectOwnership::BucketOwnerEnforced => Acl::private(self.owner()),
+            ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => {
+                self.acl.clone().unwrap_or_else(|| Acl::private(self.owner()))
+            }
+        }
     }
 
-    /// The list of an object in this bucket. With `BucketOwnerEnforced` there is none but the owner's full control.
+    /// The list of an object in this bucket; with `BucketOwnerEnforced` the bucket owner's full control.
     #[must_use]
     pub fn object_acl(&self, head: &Head) -> Acl {
         match self.object_ownership() {
@@ -46,15 +51,10 @@ impl Facts {
     }
 
     fn lets_give(&self, acl: &Acl, asker: Option<&str>, wanted: Permission) -> bool {
-        match self.object_ownership() {
-            ObjectOwnership::BucketOwnerEnforced => Acl::private(self.owner()).gives(asker, wanted),
-            ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => {
-                if self.blocks().ignore_public_acls {
-                    acl.gives_privately(asker, wanted)
-                } else {
-                    acl.gives(asker, wanted)
-                }
-            }
+        if self.blocks().ignore_public_acls {
+            acl.gives_privately(asker, wanted)
+        } else {
+            acl.gives(asker, wanted)
         }
     }
 }

@@ -128,6 +128,7 @@ fn a_bucket_that_enforces_its_owner_knows_no_lists() {
     }
     assert_eq!(enforced.object_owner(&public), account("anne"));
     assert_eq!(enforced.object_acl(&public), Acl::private(account("anne")));
+    assert_eq!(enforced.acl(), Acl::private(account("anne")));
     for other in [ObjectOwnership::BucketOwnerPreferred, ObjectOwnership::ObjectWriter] {
         let bucket = bucket(other, false);
         assert!(bucket.acl_gives(None, Permission::Write));

@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::header::{
     X_AMZ_CHECKSUM_CRC32, X_AMZ_CHECKSUM_CRC32C, X_AMZ_CHECKSUM_CRC64NVME, X_AMZ_CHECKSUM_SHA1,
-    X_AMZ_CHECKSUM_SHA256, X_AMZ_CHECKSUM_TYPE, X_AMZ_MP_PARTS_COUNT, X_AMZ_STORAGE_CLASS, X_AMZ_VERSION_ID,
-    X_AMZ_WEBSITE_REDIRECT_LOCATION,
+    X_AMZ_CHECKSUM_SHA256, X_AMZ_CHECKSUM_TYPE, X_AMZ_MP_PARTS_COUNT, X_AMZ_STORAGE_CLASS,
+    X_AMZ_TAGGING_COUNT, X_AMZ_VERSION_ID, X_AMZ_WEBSITE_REDIRECT_LOCATION,
 };
 use time::OffsetDateTime;
 
@@ -24,7 +24,7 @@ use crate::head::{ChecksumKind, Checksums, Head, StoredHeaders};
 const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("binary/octet-stream");
 
 /// All headers of a 200 or 206 that come from the object: validators, length and range, stored headers with the
-/// request's `response-*` overrides, user metadata, and checksums when the request asked for them.
+/// request's `response-*` overrides, user metadata, how many tags there are, and checksums when the request asked for them.
 #[must_use]
 pub fn object_headers(head: &Head, request: &ReadRequest, reading: &Reading) -> HeaderMap {
     let mut headers = validators(head);
@@ -38,6 +38,9 @@ pub fn object_headers(head: &Head, request: &ReadRequest, reading: &Reading) -> 
     insert_stored(&mut headers, &head.headers);
     headers.extend(request.response_headers.clone());
     insert(&mut headers, X_AMZ_VERSION_ID, head.version_id.as_deref());
+    if !head.tags.is_empty() {
+        headers.insert(X_AMZ_TAGGING_COUNT, HeaderValue::from(head.tags.len()));
+    }
     if let Some(count) = reading.parts_count {
         headers.insert(X_AMZ_MP_PARTS_COUNT, HeaderValue::from(count));
     }

@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use s3s::dto::{
-    ChecksumAlgorithm, ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
-    CompletedPart, CopyObjectResult, CopyPartResult, ETag, Owner, Part, PutObjectOutput, Timestamp,
+    self, ChecksumAlgorithm, ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
+    CompletedPart, CopyObjectResult, CopyPartResult, ETag, Owner, Part, PutObjectOutput, Timestamp, Type,
     UploadPartOutput,
 };
 
-use crate::caller::Caller;
+use crate::acl::{self, Grant, Grantee};
 use crate::checksums::Algorithm;
 use crate::head::{ChecksumKind, Checksums};
 
@@ -17,9 +17,29 @@ pub(super) fn timestamp(millis: u64) -> Timestamp {
     Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
 }
 
-/// The caller's account as the owner of what it sees: only the owner's users come this far.
-pub(super) fn owner(caller: &Caller) -> Owner {
-    Owner { display_name: Some(caller.display_name.clone()), id: Some(caller.canonical_id.clone()) }
+/// An account as the owner of something.
+pub(super) fn owner(owner: acl::Owner) -> Owner {
+    Owner { display_name: Some(owner.display_name), id: Some(owner.id) }
+}
+
+/// The grants of a list, groups first: clients know the owner's own by its place at the end.
+pub(super) fn grants(mut grants: Vec<Grant>) -> Vec<dto::Grant> {
+    grants.sort_by_key(|grant| grant.grantee.uri().is_none());
+    let shown = |grant: Grant| dto::Grant {
+        permission: Some(dto::Permission::from_static(grant.permission.as_str())),
+        grantee: Some(grantee(grant.grantee)),
+    };
+    grants.into_iter().map(shown).collect()
+}
+
+fn grantee(grantee: Grantee) -> dto::Grantee {
+    let uri = grantee.uri().map(str::to_owned);
+    let (kind, account) = match grantee {
+        Grantee::Canonical(account) => (Type::CANONICAL_USER, Some(account)),
+        Grantee::AllUsers | Grantee::AuthenticatedUsers | Grantee::LogDelivery => (Type::GROUP, None),
+    };
+    let (id, display_name) = account.map(|account| (account.id, account.display_name)).unzip();
+    dto::Grantee { display_name, email_address: None, id, type_: Type::from_static(kind), uri }
 }
 
 /// A stored ETag, which has no quotes.

@@ -14,6 +14,7 @@ use crate::caller::Caller;
 use crate::head::{Facts, Head};
 use crate::permit::{On, Permit, Role, permit_of};
 use crate::read_request::verify_null_version;
+use crate::tags::Tags;
 
 /// A bucket as a request names it, and who asks.
 #[derive(Clone)]
@@ -32,6 +33,7 @@ pub(super) struct AskedObject {
     pub(super) key: String,
     /// `null` or none.
     version: Option<String>,
+    request_tags: Option<Vec<(String, String)>>,
 }
 
 /// An unfinished upload as a request names it.
@@ -89,7 +91,13 @@ impl AskedObject {
     /// `InvalidArgument` for a version that cannot be.
     pub(super) fn new(bucket: AskedBucket, key: String, version_id: Option<String>) -> S3Result<Self> {
         verify_null_version(version_id.as_deref())?;
-        Ok(Self { bucket, key, version: version_id })
+        Ok(Self { bucket, key, version: version_id, request_tags: None })
+    }
+
+    /// The object, to be given these tags by the request's body: permission may depend on them.
+    pub(super) fn to_be_tagged(self, tags: &Tags) -> Self {
+        let request_tags = tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { request_tags: Some(request_tags), ..self }
     }
 
     /// The object and its bucket's facts, for what needs an object to be there.
@@ -145,7 +153,9 @@ impl AskedObject {
     }
 
     fn on<'a>(&'a self, facts: &'a Facts, head: Option<&'a Head>) -> On<'a> {
-        On::bucket(&self.bucket.name, facts).object(&self.key, self.version.as_deref(), head)
+        let request_tags = self.request_tags.as_deref();
+        let bucket = On { request_tags, ..On::bucket(&self.bucket.name, facts) };
+        bucket.object(&self.key, self.version.as_deref(), head)
     }
 }
 
@@ -153,10 +163,19 @@ impl AskedUpload {
     /// # Errors
     /// `NoSuchUpload`, `NoSuchBucket`, `AccessDenied`.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<UploadRow> {
+        Ok(self.find_with_facts(rows)?.1)
+    }
+
+    /// The upload and its bucket's facts.
+    ///
+    /// # Errors
+    /// As [`AskedUpload::find`].
+    pub(super) fn find_with_facts(&self, rows: &impl Reads) -> S3Result<(Facts, UploadRow)> {
         let facts = self.bucket.look_up(rows)?.facts;
         let on = On::bucket(&self.bucket.name, &facts).object(&self.key, None, None);
         self.bucket.permit.decide(self.bucket.role, &on)?;
-        rows.upload(&self.bucket.name, &self.key, &self.upload_id)?.ok_or_else(no_such_upload)
+        let upload = rows.upload(&self.bucket.name, &self.key, &self.upload_id)?;
+        Ok((facts, upload.ok_or_else(no_such_upload)?))
     }
 }
 

@@ -1,7 +1,5 @@
 //! CompleteMultipartUpload.
 
-use std::collections::BTreeMap;
-
 use s3s::dto::{
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload, CompletedPart,
 };
@@ -14,7 +12,7 @@ use super::multipart::part_number;
 use super::rows::{CompletedRow, PartRow, Reads, UploadRow};
 use super::seams::Change;
 use super::txn::Txn;
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::write_condition::WriteCondition;
 use crate::checksums::{PartSum, multipart_checksum, multipart_etag};
 use crate::head::{Checksums, Head, Part};
@@ -39,7 +37,7 @@ pub(super) async fn complete_multipart_upload(
     let checksums = input.take_checksums();
     let bucket = AskedBucket::of(&request.extensions, input.bucket.clone(), input.expected_bucket_owner)?;
     let asked = AskedUpload { bucket, key: input.key.clone(), upload_id: input.upload_id };
-    refuse_unsupported(&request.headers)?;
+    refuse_unsupported(&request.headers, READS_NONE)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let announced = Announced {
         checksums,
@@ -230,9 +228,9 @@ fn put_joined(
         metadata: upload.metadata,
         checksums: checksums.clone(),
         parts: parts.collect(),
-        owner: None,
-        acl: None,
-        tags: BTreeMap::new(),
+        owner: upload.owner,
+        acl: upload.acl,
+        tags: upload.tags,
     };
     txn.put_object(bucket, key, &head)?;
     Ok(CompletedRow { bucket: bucket.to_owned(), key: key.to_owned(), etag, checksums, version_id: None })

@@ -3,24 +3,26 @@
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::RegionalStore;
 use super::answers::{ChecksumFields, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
 use super::txn::Txn;
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{COPIES_OBJECT, refuse_unsupported};
+use super::wanted_acl::{WantedAcl, ownership};
 use super::write_condition::WriteCondition;
+use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
 use crate::head::{Checksums, Head, StoredHeaders};
 use crate::instance::Instance;
+use crate::tags::Tags;
 
 /// Makes an object of another one's bytes without moving them: the copy has the source's ETag and parts, whatever
 /// its size. The source and every condition are read inside the commit. Bytes are read only for a checksum that
 /// the client asks for and the source does not have.
 ///
 /// # Errors
-/// Those of [`Source`], [`Attributes::parse`] and the conditions of the object to be; `NoSuchBucket`,
+/// Those of [`Source`], [`Attributes::parse`], [`WantedAcl`], [`tagging::replaced_in_copy`] and the conditions of the object to be; `NoSuchBucket`,
 /// `AccessDenied`; `InvalidRequest` for a copy onto itself that changes nothing; `OperationAborted`.
 pub(super) async fn copy_object(
     store: &RegionalStore,
@@ -28,7 +30,7 @@ pub(super) async fn copy_object(
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let input = request.input;
     let bucket = AskedBucket::of(&request.extensions, input.bucket, input.expected_bucket_owner)?;
-    refuse_unsupported(&request.headers)?;
+    refuse_unsupported(&request.headers, COPIES_OBJECT)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let conditions = SourceConditions {
         if_match: input.copy_source_if_match,
@@ -43,12 +45,16 @@ pub(super) async fn copy_object(
         Some(MetadataDirective::REPLACE) => Some(attributes.clone()),
         Some(_) => return Err(s3_error!(InvalidArgument, "Unknown metadata directive.")),
     };
+    let replaced_tags = tagging::replaced_in_copy(&request.headers)?;
+    let wanted_acl = WantedAcl::of_headers(store, &bucket.caller, &request.headers).await?;
     let copy = Copy {
         is_onto_itself: source.object.bucket.name == bucket.name && source.object.key == input.key,
         target: AskedObject::new(bucket, input.key, None)?,
         condition,
         source,
         replaced,
+        replaced_tags,
+        wanted_acl,
         website_redirect_location: attributes.headers.website_redirect_location,
     };
     copy.verify_changes_something()?;
@@ -72,6 +78,10 @@ struct Copy {
     source: Source,
     /// Headers and metadata in place of the source's.
     replaced: Option<Attributes>,
+    /// Tags in place of the source's.
+    replaced_tags: Option<Tags>,
+    /// Never copied: private unless the request says otherwise.
+    wanted_acl: Option<WantedAcl>,
     /// Never copied; it is what the request says.
     website_redirect_location: Option<String>,
 }
@@ -108,12 +118,13 @@ impl Copy {
 
     /// `None` when the source is not the one that checksums were computed of.
     fn commit(self, txn: &mut Txn<'_>, computed: Option<Computed>) -> S3Result<Option<Head>> {
-        let (_, replaced) = self.target.find_place(txn)?;
+        let (facts, replaced) = self.target.find_place(txn)?;
         let source = self.source.find(txn)?;
         if computed.as_ref().is_some_and(|computed| computed.instance != source.instance) {
             return Ok(None);
         }
         self.condition.decide(replaced.as_ref())?;
+        let (owner, acl) = ownership(&facts, &self.target.bucket.caller, self.wanted_acl.as_ref())?;
         let (headers, metadata) = match self.replaced {
             Some(Attributes { headers, metadata }) => (headers, metadata),
             None => (source.headers, source.metadata),
@@ -130,9 +141,9 @@ impl Copy {
             bytes: source.bytes,
             etag: source.etag,
             parts: source.parts,
-            owner: Some(self.target.bucket.caller.as_owner()),
-            acl: None,
-            tags: source.tags,
+            owner,
+            acl,
+            tags: self.replaced_tags.unwrap_or(source.tags),
         };
         txn.put_object(&self.target.bucket.name, &self.target.key, &head)?;
         Ok(Some(head))

@@ -7,22 +7,26 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::rows::{Bucket, Reads};
 use super::seams::Change;
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{MAKES_BUCKET, refuse_unsupported};
+use super::wanted_acl::{WantedAcl, verify_ownership};
 use crate::caller::Caller;
-use crate::head::Facts;
+use crate::head::{Facts, ObjectOwnership};
+use crate::tags::Tags;
 
 /// Makes a bucket of the caller's account, in this region.
 ///
 /// # Errors
-/// `BucketAlreadyOwnedByYou` and `BucketAlreadyExists` by whose the existing bucket is; `InvalidBucketName`;
-/// `IllegalLocationConstraintException` when another region is asked for.
+/// `BucketAlreadyOwnedByYou` and `BucketAlreadyExists` by whose the existing bucket is and whether its list is the one
+/// asked for; `InvalidBucketName`;
+/// `IllegalLocationConstraintException` when another region is asked for; those of [`WantedAcl`];
+/// `InvalidBucketAclWithObjectOwnership` for a list in a bucket that is to know none.
 pub(super) async fn create_bucket(
     store: &RegionalStore,
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let caller = Caller::user_of(&request.extensions)?.clone();
-    refuse_unsupported(&request.headers)?;
-    let CreateBucketInput { bucket: name, create_bucket_configuration, .. } = request.input;
+    refuse_unsupported(&request.headers, MAKES_BUCKET)?;
+    let CreateBucketInput { bucket: name, create_bucket_configuration, object_ownership, .. } = request.input;
     // s3s takes a hyphen beside a dot, where S3 wants labels to start and end with a letter or digit.
     if !check_bucket_name(&name) || name.contains(".-") || name.contains("-.") {
         return Err(s3_error!(InvalidBucketName, "The specified bucket is not valid."));
@@ -39,10 +43,22 @@ pub(super) async fn create_bucket(
             store.region(),
         )?;
     }
+    let ownership = object_ownership.map(|ownership| parse_ownership(ownership.as_str())).transpose()?;
+    let wanted_acl = WantedAcl::of_headers(store, &caller, &request.headers).await?;
     let location = format!("/{name}");
     store
-        .commit(Change::Bucket(name.clone()), move |txn| match txn.bucket(&name)? {
-            Some(existing) if existing.facts.owner == caller.account => Err(s3_error!(
+        .commit(Change::Bucket(name.clone()), move |txn| {
+            let owner = caller.as_owner();
+            let mut facts = Facts::new(txn.random_id(), txn.random_id(), caller.account, owner.clone());
+            let acl = wanted_acl.map(|wanted| wanted.acl(owner.clone(), &facts)).transpose()?;
+            if let Some(ownership) = ownership {
+                verify_ownership(ownership, acl.as_ref(), &owner)?;
+            }
+            facts.ownership = ownership;
+            facts.acl = acl;
+            match txn.bucket(&name)? {
+            // Whoever asks for another list than there is has not made this bucket: it is not theirs for the taking.
+            Some(existing) if existing.facts.owner == facts.owner && existing.facts.acl() == facts.acl() => Err(s3_error!(
                 BucketAlreadyOwnedByYou,
                 "Your previous request to create the named bucket succeeded and you already own it."
             )),
@@ -52,14 +68,18 @@ pub(super) async fn create_bucket(
                  Please select a different name and try again."
             )),
             None => {
-                let owner = caller.as_owner();
-                let facts = Facts::new(txn.random_id(), txn.random_id(), caller.account, owner);
                 let created_millis = txn.now_millis();
-                Ok(txn.put_bucket(&name, &Bucket { facts, created_millis })?)
+                Ok(txn.put_bucket(&name, &Bucket { facts, created_millis, tags: Tags::new() })?)
+            }
             }
         })
         .await?;
     Ok(S3Response::new(CreateBucketOutput { location: Some(location) }))
+}
+
+fn parse_ownership(text: &str) -> S3Result<ObjectOwnership> {
+    ObjectOwnership::parse(text)
+        .ok_or_else(|| s3_error!(InvalidArgument, "invalid header: x-amz-object-ownership: {text}"))
 }
 
 fn verify_location(asked: Option<&str>, region: &str) -> S3Result<()> {

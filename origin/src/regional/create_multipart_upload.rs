@@ -3,38 +3,47 @@
 use s3s::dto::{ChecksumType, CreateMultipartUploadInput, CreateMultipartUploadOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::rows::UploadRow;
 use super::seams::Change;
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{MAKES_OBJECT, refuse_unsupported};
+use super::wanted_acl::{WantedAcl, ownership};
+use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
 use crate::head::ChecksumKind;
 
 /// Starts an upload: everything about the object but its bytes.
 ///
 /// # Errors
-/// `NoSuchBucket`, `AccessDenied`, those of [`Attributes::parse`], and `InvalidRequest` for a checksum that S3 does
-/// not make.
+/// `NoSuchBucket`, `AccessDenied`, those of [`Attributes::parse`], of [`WantedAcl`] and of [`tagging::of_headers`], and
+/// `InvalidRequest` for a checksum that S3 does not make.
 pub(super) async fn create_multipart_upload(
     store: &RegionalStore,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let input = request.input;
     let bucket = AskedBucket::of(&request.extensions, input.bucket.clone(), input.expected_bucket_owner)?;
-    refuse_unsupported(&request.headers)?;
+    refuse_unsupported(&request.headers, MAKES_OBJECT)?;
     let attributes = Attributes::parse(&request.headers, input.metadata)?;
+    let tags = tagging::of_headers(&request.headers)?;
+    let wanted_acl = WantedAcl::of_headers(store, &bucket.caller, &request.headers).await?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     let kind = kind(algorithm, input.checksum_type.as_ref())?;
     let object = AskedObject::new(bucket, input.key.clone(), None)?;
     let upload_id = store
         .commit(Change::Nothing, move |txn| {
-            object.find_place(txn)?;
+            let (facts, _) = object.find_place(txn)?;
+            let caller = object.bucket.caller;
+            let (owner, acl) = ownership(&facts, &caller, wanted_acl.as_ref())?;
             let upload = UploadRow {
                 initiated_millis: txn.now_millis(),
-                initiator: object.bucket.caller.canonical_id,
+                initiator: caller.canonical_id,
+                initiator_display: caller.display_name,
+                owner,
+                acl,
+                tags,
                 headers: attributes.headers,
                 metadata: attributes.metadata,
                 checksum_algorithm: algorithm.map(|algorithm| algorithm.as_str().to_owned()),

@@ -5,7 +5,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::write_condition::WriteCondition;
 
 /// Removes an object. One that is not there is removed already, unless `If-Match` says that it should be.
@@ -26,7 +26,7 @@ pub(super) async fn delete_object(
         ..
     } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    refuse_unsupported(&request.headers)?;
+    refuse_unsupported(&request.headers, READS_NONE)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let object = AskedObject::new(bucket, key, version_id)?;
     if if_match_size.is_some() || if_match_last_modified_time.is_some() {

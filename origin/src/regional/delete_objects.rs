@@ -11,7 +11,7 @@ use super::asked::{AskedBucket, AskedObject};
 use super::rows::Reads;
 use super::seams::Change;
 use super::txn::Txn;
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::write_condition::WriteCondition;
 use crate::head::Facts;
 
@@ -29,7 +29,7 @@ pub(super) async fn delete_objects(
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
     let DeleteObjectsInput { bucket, delete, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    refuse_unsupported(&request.headers)?;
+    refuse_unsupported(&request.headers, READS_NONE)?;
     if delete.objects.is_empty() || delete.objects.len() > KEYS_MAX {
         return Err(s3_error!(
             MalformedXML,

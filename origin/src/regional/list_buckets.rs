@@ -33,7 +33,7 @@ pub(super) async fn list_buckets(
     };
     let region = store.region().to_owned();
     let elsewhere = bucket_region.is_some_and(|asked| asked != region);
-    let (owner, starts_with) = (owner(&caller), prefix.clone().unwrap_or_default());
+    let (owner, starts_with) = (owner(caller.as_owner()), prefix.clone().unwrap_or_default());
     let mut buckets = store
         .read(move |rows| {
             let mut buckets = Vec::new();

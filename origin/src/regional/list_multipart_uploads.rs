@@ -6,13 +6,13 @@ use s3s::dto::{ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartU
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::RegionalStore;
-use super::answers::{checksum_algorithm, checksum_type, owner, timestamp};
+use super::answers::{checksum_algorithm, checksum_type, timestamp};
 use super::asked::AskedBucket;
 use super::failure::Failure;
 use super::listing::{Encoding, Entry, Page, Scope, page, shown_max};
-use super::multipart::{initiator, standard};
+use super::multipart::{initiator, standard, upload_owner};
 use super::rows::{Reads, UploadRow};
-use crate::caller::Caller;
+use crate::head::Facts;
 
 /// An upload id and its upload.
 type Named = (String, UploadRow);
@@ -43,21 +43,19 @@ pub(super) async fn list_multipart_uploads(
     let upload_id_marker = upload_id_marker.filter(|marker| !marker.is_empty() && key_marker.is_some());
     let scope = Scope::parse(prefix, delimiter, key_marker.clone(), ("max-uploads", max_uploads))?;
     let asked = (bucket.clone(), scope.clone(), upload_id_marker.clone());
-    let page = store
+    let (facts, page) = store
         .read(move |rows| {
             let (bucket, scope, upload_id_marker) = asked;
-            bucket.find(rows)?;
-            Ok(read_page(rows, &bucket.name, &scope, upload_id_marker.as_deref())?)
+            let facts = bucket.find(rows)?.facts;
+            Ok((facts, read_page(rows, &bucket.name, &scope, upload_id_marker.as_deref())?))
         })
         .await?;
     let (next_key_marker, next_upload_id_marker) = next_markers(&page);
     let is_truncated = page.is_truncated;
     let (uploads, common_prefixes) = page.split(encoding);
     let encode = |text: String| encoding.apply(text);
-    let uploads = uploads
-        .into_iter()
-        .map(|(key, named)| shown(encode(key), named, &bucket.caller))
-        .collect::<S3Result<_>>()?;
+    let uploads =
+        uploads.into_iter().map(|(key, named)| shown(encode(key), named, &facts)).collect::<S3Result<_>>()?;
     Ok(S3Response::new(ListMultipartUploadsOutput {
         bucket: Some(bucket.name),
         prefix: Some(encode(scope.prefix.clone())),
@@ -108,14 +106,14 @@ fn next_markers(page: &Page<Named>) -> (Option<String>, Option<String>) {
     }
 }
 
-fn shown(key: String, (upload_id, upload): Named, caller: &Caller) -> S3Result<MultipartUpload> {
+fn shown(key: String, (upload_id, upload): Named, facts: &Facts) -> S3Result<MultipartUpload> {
     Ok(MultipartUpload {
         checksum_algorithm: upload.algorithm()?.map(checksum_algorithm),
         checksum_type: checksum_type(upload.checksum_kind),
         initiated: Some(timestamp(upload.initiated_millis)),
-        initiator: Some(initiator(&upload, caller)),
+        initiator: Some(initiator(&upload, facts)),
         key: Some(key),
-        owner: Some(owner(caller)),
+        owner: Some(upload_owner(&upload, facts)),
         storage_class: standard(),
         upload_id: Some(upload_id),
     })

@@ -8,8 +8,7 @@ use super::answers::{checksum_algorithm, checksum_type, etag, owner, timestamp};
 use super::asked::AskedBucket;
 use super::listing::{Encoding, Page, Scope, page, shown_max};
 use super::rows::Reads;
-use crate::caller::Caller;
-use crate::head::Head;
+use crate::head::{Facts, Head};
 
 /// Lists objects in key order, from a marker on.
 ///
@@ -34,7 +33,7 @@ pub(super) async fn list_objects(
     refuse_optional_attributes(optional_object_attributes.as_deref())?;
     let encoding = Encoding::parse(encoding_type.as_ref())?;
     let scope = Scope::parse(prefix, delimiter, marker.clone(), ("max-keys", max_keys))?;
-    let page = read_page(store, bucket.clone(), scope.clone()).await?;
+    let (facts, page) = read_page(store, bucket.clone(), scope.clone()).await?;
     // S3 gives a marker only for grouped listings: in others it is the last key.
     let next_marker =
         page.last().filter(|_| page.is_truncated && !scope.delimiter.is_empty()).map(str::to_owned);
@@ -49,7 +48,7 @@ pub(super) async fn list_objects(
         max_keys: Some(shown_max(scope.entries_max)),
         is_truncated: Some(is_truncated),
         contents: Some(
-            objects.into_iter().map(|(key, head)| object(encode(key), head, Some(&bucket.caller))).collect(),
+            objects.into_iter().map(|(key, head)| object(encode(key), head, Some(&facts))).collect(),
         ),
         common_prefixes: Some(common_prefixes),
         delimiter: scope.shown_delimiter(encoding),
@@ -59,7 +58,7 @@ pub(super) async fn list_objects(
     }))
 }
 
-/// One page of objects from one snapshot.
+/// One page of objects and their bucket's facts, from one snapshot.
 ///
 /// # Errors
 /// `NoSuchBucket`, `AccessDenied`.
@@ -67,25 +66,25 @@ pub(super) async fn read_page(
     store: &RegionalStore,
     bucket: AskedBucket,
     scope: Scope,
-) -> S3Result<Page<Head>> {
+) -> S3Result<(Facts, Page<Head>)> {
     store
         .read(move |rows| {
-            bucket.find(rows)?;
-            Ok(page(&scope, |from| rows.objects(&bucket.name, from))?)
+            let facts = bucket.find(rows)?.facts;
+            Ok((facts, page(&scope, |from| rows.objects(&bucket.name, from))?))
         })
         .await
 }
 
-/// An object as a listing shows it; with its owner if `caller` is given.
-pub(super) fn object(key: String, head: Head, caller: Option<&Caller>) -> dto::Object {
+/// An object as a listing shows it; with its owner if its bucket's facts are given.
+pub(super) fn object(key: String, head: Head, facts: Option<&Facts>) -> dto::Object {
     let algorithms: Vec<_> = head.checksums.algorithms().map(checksum_algorithm).collect();
     dto::Object {
         checksum_algorithm: Some(algorithms).filter(|algorithms| !algorithms.is_empty()),
         checksum_type: checksum_type(head.checksums.kind),
-        e_tag: etag(head.etag),
         key: Some(key),
         last_modified: Some(timestamp(head.modified_millis)),
-        owner: caller.map(owner),
+        owner: facts.map(|facts| owner(facts.object_owner(&head))),
+        e_tag: etag(head.etag),
         restore_status: None,
         size: i64::try_from(head.bytes).ok(),
         storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),

@@ -36,12 +36,12 @@ pub(super) async fn list_objects_v2(
     let encoding = Encoding::parse(encoding_type.as_ref())?;
     let after = after(continuation_token.as_deref(), start_after.as_deref())?;
     let scope = Scope::parse(prefix, delimiter, after, ("max-keys", max_keys))?;
-    let page = read_page(store, bucket.clone(), scope.clone()).await?;
+    let (facts, page) = read_page(store, bucket.clone(), scope.clone()).await?;
     let next_continuation_token = page.last().filter(|_| page.is_truncated).map(|last| BASE64.encode(last));
     let (is_truncated, key_count) = (page.is_truncated, page.entries.len());
     let (objects, common_prefixes) = page.split(encoding);
     let encode = |text: String| encoding.apply(text);
-    let shown_owner = fetch_owner.unwrap_or(false).then_some(&bucket.caller);
+    let shown_owner = fetch_owner.unwrap_or(false).then_some(&facts);
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(bucket.name),
         prefix: Some(encode(scope.prefix.clone())),

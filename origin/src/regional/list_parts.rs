@@ -4,10 +4,10 @@ use s3s::dto::{ListPartsInput, ListPartsOutput, Part};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::{ChecksumFields, checksum_algorithm, checksum_type, etag, owner, timestamp};
+use super::answers::{ChecksumFields, checksum_algorithm, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedUpload};
 use super::listing::{entries_max, shown_max};
-use super::multipart::{initiator, standard};
+use super::multipart::{initiator, standard, upload_owner};
 use super::rows::{PartRow, Reads};
 
 /// Lists the parts of an unfinished upload by their numbers.
@@ -32,20 +32,20 @@ pub(super) async fn list_parts(
         )
     })?;
     let finding = asked.clone();
-    let (upload, mut parts) = store
+    let (facts, upload, mut parts) = store
         .read(move |rows| {
-            let upload = finding.find(rows)?;
+            let (facts, upload) = finding.find_with_facts(rows)?;
             let parts =
                 rows.parts(&finding.upload_id, marker)?.take(parts_max + 1).collect::<Result<Vec<_>, _>>()?;
-            Ok((upload, parts))
+            Ok((facts, upload, parts))
         })
         .await?;
     let is_truncated = parts.len() > parts_max && parts_max > 0;
     parts.truncate(parts_max);
     let last_number = parts.last().map(|(number, _)| *number);
     Ok(S3Response::new(ListPartsOutput {
-        initiator: Some(initiator(&upload, &asked.bucket.caller)),
-        owner: Some(owner(&asked.bucket.caller)),
+        initiator: Some(initiator(&upload, &facts)),
+        owner: Some(upload_owner(&upload, &facts)),
         bucket: Some(asked.bucket.name),
         key: Some(asked.key),
         upload_id: Some(asked.upload_id),

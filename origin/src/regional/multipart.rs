@@ -1,12 +1,12 @@
 //! What the operations on unfinished uploads share: part numbers, checksum algorithms, how uploads are shown.
 
-use s3s::dto::{Initiator, StorageClass};
+use s3s::dto::{Initiator, Owner, StorageClass};
 use s3s::{S3Result, s3_error};
 
+use super::answers;
 use super::rows::UploadRow;
-use crate::caller::Caller;
 use crate::checksums::Algorithm;
-use crate::head::ChecksumKind;
+use crate::head::{ChecksumKind, Facts};
 
 /// S3's limit on parts of an upload.
 pub(super) const PARTS_MAX: u32 = 10_000;
@@ -38,9 +38,18 @@ impl UploadRow {
     }
 }
 
-/// Whoever started an upload: a user of the caller's account, for others do not see it.
-pub(super) fn initiator(upload: &UploadRow, caller: &Caller) -> Initiator {
-    Initiator { display_name: Some(caller.display_name.clone()), id: Some(upload.initiator.clone()) }
+/// Whoever started an upload.
+pub(super) fn initiator(upload: &UploadRow, facts: &Facts) -> Initiator {
+    let display_name = match upload.initiator_display.as_str() {
+        "" => facts.owner().display_name,
+        shown => shown.to_owned(),
+    };
+    Initiator { display_name: Some(display_name), id: Some(upload.initiator.clone()) }
+}
+
+/// Whose the object of an upload will be.
+pub(super) fn upload_owner(upload: &UploadRow, facts: &Facts) -> Owner {
+    answers::owner(upload.owner.clone().unwrap_or_else(|| facts.owner()))
 }
 
 /// The one storage class.

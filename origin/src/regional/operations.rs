@@ -8,9 +8,14 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::{
     RegionalStore, abort_multipart_upload, complete_multipart_upload, copy_object, create_bucket,
-    create_multipart_upload, delete_bucket, delete_object, delete_objects, get_bucket_location, get_object,
-    head_bucket, head_object, list_buckets, list_multipart_uploads, list_objects, list_objects_v2,
-    list_parts, put_object, upload_part, upload_part_copy,
+    create_multipart_upload, delete_bucket, delete_bucket_ownership_controls, delete_bucket_policy,
+    delete_bucket_tagging, delete_object, delete_object_tagging, delete_objects, delete_public_access_block,
+    get_bucket_acl, get_bucket_location, get_bucket_ownership_controls, get_bucket_policy,
+    get_bucket_policy_status, get_bucket_tagging, get_object, get_object_acl, get_object_tagging,
+    get_public_access_block, head_bucket, head_object, list_buckets, list_multipart_uploads, list_objects,
+    list_objects_v2, list_parts, put_bucket_acl, put_bucket_ownership_controls, put_bucket_policy,
+    put_bucket_tagging, put_object, put_object_acl, put_object_tagging, put_public_access_block, upload_part,
+    upload_part_copy,
 };
 
 /// `operation(Input) -> Output in file;` for each operation.
@@ -31,6 +36,21 @@ operations! {
     head_bucket(HeadBucketInput) -> HeadBucketOutput;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput;
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput;
+    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput;
+    put_bucket_policy(PutBucketPolicyInput) -> PutBucketPolicyOutput;
+    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput;
+    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput;
+    put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput;
+    delete_public_access_block(DeletePublicAccessBlockInput) -> DeletePublicAccessBlockOutput;
+    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput;
+    put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput;
+    delete_bucket_ownership_controls(DeleteBucketOwnershipControlsInput) -> DeleteBucketOwnershipControlsOutput;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput;
+    put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput;
+    delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput;
     list_objects(ListObjectsInput) -> ListObjectsOutput;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
     put_object(PutObjectInput) -> PutObjectOutput;
@@ -39,6 +59,11 @@ operations! {
     copy_object(CopyObjectInput) -> CopyObjectOutput;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput;
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput;
+    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput;
+    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput;
     create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput;
     upload_part(UploadPartInput) -> UploadPartOutput;
     upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput;

@@ -1,17 +1,16 @@
 //! PutObject.
 
-use std::collections::BTreeMap;
-
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::RegionalStore;
 use super::answers::{ChecksumFields, checksum_type, etag};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::receive::Incoming;
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{MAKES_OBJECT, refuse_unsupported};
+use super::wanted_acl::{WantedAcl, ownership};
 use super::write_condition::WriteCondition;
+use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
 use crate::head::Head;
 
@@ -19,7 +18,8 @@ use crate::head::Head;
 ///
 /// # Errors
 /// What the body turns out to lack ([`Incoming::receive`]), what the attributes have too much of
-/// ([`Attributes::parse`]), `NoSuchBucket`, `AccessDenied`, and those of the conditions.
+/// ([`Attributes::parse`]), what is wrong with its list ([`WantedAcl`]) or its tags ([`tagging::of_headers`]),
+/// `NoSuchBucket`, `AccessDenied`, and those of the conditions.
 pub(super) async fn put_object(
     store: &RegionalStore,
     request: S3Request<PutObjectInput>,
@@ -28,22 +28,33 @@ pub(super) async fn put_object(
         request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, None)?;
-    refuse_unsupported(&request.headers)?;
+    refuse_unsupported(&request.headers, MAKES_OBJECT)?;
+    let tags = tagging::of_headers(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let attributes = Attributes::parse(&request.headers, metadata)?;
     let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
 
+    let wanted_acl = WantedAcl::of_headers(store, &object.bucket.caller, &request.headers).await?;
+
     // Asked before the body is taken, so that nobody uploads gigabytes to be told that there is no such bucket.
-    let (asked, early_condition) = (object.clone(), condition.clone());
-    store.read(move |rows| early_condition.decide(asked.find_place(rows)?.1.as_ref())).await?;
+    let asked = (object.clone(), condition.clone(), wanted_acl.clone());
+    store
+        .read(move |rows| {
+            let (object, condition, wanted_acl) = asked;
+            let (facts, replaced) = object.find_place(rows)?;
+            condition.decide(replaced.as_ref())?;
+            ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())
+        })
+        .await?;
     let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
     let upload = store.stage(Some(incoming.bytes()));
     let received = incoming.receive(upload, algorithm).await?;
 
     let head = store
         .commit(object.change(), move |txn| {
-            let (_, replaced) = object.find_place(txn)?;
+            let (facts, replaced) = object.find_place(txn)?;
             condition.decide(replaced.as_ref())?;
+            let (owner, acl) = ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())?;
             let head = Head {
                 bytes: received.staged.bytes(),
                 instance: txn.publish(received.staged)?,
@@ -55,9 +66,9 @@ pub(super) async fn put_object(
                 metadata: attributes.metadata,
                 checksums: received.digested.checksums.of_full_object(),
                 parts: Vec::new(),
-                owner: Some(object.bucket.caller.as_owner()),
-                acl: None,
-                tags: BTreeMap::new(),
+                owner,
+                acl,
+                tags,
             };
             txn.put_object(&object.bucket.name, &object.key, &head)?;
             Ok(head)

@@ -12,8 +12,10 @@ use super::failure::Failure;
 use super::keys;
 use super::layout;
 use super::table::Table;
+use crate::acl::{Acl, Owner};
 use crate::head::{ChecksumKind, Checksums, Facts, Head, Part, StoredHeaders};
 use crate::instance::Instance;
+use crate::tags::Tags;
 
 /// A bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub(crate) struct Bucket {
     pub(crate) facts: Facts,
     /// Milliseconds since 1970.
     pub(crate) created_millis: u64,
+    /// The bucket's tags; no decision reads them.
+    #[serde(default)]
+    pub(crate) tags: Tags,
 }
 
 /// The current version of an object.
@@ -41,6 +46,18 @@ pub(crate) struct UploadRow {
     /// The canonical id of whoever started it.
     #[serde(default)]
     pub(crate) initiator: String,
+    /// What listings show of them; empty in rows of an earlier release: as the bucket's owner.
+    #[serde(default)]
+    pub(crate) initiator_display: String,
+    /// Whose the object will be; `None`: the bucket's owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<Owner>,
+    /// The object's list; `None`: private of its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acl: Option<Acl>,
+    /// The object's tags.
+    #[serde(default)]
+    pub(crate) tags: Tags,
     #[serde(default)]
     pub(crate) headers: StoredHeaders,
     #[serde(default)]

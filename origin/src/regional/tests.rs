@@ -22,6 +22,7 @@ use super::upload::Staged;
 use super::*;
 use crate::acl::Owner;
 use crate::head::{Facts, Head, Part};
+use crate::tags::Tags;
 
 const BUCKET: &str = "photos";
 const MIB: usize = 1024 * 1024;
@@ -326,7 +327,7 @@ async fn a_refused_change_leaves_nothing_and_its_neighbours_stand() {
 async fn a_change_that_panics_is_refused_and_the_store_goes_on() {
     let region = Region::start().await;
     let panicked = region.store.commit(change("k"), |txn| -> Result<(), S3Error> {
-        txn.put_bucket("b", &Bucket { facts: facts(txn), created_millis: 0 })?;
+        txn.put_bucket("b", &Bucket { facts: facts(txn), created_millis: 0, tags: Tags::new() })?;
         panic!("on purpose");
     });
     assert_eq!(*panicked.await.unwrap_err().code(), S3ErrorCode::InternalError);

@@ -1,14 +1,17 @@
-//! What a writing request may carry that the store does not do yet: refused, never accepted and ignored.
+//! What a writing request may carry that the store does not do yet, or that its operation has no use for: refused,
+//! never accepted and ignored.
 
 use http::{HeaderMap, HeaderValue};
 use s3s::{S3Result, s3_error};
 
 /// Header names, or their beginnings, with the feature each belongs to.
-const FEATURES: [(&str, &str); 9] = [
+const FEATURES: [(&str, &str); 11] = [
     ("x-amz-server-side-encryption", "Server-side encryption"),
     ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
     ("x-amz-tagging", "Tagging"),
-    ("x-amz-grant-", "Access control by grants"),
+    ("x-amz-acl", "Access control by lists"),
+    ("x-amz-grant-", "Access control by lists"),
+    ("x-amz-object-ownership", "Object ownership"),
     ("x-amz-object-lock-", "Object lock"),
     ("x-amz-bucket-object-lock-", "Object lock"),
     ("x-amz-bypass-governance-retention", "Object lock"),
@@ -16,51 +19,48 @@ const FEATURES: [(&str, &str); 9] = [
     ("x-amz-write-offset-bytes", "Appending to objects"),
 ];
 
-/// S3's canned ACLs. Ours are all private.
-const CANNED_ACLS: [&[u8]; 8] = [
-    b"private",
-    b"public-read",
-    b"public-read-write",
-    b"authenticated-read",
-    b"aws-exec-read",
-    b"bucket-owner-read",
-    b"bucket-owner-full-control",
-    b"log-delivery-write",
-];
+/// Headers, or their beginnings, that an operation reads itself.
+pub(super) type Read = &'static [&'static str];
+
+/// Of an operation that reads none of the features' headers.
+pub(super) const READS_NONE: Read = &[];
+/// Of an operation that makes a bucket.
+pub(super) const MAKES_BUCKET: Read = &["x-amz-acl", "x-amz-grant-", "x-amz-object-ownership"];
+/// Of an operation that makes an object.
+pub(super) const MAKES_OBJECT: Read = &["x-amz-acl", "x-amz-grant-", "x-amz-tagging"];
+/// Of an operation that makes an object of another.
+pub(super) const COPIES_OBJECT: Read =
+    &["x-amz-acl", "x-amz-grant-", "x-amz-tagging", "x-amz-tagging-directive"];
+/// Of an operation that sets a list.
+pub(super) const SETS_ACL: Read = &["x-amz-acl", "x-amz-grant-"];
 
 /// Values of these headers that ask for nothing more than what is done anyway.
-const HARMLESS: [(&str, &str); 4] = [
+const HARMLESS: [(&str, &str); 3] = [
     ("x-amz-acl", "private"),
     ("x-amz-tagging-directive", "COPY"),
-    ("x-amz-object-ownership", "BucketOwnerEnforced"),
     ("x-amz-bucket-object-lock-enabled", "false"),
 ];
 
-/// Refuses a request whose headers ask for something that would be ignored.
+/// Refuses a request whose headers ask for something that would be ignored by an operation that reads `read`.
 ///
 /// # Errors
-/// `NotImplemented`, naming the feature; `InvalidArgument` for a canned ACL that S3 does not have either.
-pub(super) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
+/// `NotImplemented`, naming the feature.
+pub(super) fn refuse_unsupported(headers: &HeaderMap, read: Read) -> S3Result<()> {
     for (name, value) in headers {
         let name = name.as_str();
-        if is_harmless(name, value) {
+        if is_harmless(name, value) || read.iter().any(|header| is_read(header, name)) {
             continue;
         }
-        if name == "x-amz-acl" && !CANNED_ACLS.contains(&value.as_bytes()) {
-            return Err(s3_error!(InvalidArgument, "invalid header: x-amz-acl: {value:?}"));
-        }
-        let feature = match name {
-            "x-amz-acl" | "x-amz-object-ownership" => Some("Access control by lists"),
-            _ => FEATURES
-                .iter()
-                .find(|(beginning, _)| name.starts_with(beginning))
-                .map(|(_, feature)| *feature),
-        };
-        if let Some(feature) = feature {
-            return Err(s3_error!(NotImplemented, "{feature} is not supported: {name}."));
+        if let Some((_, feature)) = FEATURES.iter().find(|(beginning, _)| name.starts_with(beginning)) {
+            return Err(s3_error!(NotImplemented, "{feature} is not supported here: {name}."));
         }
     }
     Ok(())
+}
+
+/// A header that ends in a hyphen is the beginning of many.
+fn is_read(header: &str, name: &str) -> bool {
+    name == header || header.ends_with('-') && name.starts_with(header)
 }
 
 fn is_harmless(name: &str, value: &HeaderValue) -> bool {
@@ -76,7 +76,7 @@ mod tests {
     fn refused(name: &'static str, value: &'static str) -> bool {
         let headers =
             HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
-        refuse_unsupported(&headers).is_err()
+        refuse_unsupported(&headers, READS_NONE).is_err()
     }
 
     #[test]
@@ -103,12 +103,22 @@ mod tests {
         for (name, value) in [
             ("x-amz-acl", "private"),
             ("x-amz-tagging-directive", "COPY"),
-            ("x-amz-object-ownership", "BucketOwnerEnforced"),
             ("x-amz-bucket-object-lock-enabled", "false"),
             ("x-amz-meta-x-amz-tagging", "a=b"),
             ("x-amz-date", "20261122T150000Z"),
         ] {
             assert!(!refused(name, value), "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn an_operation_is_given_what_it_reads_and_no_more() {
+        let headers = HeaderMap::from_iter([
+            (HeaderName::from_static("x-amz-acl"), HeaderValue::from_static("public-read")),
+            (HeaderName::from_static("x-amz-tagging"), HeaderValue::from_static("a=b")),
+        ]);
+        assert!(refuse_unsupported(&headers, MAKES_OBJECT).is_ok());
+        assert!(refuse_unsupported(&headers, SETS_ACL).is_err());
+        assert!(refuse_unsupported(&headers, MAKES_BUCKET).is_err());
     }
 }

@@ -10,7 +10,7 @@ use super::multipart::part_number;
 use super::receive::Incoming;
 use super::rows::{PartRow, UploadRow};
 use super::seams::Change;
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{READS_NONE, refuse_unsupported};
 use crate::checksums::Algorithm;
 
 /// Stores a part of an upload, over the one of the same number.
@@ -34,7 +34,7 @@ pub(super) async fn upload_part(
     } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let asked = AskedUpload { bucket, key, upload_id };
-    refuse_unsupported(&request.headers)?;
+    refuse_unsupported(&request.headers, READS_NONE)?;
     let number = part_number(number)?;
     let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
 

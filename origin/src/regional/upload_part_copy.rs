@@ -14,7 +14,7 @@ use super::multipart::part_number;
 use super::rows::{PartRow, Reads};
 use super::seams::Change;
 use super::txn::Txn;
-use super::unsupported::refuse_unsupported;
+use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::upload::{Staged, UPLOAD_BYTES_MAX};
 use crate::checksums::{Algorithm, Digested};
 use crate::instance::Instance;
@@ -31,7 +31,7 @@ pub(super) async fn upload_part_copy(
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
     let input = request.input;
     let bucket = AskedBucket::of(&request.extensions, input.bucket, input.expected_bucket_owner)?;
-    refuse_unsupported(&request.headers)?;
+    refuse_unsupported(&request.headers, READS_NONE)?;
     let conditions = SourceConditions {
         if_match: input.copy_source_if_match,
         if_none_match: input.copy_source_if_none_match,

@@ -58,10 +58,9 @@ async fn a_location_is_this_region_or_none() {
 async fn what_a_bucket_cannot_have_is_refused() {
     let region = Region::start_empty().await;
     for (name, value) in [
-        ("x-amz-acl", "public-read"),
-        ("x-amz-grant-write", "id=x"),
+        ("x-amz-tagging", "a=b"),
+        ("x-amz-server-side-encryption", "AES256"),
         ("x-amz-bucket-object-lock-enabled", "true"),
-        ("x-amz-object-ownership", "ObjectWriter"),
     ] {
         let refused = region.send("PUT", "/photos", &[(name, value)], "").await;
         assert_eq!(refused.error(), (501, "NotImplemented".into()), "{name}");

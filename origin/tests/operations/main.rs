@@ -1,9 +1,14 @@
 //! The S3 operations of a regional store, one file a group, through s3s as clients reach them.
 
+mod acls;
+mod bucket_policy;
 mod buckets;
 mod copies;
 mod listings;
 mod model;
 mod multipart;
 mod objects;
+mod ownership;
+mod public_access;
 mod region;
+mod tagging;

@@ -167,8 +167,8 @@ async fn what_would_be_ignored_is_refused() {
     for (name, value, code) in [
         ("x-amz-server-side-encryption-customer-algorithm", "AES256", "NotImplemented"),
         ("x-amz-server-side-encryption", "AES256", "NotImplemented"),
-        ("x-amz-tagging", "a=b", "NotImplemented"),
-        ("x-amz-acl", "public-read", "NotImplemented"),
+        ("x-amz-tagging-directive", "REPLACE", "NotImplemented"),
+        ("x-amz-object-ownership", "ObjectWriter", "NotImplemented"),
         ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented"),
         ("x-amz-storage-class", "GLACIER", "NotImplemented"),
         ("x-amz-storage-class", "COLDISH", "InvalidStorageClass"),

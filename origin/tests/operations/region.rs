@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use origin::acl::Owner;
 use origin::regional::{RegionalStore, Seams, Settings};
-use origin::{Caller, On, Permit, Role};
+use origin::{Caller, Directory, On, Permit, Role};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3Error, S3Result, s3_error};
 use tempfile::TempDir;
@@ -29,7 +31,8 @@ pub(crate) struct Answer {
 
 async fn open(dir: &TempDir) -> RegionalStore {
     let settings = Settings::new(dir.path(), "ord1");
-    RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new()).await.expect("opened")
+    let seams = Seams { directory: Arc::new(Accounts), ..Seams::default() };
+    RegionalStore::open(settings, seams, &prometheus::Registry::new()).await.expect("opened")
 }
 
 /// A user of the account that owns `photos`.
@@ -45,6 +48,41 @@ pub(crate) fn user_of(account: &str) -> Caller {
         display_name: account.to_owned(),
         email: format!("{account}@example.com"),
         name: format!("{account}-user"),
+    }
+}
+
+/// The accounts `anne`, `bob` and `carl`, as [`user_of`] makes them. `shared@example.com` is used by two.
+struct Accounts;
+
+#[async_trait]
+impl Directory for Accounts {
+    async fn by_id(&self, canonical_id: &str) -> S3Result<Option<Owner>> {
+        let known = ["anne", "bob", "carl"].map(|account| user_of(account).as_owner());
+        Ok(known.into_iter().find(|account| account.id == canonical_id))
+    }
+
+    async fn by_email(&self, email: &str) -> S3Result<Vec<Owner>> {
+        let uses = |account: &&str| {
+            email == "shared@example.com" && *account != "anne" || email == user_of(account).email
+        };
+        Ok(["anne", "bob", "carl"]
+            .into_iter()
+            .filter(uses)
+            .map(|account| user_of(account).as_owner())
+            .collect())
+    }
+}
+
+/// Lets everybody do everything.
+struct Everybody;
+
+impl Permit for Everybody {
+    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
+        Ok(())
+    }
+
+    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
+        s3_error!(NoSuchKey)
     }
 }
 
@@ -118,14 +156,8 @@ impl Region {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let body: Bytes = body.into();
-        let mut all = HeaderMap::new();
-        all.insert("content-length", HeaderValue::from(body.len()));
-        for (name, value) in headers {
-            let name: HeaderName = name.parse().expect("a header name");
-            all.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
-        }
-        self.send_body(caller, method, target, all, Body::from(body)).await
+        let (headers, body) = with_length(headers, body.into());
+        self.send_body(caller, method, target, headers, body).await
     }
 
     /// Sends a request with exactly these headers and this body.
@@ -137,13 +169,40 @@ impl Region {
         headers: HeaderMap,
         body: Body,
     ) -> Answer {
+        let permit = caller
+            .as_ref()
+            .map(|caller| Arc::new(OwnersOnly { account: caller.account.clone() }) as Arc<dyn Permit>);
+        self.send_permitted(caller.zip(permit), method, target, headers, body).await
+    }
+
+    /// Sends a request as somebody who may do everything.
+    pub(crate) async fn send_let(
+        &self,
+        caller: Caller,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let (headers, body) = with_length(headers, body.into());
+        let permit: Arc<dyn Permit> = Arc::new(Everybody);
+        self.send_permitted(Some((caller, permit)), method, target, headers, body).await
+    }
+
+    async fn send_permitted(
+        &self,
+        asker: Option<(Caller, Arc<dyn Permit>)>,
+        method: &str,
+        target: &str,
+        headers: HeaderMap,
+        body: Body,
+    ) -> Answer {
         let mut request = Request::new(body);
         *request.method_mut() = Method::from_bytes(method.as_bytes()).expect("a method");
         *request.uri_mut() = target.parse().expect("a target");
         *request.headers_mut() = headers;
-        if let Some(caller) = caller {
-            let permit = Arc::new(OwnersOnly { account: caller.account.clone() });
-            request.extensions_mut().insert::<Arc<dyn Permit>>(permit);
+        if let Some((caller, permit)) = asker {
+            request.extensions_mut().insert(permit);
             request.extensions_mut().insert(caller);
         }
         let (head, body) = self.service.call(request).await.expect("answered").into_parts();
@@ -212,6 +271,16 @@ impl Region {
     pub(crate) async fn list(&self, query: &str, name: &str) -> Vec<String> {
         self.send("GET", &format!("/photos?{query}"), &[], "").await.ok().elements(name)
     }
+}
+
+fn with_length(headers: &[(&str, &str)], body: Bytes) -> (HeaderMap, Body) {
+    let mut all = HeaderMap::new();
+    all.insert("content-length", HeaderValue::from(body.len()));
+    for (name, value) in headers {
+        let name: HeaderName = name.parse().expect("a header name");
+        all.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
+    }
+    (all, Body::from(body))
 }
 
 impl Answer {

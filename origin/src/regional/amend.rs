@@ -1,0 +1,48 @@
+//! Changes of what is said of a bucket or an object, its bytes left alone: under a new revision, so that nobody who
+//! holds the facts or the head from before takes them for the same.
+
+use s3s::S3Result;
+
+use super::RegionalStore;
+use super::asked::{AskedBucket, AskedObject};
+use super::rows::Bucket;
+use super::seams::Change;
+use crate::head::{Facts, Head};
+
+/// Changes a bucket, or refuses to.
+///
+/// # Errors
+/// `NoSuchBucket`, `AccessDenied`; those of `amend`.
+pub(super) async fn amend_bucket(
+    store: &RegionalStore,
+    bucket: AskedBucket,
+    amend: impl FnOnce(&mut Bucket) -> S3Result<()> + Send + 'static,
+) -> S3Result<()> {
+    store
+        .commit(Change::Bucket(bucket.name.clone()), move |txn| {
+            let mut amended = bucket.find(txn)?;
+            amend(&mut amended)?;
+            amended.facts.revision = txn.random_id();
+            Ok(txn.put_bucket(&bucket.name, &amended)?)
+        })
+        .await
+}
+
+/// Changes an object's head, or refuses to. When it was written stays as it was.
+///
+/// # Errors
+/// Those of [`AskedObject::find`]; those of `amend`.
+pub(super) async fn amend_object(
+    store: &RegionalStore,
+    object: AskedObject,
+    amend: impl FnOnce(&Facts, &mut Head) -> S3Result<()> + Send + 'static,
+) -> S3Result<()> {
+    store
+        .commit(object.change(), move |txn| {
+            let (facts, mut head) = object.find(txn)?;
+            amend(&facts, &mut head)?;
+            head.revision = txn.random_id();
+            Ok(txn.put_object(&object.bucket.name, &object.key, &head)?)
+        })
+        .await
+}
