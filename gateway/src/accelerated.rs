@@ -20,19 +20,21 @@ use std::time::Duration;
 
 use cache::{Busy, Cache, Mode, ReadError, Tally};
 use http::{HeaderMap, HeaderValue, Method};
+use origin::permit::{On, Role};
 use origin::read_request::{ReadRequest, Reading, decide, object_headers};
 use pingora::proxy::Session;
-use s3s::{S3Error, S3ErrorCode};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 use time::OffsetDateTime;
 
 use self::body::Body;
 use self::cache_status::{CACHE_STATUS, cache_status};
 use self::heads::{Current, Found, Heads, ObjectName};
 pub use self::owner::Owner;
-use crate::identity::{Identities, User};
+use crate::client::Client;
+use crate::identity::{Credential, Identities, User};
 use crate::metrics::Metrics;
 use crate::peer::messages::FullHead;
-use crate::permission::authorize;
+use crate::permission::{Asking, RequestContext};
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::response::{self, Failed, Sender, Sent};
@@ -42,6 +44,12 @@ use crate::topology::RegionName;
 
 /// Signing keys kept: one for each user, day and region name that requests are signed for.
 const SIGNING_KEYS_MAX: usize = 10_000;
+
+/// Users remembered, to see whether they have changed; one that is not costs its next request a second look.
+const USERS_SEEN_MAX: u64 = 10_000;
+
+/// How often an object and a user are looked at for one request, because the user was changed in between.
+const LOOKS_MAX: usize = 4;
 
 /// When a client should come back after a limit was reached or an owner could not be read.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -71,6 +79,8 @@ pub struct Accelerated {
     parts: Parts,
     heads: Heads,
     keys: Keys,
+    /// By access key, each user as last seen; never believed, only compared.
+    seen: moka::future::Cache<String, Arc<User>>,
 }
 
 /// A read that was answered.
@@ -98,10 +108,15 @@ impl Accelerated {
     /// The endpoint of `parts`.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { heads: Heads::new(parts.heads_bytes_max), keys: Keys::new(SIGNING_KEYS_MAX), parts }
+        Self {
+            heads: Heads::new(parts.heads_bytes_max),
+            keys: Keys::new(SIGNING_KEYS_MAX),
+            seen: moka::future::Cache::new(USERS_SEEN_MAX),
+            parts,
+        }
     }
 
-    /// Answers `target`, which must be a GetObject or HeadObject.
+    /// Answers `target`, which must be a GetObject or HeadObject, to `client`.
     ///
     /// # Errors
     /// See [`Failed`].
@@ -109,10 +124,11 @@ impl Accelerated {
         &self,
         session: &mut Session,
         target: &Target,
+        client: Client,
         request_id: RequestId,
     ) -> Result<Served, Failed> {
         let mode = directives::mode(&session.req_header().method, &session.req_header().headers);
-        let (granted, body) = self.prepare(session, target, mode).await.map_err(Failed::Refused)?;
+        let (granted, body) = self.prepare(session, target, client, mode).await.map_err(Failed::Refused)?;
         let mut headers = granted.headers;
         headers.insert(CACHE_STATUS, cache_status(&self.parts.region, &body.plan(), mode));
         identify(&mut headers, request_id, &self.parts.region);
@@ -131,14 +147,15 @@ impl Accelerated {
         &self,
         session: &mut Session,
         target: &Target,
+        client: Client,
         mode: Mode,
     ) -> Result<(Granted, Body), Refusal> {
-        let mut granted = self.grant(session, target, mode).await?;
+        let mut granted = self.grant(session, target, client, mode).await?;
         let method = session.req_header().method.clone();
         let mut opened = self.open(&method, &granted, mode).await;
         if matches!(opened, Err(ReadError::Gone)) {
             // The instance's grace ran out between the owner's answer and the read: there is a newer one.
-            granted = self.grant(session, target, mode).await?;
+            granted = self.grant(session, target, client, mode).await?;
             opened = self.open(&method, &granted, mode).await;
         }
         let body = opened.map_err(unreadable)?;
@@ -149,32 +166,30 @@ impl Accelerated {
     }
 
     /// Decides whether the request may have the object, and what of it.
-    async fn grant(&self, session: &mut Session, target: &Target, mode: Mode) -> Result<Granted, Refusal> {
-        let claim = Claim::of(target, OffsetDateTime::now_utc())?;
+    async fn grant(
+        &self,
+        session: &mut Session,
+        target: &Target,
+        client: Client,
+        mode: Mode,
+    ) -> Result<Granted, Refusal> {
+        let now = OffsetDateTime::now_utc();
+        let claim = Claim::of(target, now)?;
         let name = object_name(target)?;
         let owner = self.parts.owners.get(&target.region).ok_or(S3ErrorCode::ServiceUnavailable)?.clone();
-        let asks_home = target.region == self.parts.home;
-        let access_key = claim.as_ref().map(Claim::access_key).filter(|_| asks_home);
-        let Current { found, user } = self.heads.current(&owner, &name, access_key, mode).await?;
-        // The user is looked at after the object, so that both were true when the object was read.
-        let credential = match (&claim, user) {
-            (None, _) => None,
-            (Some(_), Some(row)) => {
-                let opened = row?.map(|row| self.parts.identities.open(&row)).transpose()?;
-                opened.flatten()
-            }
-            (Some(claim), None) => self.parts.identities.find(claim.access_key()).await?,
-        };
+        let (found, credential) = self.look_up(&owner, &name, claim.as_ref(), mode).await?;
+        let head = session.req_header();
         if let Some(claim) = claim {
             let secret = &credential.as_ref().ok_or(S3ErrorCode::InvalidAccessKeyId)?.secret;
-            let request = session.req_header();
-            claim.verify(&self.keys, secret, &request.method, request.raw_path(), &request.headers)?;
+            claim.verify(&self.keys, secret, &head.method, head.raw_path(), &head.headers)?;
         }
         let caller = credential.map(|credential| credential.user);
+        let request = RequestContext { query: &target.query, headers: &head.headers, client, now };
+        let asking = Asking { caller: caller.as_deref(), operation: target.operation, request };
         if let Ok(found) = &found {
-            authorize(caller.as_deref(), target.operation, found.facts.as_deref())?;
+            authorize(&asking, target, &name, found)?;
         }
-        let request = ReadRequest::parse(&session.req_header().headers, target.query.iter())?;
+        let request = ReadRequest::parse(&head.headers, target.query.iter())?;
         let Found { facts, object, was_known } = found?;
         let facts = facts.ok_or(S3ErrorCode::NoSuchBucket)?;
         facts.verify_owner(request.expected_bucket_owner())?;
@@ -182,6 +197,43 @@ impl Accelerated {
         let reading = decide(&object.head, &request)?;
         let headers = object_headers(&object.head, &request, &reading);
         Ok(Granted { owner, object, was_known, reading, headers, caller })
+    }
+
+    /// The object and, where the request claims to be somebody's, who that is: both as they were at one moment after the
+    /// request came.
+    ///
+    /// The user is looked at after the object. Who was the same before and after was so in between; who was not may have
+    /// been somebody else when the object was read, so that the two together would allow what no moment allowed: then
+    /// both are looked at once more.
+    async fn look_up(
+        &self,
+        owner: &Owner,
+        name: &ObjectName,
+        claim: Option<&Claim<'_>>,
+        mode: Mode,
+    ) -> Result<(S3Result<Found>, Option<Credential>), Refusal> {
+        let asks_home = name.region == self.parts.home;
+        let Some(access_key) = claim.map(Claim::access_key) else {
+            return Ok((self.heads.current(owner, name, None, mode).await?.found, None));
+        };
+        let mut before = self.seen.get(access_key).await;
+        for _ in 0..LOOKS_MAX {
+            let Current { found, user } =
+                self.heads.current(owner, name, Some(access_key).filter(|_| asks_home), mode).await?;
+            let credential = match user {
+                Some(row) => row?.map(|row| self.parts.identities.open(&row)).transpose()?.flatten(),
+                None => self.parts.identities.find(access_key).await?,
+            };
+            let Some(user) = credential.as_ref().map(|credential| credential.user.clone()) else {
+                return Ok((found, None));
+            };
+            if before.is_some_and(|before| before == user) {
+                return Ok((found, credential));
+            }
+            self.seen.insert(access_key.to_owned(), user.clone()).await;
+            before = Some(user);
+        }
+        Err(Refusal::slow_down(RETRY_AFTER))
     }
 
     /// Finds the bytes to send, and waits for the first of them.
@@ -225,6 +277,21 @@ impl Accelerated {
             self.parts.metrics.cached_read(EndpointKind::Accelerated, &target.region, source);
         }
     }
+}
+
+/// Decides whether the caller may have what was found. Who may not read an object is told the same as of one that is not
+/// there, unless they may list the bucket.
+fn authorize(asking: &Asking<'_>, target: &Target, name: &ObjectName, found: &Found) -> S3Result<()> {
+    let Some(facts) = &found.facts else {
+        return Ok(asking.decide_without_bucket(Role::Target).map(|_| ())?);
+    };
+    let head = found.object.as_ref().map(|object| &object.head);
+    let on = On::bucket(&name.bucket, facts).object(&name.key, target.query.get("versionId"), head);
+    match head {
+        Some(_) => asking.decide(Role::Target, &on).map(|_| ())?,
+        None => asking.may_know_it_is_missing(Role::Target, &on)?,
+    }
+    Ok(())
 }
 
 /// Which object `target` names.

@@ -1,137 +1,135 @@
 //! Whether a caller may do what they ask: one pure decision, made in the same place for every path.
 //!
-//! Today every user is `full` in their own account and nobody has anything in another's: a bucket is open to
-//! the users of the account that made it. Levels, policies, ACLs and grants decide here too once they exist.
-//! The answer depends on the arguments alone, so a hit in a cache is decided exactly as the owning region would.
+//! [`table`] says what each operation needs, [`decide`] decides about one such need, and [`Asking`] puts the two
+//! together for one request. Everything that a decision depends on is handed in: the user, the bucket's facts, the
+//! object's head, the request, the clock. So a hit in a cache is decided exactly as the owning region would, without
+//! asking it, and nothing of a decision is kept for another caller or another request.
+//!
+//! A request is decided about twice where it reaches a store: at the door, on facts read before the operation, and
+//! through its [`Permit`](origin::Permit) in the operation's own snapshot or transaction.
 
-use origin::head::Facts;
-use s3s::{S3Result, s3_error};
+mod decide;
+mod permit;
+mod request;
+pub mod table;
 
-use crate::identity::{Level, User};
+use origin::permit::{On, Role};
+use s3s::{S3Error, s3_error};
+
+pub use decide::{Because, Denied, Reason, name_of};
+pub use permit::{DeniedSlot, Held};
+pub use request::RequestContext;
+
+use self::request::Circumstances;
+use self::table::{About, LIST_BUCKET, Needed, Rule};
+use crate::identity::User;
 use crate::target::Operation;
 
-/// What an operation is about, and so whose word counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StandsOn {
-    /// A browser's question about CORS, which never carries credentials: it reveals only CORS rules.
-    Nothing,
-    /// The caller's own account.
-    Account,
-    /// A bucket, whose owner decides.
-    Bucket,
+/// One request that wants to be let in.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// Who asks; `None` for somebody who has not said.
+    pub caller: Option<&'a User>,
+    /// What they want to do.
+    pub operation: Operation,
+    /// What conditions may read of the request.
+    pub request: RequestContext<'a>,
 }
 
-impl StandsOn {
-    /// A bucket is the default, as the strictest: an operation that is new here is refused, never open.
-    const fn of(operation: Operation) -> Self {
-        match operation {
-            Operation::PreflightRequest => Self::Nothing,
-            Operation::ListBuckets | Operation::ListDirectoryBuckets | Operation::CreateBucket => {
-                Self::Account
+impl<'a> Asking<'a> {
+    /// Decides about what the request does to `on`, or takes from it. With the object's head in `on` the answer is
+    /// final; without it an object's own list and tags give nothing, and it may be worth asking again with it.
+    ///
+    /// # Errors
+    /// [`Denied`], for the first thing needed that is not allowed.
+    pub fn decide<'f>(&self, role: Role, on: &'f On<'f>) -> Result<Because<'f>, Denied>
+    where
+        'a: 'f,
+    {
+        let at = Circumstances { request: self.request, on, prefix: None };
+        self.for_all_needed(role, on, |needed| match needed.about {
+            About::Service => decide::decide_without_bucket(self.caller, needed),
+            About::Bucket | About::Object | About::CopySource => decide::decide(self.caller, needed, &at),
+        })
+    }
+
+    /// Decides about what stands on no bucket: the caller's own account, and a bucket that is not there, of which
+    /// everybody within their level is told so.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn decide_without_bucket(&self, role: Role) -> Result<Because<'static>, Denied> {
+        match Rule::of(self.operation) {
+            Rule::Open => Ok(Because::Open),
+            Rule::Closed => Err(NOBODY),
+            Rule::Needs(all) => {
+                let needed = all.iter().filter(|needed| needed.is_in(role));
+                first_of(needed.map(|needed| decide::decide_without_bucket(self.caller, needed)))
             }
-            _ => Self::Bucket,
+        }
+    }
+
+    /// What the caller is told of an object that `on` names and that is not there: `NoSuchKey` if they may list the
+    /// bucket, where they would see as much; otherwise the same as of an object that they may not read.
+    #[must_use]
+    pub fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
+        self.may_know_it_is_missing(role, on).map_or_else(S3Error::from, |()| no_such_key())
+    }
+
+    /// Whether the caller may learn that the object that `on` names is not there.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn may_know_it_is_missing(&self, role: Role, on: &On<'_>) -> Result<(), Denied> {
+        let on = On { head: None, ..*on };
+        match self.decide(role, &on) {
+            // Nothing that the object could say would lift these.
+            Err(denied)
+                if matches!(denied.reason, Reason::ExplicitDeny(_)) || denied.reason.rests_on_caller() =>
+            {
+                return Err(denied);
+            }
+            // What is not there has no list that could give it: that nothing allows it says nothing.
+            Err(_) | Ok(_) => {}
+        }
+        let bucket = On::bucket(on.bucket, on.facts);
+        let at = Circumstances { request: self.request, on: &bucket, prefix: on.key };
+        decide::decide(self.caller, &LIST_BUCKET, &at).map(|_| ())
+    }
+
+    fn for_all_needed<'f>(
+        &self,
+        role: Role,
+        on: &On<'_>,
+        decide: impl Fn(&Needed) -> Result<Because<'f>, Denied>,
+    ) -> Result<Because<'f>, Denied> {
+        match Rule::of(self.operation) {
+            Rule::Open => Ok(Because::Open),
+            Rule::Closed => Err(NOBODY),
+            Rule::Needs(all) => {
+                let needed = all.iter().filter(|needed| needed.is_in(role));
+                let needed =
+                    needed.filter(|needed| needed.is_needed(self.request.headers, on.version, on.head));
+                first_of(needed.map(decide))
+            }
         }
     }
 }
 
-/// Decides whether `caller` (`None`: anonymous) may do `operation`. `facts` are those of the bucket it is about;
-/// `None` means that there is no such bucket, which a caller who is somebody may know: the store answers
-/// `NoSuchBucket`. A copy is decided twice: as itself on its target, and as `GetObject` on its source.
-///
-/// # Errors
-/// `AccessDenied`.
-pub fn authorize(caller: Option<&User>, operation: Operation, facts: Option<&Facts>) -> S3Result<()> {
-    let stands = StandsOn::of(operation);
-    if stands == StandsOn::Nothing {
-        return Ok(());
-    }
-    let caller = caller.ok_or_else(|| s3_error!(AccessDenied, "Access Denied"))?;
-    let within_level = match caller.level {
-        Level::Full => true,
-        Level::Read | Level::Write | Level::ReadWrite => false,
-    };
-    let within_account = match (stands, facts) {
-        (StandsOn::Bucket, Some(facts)) => facts.owner == caller.account.name,
-        (StandsOn::Bucket, None) | (StandsOn::Account | StandsOn::Nothing, _) => true,
-    };
-    if within_level && within_account { Ok(()) } else { Err(s3_error!(AccessDenied, "Access Denied")) }
+/// What whoever may list the bucket is told of an object that is not there.
+fn no_such_key() -> S3Error {
+    s3_error!(NoSuchKey, "The specified key does not exist.")
 }
 
-#[cfg(test)]
-mod tests {
-    use origin::acl::Owner;
-    use origin::instance::Instance;
-    use s3s::S3ErrorCode;
+/// The refusal of what nobody may ask for.
+const NOBODY: Denied = Denied { action: None, reason: Reason::NoAllow };
 
-    use super::*;
-    use crate::identity::Account;
-
-    fn user_of(account: &str) -> User {
-        User {
-            name: "somebody".into(),
-            account: Account {
-                name: account.into(),
-                canonical_id: "ab".repeat(32),
-                display_name: String::new(),
-            },
-            display_name: String::new(),
-            email: String::new(),
-            level: Level::Full,
-            access_key: "PKSOMEBODY".into(),
-            default_region: None,
-            is_disabled: false,
-            grants: Vec::new(),
-        }
-    }
-
-    fn bucket_of(account: &str) -> Facts {
-        let id = Instance::from_bytes([7; 16]);
-        Facts::new(id, id, account, Owner { id: "cd".repeat(32), display_name: account.into() })
-    }
-
-    fn allows(caller: Option<&User>, operation: Operation, facts: Option<&Facts>) -> bool {
-        match authorize(caller, operation, facts) {
-            Ok(()) => true,
-            Err(error) => {
-                assert_eq!(*error.code(), S3ErrorCode::AccessDenied);
-                false
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_but_a_preflight_is_open_to_anonymous_callers() {
-        for &operation in Operation::ALL {
-            for facts in [None, Some(&bucket_of("research"))] {
-                assert_eq!(
-                    allows(None, operation, facts),
-                    operation == Operation::PreflightRequest,
-                    "{operation}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_owner_may_do_everything_and_everything_asked_of_a_missing_bucket_reaches_the_store() {
-        let user = user_of("research");
-        for &operation in Operation::ALL {
-            assert!(allows(Some(&user), operation, Some(&bucket_of("research"))), "{operation}");
-            assert!(allows(Some(&user), operation, None), "{operation}");
-        }
-    }
-
-    #[test]
-    fn another_account_may_only_ask_for_what_stands_on_no_bucket() {
-        use Operation::{CreateBucket, ListBuckets, ListDirectoryBuckets, PreflightRequest};
-        let open = [CreateBucket, ListBuckets, ListDirectoryBuckets, PreflightRequest];
-        let user = user_of("research");
-        // The nearest wrong neighbours of an account's name: other case, a prefix of it, it as a prefix, nothing.
-        for owner in ["Research", "researc", "research2", ""] {
-            for &operation in Operation::ALL {
-                let allowed = allows(Some(&user), operation, Some(&bucket_of(owner)));
-                assert_eq!(allowed, open.contains(&operation), "{operation} in a bucket of {owner:?}");
-            }
-        }
-    }
+/// The first refusal, or else why the first of them is allowed: refused where there is nothing to decide about, so that
+/// what the table forgets is closed.
+fn first_of<'f>(
+    mut decisions: impl Iterator<Item = Result<Because<'f>, Denied>>,
+) -> Result<Because<'f>, Denied> {
+    let first = decisions.next().unwrap_or(Err(NOBODY))?;
+    decisions.try_for_each(|decision| decision.map(|_| ()))?;
+    Ok(first)
 }

@@ -29,6 +29,7 @@ use crate::bridge::{self, Named, Unread};
 use crate::client::{Client, TrustedProxies};
 use crate::metrics::{Answered, DropReason, InFlight, Metrics, OriginChannel, OriginOutcome};
 use crate::peer::{self, Channel, Peers};
+use crate::permission::DeniedSlot;
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::response::{Failed, Sent};
@@ -206,7 +207,7 @@ impl Proxy {
         exchange: &mut Exchange,
         target: &Target,
     ) -> Result<Answer, Failed> {
-        let read = self.node.accelerated.serve(session, target, exchange.id).await?;
+        let read = self.node.accelerated.serve(session, target, exchange.client, exchange.id).await?;
         Ok(Answer::Given(exchange.read.insert(read).sent))
     }
 
@@ -216,7 +217,8 @@ impl Proxy {
         exchange: &Exchange,
         target: Arc<Target>,
     ) -> Result<Answer, Failed> {
-        let service = self.node.store.for_request(target.clone());
+        let denied = DeniedSlot::default();
+        let service = self.node.store.for_request(target.clone(), exchange.client, denied);
         let sent = bridge::serve(session, &target, service, self.named(exchange), &self.node.limits).await?;
         Ok(Answer::Given(sent))
     }

@@ -9,19 +9,23 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use origin::head::Facts;
-use origin::regional::RegionalStore;
-use origin::{Caller, On, Permit, Role};
+use origin::permit::{On, Role};
+use origin::regional::{RegionalStore, Resolved};
+use origin::{Caller, Permit};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::CopySource;
 use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{S3, S3Error, S3Result, s3_error};
+use s3s::{S3, S3Result, s3_error};
+use time::OffsetDateTime;
 use tracing::error;
 
+use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
-use crate::permission::authorize;
+use crate::permission::table::Rule;
+use crate::permission::{DeniedSlot, Held};
 use crate::target::{Hosts, Operation, Target};
 use crate::topology::Topology;
 
@@ -34,35 +38,42 @@ const CLOCK_SKEW_SECONDS_MAX: u32 = 15 * 60;
 
 /// What the door asks a store before it lets a request through.
 #[async_trait]
-pub trait BucketFacts: Send + Sync {
+pub trait Known: Send + Sync {
     /// What deciding about `bucket` needs; `None` when there is no such bucket.
     async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>>;
+
+    /// The same with the head of an object in it, from one snapshot.
+    async fn object(&self, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Resolved>;
 }
 
 #[async_trait]
-impl BucketFacts for RegionalStore {
+impl Known for RegionalStore {
     async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>> {
         self.facts(bucket).await
+    }
+
+    async fn object(&self, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Resolved> {
+        self.resolve(bucket, key, version).await
     }
 }
 
 /// Makes the services of one region's own store.
 pub struct StoreService {
-    make: Box<dyn Fn(Arc<Target>) -> S3Service + Send + Sync>,
+    make: Box<dyn Fn(Arc<Target>, Client, DeniedSlot) -> S3Service + Send + Sync>,
 }
 
 impl StoreService {
     /// Services of `store`, for the users of `identities`.
     pub fn new<S>(store: S, identities: Arc<dyn Identities>, topology: Arc<Topology>) -> Self
     where
-        S: S3 + BucketFacts + Clone,
+        S: S3 + Known + Clone,
     {
         let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
-        let make = move |target| {
+        let make = move |target, client, denied| {
             let mut builder = S3ServiceBuilder::new(store.clone());
-            let identities = identities.clone();
-            let door =
-                Door(Arc::new(Request { target, store: store.clone(), identities, found: OnceLock::new() }));
+            let (store, identities) = (store.clone(), identities.clone());
+            let request = Request { target, client, store, identities, found: OnceLock::new(), denied };
+            let door = Door(Arc::new(request));
             builder.set_config(config.clone());
             builder.set_host(Hosts(topology.clone()));
             builder.set_auth(door.clone());
@@ -72,10 +83,11 @@ impl StoreService {
         Self { make: Box::new(make) }
     }
 
-    /// The service for one request, which admission has found to be about `target`.
+    /// The service for one request of `client`, which admission has found to be about `target`. Why it is denied, if
+    /// it is, is left in `denied`.
     #[must_use]
-    pub fn for_request(&self, target: Arc<Target>) -> S3Service {
-        (self.make)(target)
+    pub fn for_request(&self, target: Arc<Target>, client: Client, denied: DeniedSlot) -> S3Service {
+        (self.make)(target, client, denied)
     }
 }
 
@@ -102,10 +114,20 @@ impl<S> Clone for Door<S> {
 
 struct Request<S> {
     target: Arc<Target>,
+    client: Client,
     store: S,
     identities: Arc<dyn Identities>,
     /// Whose secret was handed to the signature check.
     found: OnceLock<Credential>,
+    denied: DeniedSlot,
+}
+
+/// A bucket, or an object in it, as a request names it.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    bucket: &'a str,
+    key: Option<&'a str>,
+    version: Option<&'a str>,
 }
 
 #[async_trait]
@@ -117,58 +139,73 @@ impl<S: Send + Sync + 'static> S3Auth for Door<S> {
 }
 
 #[async_trait]
-impl<S: BucketFacts + 'static> S3Access for Door<S> {
+impl<S: Known + 'static> S3Access for Door<S> {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let Request { target, found, .. } = &*self.0;
+        let Request { target, client, found, denied, .. } = &*self.0;
         if !is_same(target, cx.s3_op().name(), cx.s3_path()) {
             error!(admitted = %target.operation, s3s = cx.s3_op().name(), "a request was read in two ways");
             return Err(s3_error!(InternalError));
         }
-        // Credentials are there only when the signature was verified with what `found` holds.
-        let user = cx.credentials().and(found.get()).map(|credential| &*credential.user);
-        self.authorize(user, target.operation, target.bucket()).await?;
+        let held = Held {
+            // Credentials are there only when the signature was verified with what `found` holds.
+            caller: cx.credentials().and(found.get()).map(|credential| credential.user.clone()),
+            target: target.clone(),
+            headers: cx.headers().clone(),
+            client: *client,
+            now: OffsetDateTime::now_utc(),
+            denied: denied.clone(),
+        };
+        let version = target.query.get("versionId");
+        let subject = target.bucket().map(|bucket| Subject { bucket, key: target.key(), version });
+        self.let_in(&held, Role::Target, subject).await?;
         if matches!(target.operation, Operation::CopyObject | Operation::UploadPartCopy) {
-            let source = copy_source(cx)?;
-            self.authorize(user, Operation::GetObject, Some(&source)).await?;
+            let (bucket, key, version) = copy_source(cx)?;
+            let subject = Subject { bucket: &bucket, key: Some(&key), version: version.as_deref() };
+            self.let_in(&held, Role::CopySource, Some(subject)).await?;
         }
-        if let Some(user) = user {
-            let owner_only = OwnerOnly { account: user.account.name.clone() };
-            cx.extensions_mut().insert::<Arc<dyn Permit>>(Arc::new(owner_only));
-            cx.extensions_mut().insert(caller(user));
-        }
+        cx.extensions_mut().insert(held.caller.as_deref().map_or_else(Caller::anonymous, caller));
+        cx.extensions_mut().insert::<Arc<dyn Permit>>(Arc::new(held));
         Ok(())
     }
 }
 
-impl<S: BucketFacts> Door<S> {
-    async fn authorize(
-        &self,
-        user: Option<&User>,
-        operation: Operation,
-        bucket: Option<&str>,
-    ) -> S3Result<()> {
-        let facts = match bucket {
-            Some(bucket) => self.0.store.facts(bucket).await?,
-            None => None,
+impl<S: Known> Door<S> {
+    /// Decides on what is known before the operation: it will decide again on what it finds. Most are let in, or not,
+    /// by their bucket alone; the object is looked at only for those who have nothing there but perhaps by its own list.
+    async fn let_in(&self, held: &Held, role: Role, subject: Option<Subject<'_>>) -> S3Result<()> {
+        let asking = held.asking();
+        let unbound = || {
+            let decided = asking.decide_without_bucket(role);
+            decided.map(|_| ()).map_err(|denied| held.refusal(denied))
         };
-        authorize(user, operation, facts.as_ref())
+        let Some(Subject { bucket, key, version }) = subject else { return unbound() };
+        let Some(facts) = self.0.store.facts(bucket).await? else { return unbound() };
+        let on = On { key, version, ..On::bucket(bucket, &facts) };
+        let Err(denied) = asking.decide(role, &on) else { return Ok(()) };
+        if denied.reason.rests_on_caller() {
+            return Err(held.refusal(denied));
+        }
+        if role == Role::Target && is_told_by_body(held.target.operation) && facts.policy.is_some() {
+            return Ok(());
+        }
+        let Some(key) = key.filter(|_| Rule::of(held.target.operation).reads_object(role)) else {
+            return Err(held.refusal(denied));
+        };
+        let Resolved { facts, head, .. } = self.0.store.object(bucket, key, version).await?;
+        let Some(facts) = facts else { return unbound() };
+        let on = On::bucket(bucket, &facts).object(key, version, head.as_ref());
+        let decided = match head {
+            Some(_) => asking.decide(role, &on).map(|_| ()),
+            None => asking.may_know_it_is_missing(role, &on),
+        };
+        decided.map_err(|denied| held.refusal(denied))
     }
 }
 
-/// Decides once more where the operation happens: the bucket may have gone since and come back as somebody else's.
-struct OwnerOnly {
-    account: String,
-}
-
-impl Permit for OwnerOnly {
-    fn decide(&self, _role: Role, on: &On<'_>) -> S3Result<()> {
-        on.facts.verify_owner(Some(&self.account))
-    }
-
-    fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
-        let missing = || s3_error!(NoSuchKey, "The specified key does not exist.");
-        self.decide(role, on).err().unwrap_or_else(missing)
-    }
+/// Whether what a policy says of the operation depends on its body, which is read after the door: keys to delete, tags
+/// to put. The operation asks its permit about each.
+fn is_told_by_body(operation: Operation) -> bool {
+    matches!(operation, Operation::DeleteObjects | Operation::PutObjectTagging)
 }
 
 /// Whether s3s is about to do what was admitted, to what was admitted.
@@ -181,11 +218,13 @@ fn is_same(target: &Target, operation: &str, path: &S3Path) -> bool {
     target.operation.as_str() == operation && target.bucket() == bucket && target.key() == key
 }
 
-/// The bucket that a copy reads from.
-fn copy_source(cx: &S3AccessContext<'_>) -> S3Result<String> {
+/// The bucket, the key and the version that a copy reads from.
+fn copy_source(cx: &S3AccessContext<'_>) -> S3Result<(String, String, Option<String>)> {
     let header = cx.headers().get("x-amz-copy-source").and_then(|source| source.to_str().ok());
     match header.map(CopySource::parse) {
-        Some(Ok(CopySource::Bucket { bucket, .. })) => Ok(bucket.into()),
+        Some(Ok(CopySource::Bucket { bucket, key, version_id })) => {
+            Ok((bucket.into(), key.into(), version_id.map(Into::into)))
+        }
         _ => Err(s3_error!(
             InvalidArgument,
             "Copy Source must mention the source bucket and key: sourcebucket/sourcekey"

@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use origin::acl::Owner;
+use origin::acl::{Grant, Grantee, Owner, Permission};
+use origin::head::Head;
 use origin::instance::Instance;
+use origin::permit::permit_of;
+use origin::policy::StoredPolicy;
 use origin::regional::UserRow;
-use s3s::dto::{ListBucketsInput, ListBucketsOutput};
+use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, ListBucketsInput, ListBucketsOutput};
 use s3s::{Body, S3Request, S3Response};
 use time::OffsetDateTime;
 
 use super::*;
 use crate::identity::{Account, Level};
+use crate::permission::Denied;
 use crate::refusal::read_document;
 use crate::sigv4::SecretKey as Secret;
 use crate::sigv4::tests::signer::{Form, Unsigned, sign};
@@ -36,20 +40,62 @@ impl S3 for BehindTheDoor {
             _ => Err(s3_error!(InternalError)),
         }
     }
-}
 
-#[async_trait]
-impl BucketFacts for BehindTheDoor {
-    async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>> {
-        let owner = if bucket.starts_with("foreign") { "others" } else { "research" };
-        let id = Instance::from_bytes([7; 16]);
-        let shown = Owner { id: "cd".repeat(32), display_name: owner.to_owned() };
-        Ok(Some(Facts::new(id, id, owner, shown)))
+    /// Proves that the permit is, and that it decides about each key.
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let permit = permit_of(&request.extensions)?;
+        let DeleteObjectsInput { bucket, delete, .. } = request.input;
+        let facts = self.facts(&bucket).await?.unwrap();
+        for object in &delete.objects {
+            let on = On::bucket(&bucket, &facts).object(&object.key, object.version_id.as_deref(), None);
+            permit.decide(Role::Target, &on)?;
+        }
+        Err(s3_error!(NotImplemented))
     }
 }
 
-/// One user, of the account `research`.
-struct OneUser;
+/// The bucket `missing` is not there; `public` has a policy that lets everybody read and delete in it, and keys that
+/// start with `open` have a list that lets everybody read them.
+#[async_trait]
+impl Known for BehindTheDoor {
+    async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>> {
+        if bucket == "missing" {
+            return Ok(None);
+        }
+        let owner = if bucket.starts_with("foreign") || bucket == "public" { "others" } else { "research" };
+        let id = Instance::from_bytes([7; 16]);
+        let shown = Owner { id: "cd".repeat(32), display_name: owner.to_owned() };
+        let mut facts = Facts::new(id, id, owner, shown);
+        if bucket == "public" {
+            facts.policy = Some(StoredPolicy::new(PUBLIC, bucket).unwrap());
+        }
+        Ok(Some(facts))
+    }
+
+    async fn object(&self, bucket: &str, key: &str, _version: Option<&str>) -> S3Result<Resolved> {
+        let id = Instance::from_bytes([7; 16]);
+        let facts = self.facts(bucket).await?;
+        let head = facts.as_ref().filter(|_| !key.starts_with("gone")).map(|facts| {
+            let mut head = Head::new(id, id);
+            let mut acl = facts.acl();
+            if key.starts_with("open") {
+                acl.grants.push(Grant { grantee: Grantee::AllUsers, permission: Permission::Read });
+            }
+            head.acl = Some(acl);
+            head
+        });
+        Ok(Resolved { facts, head, inline: None })
+    }
+}
+
+const PUBLIC: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Everybody","Effect":"Allow","Principal":"*",
+    "Action":["s3:GetObject","s3:DeleteObject"],"Resource":"arn:aws:s3:::public/*"}]}"#;
+
+/// One user, of the account `research`, with this level.
+struct OneUser(Level);
 
 #[async_trait]
 impl Identities for OneUser {
@@ -63,7 +109,7 @@ impl Identities for OneUser {
             },
             display_name: "Alice".into(),
             email: String::new(),
-            level: Level::Full,
+            level: self.0,
             access_key: access_key.into(),
             default_region: None,
             is_disabled: false,
@@ -84,6 +130,7 @@ struct Sent {
     method: Method,
     raw_target: String,
     headers: HeaderMap,
+    body: &'static str,
 }
 
 fn unsigned(method: &str, raw_target: &str, headers: &[(&'static str, &'static str)]) -> Sent {
@@ -92,14 +139,14 @@ fn unsigned(method: &str, raw_target: &str, headers: &[(&'static str, &'static s
     for (name, value) in headers {
         map.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    Sent { method: method.parse().unwrap(), raw_target: raw_target.to_owned(), headers: map }
+    Sent { method: method.parse().unwrap(), raw_target: raw_target.to_owned(), headers: map, body: "" }
 }
 
 fn signed(method: &str, raw_target: &str, headers: &[(&'static str, &'static str)]) -> Sent {
     let headers = [&[("host", "127.0.0.1")], headers].concat();
     let request = Unsigned { method: method.parse().unwrap(), raw_target: raw_target.to_owned(), headers };
     let signed = sign(&request, Form::Header, OffsetDateTime::now_utc());
-    Sent { method: signed.method, raw_target: signed.raw_target, headers: signed.headers }
+    Sent { method: signed.method, raw_target: signed.raw_target, headers: signed.headers, body: "" }
 }
 
 fn admitted(sent: &Sent) -> Arc<Target> {
@@ -109,14 +156,22 @@ fn admitted(sent: &Sent) -> Arc<Target> {
 
 /// The error code of the answer to `sent`, admitted as `target`.
 async fn verdict_as(target: Arc<Target>, sent: Sent) -> String {
-    let doors = StoreService::new(BehindTheDoor, Arc::new(OneUser), Arc::new(topology()));
-    let mut request = http::Request::new(Body::empty());
+    verdict_and_reason(target, sent, Level::Full).await.0
+}
+
+/// The same for a user of `level`, and why the request was denied.
+async fn verdict_and_reason(target: Arc<Target>, sent: Sent, level: Level) -> (String, Option<Denied>) {
+    let doors = StoreService::new(BehindTheDoor, Arc::new(OneUser(level)), Arc::new(topology()));
+    let denied = DeniedSlot::default();
+    let mut request = http::Request::new(Body::from(sent.body.to_owned()));
     *request.method_mut() = sent.method;
     *request.uri_mut() = Uri::try_from(sent.raw_target).unwrap();
     *request.headers_mut() = sent.headers;
-    let (parts, mut body) = doors.for_request(target).call(request).await.unwrap().into_parts();
+    let service = doors.for_request(target, Client::default(), denied.clone());
+    let (parts, mut body) = service.call(request).await.unwrap().into_parts();
     let body = body.store_all_limited(1 << 20).await.unwrap();
-    read_document(parts.status, &parts.headers, &body).unwrap().code().as_str().to_owned()
+    let code = read_document(parts.status, &parts.headers, &body).unwrap().code().as_str().to_owned();
+    (code, denied.get().cloned())
 }
 
 async fn verdict(sent: Sent) -> String {
@@ -183,6 +238,10 @@ async fn nobody_gets_through_unsigned() {
 #[tokio::test]
 async fn the_owner_gets_through() {
     for request in requests("photos") {
+        // Of another service: nobody may.
+        if request.operation == Operation::CreateSession {
+            continue;
+        }
         let code = verdict(request.signed()).await;
         // Some inputs are incomplete beyond what the door looks at: s3s refuses them on the way to the store.
         assert_ne!(code, "AccessDenied", "{}", request.operation);
@@ -231,5 +290,87 @@ async fn a_request_that_is_read_in_two_ways_is_refused() {
             "InternalError",
             "{method} {target}"
         );
+    }
+}
+
+/// The address, the level, the list of each object: what is denied says why, for the audit log.
+#[tokio::test]
+async fn a_refusal_leaves_its_reason() {
+    let reason = async |sent: Sent, level| {
+        let (code, denied) = verdict_and_reason(admitted(&sent), sent, level).await;
+        (code, denied.map(|denied| denied.to_string()))
+    };
+    let denied = |reason: &str| ("AccessDenied".to_owned(), Some(reason.to_owned()));
+    let put = || signed("PUT", "/photos/a", &[("content-length", "0")]);
+    assert_eq!(reason(put(), Level::Read).await, denied("level s3:PutObject"));
+    assert_eq!(reason(put(), Level::Write).await, ("NotImplemented".to_owned(), None));
+    assert_eq!(reason(signed("GET", "/photos/a", &[]), Level::Write).await, denied("level s3:GetObject"));
+    assert_eq!(reason(unsigned("GET", "/photos/a", &[]), Level::Full).await, denied("no_allow s3:GetObject"));
+    assert_eq!(reason(signed("GET", "/foreign", &[]), Level::Full).await, denied("no_allow s3:ListBucket"));
+    // Copying reads: who may only write does not.
+    let copy = signed("PUT", "/photos/a", &[("content-length", "0"), ("x-amz-copy-source", "photos/b")]);
+    assert_eq!(reason(copy, Level::Write).await, denied("level s3:GetObject"));
+}
+
+/// What everybody is given needs no key; what is next to it does.
+#[tokio::test]
+async fn anonymous_callers_have_what_everybody_has() {
+    for (method, target, code) in [
+        ("GET", "/public/a", "NotImplemented"),
+        ("HEAD", "/public/a", "NotImplemented"),
+        ("GET", "/public/a?versionId=null", "AccessDenied"),
+        ("GET", "/public/a?acl", "AccessDenied"),
+        ("GET", "/public", "AccessDenied"),
+        ("DELETE", "/public/a", "NotImplemented"),
+        ("GET", "/foreign/open", "NotImplemented"),
+        ("GET", "/foreign/open?acl", "AccessDenied"),
+        ("GET", "/foreign/closed", "AccessDenied"),
+        ("DELETE", "/foreign/open", "AccessDenied"),
+        // Missing, and who asks may not list: no different from one that they may not read.
+        ("GET", "/foreign/gone", "AccessDenied"),
+        // Reading was allowed before it was looked for; the store says the rest.
+        ("GET", "/public/gone", "NotImplemented"),
+        // That there is no such bucket everybody may know; whose buckets there are, nobody without a name.
+        ("GET", "/missing/a", "NotImplemented"),
+        ("GET", "/", "AccessDenied"),
+    ] {
+        assert_eq!(verdict(unsigned(method, target, &[])).await, code, "{method} {target}");
+    }
+}
+
+/// A source that is readable by its own list, or by its bucket's policy.
+#[tokio::test]
+async fn a_copy_reads_what_it_may() {
+    let copy_from =
+        |source| signed("PUT", "/photos/a", &[("content-length", "0"), ("x-amz-copy-source", source)]);
+    for (source, code) in [
+        ("public/a", "NotImplemented"),
+        ("public/a?versionId=null", "AccessDenied"),
+        ("foreign/open", "NotImplemented"),
+        ("foreign/open?versionId=null", "NotImplemented"),
+        ("foreign/closed", "AccessDenied"),
+        ("foreign/gone", "AccessDenied"),
+        ("missing/a", "NotImplemented"),
+    ] {
+        assert_eq!(verdict(copy_from(source)).await, code, "{source}");
+    }
+}
+
+/// Keys are in the body: the door lets pass whom the policy may speak of, and each key is decided about behind it.
+#[tokio::test]
+async fn each_key_to_delete_is_decided_about() {
+    let delete = |bucket: &str, key: &'static str| {
+        let mut sent = unsigned("POST", &format!("/{bucket}?delete"), &[]);
+        let body: &'static str = format!("<Delete><Object>{key}</Object></Delete>").leak();
+        sent.headers.insert("content-length", HeaderValue::from(body.len()));
+        Sent { body, ..sent }
+    };
+    for (bucket, key, code) in [
+        ("public", "<Key>a</Key>", "NotImplemented"),
+        ("public", "<Key>a</Key><VersionId>null</VersionId>", "AccessDenied"),
+        ("foreign", "<Key>a</Key>", "AccessDenied"),
+        ("photos", "<Key>a</Key>", "AccessDenied"),
+    ] {
+        assert_eq!(verdict(delete(bucket, key)).await, code, "{bucket} {key}");
     }
 }
