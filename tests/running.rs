@@ -37,6 +37,20 @@ async fn a_running_transfer_finishes_after_sigterm() {
     cluster.wait_for_end();
 }
 
+/// Where the processor's string copies are slow a node runs with the C library told so, under the process id that it
+/// was started with.
+#[tokio::test]
+async fn a_node_does_not_copy_with_slow_instructions() {
+    let cluster = Cluster::start().await;
+    let processor = fs::read_to_string("/proc/cpuinfo").expect("a processor");
+    let environment = format!("/proc/{}/environ", cluster.process("ord1").id());
+    let environment = fs::read_to_string(environment).expect("of a running process");
+    let is_told = environment.split('\0').any(|variable| {
+        variable.starts_with("GLIBC_TUNABLES=") && variable.contains("glibc.cpu.x86_rep_movsb_threshold=")
+    });
+    assert_eq!(is_told, processor.contains("AuthenticAMD"));
+}
+
 /// A client that never finishes does not keep a node from ending: draining is bounded.
 #[tokio::test]
 async fn draining_is_bounded() {

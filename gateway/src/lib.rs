@@ -39,6 +39,7 @@ pub mod serve;
 pub mod assemble;
 pub mod clock;
 pub mod cluster;
+pub mod copying;
 pub mod logging;
 pub mod signals;
 pub mod tls;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use gateway::cli::{Cli, Command};
-use gateway::{check, dev, serve};
+use gateway::{check, copying, dev, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Frees large buffers back to the system sooner than glibc does, and costs less per small request.
@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     // The one crypto stack, for libraries that take the process's default.
     rustls::crypto::ring::default_provider().install_default().expect("nothing has installed another");
     let command = Cli::parse().command;
+    if matches!(command, Command::Dev(_) | Command::Serve(_)) {
+        copying::settle();
+    }
     raise_open_files();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
