@@ -23,9 +23,7 @@ pub(super) async fn put_bucket_acl(
     let wanted =
         WantedAcl::of_request(store, &bucket.caller, &request.headers, access_control_policy).await?;
     amend_bucket(store, bucket, move |bucket| {
-        let mut acl = bucket.facts.acl.take();
-        wanted.replace(&mut acl, bucket.facts.owner(), &bucket.facts)?;
-        bucket.facts.acl = acl;
+        bucket.facts.acl = Some(wanted.acl(bucket.facts.owner(), &bucket.facts)?);
         Ok(())
     })
     .await?;

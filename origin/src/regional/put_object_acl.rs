@@ -25,8 +25,8 @@ pub(super) async fn put_object_acl(
     let caller = &object.bucket.caller;
     let wanted = WantedAcl::of_request(store, caller, &request.headers, access_control_policy).await?;
     amend_object(store, object, move |facts, head| {
-        let owner = facts.object_owner(head);
-        wanted.replace(&mut head.acl, owner, facts)
+        head.acl = Some(wanted.acl(facts.object_owner(head), facts)?);
+        Ok(())
     })
     .await?;
     Ok(S3Response::new(PutObjectAclOutput::default()))

@@ -95,10 +95,10 @@ impl WantedAcl {
         }
     }
 
-    /// The list, of something of `owner` in the bucket of `facts`.
+    /// The list, of something new of `owner` in the bucket of `facts`.
     ///
     /// # Errors
-    /// `AccessControlListNotSupported` where the bucket knows no lists and this one would give anything away;
+    /// `AccessControlListNotSupported` where the bucket knows no lists and this one is not its owner's full control;
     /// `AccessDenied` where it blocks lists that give to strangers.
     pub(super) fn acl(&self, owner: Owner, facts: &Facts) -> S3Result<Acl> {
         let acl = match self {
@@ -107,7 +107,7 @@ impl WantedAcl {
         };
         match facts.object_ownership() {
             ObjectOwnership::BucketOwnerEnforced if !self.is_the_owner_s_alone(&acl, &facts.owner()) => {
-                return Err(s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs"));
+                return Err(no_lists());
             }
             ObjectOwnership::BucketOwnerEnforced
             | ObjectOwnership::BucketOwnerPreferred
@@ -119,31 +119,30 @@ impl WantedAcl {
         Ok(acl)
     }
 
-    /// Whether this is one of the two words, or the one list, that are allowed where there are no lists.
+    /// Whether this is the word, or the list, that says what holds anyway where there are no lists. `private` is not.
     fn is_the_owner_s_alone(&self, acl: &Acl, bucket_owner: &Owner) -> bool {
         match self {
-            Self::Canned(canned) => matches!(canned, Canned::Private | Canned::BucketOwnerFullControl),
+            Self::Canned(canned) => *canned == Canned::BucketOwnerFullControl,
             Self::Grants(_) => gives_nothing_away(acl, bucket_owner),
         }
     }
 }
 
 impl Replacement {
-    /// Puts the list in place of `list`, of something of `owner` in the bucket of `facts`. Where the bucket knows no
-    /// lists, the one that is allowed changes nothing.
+    /// The list, of something of `owner` in the bucket of `facts`.
     ///
     /// # Errors
-    /// Those of [`WantedAcl::acl`]; `AccessDenied` when the body names another owner.
-    pub(super) fn replace(&self, list: &mut Option<Acl>, owner: Owner, facts: &Facts) -> S3Result<()> {
+    /// Those of [`WantedAcl::acl`]; `AccessControlListNotSupported` for any list where the bucket knows none;
+    /// `AccessDenied` when the body names another owner.
+    pub(super) fn acl(&self, owner: Owner, facts: &Facts) -> S3Result<Acl> {
+        match facts.object_ownership() {
+            ObjectOwnership::BucketOwnerEnforced => return Err(no_lists()),
+            ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => {}
+        }
         if self.owner_id.as_ref().is_some_and(|named| *named != owner.id) {
             return Err(s3_error!(AccessDenied, "Access Denied"));
         }
-        let acl = self.wanted.acl(owner, facts)?;
-        match facts.object_ownership() {
-            ObjectOwnership::BucketOwnerEnforced => {}
-            ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => *list = Some(acl),
-        }
-        Ok(())
+        self.wanted.acl(owner, facts)
     }
 }
 
@@ -312,6 +311,10 @@ async fn look_up(store: &RegionalStore, caller: &Caller, named: &Named) -> S3Res
             }
         }
     }
+}
+
+fn no_lists() -> S3Error {
+    s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs")
 }
 
 fn malformed() -> S3Error {
