@@ -44,7 +44,7 @@ async fn users_made_on_the_command_line_are_known_to_every_node() {
 async fn users_are_made_once_and_at_home() {
     let site = Site::start().await;
     let _ = site.create_user("alice");
-    let create = ["create", "alice", "--account", "research"];
+    let create = ["create", "alice", "--account", "research", "--level", "full"];
     for (at, expected) in [("ord1", "alice"), ("las1", "ord1"), ("elsewhere", "elsewhere")] {
         let (status, said) = site.user(&create, at);
         assert!(!status && said.contains(expected) && said.trim().lines().count() == 1, "{at}: {said}");
@@ -216,7 +216,8 @@ impl Site {
 
     /// `penstock user create` at home.
     fn create_user(&self, name: &str) -> Keys {
-        let (status, said) = self.user(&["create", name, "--account", "research", "--json"], "ord1");
+        let (status, said) =
+            self.user(&["create", name, "--account", "research", "--level", "full", "--json"], "ord1");
         assert!(status, "{said}");
         let user: Value = serde_json::from_str(&said).expect("--json answers in JSON");
         let field = |name: &str| user[name].as_str().expect("a text of the user").to_owned();

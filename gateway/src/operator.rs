@@ -33,7 +33,7 @@ pub enum Command {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// The command was obeyed.
-    Done(Done),
+    Done(Box<Done>),
     /// Nothing was done: users are written elsewhere.
     NotHome {
         /// In this region.

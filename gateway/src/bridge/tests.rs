@@ -512,7 +512,7 @@ mod stuck {
     #[async_trait]
     impl Shutdown for Stuck {
         async fn shutdown(&mut self) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

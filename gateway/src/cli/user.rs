@@ -75,7 +75,7 @@ fn ask_home(command: &Command, data: &Path) -> Result<Obeyed, String> {
     let mut problem = AskError::NotRunning(data.to_owned()).to_string();
     for socket in sockets {
         match ask(&socket, command) {
-            Ok(Answer::Done(done)) => return Ok(done),
+            Ok(Answer::Done(done)) => return Ok(*done),
             Ok(Answer::Refused(reason)) => return Err(reason),
             Ok(Answer::NotHome { home }) => {
                 problem = format!("users are written in the home region: ask the node of {home}");

@@ -112,7 +112,7 @@ async fn obey(command: Command, operator: &Manager, users: &Result<Arc<UserAdmin
         Err(home) => return Answer::NotHome { home: home.to_string() },
     };
     match users.obey(command, operator).await {
-        Ok(done) => Answer::Done(Done::User(done)),
+        Ok(done) => Answer::Done(Box::new(Done::User(done))),
         Err(refused) => Answer::Refused(refused.to_string()),
     }
 }
@@ -159,9 +159,8 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o600);
 
         let made = told(&path, create_alice()).await;
-        let Answer::Done(Done::User(UsersDone::UserWithKeys { user, key_pairs, .. })) = made else {
-            panic!("{made:?}")
-        };
+        let Answer::Done(made) = made else { panic!("{made:?}") };
+        let Done::User(UsersDone::UserWithKeys { user, key_pairs, .. }) = *made else { panic!("{made:?}") };
         let identities = AtHome::new(store, keys);
         let found = identities.find(&user.access_key).await.expect("found").expect("known");
         assert_eq!(
@@ -173,7 +172,7 @@ mod tests {
         let again = told(&path, create_alice()).await;
         assert!(matches!(again, Answer::Refused(reason) if reason.contains("already")));
         let show = Command::User(UserCommand::Show { user: alice(), reveal: false });
-        assert_eq!(told(&path, show).await, Answer::Done(Done::User(UsersDone::User(user))));
+        assert_eq!(told(&path, show).await, Answer::Done(Box::new(Done::User(UsersDone::User(user)))));
         drop(socket);
         assert!(!path.exists());
     }

@@ -95,7 +95,7 @@ impl AskedObject {
     }
 
     /// The object, to be given these tags by the request's body: permission may depend on them.
-    pub(super) fn to_be_tagged(self, tags: &Tags) -> Self {
+    pub(super) fn with_request_tags(self, tags: &Tags) -> Self {
         let request_tags = tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         Self { request_tags: Some(request_tags), ..self }
     }

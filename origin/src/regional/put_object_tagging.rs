@@ -20,7 +20,7 @@ pub(super) async fn put_object_tagging(
     let PutObjectTaggingInput { bucket, key, tagging, version_id, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let tags = tagging::from_body(tagging.tag_set, OBJECT_TAGS_MAX)?;
-    let object = AskedObject::new(bucket, key, version_id)?.to_be_tagged(&tags);
+    let object = AskedObject::new(bucket, key, version_id)?.with_request_tags(&tags);
     amend_object(store, object, move |_, head| {
         head.tags = tags;
         Ok(())

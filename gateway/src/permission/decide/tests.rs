@@ -165,7 +165,7 @@ fn the_owners_account_has_everything_within_its_level() {
         for (operation, allowed) in all.into_iter().zip(allowed) {
             match decide(&facts, Some(&caller), operation) {
                 Ok(because) => {
-                    assert!(allowed && because == "BucketOwner", "{level:?} {operation} {because}")
+                    assert!(allowed && because == "BucketOwner", "{level:?} {operation} {because}");
                 }
                 Err(denied) => {
                     assert!(!allowed, "{level:?} {operation}");
