@@ -8,7 +8,7 @@
 //! An error before the response's head becomes an S3 error document, in the one shape of [`Refusal::document`]. An
 //! error after it can only be told by a reset: [`Failed::Broken`].
 
-mod aws_chunked;
+pub mod aws_chunked;
 pub mod upload;
 
 use std::time::Duration;

@@ -33,7 +33,7 @@ const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 
 /// Follows the framing of one aws-chunked body.
 #[derive(Debug)]
-pub(super) struct Framing {
+pub struct Framing {
     signed: bool,
     state: State,
     /// The line that is being read, without its line feed.
@@ -61,7 +61,7 @@ enum State {
 
 impl Framing {
     /// The framing that a body of `payload` must have, by what `headers` announce; `None` when it is not aws-chunked.
-    pub(super) fn of(payload: Payload, headers: &HeaderMap) -> Option<Self> {
+    pub fn of(payload: Payload, headers: &HeaderMap) -> Option<Self> {
         let Payload::Chunked { signed, trailer } = payload else { return None };
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let trailers = text("x-amz-trailer").unwrap_or_default().split(',').map(str::trim);
@@ -86,7 +86,7 @@ impl Framing {
     /// # Errors
     /// `InvalidRequest` for an oversized signed chunk, `IncompleteBody` for a broken framing or a wrong length,
     /// `MalformedTrailerError` for trailers that are not lines of name and value.
-    pub(super) fn take(&mut self, mut bytes: Bytes, mut pass: impl FnMut(Bytes)) -> Result<(), Refusal> {
+    pub fn take(&mut self, mut bytes: Bytes, mut pass: impl FnMut(Bytes)) -> Result<(), Refusal> {
         // A signed body goes on exactly as it came: the signatures cover chunk boundaries.
         if self.signed {
             pass(bytes.clone());
@@ -128,7 +128,7 @@ impl Framing {
     ///
     /// # Errors
     /// `IncompleteBody` when the final chunk has not come, `MalformedTrailerError` when an announced trailer has not.
-    pub(super) fn finish(mut self) -> Result<(), Refusal> {
+    pub fn finish(mut self) -> Result<(), Refusal> {
         // Some clients leave out the empty line after the last trailer, or that line's end.
         if self.state == State::Trailers {
             let line = std::mem::take(&mut self.line);
