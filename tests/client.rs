@@ -75,6 +75,23 @@ impl Request {
         self
     }
 
+    /// With a body that is not signed.
+    #[must_use]
+    pub fn unsigned_body(mut self, body: impl Into<Bytes>) -> Self {
+        self = self.body(body);
+        self.payload_hash = UNSIGNED_PAYLOAD.to_owned();
+        self
+    }
+
+    /// With a body of `bytes` bytes, of which none ever comes.
+    #[must_use]
+    pub fn stalled_body(mut self, bytes: u64) -> Self {
+        self.body_bytes = bytes;
+        self.payload_hash = UNSIGNED_PAYLOAD.to_owned();
+        self.body = Body::wrap_stream(stream::pending::<Result<Bytes, Infallible>>());
+        self
+    }
+
     /// With generated content as its body, made as it is sent, unsigned.
     #[must_use]
     pub fn content(mut self, content: Content) -> Self {

@@ -16,4 +16,5 @@ mod main_job;
 mod memory;
 mod metrics_page;
 mod outages;
+mod quotas;
 mod running;

@@ -35,6 +35,7 @@ use crate::metrics::{self, Metrics};
 use crate::operator::OperatorSocket;
 use crate::peer::{self, Credentials, Peers};
 use crate::proxy::{self, Role};
+use crate::quota::Quotas;
 use crate::settings::{Listen, Settings};
 use crate::store_service::StoreService;
 use crate::target::{EndpointKind, Listener};
@@ -187,6 +188,8 @@ impl Node {
             trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),
             places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
+            per_address: Quotas::new(limits.per_address),
+            allow_unsigned_payload_over_http: plan.settings.front.allow_unsigned_payload_over_http,
             metrics,
         };
         Ok(Self {

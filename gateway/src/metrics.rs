@@ -116,6 +116,14 @@ pub enum DropReason {
     Connections,
     /// More requests in flight than the limit.
     InFlight,
+    /// More requests a second from one address than its quota.
+    AddressRate,
+    /// More requests at one time from one address than its quota.
+    AddressInFlight,
+    /// More requests a second by one access key than its quota.
+    KeyRate,
+    /// More requests at one time by one access key than its quota.
+    KeyInFlight,
     /// The request's head was not complete by its deadline.
     HeaderDeadline,
     /// The client stopped sending its body.
@@ -128,9 +136,13 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Connections,
         Self::InFlight,
+        Self::AddressRate,
+        Self::AddressInFlight,
+        Self::KeyRate,
+        Self::KeyInFlight,
         Self::HeaderDeadline,
         Self::StalledUpload,
         Self::StalledReader,
@@ -143,6 +155,10 @@ impl DropReason {
         match self {
             Self::Connections => "connections",
             Self::InFlight => "in_flight",
+            Self::AddressRate => "address_rate",
+            Self::AddressInFlight => "address_in_flight",
+            Self::KeyRate => "key_rate",
+            Self::KeyInFlight => "key_in_flight",
             Self::HeaderDeadline => "header_deadline",
             Self::StalledUpload => "stalled_upload",
             Self::StalledReader => "stalled_reader",

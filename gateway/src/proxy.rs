@@ -7,6 +7,7 @@
 mod forwarding;
 mod watchdog;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ use crate::client::{Client, TrustedProxies};
 use crate::metrics::{Answered, DropReason, InFlight, Metrics, OriginChannel, OriginOutcome};
 use crate::peer::{self, Channel, Peers};
 use crate::permission::DeniedSlot;
+use crate::quota::{self, Charged, Exceeded, Quotas};
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::response::{Failed, Sent};
@@ -67,6 +69,10 @@ pub struct Node {
     pub limits: bridge::Limits,
     /// Requests being answered at once, on all public listeners together; one more is told to slow down.
     pub places: Arc<Semaphore>,
+    /// What each client address may ask.
+    pub per_address: Quotas<IpAddr>,
+    /// Whether a signed request over plain HTTP may have a body that its signature does not cover.
+    pub allow_unsigned_payload_over_http: bool,
     /// The node's series.
     pub metrics: Metrics,
 }
@@ -119,6 +125,8 @@ pub struct Exchange {
     closes: bool,
     read: Option<accelerated::Served>,
     is_recorded: bool,
+    /// What its address is charged.
+    _charged: Option<Charged>,
     _held: Option<(InFlight, OwnedSemaphorePermit)>,
 }
 
@@ -142,7 +150,7 @@ enum Answer {
 impl Proxy {
     /// The life of a request: each line is a file, in this order.
     async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Answer, Failed> {
-        let arrival = self.receive(session, exchange)?;
+        let arrival = self.receive(session, exchange).await?;
         let target = self.admit(session, exchange)?;
         match Route::of(&target, &self.node.region, arrival)? {
             Route::CachedRead => self.read_cached(session, exchange, &target).await,
@@ -160,7 +168,7 @@ impl Proxy {
     }
 
     /// Takes from the head what only nodes may say, and believes it where a node said it.
-    fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arrival, Refusal> {
+    async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arrival, Refusal> {
         let connection = connection_of(session);
         let told = forwarding::take(session.req_header_mut());
         match self.role {
@@ -168,6 +176,7 @@ impl Proxy {
                 exchange.arrival = Some(Arrival::FromClient);
                 exchange.client =
                     self.node.trusted_proxies.client_behind(connection, &session.req_header().headers);
+                exchange._charged = self.charge_address(exchange.client).await?;
                 let place = self.node.places.clone().try_acquire_owned().map_err(|_| {
                     self.node.metrics.dropped(DropReason::InFlight);
                     Refusal::slow_down(RETRY_AFTER)
@@ -184,6 +193,19 @@ impl Proxy {
         }
     }
 
+    async fn charge_address(&self, client: Client) -> Result<Option<Charged>, Refusal> {
+        let Some(address) = client.address.map(quota::of_address) else { return Ok(None) };
+        let charged = self.node.per_address.charge(address, Instant::now()).await;
+        charged.map(Some).map_err(|exceeded| {
+            let (reason, retry_after) = match exceeded {
+                Exceeded::Rate { retry_after } => (DropReason::AddressRate, retry_after),
+                Exceeded::InFlight => (DropReason::AddressInFlight, RETRY_AFTER),
+            };
+            self.node.metrics.dropped(reason);
+            Refusal::slow_down(retry_after)
+        })
+    }
+
     fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arc<Target>, Refusal> {
         put_authority_into_host(session.req_header_mut());
         let listener = match &self.role {
@@ -197,6 +219,12 @@ impl Proxy {
         if matches!(self.role, Role::Public(_)) {
             // A signature's time is judged here for every path, so that each says the same about it.
             Claim::of(&target, OffsetDateTime::now_utc())?;
+        }
+        let is_exposed = !exchange.client.is_tls && !session.is_body_empty();
+        if is_exposed && !self.node.allow_unsigned_payload_over_http && leaves_body_open(&target) {
+            let message =
+                "Over plain HTTP a request's signature must cover its body: UNSIGNED-PAYLOAD is for HTTPS.";
+            return Err(Refusal::new(S3ErrorCode::AccessDenied, message));
         }
         Ok(exchange.target.insert(Arc::new(target)).clone())
     }
@@ -369,6 +397,11 @@ fn stands_still() -> Box<Error> {
     Error::explain(ErrorType::ReadTimedout, "the client's body stands still").into_down()
 }
 
+/// Whether the request is signed and its body is not.
+fn leaves_body_open(target: &Target) -> bool {
+    target.signature.signature().is_some() && !target.payload.is_signed()
+}
+
 /// Who is at the other end of the connection.
 fn connection_of(session: &Session) -> Client {
     let address = session.client_addr().and_then(|address| address.as_inet());
@@ -420,6 +453,7 @@ impl ProxyHttp for Proxy {
             closes: false,
             read: None,
             is_recorded: false,
+            _charged: None,
             _held: None,
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::client::{Network, TrustedProxies};
+use crate::quota::Quota;
 use crate::topology::{RegionName, Topology};
 use crate::{bridge, listen};
 pub use fault::Fault;
@@ -64,11 +65,14 @@ pub struct TlsFiles {
 }
 
 /// What the front door believes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Front {
     /// Proxies in front of the public listeners whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. Default
     /// none.
     pub trusted_proxies: TrustedProxies,
+    /// Whether a signed request over plain HTTP may have a body that its signature does not cover. Default yes: SDKs and
+    /// curl send such bodies, and plain HTTP is for loopback and private networks.
+    pub allow_unsigned_payload_over_http: bool,
 }
 
 /// The limits of the front door. What is past one is refused or let go, and counted.
@@ -80,6 +84,11 @@ pub struct Limits {
     pub transfer: bridge::Limits,
     /// Requests at one time; further ones are answered 503 `SlowDown`. Default 1024.
     pub requests_in_flight_max: usize,
+    /// What one client address may ask of a node. Default no limit: behind a NAT or a proxy that is not trusted, a
+    /// thousand clients have one address.
+    pub per_address: Quota,
+    /// What one access key may ask of a node. Default no limit: a training run is one key and a thousand machines.
+    pub per_key: Quota,
     /// How long running transfers may go on after SIGTERM. Default 30 s.
     pub drain: Duration,
 }
@@ -225,8 +234,9 @@ fn read_front(file: &mut Keys) -> Front {
             Err(error) => keys.fault(&at, format!("{text:?} {error}")),
         }
     }
+    let allow_unsigned_payload_over_http = keys.flag("allow_unsigned_payload_over_http", true);
     file.extend(keys.finish());
-    Front { trusted_proxies: TrustedProxies::new(trusted) }
+    Front { trusted_proxies: TrustedProxies::new(trusted), allow_unsigned_payload_over_http }
 }
 
 fn read_limits(file: &mut Keys) -> Limits {
@@ -244,8 +254,24 @@ fn read_limits(file: &mut Keys) -> Limits {
     connection.connections_max = keys.count("connections_max", connection.connections_max, 1..=1_000_000);
     let requests_in_flight_max = keys.count("requests_in_flight_max", 1024, 1..=1_000_000);
     let drain = keys.duration("drain", seconds(30), Duration::ZERO..=seconds(3600));
+    let (per_address, per_key) = (read_quota(&mut keys, "per_address"), read_quota(&mut keys, "per_key"));
     file.extend(keys.finish());
-    Limits { connection, transfer, requests_in_flight_max, drain }
+    Limits { connection, transfer, requests_in_flight_max, per_address, per_key, drain }
+}
+
+fn read_quota(limits: &mut Keys, key: &str) -> Quota {
+    let mut keys = limits.table(key);
+    let mut number = |key| keys.count(key, 0, 0..=1_000_000) as u32;
+    let quota = Quota {
+        requests_per_second: number("requests_per_second"),
+        burst: number("burst"),
+        in_flight_max: number("in_flight_max"),
+    };
+    if quota.burst > 0 && quota.requests_per_second == 0 {
+        keys.fault("burst", "needs requests_per_second");
+    }
+    limits.extend(keys.finish());
+    quota
 }
 
 fn read_cache(file: &mut Keys) -> (cache::Settings, u64) {

@@ -150,6 +150,18 @@ impl Keys {
         }
     }
 
+    /// The yes or no at `key`, or `default`.
+    pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
+        match self.table.remove(key) {
+            None => default,
+            Some(Value::Boolean(flag)) => flag,
+            Some(_) => {
+                self.fault(key, "must be true or false");
+                default
+            }
+        }
+    }
+
     /// The size at `key`, or `default`: a whole number of bytes, or text such as `"64 KiB"`.
     pub(super) fn bytes(&mut self, key: &str, default: u64, allowed: RangeInclusive<u64>) -> u64 {
         let Some(value) = self.table.remove(key) else { return default };

@@ -39,6 +39,8 @@ fn what_is_not_said_has_its_default() {
     let settings = Settings::parse(GOOD).expect("good");
     assert_eq!(settings.limits.connection.head_timeout, listen::Limits::default().head_timeout);
     assert_eq!(settings.log_level, Level::INFO);
+    assert!(settings.front.allow_unsigned_payload_over_http);
+    assert_eq!((settings.limits.per_address, settings.limits.per_key), Default::default());
     assert!(settings.tls.is_none() && settings.cache.nvme.is_none());
     assert_eq!(settings.cache, cache::Settings::default());
 }
@@ -52,9 +54,15 @@ fn what_is_said_is_taken() {
         key = "b.pem"
         [front]
         trusted_proxies = ["10.0.0.0/8", "::1"]
+        allow_unsigned_payload_over_http = false
         [limits]
         drain = "0s"
         connections_max = 7
+        [limits.per_key]
+        requests_per_second = 100
+        burst = 300
+        [limits.per_address]
+        in_flight_max = 8
         [cache]
         memory_bytes = "128 MiB"
         wait_max = "250ms"
@@ -67,6 +75,10 @@ fn what_is_said_is_taken() {
         "#;
     let settings = Settings::parse(&text).expect("good");
     assert_eq!(settings.tls.as_ref().map(|tls| tls.key.as_path()), Some(Path::new("b.pem")));
+    let per_key = Quota { requests_per_second: 100, burst: 300, in_flight_max: 0 };
+    assert_eq!(settings.limits.per_key, per_key);
+    assert_eq!(settings.limits.per_address, Quota { in_flight_max: 8, ..Quota::default() });
+    assert!(!settings.front.allow_unsigned_payload_over_http);
     let trusted = ["10.0.0.0/8", "::1"].map(|text| text.parse().expect("a network"));
     assert_eq!(settings.front.trusted_proxies, TrustedProxies::new(trusted.into()));
     assert_eq!((settings.limits.drain, settings.limits.connection.connections_max), (Duration::ZERO, 7));
@@ -85,6 +97,10 @@ fn each_wrong_file_is_refused_with_its_key() {
         ("[front]\ntrusted_proxies = [\"10.0.0.0/8\", 1]", "front.trusted_proxies[1]"),
         ("[front]\ntrusted_proxies = [\"10.0.0.1/8\"]", "front.trusted_proxies[0]"),
         ("[front]\ntrusted_proxies = [\"::/0\"]", "front.trusted_proxies[0]"),
+        ("[front]\nallow_unsigned_payload_over_http = \"no\"", "front.allow_unsigned_payload_over_http"),
+        ("[limits.per_key]\nrequests_per_second = -1", "limits.per_key.requests_per_second"),
+        ("[limits.per_key]\nburst = 10", "limits.per_key.burst"),
+        ("[limits.per_address]\nin_flight = 1", "limits.per_address.in_flight"),
         ("[limits]\nheader_deadline = 10", "limits.header_deadline"),
         ("[limits]\nheader_deadline = \"0s\"", "limits.header_deadline"),
         ("[limits]\nconnections_max = 0", "limits.connections_max"),

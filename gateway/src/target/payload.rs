@@ -41,6 +41,15 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// Whether the request's signature covers the body, so that nobody on the way can exchange it.
+    #[must_use]
+    pub const fn is_signed(self) -> bool {
+        match self {
+            Self::Hashed | Self::Chunked { signed: true, .. } => true,
+            Self::Unstated | Self::Unsigned | Self::Chunked { signed: false, .. } => false,
+        }
+    }
+
     fn parse(value: &str) -> Result<Self, Refusal> {
         Ok(match value {
             "UNSIGNED-PAYLOAD" => Self::Unsigned,

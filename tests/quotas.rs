@@ -1,0 +1,81 @@
+//! Requests past a quota, and bodies that nobody signed: refused the same at every way in.
+
+use std::time::Duration;
+
+use tests::{Client, Cluster, Endpoint, Options, Request};
+use tokio::time::{sleep, timeout};
+
+/// A client of ord1's data at each way in: its own listeners, and another region's, which hand on or read through.
+fn ways(cluster: &Cluster) -> [Client; 4] {
+    let away = |endpoint: Endpoint| cluster.client("las1", endpoint).under(endpoint.host("ord1"));
+    [
+        cluster.client("ord1", Endpoint::Standard),
+        cluster.client("ord1", Endpoint::Accelerated),
+        away(Endpoint::Standard),
+        away(Endpoint::Accelerated),
+    ]
+}
+
+/// Keeps a request of `client` in flight at `node`: an upload whose body does not come.
+async fn hold(cluster: &Cluster, node: &str, client: &Client, request: Request) {
+    let client = client.clone();
+    tokio::spawn(async move { client.try_send(request.stalled_body(1000)).await });
+    let held = async {
+        while cluster.scrape(node).await.sum("penstock_requests_in_flight", &[]) == 0.0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), held).await.expect("a request in flight");
+}
+
+/// One more request than an address may have at one time is told to slow down, at both endpoints, and is counted; its
+/// neighbour's is served.
+#[tokio::test]
+async fn an_address_past_its_quota_is_told_to_slow_down() {
+    let cluster = Cluster::start_with(Options::settings(
+        "[limits.per_address]\nin_flight_max = 1\n[front]\ntrusted_proxies = [\"127.0.0.1\"]\n",
+    ))
+    .await;
+    cluster.standard("ord1").create_bucket("data").await;
+    let from = |method, address: &str| Request::new(method, "/data/a").header("x-forwarded-for", address);
+    let ways = ways(&cluster);
+    hold(&cluster, "ord1", &ways[0], from("PUT", "203.0.113.1")).await;
+    hold(&cluster, "las1", &ways[2], from("PUT", "203.0.113.1")).await;
+    for (index, client) in ways.iter().enumerate() {
+        let answer = client.send(from("GET", "203.0.113.1")).await;
+        assert_eq!(answer.refusal(), (503, "SlowDown".to_owned()), "way {index}");
+        assert_ne!(answer.header("retry-after"), "", "way {index}");
+        assert_eq!(client.send(from("GET", "203.0.113.2")).await.status, 404, "way {index}, its neighbour");
+    }
+    for node in ["ord1", "las1"] {
+        let labels = [("reason", "address_in_flight")];
+        assert_eq!(cluster.scrape(node).await.sum("penstock_drops_total", &labels), 2.0, "{node}");
+    }
+}
+
+/// Where the setting forbids it, a body that the signature does not cover is refused over plain HTTP, presigned uploads
+/// too, and nothing is stored; a signed body, and a read, which has none, are served.
+#[tokio::test]
+async fn an_unsigned_body_over_plain_http_is_refused_where_the_setting_says_so() {
+    for (allowed, status) in [(true, 200), (false, 403)] {
+        let settings = format!("[front]\nallow_unsigned_payload_over_http = {allowed}\n");
+        let cluster = Cluster::start_with(Options::settings(&settings)).await;
+        cluster.standard("ord1").create_bucket("data").await;
+        for (index, client) in ways(&cluster).iter().enumerate() {
+            let unsigned = Request::new("PUT", format!("/data/unsigned-{index}")).unsigned_body("hello");
+            assert_eq!(client.send(unsigned).await.status, status, "way {index}");
+            let target = format!("/data/presigned-{index}");
+            let presigned = format!("{}{target}?{}", client.origin(), client.presigned("PUT", &target, 60));
+            let put =
+                tests::cluster::http_client().put(presigned).header("host", client.host()).body("hello");
+            assert_eq!(put.send().await.expect("an answer").status(), status, "way {index}, presigned");
+            let key = format!("signed-{index}");
+            let _ = client.put("data", &key, "hello").await.ok();
+            let read = Request::new("GET", format!("/data/{key}")).unsigned_body("");
+            assert_eq!(client.send(read).await.ok().text(), "hello", "way {index}");
+        }
+        let listed =
+            cluster.standard("ord1").send(Request::new("GET", "/data?list-type=2")).await.ok().text();
+        assert_eq!(listed.matches("<Key>").count(), if allowed { 12 } else { 4 }, "{listed}");
+    }
+}
