@@ -153,10 +153,7 @@ async fn the_owner_knows_the_client_that_the_first_node_saw() {
             .header("x-forwarded-for", "203.0.113.1, 198.51.100.9")
             .header("x-forwarded-proto", "https");
         let id = at_las1.send(request).await.ok().header("x-amz-request-id").to_owned();
-        let log = cluster.process("las1").log();
-        let lines: Vec<&str> =
-            log.lines().filter(|line| line.contains(&id) && line.contains("\"access\"")).collect();
-        assert_eq!(lines.len(), 2, "{log}");
+        let lines = cluster.process("las1").log_lines(&[&id, "\"target\":\"access\""], 2).await;
         let client = format!("\"client\":\"{expected}\"");
         assert!(lines.iter().all(|line| line.contains(&client)), "{lines:?}");
     }

@@ -104,10 +104,7 @@ async fn a_refused_upload_that_sends_no_body_keeps_no_place() {
         waiting.push(body);
     }
     expect_no_request_in_flight(&cluster).await;
-    let log = cluster.process("las1").log();
-    let recorded = |line: &&str| line.contains("never") && line.contains("\"from\":\"client\"");
-    let lines: Vec<_> = log.lines().filter(recorded).collect();
-    assert_eq!(lines.len(), 3, "{log}");
+    let lines = cluster.process("las1").log_lines(&["never", "\"from\":\"client\""], 3).await;
     assert!(lines.iter().all(|line| line.contains("\"status\":403")), "{lines:?}");
     // The connection itself is well.
     let (response, _) = connection.put("/data", 0, Some(&cluster)).await;

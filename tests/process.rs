@@ -14,6 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a process may take to end after it was asked to.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long a line may take to be in the log.
+const LOGGED_WITHIN: Duration = Duration::from_secs(20);
+
 /// A running `penstock`, its standard output and error kept in files. It dies with the test.
 pub struct Process {
     child: Child,
@@ -39,6 +42,25 @@ impl Process {
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("ask for the exit status")
+    }
+
+    /// The `count` lines of the log that hold all of `texts`. A line may be written a moment after its answer arrived.
+    ///
+    /// # Panics
+    /// When there are more, or not as many in good time.
+    pub async fn log_lines(&self, texts: &[&str], count: usize) -> Vec<String> {
+        let deadline = Instant::now() + LOGGED_WITHIN;
+        loop {
+            let log = self.log();
+            let lines: Vec<_> =
+                log.lines().filter(|line| texts.iter().all(|text| line.contains(text))).collect();
+            if lines.len() >= count {
+                assert_eq!(lines.len(), count, "{lines:?}");
+                return lines.into_iter().map(str::to_owned).collect();
+            }
+            assert!(Instant::now() < deadline, "{texts:?} in {}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Sends `signal`.
