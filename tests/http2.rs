@@ -96,6 +96,8 @@ async fn start() -> Cluster {
 async fn a_refused_upload_that_sends_no_body_keeps_no_place() {
     let cluster = start().await;
     let mut connection = Connection::open(&cluster).await;
+    let (response, _) = connection.put("/data", 0, Some(&cluster)).await;
+    assert_eq!(answer(response).await.0, 200);
     let mut waiting = Vec::new();
     for _ in 0..3 {
         let (response, body) = connection.put("/data/never", 1000, None).await;
@@ -107,7 +109,7 @@ async fn a_refused_upload_that_sends_no_body_keeps_no_place() {
     let lines = cluster.process("las1").log_lines(&["never", "\"from\":\"client\""], 3).await;
     assert!(lines.iter().all(|line| line.contains("\"status\":403")), "{lines:?}");
     // The connection itself is well.
-    let (response, _) = connection.put("/data", 0, Some(&cluster)).await;
+    let (response, _) = connection.put("/other", 0, Some(&cluster)).await;
     assert_eq!(answer(response).await.0, 200);
 }
 

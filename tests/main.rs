@@ -1,5 +1,6 @@
 //! End-to-end tests of Penstock, one file a promise. `tests/run` builds what they need and runs them.
 
+mod audit;
 mod bad_input;
 mod bit_flips;
 mod crash;

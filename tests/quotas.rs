@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tests::sign::Keys;
 use tests::{Client, Cluster, Endpoint, Options, Request};
 use tokio::time::{sleep, timeout};
 
@@ -50,6 +51,41 @@ async fn an_address_past_its_quota_is_told_to_slow_down() {
     for node in ["ord1", "las1"] {
         let labels = [("reason", "address_in_flight")];
         assert_eq!(cluster.scrape(node).await.sum("penstock_drops_total", &labels), 2.0, "{node}");
+    }
+}
+
+/// A key is charged by the node that verified its signature, here or for a request that another node handed on; another
+/// node has its own count. What somebody else signs with a wrong secret is not charged to it.
+#[tokio::test]
+async fn a_key_past_its_quota_is_told_to_slow_down() {
+    let cluster = Cluster::start_with(Options::settings("[limits.per_key]\nin_flight_max = 1\n")).await;
+    cluster.standard("ord1").create_bucket("data").await;
+    let ways = ways(&cluster);
+    hold(&cluster, "ord1", &ways[0], Request::new("PUT", "/data/a")).await;
+    for (index, expected) in [503, 503, 503, 404].into_iter().enumerate() {
+        let answer = ways[index].send(Request::new("GET", "/data/a")).await;
+        assert_eq!(answer.status, expected, "way {index}: {}", answer.text());
+        let forged = Keys { secret_key: "not the secret of this key".into(), ..ways[index].keys().clone() };
+        let answer = ways[index].with_keys(forged).get("data", "a").await;
+        assert_eq!(answer.refusal(), (403, "SignatureDoesNotMatch".to_owned()), "way {index}");
+    }
+    let dropped = cluster.scrape("ord1").await;
+    assert_eq!(dropped.sum("penstock_drops_total", &[("reason", "key_in_flight")]), 3.0);
+}
+
+/// However often somebody who has no more than a key's public half uses its name, its owner has all of its quota.
+#[tokio::test]
+async fn forged_signatures_use_nothing_up() {
+    let quota = "[limits.per_key]\nrequests_per_second = 1\nburst = 1\n";
+    let cluster = Cluster::start_with(Options::settings(quota)).await;
+    for client in ways(&cluster).into_iter().take(2) {
+        let forged = Keys { secret_key: "not the secret of this key".into(), ..client.keys().clone() };
+        for _ in 0..5 {
+            assert_eq!(client.with_keys(forged.clone()).get("data", "a").await.status, 403);
+        }
+        // One a second: what came before it, at the other endpoint, was this long ago.
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(client.get("data", "a").await.status, 404);
     }
 }
 

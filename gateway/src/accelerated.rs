@@ -16,7 +16,7 @@ mod owner;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache::{Busy, Cache, Mode, ReadError, Tally};
 use http::{HeaderMap, HeaderValue, Method};
@@ -34,7 +34,8 @@ use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::metrics::Metrics;
 use crate::peer::messages::FullHead;
-use crate::permission::{Asking, RequestContext};
+use crate::permission::{Asking, Denied, DeniedSlot, Refused, RequestContext};
+use crate::quota::{Charged, Gate};
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::response::{self, Failed, Sender, Sent};
@@ -68,6 +69,8 @@ pub struct Parts {
     pub heads_bytes_max: u64,
     /// Finds users.
     pub identities: Arc<dyn Identities>,
+    /// What each access key may ask.
+    pub per_key: Arc<Gate<String>>,
     /// What a client that reads may take.
     pub limits: response::Limits,
     /// Counts reads and bytes by source.
@@ -104,6 +107,15 @@ struct Granted {
     caller: Option<Arc<User>>,
 }
 
+/// What a request takes with it on its way through here.
+#[derive(Default)]
+struct Kept {
+    /// Its key's place, once its signature was verified.
+    charged: Option<Charged>,
+    /// Where a refusal by permission is left for the audit log.
+    denied: DeniedSlot,
+}
+
 impl Accelerated {
     /// The endpoint of `parts`.
     #[must_use]
@@ -116,7 +128,8 @@ impl Accelerated {
         }
     }
 
-    /// Answers `target`, which must be a GetObject or HeadObject, to `client`.
+    /// Answers `target`, which must be a GetObject or HeadObject, to `client`. Why it is denied, if it is, is left in
+    /// `denied`.
     ///
     /// # Errors
     /// See [`Failed`].
@@ -126,9 +139,12 @@ impl Accelerated {
         target: &Target,
         client: Client,
         request_id: RequestId,
+        denied: DeniedSlot,
     ) -> Result<Served, Failed> {
         let mode = directives::mode(&session.req_header().method, &session.req_header().headers);
-        let (granted, body) = self.prepare(session, target, client, mode).await.map_err(Failed::Refused)?;
+        let mut kept = Kept { charged: None, denied };
+        let (granted, body) =
+            self.prepare(session, target, client, mode, &mut kept).await.map_err(Failed::Refused)?;
         let mut headers = granted.headers;
         headers.insert(CACHE_STATUS, cache_status(&self.parts.region, &body.plan(), mode));
         identify(&mut headers, request_id, &self.parts.region);
@@ -149,13 +165,14 @@ impl Accelerated {
         target: &Target,
         client: Client,
         mode: Mode,
+        kept: &mut Kept,
     ) -> Result<(Granted, Body), Refusal> {
-        let mut granted = self.grant(session, target, client, mode).await?;
+        let mut granted = self.grant(session, target, client, mode, kept).await?;
         let method = session.req_header().method.clone();
         let mut opened = self.open(&method, &granted, mode).await;
         if matches!(opened, Err(ReadError::Gone)) {
             // The instance's grace ran out between the owner's answer and the read: there is a newer one.
-            granted = self.grant(session, target, client, mode).await?;
+            granted = self.grant(session, target, client, mode, kept).await?;
             opened = self.open(&method, &granted, mode).await;
         }
         let body = opened.map_err(unreadable)?;
@@ -172,6 +189,7 @@ impl Accelerated {
         target: &Target,
         client: Client,
         mode: Mode,
+        kept: &mut Kept,
     ) -> Result<Granted, Refusal> {
         let now = OffsetDateTime::now_utc();
         let claim = Claim::of(target, now)?;
@@ -182,12 +200,20 @@ impl Accelerated {
         if let Some(claim) = claim {
             let secret = &credential.as_ref().ok_or(S3ErrorCode::InvalidAccessKeyId)?.secret;
             claim.verify(&self.keys, secret, &head.method, head.raw_path(), &head.headers)?;
+            if kept.charged.is_none() {
+                let access_key = claim.access_key().to_owned();
+                kept.charged = Some(self.parts.per_key.enter(access_key, Instant::now()).await?);
+            }
         }
         let caller = credential.map(|credential| credential.user);
         let request = RequestContext { query: &target.query, headers: &head.headers, client, now };
         let asking = Asking { caller: caller.as_deref(), operation: target.operation, request };
         if let Ok(found) = &found {
-            authorize(&asking, target, &name, found)?;
+            authorize(&asking, target, &name, found).map_err(|refused| {
+                // Nothing was refused before: this is the first.
+                let _ = kept.denied.set(Refused { denied: refused.clone(), caller: caller.clone() });
+                S3Error::from(refused)
+            })?;
         }
         let request = ReadRequest::parse(&head.headers, target.query.iter())?;
         let Found { facts, object, was_known } = found?;
@@ -281,17 +307,16 @@ impl Accelerated {
 
 /// Decides whether the caller may have what was found. Who may not read an object is told the same as of one that is not
 /// there, unless they may list the bucket.
-fn authorize(asking: &Asking<'_>, target: &Target, name: &ObjectName, found: &Found) -> S3Result<()> {
+fn authorize(asking: &Asking<'_>, target: &Target, name: &ObjectName, found: &Found) -> Result<(), Denied> {
     let Some(facts) = &found.facts else {
-        return Ok(asking.decide_without_bucket(Role::Target).map(|_| ())?);
+        return asking.decide_without_bucket(Role::Target).map(|_| ());
     };
     let head = found.object.as_ref().map(|object| &object.head);
     let on = On::bucket(&name.bucket, facts).object(&name.key, target.query.get("versionId"), head);
     match head {
-        Some(_) => asking.decide(Role::Target, &on).map(|_| ())?,
-        None => asking.may_know_it_is_missing(Role::Target, &on)?,
+        Some(_) => asking.decide(Role::Target, &on).map(|_| ()),
+        None => asking.may_know_it_is_missing(Role::Target, &on),
     }
-    Ok(())
 }
 
 /// Which object `target` names.

@@ -110,7 +110,7 @@ pub fn explain(id: RequestId, target: Option<&Target>, refusal: &Refusal) {
 }
 
 /// Who the request says it is from.
-fn access_key(signature: &SignatureForm) -> Option<&str> {
+pub(crate) fn access_key(signature: &SignatureForm) -> Option<&str> {
     match signature {
         SignatureForm::Header(signature) | SignatureForm::Presigned { signature, .. } => {
             Some(&signature.access_key)

@@ -31,11 +31,11 @@ use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
 use crate::listen::{Bound, Front, Transport};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, DropReason, Metrics};
 use crate::operator::OperatorSocket;
 use crate::peer::{self, Credentials, Peers};
 use crate::proxy::{self, Role};
-use crate::quota::Quotas;
+use crate::quota::Gate;
 use crate::settings::{Listen, Settings};
 use crate::store_service::StoreService;
 use crate::target::{EndpointKind, Listener};
@@ -168,6 +168,12 @@ impl Node {
         };
         let accounts = plan.is_home().then_some(accounts);
         let limits = &plan.settings.limits;
+        let per_key = Arc::new(Gate::new(
+            limits.per_key,
+            DropReason::KeyRate,
+            DropReason::KeyInFlight,
+            metrics.clone(),
+        ));
         let accelerated = Accelerated::new(accelerated::Parts {
             region: plan.region.clone(),
             home: plan.topology.home().name().clone(),
@@ -175,6 +181,7 @@ impl Node {
             cache: cache.clone(),
             heads_bytes_max: plan.settings.heads_bytes_max,
             identities: identities.clone(),
+            per_key: per_key.clone(),
             limits: limits.transfer.response.clone(),
             metrics: metrics.clone(),
         });
@@ -182,13 +189,18 @@ impl Node {
             topology: plan.topology.clone(),
             region: plan.region.clone(),
             accelerated,
-            store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone()),
+            store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone(), per_key),
             peer_server: peer::Server::new(store.clone(), accounts),
             peers,
             trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),
             places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
-            per_address: Quotas::new(limits.per_address),
+            per_address: Gate::new(
+                limits.per_address,
+                DropReason::AddressRate,
+                DropReason::AddressInFlight,
+                metrics.clone(),
+            ),
             allow_unsigned_payload_over_http: plan.settings.front.allow_unsigned_payload_over_http,
             metrics,
         };

@@ -27,6 +27,7 @@ pub mod refusal;
 pub mod response;
 
 pub mod access_log;
+pub mod audit;
 
 pub mod metrics;
 

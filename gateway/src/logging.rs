@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::access_log::LIBRARIES;
+use crate::audit;
 
 /// Logs what is at least as severe as `level` from now on.
 pub fn start(level: Level) {
@@ -17,12 +18,21 @@ pub fn start(level: Level) {
 }
 
 fn targets(level: Level) -> Targets {
-    Targets::new().with_default(level).with_targets(LIBRARIES.iter().copied())
+    let targets = Targets::new().with_default(level).with_targets(LIBRARIES.iter().copied());
+    targets.with_target(audit::TARGET, level.max(Level::INFO))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_audit_log_is_on_at_every_level() {
+        for level in [Level::ERROR, Level::WARN, Level::INFO, Level::TRACE] {
+            assert!(targets(level).would_enable("audit", &Level::INFO), "{level}");
+        }
+        assert!(!targets(Level::ERROR).would_enable("access", &Level::INFO));
+    }
 
     #[test]
     fn what_logs_signatures_stays_off_at_every_level() {

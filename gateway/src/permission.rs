@@ -17,7 +17,7 @@ use origin::permit::{On, Role};
 use s3s::{S3Error, s3_error};
 
 pub use decide::{Because, Denied, Reason, name_of};
-pub use permit::{DeniedSlot, Held};
+pub use permit::{DeniedSlot, Held, Refused};
 pub use request::RequestContext;
 
 use self::request::Circumstances;

@@ -26,12 +26,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::accelerated::{self, Accelerated};
 use crate::access_log::{self, Line};
+use crate::audit::{self, Asked};
 use crate::bridge::{self, Named, Unread};
 use crate::client::{Client, TrustedProxies};
 use crate::metrics::{Answered, DropReason, InFlight, Metrics, OriginChannel, OriginOutcome};
 use crate::peer::{self, Channel, Peers};
 use crate::permission::DeniedSlot;
-use crate::quota::{self, Charged, Exceeded, Quotas};
+use crate::quota::{self, Charged, Gate};
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::response::{Failed, Sent};
@@ -70,7 +71,7 @@ pub struct Node {
     /// Requests being answered at once, on all public listeners together; one more is told to slow down.
     pub places: Arc<Semaphore>,
     /// What each client address may ask.
-    pub per_address: Quotas<IpAddr>,
+    pub per_address: Gate<IpAddr>,
     /// Whether a signed request over plain HTTP may have a body that its signature does not cover.
     pub allow_unsigned_payload_over_http: bool,
     /// The node's series.
@@ -125,6 +126,8 @@ pub struct Exchange {
     closes: bool,
     read: Option<accelerated::Served>,
     is_recorded: bool,
+    /// What permission refused of it.
+    denied: DeniedSlot,
     /// What its address is charged.
     _charged: Option<Charged>,
     _held: Option<(InFlight, OwnedSemaphorePermit)>,
@@ -176,7 +179,10 @@ impl Proxy {
                 exchange.arrival = Some(Arrival::FromClient);
                 exchange.client =
                     self.node.trusted_proxies.client_behind(connection, &session.req_header().headers);
-                exchange._charged = self.charge_address(exchange.client).await?;
+                if let Some(address) = exchange.client.address {
+                    let address = quota::of_address(address);
+                    exchange._charged = Some(self.node.per_address.enter(address, Instant::now()).await?);
+                }
                 let place = self.node.places.clone().try_acquire_owned().map_err(|_| {
                     self.node.metrics.dropped(DropReason::InFlight);
                     Refusal::slow_down(RETRY_AFTER)
@@ -191,19 +197,6 @@ impl Proxy {
                 Ok(Arrival::FromPeer)
             }
         }
-    }
-
-    async fn charge_address(&self, client: Client) -> Result<Option<Charged>, Refusal> {
-        let Some(address) = client.address.map(quota::of_address) else { return Ok(None) };
-        let charged = self.node.per_address.charge(address, Instant::now()).await;
-        charged.map(Some).map_err(|exceeded| {
-            let (reason, retry_after) = match exceeded {
-                Exceeded::Rate { retry_after } => (DropReason::AddressRate, retry_after),
-                Exceeded::InFlight => (DropReason::AddressInFlight, RETRY_AFTER),
-            };
-            self.node.metrics.dropped(reason);
-            Refusal::slow_down(retry_after)
-        })
     }
 
     fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arc<Target>, Refusal> {
@@ -235,7 +228,10 @@ impl Proxy {
         exchange: &mut Exchange,
         target: &Target,
     ) -> Result<Answer, Failed> {
-        let read = self.node.accelerated.serve(session, target, exchange.client, exchange.id).await?;
+        let read = {
+            let denied = exchange.denied.clone();
+            self.node.accelerated.serve(session, target, exchange.client, exchange.id, denied).await?
+        };
         Ok(Answer::Given(exchange.read.insert(read).sent))
     }
 
@@ -245,8 +241,7 @@ impl Proxy {
         exchange: &Exchange,
         target: Arc<Target>,
     ) -> Result<Answer, Failed> {
-        let denied = DeniedSlot::default();
-        let service = self.node.store.for_request(target.clone(), exchange.client, denied);
+        let service = self.node.store.for_request(target.clone(), exchange.client, exchange.denied.clone());
         let sent = bridge::serve(session, &target, service, self.named(exchange), &self.node.limits).await?;
         Ok(Answer::Given(sent))
     }
@@ -288,6 +283,9 @@ impl Proxy {
         refusal: &Refusal,
     ) -> pingora::Result<Sent> {
         access_log::explain(exchange.id, exchange.target.as_deref(), refusal);
+        if exchange.denied.get().is_none() {
+            audit::signature_refused(exchange.asked(), refusal);
+        }
         if *refusal.code() == S3ErrorCode::RequestTimeout {
             self.node.metrics.dropped(DropReason::StalledUpload);
         }
@@ -308,10 +306,18 @@ impl Exchange {
         }
     }
 
+    /// The request, as far as it was understood.
+    fn asked(&self) -> Asked<'_> {
+        Asked { id: self.id, client: self.client.address, target: self.target.as_deref() }
+    }
+
     /// Logs and counts the request, once.
     fn record(&mut self, passed: Passed, error: Option<&Error>) {
         self.is_recorded = true;
         let Some(arrival) = self.arrival else { return };
+        if let Some(refused) = self.denied.get() {
+            audit::permission_refused(self.asked(), refused);
+        }
         let line = Line {
             id: self.id,
             arrival,
@@ -453,6 +459,7 @@ impl ProxyHttp for Proxy {
             closes: false,
             read: None,
             is_recorded: false,
+            denied: DeniedSlot::default(),
             _charged: None,
             _held: None,
         }

@@ -6,6 +6,8 @@
 //! Time is handed in, and the table is bounded: of more keys than it holds, those that asked longest ago are forgotten,
 //! and begin anew.
 
+mod gate;
+
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
+
+pub use gate::Gate;
 
 /// Keys remembered, at some 200 bytes each.
 const KEYS_MAX: u64 = 50_000;

@@ -6,6 +6,7 @@
 //! in a request's spelling makes one of them decide and the other act.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use origin::head::Facts;
@@ -26,6 +27,8 @@ use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::permission::table::Rule;
 use crate::permission::{DeniedSlot, Held};
+use crate::quota::{Charged, Gate};
+use crate::refusal::Refusal;
 use crate::target::{Hosts, Operation, Target};
 use crate::topology::Topology;
 
@@ -63,8 +66,13 @@ pub struct StoreService {
 }
 
 impl StoreService {
-    /// Services of `store`, for the users of `identities`.
-    pub fn new<S>(store: S, identities: Arc<dyn Identities>, topology: Arc<Topology>) -> Self
+    /// Services of `store`, for the users of `identities`, each of whose keys may ask what `per_key` says.
+    pub fn new<S>(
+        store: S,
+        identities: Arc<dyn Identities>,
+        topology: Arc<Topology>,
+        per_key: Arc<Gate<String>>,
+    ) -> Self
     where
         S: S3 + Known + Clone,
     {
@@ -72,7 +80,8 @@ impl StoreService {
         let make = move |target, client, denied| {
             let mut builder = S3ServiceBuilder::new(store.clone());
             let (store, identities) = (store.clone(), identities.clone());
-            let request = Request { target, client, store, identities, found: OnceLock::new(), denied };
+            let (found, charged, per_key) = (OnceLock::new(), OnceLock::new(), per_key.clone());
+            let request = Request { target, client, store, identities, found, per_key, charged, denied };
             let door = Door(Arc::new(request));
             builder.set_config(config.clone());
             builder.set_host(Hosts(topology.clone()));
@@ -119,6 +128,9 @@ struct Request<S> {
     identities: Arc<dyn Identities>,
     /// Whose secret was handed to the signature check.
     found: OnceLock<Credential>,
+    per_key: Arc<Gate<String>>,
+    /// The key's place, kept for as long as the service is.
+    charged: OnceLock<Charged>,
     denied: DeniedSlot,
 }
 
@@ -145,6 +157,11 @@ impl<S: Known + 'static> S3Access for Door<S> {
         if !is_same(target, cx.s3_op().name(), cx.s3_path()) {
             error!(admitted = %target.operation, s3s = cx.s3_op().name(), "a request was read in two ways");
             return Err(s3_error!(InternalError));
+        }
+        if let Some(credentials) = cx.credentials() {
+            let charged = self.0.per_key.enter(credentials.access_key.clone(), Instant::now()).await;
+            // s3s asks once a request.
+            let _ = self.0.charged.set(charged.map_err(Refusal::into_s3_error)?);
         }
         let held = Held {
             // Credentials are there only when the signature was verified with what `found` holds.

@@ -14,7 +14,16 @@ use crate::identity::User;
 use crate::target::Target;
 
 /// Where the first refusal of a request is left for the audit log: s3s passes on no more than `AccessDenied`.
-pub type DeniedSlot = Arc<OnceLock<Denied>>;
+pub type DeniedSlot = Arc<OnceLock<Refused>>;
+
+/// A refusal, and to whom.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// What was refused and why.
+    pub denied: Denied,
+    /// Who asked; `None` for somebody who has not said.
+    pub caller: Option<Arc<User>>,
+}
 
 /// A request and who asks, owned.
 pub struct Held {
@@ -52,7 +61,7 @@ impl Held {
     #[must_use]
     pub fn refusal(&self, denied: Denied) -> S3Error {
         // Only the first: what comes after it follows from it, or is one more key of many.
-        let _ = self.denied.set(denied.clone());
+        let _ = self.denied.set(Refused { denied: denied.clone(), caller: self.caller.clone() });
         denied.into()
     }
 }

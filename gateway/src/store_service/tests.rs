@@ -9,13 +9,16 @@ use origin::instance::Instance;
 use origin::permit::permit_of;
 use origin::policy::StoredPolicy;
 use origin::regional::UserRow;
+use prometheus::Registry;
 use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, ListBucketsInput, ListBucketsOutput};
 use s3s::{Body, S3Request, S3Response};
 use time::OffsetDateTime;
 
 use super::*;
 use crate::identity::{Account, Level};
+use crate::metrics::{DropReason, Metrics};
 use crate::permission::Denied;
+use crate::quota::Quota;
 use crate::refusal::read_document;
 use crate::sigv4::SecretKey as Secret;
 use crate::sigv4::tests::signer::{Form, Unsigned, sign};
@@ -161,7 +164,10 @@ async fn verdict_as(target: Arc<Target>, sent: Sent) -> String {
 
 /// The same for a user of `level`, and why the request was denied.
 async fn verdict_and_reason(target: Arc<Target>, sent: Sent, level: Level) -> (String, Option<Denied>) {
-    let doors = StoreService::new(BehindTheDoor, Arc::new(OneUser(level)), Arc::new(topology()));
+    let metrics = Metrics::new(&Registry::new());
+    let per_key = Gate::new(Quota::default(), DropReason::KeyRate, DropReason::KeyInFlight, metrics);
+    let topology = Arc::new(topology());
+    let doors = StoreService::new(BehindTheDoor, Arc::new(OneUser(level)), topology, Arc::new(per_key));
     let denied = DeniedSlot::default();
     let mut request = http::Request::new(Body::from(sent.body.to_owned()));
     *request.method_mut() = sent.method;
@@ -171,7 +177,7 @@ async fn verdict_and_reason(target: Arc<Target>, sent: Sent, level: Level) -> (S
     let (parts, mut body) = service.call(request).await.unwrap().into_parts();
     let body = body.store_all_limited(1 << 20).await.unwrap();
     let code = read_document(parts.status, &parts.headers, &body).unwrap().code().as_str().to_owned();
-    (code, denied.get().cloned())
+    (code, denied.get().map(|refused| refused.denied.clone()))
 }
 
 async fn verdict(sent: Sent) -> String {
