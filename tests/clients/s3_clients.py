@@ -68,25 +68,25 @@ class Aws:
             self._environment["AWS_CA_BUNDLE"] = str(endpoint.ca)
 
     def make_bucket(self, bucket):
-        self._run("s3", "mb", f"s3://{bucket}")
+        self.run("s3", "mb", f"s3://{bucket}")
 
     def upload(self, file, bucket, key):
-        self._run("s3", "cp", "--no-progress", file, f"s3://{bucket}/{key}")
+        self.run("s3", "cp", "--no-progress", file, f"s3://{bucket}/{key}")
 
     def download(self, bucket, key, file):
-        self._run("s3", "cp", "--no-progress", f"s3://{bucket}/{key}", file)
+        self.run("s3", "cp", "--no-progress", f"s3://{bucket}/{key}", file)
 
     def keys(self, bucket):
         query = ("--query", "sort(Contents[].Key)", "--output", "text")
-        return self._run("s3api", "list-objects-v2", "--bucket", bucket, *query).split()
+        return self.run("s3api", "list-objects-v2", "--bucket", bucket, *query).split()
 
     def remove(self, bucket, key):
-        self._run("s3", "rm", f"s3://{bucket}/{key}")
+        self.run("s3", "rm", f"s3://{bucket}/{key}")
 
     def remove_bucket(self, bucket):
-        self._run("s3", "rb", f"s3://{bucket}")
+        self.run("s3", "rb", f"s3://{bucket}")
 
-    def _run(self, *arguments):
+    def run(self, *arguments):
         return run([*self._command, *arguments], self._environment)
 
 
@@ -109,25 +109,25 @@ class S3cmd:
         self._command = [TOOLS / "python/bin/s3cmd", "--config", config, "--no-progress", f"--multipart-chunk-size-mb={PART_BYTES >> 20}"]
 
     def make_bucket(self, bucket):
-        self._run("mb", f"s3://{bucket}")
+        self.run("mb", f"s3://{bucket}")
 
     def upload(self, file, bucket, key):
-        self._run("put", file, f"s3://{bucket}/{key}")
+        self.run("put", file, f"s3://{bucket}/{key}")
 
     def download(self, bucket, key, file):
-        self._run("get", f"s3://{bucket}/{key}", file)
+        self.run("get", f"s3://{bucket}/{key}", file)
 
     def keys(self, bucket):
-        lines = self._run("ls", "--recursive", f"s3://{bucket}").splitlines()
+        lines = self.run("ls", "--recursive", f"s3://{bucket}").splitlines()
         return sorted(line.split(f"s3://{bucket}/")[1] for line in lines)
 
     def remove(self, bucket, key):
-        self._run("del", f"s3://{bucket}/{key}")
+        self.run("del", f"s3://{bucket}/{key}")
 
     def remove_bucket(self, bucket):
-        self._run("rb", f"s3://{bucket}")
+        self.run("rb", f"s3://{bucket}")
 
-    def _run(self, *arguments):
+    def run(self, *arguments):
         return run([*self._command, *arguments])
 
 
@@ -150,24 +150,24 @@ class Rclone:
         }
 
     def make_bucket(self, bucket):
-        self._run("mkdir", f"store:{bucket}")
+        self.run("mkdir", f"store:{bucket}")
 
     def upload(self, file, bucket, key):
-        self._run("copyto", file, f"store:{bucket}/{key}")
+        self.run("copyto", file, f"store:{bucket}/{key}")
 
     def download(self, bucket, key, file):
-        self._run("copyto", f"store:{bucket}/{key}", file)
+        self.run("copyto", f"store:{bucket}/{key}", file)
 
     def keys(self, bucket):
-        return sorted(self._run("lsf", "--recursive", "--files-only", f"store:{bucket}").split())
+        return sorted(self.run("lsf", "--recursive", "--files-only", f"store:{bucket}").split())
 
     def remove(self, bucket, key):
-        self._run("deletefile", f"store:{bucket}/{key}")
+        self.run("deletefile", f"store:{bucket}/{key}")
 
     def remove_bucket(self, bucket):
-        self._run("rmdir", f"store:{bucket}")
+        self.run("rmdir", f"store:{bucket}")
 
-    def _run(self, *arguments):
+    def run(self, *arguments):
         return run([*self._command, *arguments], self._environment)
 
 
