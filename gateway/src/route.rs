@@ -77,6 +77,7 @@ mod tests {
         let listener = Listener { region: own.clone(), endpoint: EndpointKind::Accelerated };
         let mut headers = HeaderMap::new();
         headers.insert("host", host.parse().unwrap());
+        headers.insert("origin", "https://example.com".parse().unwrap());
         if method == Method::PUT {
             headers.insert("content-length", 0.into());
         }

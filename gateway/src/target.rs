@@ -16,7 +16,7 @@ mod query;
 mod signature;
 
 use http::{HeaderMap, Method};
-use s3s::S3ErrorCode;
+use s3s::{S3Error, S3ErrorCode};
 
 use crate::refusal::Refusal;
 use crate::topology::{RegionName, Topology};
@@ -48,6 +48,7 @@ pub fn parse(
     let resource = path::resource(bucket, raw_path)?;
     let query = Query::parse(raw_query)?;
     let (operation, signature, payload) = if method == Method::OPTIONS {
+        verify_preflight(headers)?;
         // A browser asks before it sends a request, with that request's query and without its signature.
         (Operation::PreflightRequest, SignatureForm::Anonymous, Payload::Unstated)
     } else {
@@ -61,6 +62,17 @@ pub fn parse(
         (operation, signature, payload)
     };
     Ok(Target { region, endpoint, resource, operation, query, signature, payload })
+}
+
+/// Browsers say from where they ask.
+fn verify_preflight(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(http::header::ORIGIN) {
+        return Ok(());
+    }
+    let code = S3ErrorCode::Custom("BadRequest".into());
+    let mut error = S3Error::with_message(code, "Insufficient information. Origin request header needed.");
+    error.set_status_code(http::StatusCode::BAD_REQUEST);
+    Err(error.into())
 }
 
 fn host_name(headers: &HeaderMap) -> Result<&str, Refusal> {

@@ -206,11 +206,21 @@ fn presigned(query: &Query) -> Result<SignatureForm, Refusal> {
         signed_headers: parameter("X-Amz-SignedHeaders")?,
         hex: parameter("X-Amz-Signature")?,
     };
-    let lifetime = decimal(parameter("X-Amz-Expires")?)
-        .filter(|seconds| (1..=LIFETIME_SECONDS_MAX).contains(seconds))
-        .map(Duration::from_secs)
-        .ok_or_else(|| malformed_query("X-Amz-Expires must be from 1 second to a week (604800 seconds)"))?;
+    let lifetime = lifetime(parameter("X-Amz-Expires")?)?;
     Ok(SignatureForm::Presigned { signature: signature(&claimed, &malformed_query)?, lifetime })
+}
+
+/// A number of seconds that no link may live for is a link that has expired, not one that cannot be read.
+fn lifetime(text: &str) -> Result<Duration, Refusal> {
+    const ALLOWED: &str = "X-Amz-Expires must be from 1 second to a week (604800 seconds)";
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(malformed_query(ALLOWED));
+    }
+    match decimal(text) {
+        Some(seconds @ 1..=LIFETIME_SECONDS_MAX) => Ok(Duration::from_secs(seconds)),
+        _ => Err(Refusal::new(S3ErrorCode::AccessDenied, ALLOWED)),
+    }
 }
 
 /// What a client that signs for no region name is told to sign for. s3cmd signs for `US` until an answer says better, as

@@ -63,7 +63,10 @@ fn statement(value: &Json, variables: Variables, bucket: Option<&str>) -> Result
     let resources = elements.one_of("Resource", "NotResource", |value, is_negated| {
         Resources::parse(value, is_negated, variables, bucket)
     })?;
-    if let Some(bucket) = bucket {
+    // An allow that reaches nothing gives nothing. A deny that reaches nothing keeps nobody from what it was meant to.
+    if let Some(bucket) = bucket
+        && effect == Effect::Deny
+    {
         verify_reach(&elements, actions, resources.reach(bucket))?;
     }
     Ok(Statement {
@@ -87,7 +90,7 @@ fn effect(value: &Json) -> Result<Effect, Malformed> {
     }
 }
 
-/// Each action that is named must be able to meet one of the resources; of those that `NotAction` leaves, one must.
+/// Each action that is denied by name must be able to meet one of the resources; of those that `NotAction` leaves, one must.
 fn verify_reach(elements: &Elements<'_>, actions: ActionSet, reach: Reach) -> Result<(), Malformed> {
     let nothing = || Malformed::new("Action does not apply to any resource(s) in statement", "");
     let meets = |set: ActionSet| {

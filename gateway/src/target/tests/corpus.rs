@@ -92,7 +92,7 @@ fn unsigned_requests() {
         ("POST /photos/a", "MethodNotAllowed"),
         ("PATCH /photos/a", "MethodNotAllowed"),
         ("get /photos/a", "MethodNotAllowed"),
-        ("OPTIONS /photos/a?acl&foo=bar&X-Amz-Signature=x", "PreflightRequest photos a"),
+        ("OPTIONS /photos/a?acl&foo=bar&X-Amz-Signature=x", "BadRequest"),
         ("OPTIONS *", "InvalidURI"),
         // Paths and queries.
         ("GET /photos/a%2Fb//..%2f./+", "GetObject photos a/b//.././+"),
@@ -120,6 +120,9 @@ fn unsigned_requests() {
     for (line, expected) in cases {
         assert_eq!(verdict(line, &[]), *expected, "{line}");
     }
+    let from = [("origin", "https://example.com")];
+    let asked = verdict("OPTIONS /photos/a?acl&foo=bar&X-Amz-Signature=x", &from);
+    assert_eq!(asked, "PreflightRequest photos a");
 }
 
 #[test]
@@ -357,13 +360,15 @@ fn presigned_urls() {
         ),
         (changed("=3600", "=1"), &[], "GetObject photos a"),
         (changed("=3600", "=604800"), &[], "GetObject photos a"),
-        (changed("=3600", "=604801"), &[], malformed),
-        (changed("=3600", "=0"), &[], malformed),
-        (changed("=3600", "=-1"), &[], malformed),
+        (changed("=3600", "=604801"), &[], "AccessDenied"),
+        (changed("=3600", "=0"), &[], "AccessDenied"),
+        (changed("=3600", "=-1"), &[], "AccessDenied"),
+        (changed("=3600", "=-"), &[], malformed),
+        (changed("=3600", "=--1"), &[], malformed),
         (changed("=3600", "=+1"), &[], malformed),
         (changed("=3600", "=1.5"), &[], malformed),
         (changed("=3600", "="), &[], malformed),
-        (changed("=3600", "=99999999999999999999"), &[], malformed),
+        (changed("=3600", "=99999999999999999999"), &[], "AccessDenied"),
         (changed("&X-Amz-Expires=3600", ""), &[], malformed),
         (changed("&X-Amz-SignedHeaders=host", ""), &[], malformed),
         (changed("=host", "="), &[], malformed),

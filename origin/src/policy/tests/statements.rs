@@ -298,7 +298,7 @@ fn resources_that_are_none_of_this_bucket_are_refused() {
 }
 
 #[test]
-fn an_action_needs_a_resource_that_it_can_meet() {
+fn an_action_that_is_denied_needs_a_resource_that_it_can_meet() {
     let (bucket, objects) = (r#""arn:aws:s3:::photos""#, r#""arn:aws:s3:::photos/*""#);
     for (action, resource, place) in [
         (r#""s3:GetObject""#, bucket, "Action"),
@@ -307,7 +307,7 @@ fn an_action_needs_a_resource_that_it_can_meet() {
         (r#"["s3:GetObject","s3:PutBucket*"]"#, objects, "Action[1]"),
     ] {
         assert_eq!(
-            refusal(&statement("Allow", r#""*""#, action, resource)),
+            refusal(&statement("Deny", r#""*""#, action, resource)),
             format!("Action does not apply to any resource(s) in statement (at Statement[0].{place})")
         );
     }
@@ -320,8 +320,9 @@ fn an_action_needs_a_resource_that_it_can_meet() {
         (r#"!"s3:GetObject""#, objects),
         (r#""s3:GetObject""#, r#"!"arn:aws:s3:::photos""#),
     ] {
-        policy(&statement("Allow", r#""*""#, action, resource));
+        policy(&statement("Deny", r#""*""#, action, resource));
     }
+    policy(&statement("Allow", r#""*""#, r#""s3:GetObject""#, bucket));
 }
 
 /// A name stands for the user who asks, and for nobody where nobody in particular asks.
