@@ -192,7 +192,7 @@ impl Accelerated {
         kept: &mut Kept,
     ) -> Result<Granted, Refusal> {
         let now = OffsetDateTime::now_utc();
-        let claim = Claim::of(target, now)?;
+        let claim = Claim::of(&target.query, &target.signature, now)?;
         let name = object_name(target)?;
         let owner = self.parts.owners.get(&target.region).ok_or(S3ErrorCode::ServiceUnavailable)?.clone();
         let (found, credential) = self.look_up(&owner, &name, claim.as_ref(), mode).await?;

@@ -1,9 +1,10 @@
-//! The admin listener: metrics, liveness and readiness, for whoever runs the node.
+//! The admin listener: metrics, liveness and readiness for whoever runs the node, and users for who manages an account.
 //!
 //! It answers to an IP address, `localhost` and the cluster's own names alone, so that a web page which an operator
 //! has open cannot read it by pointing a name of its own at this address (DNS rebinding).
 
 mod readiness;
+mod users;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use pingora::server::ShutdownWatch;
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 
 pub use readiness::Readiness;
+pub use users::UsersApi;
 
 use crate::topology::{Region, Topology};
 
@@ -27,6 +29,7 @@ pub struct Admin {
     registry: Registry,
     readiness: Arc<Readiness>,
     topology: Arc<Topology>,
+    users: UsersApi,
 }
 
 struct Answer {
@@ -39,22 +42,41 @@ impl Answer {
     fn plain(status: StatusCode, line: &str) -> Self {
         Self { status, content_type: PLAIN, body: format!("{line}\n") }
     }
+
+    fn json(status: StatusCode, value: &serde_json::Value) -> Self {
+        Self { status, content_type: "application/json", body: format!("{value:#}\n") }
+    }
 }
 
 impl Admin {
     /// What one region's node shows of itself.
     #[must_use]
-    pub fn new(registry: Registry, readiness: Arc<Readiness>, topology: Arc<Topology>) -> Self {
-        Self { registry, readiness, topology }
+    pub fn new(
+        registry: Registry,
+        readiness: Arc<Readiness>,
+        topology: Arc<Topology>,
+        users: UsersApi,
+    ) -> Self {
+        Self { registry, readiness, topology, users }
     }
 
-    async fn answer(&self, method: &Method, path: &str, host: Option<&str>) -> Answer {
+    async fn answer(&self, session: &mut ServerSession) -> Answer {
+        let head = session.req_header();
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         if !host.is_some_and(|host| is_ours(host, &self.topology)) {
+            session.set_keepalive(None);
             return Answer::plain(
                 StatusCode::MISDIRECTED_REQUEST,
                 "ask by IP address, localhost or this cluster's names",
             );
         }
+        match UsersApi::answers(head.uri.path()) {
+            true => self.users.answer(session).await,
+            false => self.show(&head.method, head.uri.path()).await,
+        }
+    }
+
+    async fn show(&self, method: &Method, path: &str) -> Answer {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Answer::plain(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD");
         }
@@ -70,7 +92,7 @@ impl Admin {
                 Ok(body) => Answer { status: StatusCode::OK, content_type: TEXT_FORMAT, body },
                 Err(error) => Answer::plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
             },
-            _ => Answer::plain(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz"),
+            _ => Answer::plain(StatusCode::NOT_FOUND, "/metrics, /healthz, /readyz or /v1/users"),
         }
     }
 }
@@ -85,10 +107,8 @@ impl HttpServerApp for Admin {
         if !session.read_request().await.ok()? {
             return None;
         }
-        let head = session.req_header();
-        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let answer = self.answer(&head.method, head.uri.path(), host).await;
-        let is_head = head.method == Method::HEAD;
+        let answer = self.answer(&mut session).await;
+        let is_head = session.req_header().method == Method::HEAD;
         write(&mut session, answer, is_head).await.ok()?;
         let settings = HttpPersistentSettings::for_session(&session);
         let stream = session.finish().await.ok()??;
@@ -126,7 +146,12 @@ fn is_ours(host: &str, topology: &Topology) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use origin::regional::UserRow;
+    use s3s::S3Result;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+    use crate::identity::{Credential, Identities};
 
     fn topology() -> Topology {
         Topology::new("penstock.localhost", "ord1", [("ord1", "node-1.ops.example.com:9003")]).expect("good")
@@ -169,23 +194,53 @@ mod tests {
         }
     }
 
+    struct Nobody;
+
+    #[async_trait]
+    impl Identities for Nobody {
+        async fn find(&self, _access_key: &str) -> S3Result<Option<Credential>> {
+            Ok(None)
+        }
+
+        fn open(&self, _row: &UserRow) -> S3Result<Option<Credential>> {
+            Ok(None)
+        }
+    }
+
+    /// The status that a request with these header lines gets.
+    async fn status(admin: &Arc<Admin>, request: &str) -> u16 {
+        let (mut client, server) = tokio::io::duplex(1 << 16);
+        let session = ServerSession::new_http1(Box::new(server));
+        client.write_all(request.as_bytes()).await.expect("write");
+        let (_end, watch) = tokio::sync::watch::channel(false);
+        admin.process_new_http(session, &watch).await;
+        let mut answer = vec![0; 12];
+        client.read_exact(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer[9..]).parse().expect("a status")
+    }
+
     #[tokio::test]
     async fn each_path_has_its_answer() {
         let readiness = Arc::new(Readiness::default());
-        let admin = Admin::new(Registry::new(), readiness.clone(), Arc::new(topology()));
-        let ask = async |method: Method, path: &str, host: Option<&str>| {
-            admin.answer(&method, path, host).await.status
+        let topology = Arc::new(topology());
+        let home = topology.home().name().clone();
+        let users = UsersApi::new(Err(home), Arc::new(Nobody), topology.clone());
+        let admin = Arc::new(Admin::new(Registry::new(), readiness.clone(), topology, users));
+        let ask = async |line: &str, host: &str| {
+            status(&admin, &format!("{line} HTTP/1.1\r\n{host}\r\n\r\n")).await
         };
-        let local = Some("localhost");
-        assert_eq!(ask(Method::GET, "/healthz", local).await, StatusCode::OK);
-        assert_eq!(ask(Method::GET, "/metrics", local).await, StatusCode::OK);
-        assert_eq!(ask(Method::GET, "/readyz", local).await, StatusCode::OK);
-        assert_eq!(ask(Method::GET, "/other", local).await, StatusCode::NOT_FOUND);
-        assert_eq!(ask(Method::POST, "/healthz", local).await, StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(ask(Method::GET, "/metrics", Some("evil.com")).await, StatusCode::MISDIRECTED_REQUEST);
-        assert_eq!(ask(Method::GET, "/metrics", None).await, StatusCode::MISDIRECTED_REQUEST);
+        let local = "host: localhost";
+        assert_eq!(ask("GET /healthz", local).await, 200);
+        assert_eq!(ask("GET /metrics", local).await, 200);
+        assert_eq!(ask("GET /readyz", local).await, 200);
+        assert_eq!(ask("GET /other", local).await, 404);
+        assert_eq!(ask("GET /v1/usersx", local).await, 404);
+        assert_eq!(ask("GET /v1/users", local).await, 421, "home is another node");
+        assert_eq!(ask("POST /healthz", local).await, 405);
+        assert_eq!(ask("GET /metrics", "host: evil.com").await, 421);
+        assert_eq!(ask("GET /metrics", "accept: */*").await, 421);
         readiness.begin_draining();
-        assert_eq!(ask(Method::GET, "/readyz", local).await, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(ask(Method::GET, "/healthz", local).await, StatusCode::OK);
+        assert_eq!(ask("GET /readyz", local).await, 503);
+        assert_eq!(ask("GET /healthz", local).await, 200);
     }
 }

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 pub use start_error::StartError;
 
 use crate::accelerated::{self, Accelerated, Owner};
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, Readiness, UsersApi};
 use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
@@ -242,6 +242,7 @@ impl Node {
         certificate: Option<&Arc<Certificate>>,
     ) -> Result<Running, StartError> {
         let users = self.users.ok_or_else(|| self.topology.home().name().clone());
+        let users_api = UsersApi::new(users.clone(), self.identities.clone(), self.topology.clone());
         let operators = OperatorSocket::open(&self.directory.join(OPERATOR_SOCKET), users)?;
         let metrics = self.shared.metrics.clone();
         let (clients, peers, admin) = (Front::default(), Front::default(), Front::default());
@@ -260,7 +261,7 @@ impl Node {
         }
         let application = proxy::application(self.shared, Role::Peer);
         peers.serve(sockets.peer, self.peer_transport, self.connection.clone(), metrics.clone(), application);
-        let application = Admin::new(self.registry, self.readiness.clone(), self.topology);
+        let application = Admin::new(self.registry, self.readiness.clone(), self.topology, users_api);
         admin.serve(sockets.admin, Transport::Plain, self.connection, metrics, Arc::new(application));
         info!(region = %self.region, "node serves");
         let files = Files {

@@ -211,7 +211,7 @@ impl Proxy {
         exchange.endpoint = target.endpoint;
         if matches!(self.role, Role::Public(_)) {
             // A signature's time is judged here for every path, so that each says the same about it.
-            Claim::of(&target, OffsetDateTime::now_utc())?;
+            Claim::of(&target.query, &target.signature, OffsetDateTime::now_utc())?;
         }
         let is_exposed = !exchange.client.is_tls && !session.is_body_empty();
         if is_exposed && !self.node.allow_unsigned_payload_over_http && leaves_body_open(&target) {

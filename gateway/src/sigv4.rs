@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::refusal::Refusal;
-use crate::target::{Signature, SignatureForm, Target};
+use crate::target::{Query, Signature, SignatureForm};
 use canonical::{PathForm, canonical_request, string_to_sign};
 
 pub use keys::Keys;
@@ -31,18 +31,23 @@ const SKEW_MAX: Duration = Duration::from_secs(15 * 60);
 /// A request's statement about who signed it: its time is good, the signature itself is not proven yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    target: &'a Target,
+    query: &'a Query,
+    form: &'a SignatureForm,
     signature: &'a Signature,
 }
 
 impl<'a> Claim<'a> {
-    /// The claim that `target`'s request makes; `None` when there is no signature in its head.
+    /// The claim that a request with `query` and the signature `form` makes; `None` when there is no signature in its head.
     ///
     /// # Errors
     /// `RequestTimeTooSkewed` when it was signed more than 15 minutes from `now` (presigned: after `now`),
     /// `AccessDenied` when a presigned URL has expired.
-    pub fn of(target: &'a Target, now: OffsetDateTime) -> Result<Option<Self>, Refusal> {
-        let signature = match &target.signature {
+    pub fn of(
+        query: &'a Query,
+        form: &'a SignatureForm,
+        now: OffsetDateTime,
+    ) -> Result<Option<Self>, Refusal> {
+        let signature = match form {
             SignatureForm::Anonymous | SignatureForm::PostForm => return Ok(None),
             SignatureForm::Header(signature) => {
                 let age = now - signature.signed_at.moment();
@@ -62,7 +67,7 @@ impl<'a> Claim<'a> {
                 signature
             }
         };
-        Ok(Some(Self { target, signature }))
+        Ok(Some(Self { query, form, signature }))
     }
 
     /// The access key id whose secret the request claims to be signed with.
@@ -73,7 +78,7 @@ impl<'a> Claim<'a> {
 
     /// Whether the request was signed with `secret`: the claim is proven.
     ///
-    /// `method`, `raw_target` and `headers` are those that the target was parsed from.
+    /// `method`, `raw_target` and `headers` are those that query and signature were parsed from.
     ///
     /// # Errors
     /// `SignatureDoesNotMatch`.
@@ -87,7 +92,7 @@ impl<'a> Claim<'a> {
     ) -> Result<(), Refusal> {
         let key = keys.signing_key(self.signature, secret);
         let is_signed_as = |path_form| {
-            let request = canonical_request(self.target, path_form, method, raw_target, headers);
+            let request = canonical_request(self.query, self.form, path_form, method, raw_target, headers);
             let hex = key.sign(&string_to_sign(self.signature, &request));
             bool::from(hex.ct_eq(self.signature.hex.as_bytes()))
         };

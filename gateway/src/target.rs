@@ -75,6 +75,20 @@ fn verify_preflight(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(error.into())
 }
 
+/// Query and signature of a request that is not S3's, under the same rules: what the admin listener takes.
+///
+/// # Errors
+/// As [`parse`], as far as it is about sizes, the query and the signature.
+pub(crate) fn parse_signed(
+    raw_target: &[u8],
+    headers: &HeaderMap,
+) -> Result<(Query, SignatureForm), Refusal> {
+    limits::check(raw_target, headers)?;
+    let query = Query::parse(split_target(raw_target).1)?;
+    let signature = SignatureForm::parse(&query, headers)?;
+    Ok((query, signature))
+}
+
 fn host_name(headers: &HeaderMap) -> Result<&str, Refusal> {
     let value = headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
     value.ok_or_else(|| Refusal::new(S3ErrorCode::InvalidHostHeader, "The request has no Host header."))

@@ -42,7 +42,7 @@ pub(super) fn run(command: User) -> Result<(), String> {
         User::Reseal { asking } => (UserCommand::Reseal, asking),
     };
     let Obeyed::User(done) = ask_home(&Command::User(command), &asking.data)?;
-    println!("{}", if asking.json { shown_as_json(&done) } else { shown_as_text(&done) });
+    println!("{}", if asking.json { format!("{:#}", done.to_json()) } else { shown_as_text(&done) });
     Ok(())
 }
 
@@ -84,23 +84,6 @@ fn ask_home(command: &Command, data: &Path) -> Result<Obeyed, String> {
         }
     }
     Err(problem)
-}
-
-/// The user with the newest key pair at the top, or the list of users, without a name around it.
-fn shown_as_json(done: &Done) -> String {
-    let value = match done {
-        Done::User(user) | Done::Deleted(user) => serde_json::json!(user),
-        Done::UserWithKeys { user, key_pairs, endpoint } => {
-            let mut value = serde_json::json!(user);
-            value["secret_key"] = key_pairs.first().map_or("", |newest| newest.secret_key.expose()).into();
-            value["key_pairs"] = serde_json::json!(key_pairs);
-            value["endpoint"] = serde_json::json!(endpoint);
-            value
-        }
-        Done::Users(users) => serde_json::json!(users),
-        Done::Resealed { secrets_count } => serde_json::json!({ "resealed_secrets": secrets_count }),
-    };
-    format!("{value:#}")
 }
 
 fn shown_as_text(done: &Done) -> String {
@@ -214,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_new_users_json_has_the_key_pair_at_the_top() {
-        let value: serde_json::Value = serde_json::from_str(&shown_as_json(&made())).expect("JSON");
+        let value = made().to_json();
         assert_eq!(value["access_key"], "PKALICE");
         assert_eq!(value["secret_key"], "s3cret");
         assert_eq!(value["level"], "readwrite");
@@ -223,7 +206,7 @@ mod tests {
     #[test]
     fn a_user_and_a_list_show_no_secret_field() {
         for done in [Done::User(alice()), Done::Users(vec![alice()])] {
-            let json = shown_as_json(&done);
+            let json = done.to_json().to_string();
             assert!(json.contains("PKALICE") && !json.contains("secret_key"), "{json}");
         }
     }

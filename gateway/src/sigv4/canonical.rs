@@ -6,7 +6,7 @@
 use http::{HeaderMap, HeaderName, Method};
 use sha2::{Digest, Sha256};
 
-use crate::target::{Signature, SignatureForm, Target};
+use crate::target::{Query, Signature, SignatureForm};
 
 /// How the path is written into the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +17,10 @@ pub(super) enum PathForm {
     AsSent,
 }
 
-/// The canonical request of a request that was parsed to `target`, which is signed in its head.
+/// The canonical request of a request whose head was parsed to `query` and `form`.
 pub(super) fn canonical_request(
-    target: &Target,
+    query: &Query,
+    form: &SignatureForm,
     path_form: PathForm,
     method: &Method,
     raw_target: &[u8],
@@ -33,9 +34,9 @@ pub(super) fn canonical_request(
         PathForm::AsSent => text.extend_from_slice(raw_path(raw_target)),
     }
     text.push(b'\n');
-    push_query(&mut text, target);
+    push_query(&mut text, query);
     text.push(b'\n');
-    let signed_headers = target.signature.signature().map_or(&[][..], |signature| &signature.signed_headers);
+    let signed_headers = form.signature().map_or(&[][..], |signature| &signature.signed_headers);
     for name in signed_headers {
         push_header(&mut text, name, headers);
     }
@@ -47,7 +48,7 @@ pub(super) fn canonical_request(
         text.extend_from_slice(name.as_str().as_bytes());
     }
     text.push(b'\n');
-    text.extend_from_slice(payload(target, headers));
+    text.extend_from_slice(payload(form, headers));
     text
 }
 
@@ -92,15 +93,14 @@ fn push_path(text: &mut Vec<u8>, raw: &[u8]) {
 }
 
 /// Escaped `name=value` pairs in the order of their escaped names, without the signature itself.
-fn push_query(text: &mut Vec<u8>, target: &Target) {
+fn push_query(text: &mut Vec<u8>, query: &Query) {
     let escaped = |part: &str| {
         let mut bytes = Vec::with_capacity(part.len());
         part.bytes().for_each(|byte| push_escaped(&mut bytes, byte));
         bytes
     };
     let is_signed = |name: &str| name != "X-Amz-Signature";
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = target
-        .query
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = query
         .iter()
         .filter(|(name, _)| is_signed(name))
         .map(|(name, value)| (escaped(name), escaped(value)))
@@ -136,8 +136,8 @@ fn push_header(text: &mut Vec<u8>, name: &HeaderName, headers: &HeaderMap) {
 }
 
 /// What stands for the body: what the header says of it; a presigned URL never says anything.
-fn payload<'a>(target: &Target, headers: &'a HeaderMap) -> &'a [u8] {
-    match &target.signature {
+fn payload<'a>(form: &SignatureForm, headers: &'a HeaderMap) -> &'a [u8] {
+    match form {
         SignatureForm::Header(_) => {
             headers.get("x-amz-content-sha256").map_or(&[][..], |value| value.as_bytes())
         }

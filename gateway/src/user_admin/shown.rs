@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::client_setup::ClientEndpoint;
 use crate::identity::{Access, KeyPair, Level, Listed};
@@ -35,6 +36,24 @@ pub enum Done {
 }
 
 impl Done {
+    /// As managers read it: the user with the newest key pair at the top, or the list of users, without a name around it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::User(user) | Self::Deleted(user) => json!(user),
+            Self::UserWithKeys { user, key_pairs, endpoint } => {
+                let mut value = json!(user);
+                value["secret_key"] =
+                    key_pairs.first().map_or("", |newest| newest.secret_key.expose()).into();
+                value["key_pairs"] = json!(key_pairs);
+                value["endpoint"] = json!(endpoint);
+                value
+            }
+            Self::Users(users) => json!(users),
+            Self::Resealed { secrets_count } => json!({ "resealed_secrets": secrets_count }),
+        }
+    }
+
     /// The user that the command was about.
     #[must_use]
     pub fn user(&self) -> Option<&ShownUser> {
