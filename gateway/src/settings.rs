@@ -179,6 +179,7 @@ fn toml_table(text: &str) -> Result<toml::Table, Fault> {
 
 fn read_topology(file: &mut Keys) -> (Option<Topology>, Vec<Option<Listen>>) {
     let (domain, home) = (file.text("domain"), file.text("home"));
+    check_on_home_loss(file);
     let mut regions = Vec::new();
     let mut listen = Vec::new();
     for mut region in file.tables("region") {
@@ -194,6 +195,19 @@ fn read_topology(file: &mut Keys) -> (Option<Topology>, Vec<Option<Listen>>) {
             file.extend_new(faults);
             (None, listen)
         }
+    }
+}
+
+/// What a node does with users that it cannot confirm, because home does not answer: it refuses them, with 503 and
+/// `Retry-After`. There is nothing to choose yet; the key is known so that the choice can be written down.
+fn check_on_home_loss(file: &mut Keys) {
+    match file.optional_text("on_home_loss").as_deref() {
+        None | Some("refuse") => {}
+        Some("serve-known") => file.fault(
+            "on_home_loss",
+            "\"serve-known\" is not supported by this release, which confirms users at home each time: \"refuse\" is",
+        ),
+        Some(_) => file.fault("on_home_loss", "must be \"refuse\""),
     }
 }
 

@@ -35,6 +35,18 @@ fn the_shipped_file_is_good_and_names_the_three_regions_in_order() {
 }
 
 #[test]
+fn users_that_home_cannot_confirm_are_refused_and_nothing_else_can_be_chosen() {
+    let with = |choice: &str| {
+        let text = format!("on_home_loss = {choice}\n{GOOD}");
+        Settings::parse(&text).map(|_| ()).map_err(|faults| faults[0].to_string())
+    };
+    assert_eq!(with("\"refuse\""), Ok(()));
+    assert!(with("\"serve-known\"").expect_err("later").contains("not supported"));
+    assert!(with("\"Refuse\"").expect_err("no choice").contains("on_home_loss"));
+    assert!(with("true").expect_err("no text").contains("must be text"));
+}
+
+#[test]
 fn what_is_not_said_has_its_default() {
     let settings = Settings::parse(GOOD).expect("good");
     assert_eq!(settings.limits.connection.head_timeout, listen::Limits::default().head_timeout);
