@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{OwnKeyPair, User, UserCreate, WhichUser};
 use crate::assemble::operator_sockets;
-use crate::client_setup::{ClientEndpoint, Pair};
+use crate::client_setup::{ClientEndpoint, Pair, shell_word};
 use crate::identity::{Access, Level, OldKeys, UserName};
 use crate::operator::{Answer, AskError, Command, Done as Obeyed, ask};
 use crate::user_admin::{Done, OwnKeys, Secret, ShownKeyPair, ShownUser, UserCommand, WantedUser};
@@ -147,9 +147,13 @@ fn shown_user(user: &ShownUser) -> String {
 fn shown_setup(user: &ShownUser, newest: &ShownKeyPair, endpoint: &ClientEndpoint) -> String {
     let pair = Pair { access_key: &newest.access_key, secret_key: newest.secret_key.expose() };
     let name = &user.name;
+    let trusting = match &endpoint.ca_file {
+        Some(file) => format!(" --ca-cert {}", shell_word(&file.display().to_string())),
+        None => String::new(),
+    };
     format!(
         "# s3cmd: ~/.s3cfg\n{}\n# aws: ~/.aws/credentials, then `aws --profile {name} s3 ls`\n{}\n\
-         # rclone: ~/.config/rclone/rclone.conf, then `rclone lsd {name}:`\n{}\n\
+         # rclone: ~/.config/rclone/rclone.conf, then `rclone{trusting} lsd {name}:`\n{}\n\
          # s5cmd: with the profile above\n{}\n\
          # The same buckets read through the cache: {}",
         endpoint.s3cmd(pair),
