@@ -92,6 +92,13 @@ impl Request {
         self
     }
 
+    /// With `hash` signed in place of the body's own.
+    #[must_use]
+    pub fn payload_hash(mut self, hash: &str) -> Self {
+        hash.clone_into(&mut self.payload_hash);
+        self
+    }
+
     /// With generated content as its body, made as it is sent, unsigned.
     #[must_use]
     pub fn content(mut self, content: Content) -> Self {

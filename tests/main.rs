@@ -19,3 +19,4 @@ mod metrics_page;
 mod outages;
 mod quotas;
 mod running;
+mod users;
