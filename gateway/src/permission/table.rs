@@ -2,8 +2,8 @@
 //!
 //! Actions and what they stand for are those of the "Actions, resources, and condition keys for Amazon S3" reference
 //! page and of each operation's own page. Levels are coarser, on purpose, and follow one rule: what tells what a
-//! bucket holds or how it is set up is a read; what changes what it holds is a write; what makes, removes or sets up a
-//! bucket takes `full`. Some actions are needed only when the request asks for more: see [`When`].
+//! bucket holds or how it is set up is a read; what changes what it holds is a write; what lets others read what is
+//! there takes both; what makes, removes or sets up a bucket takes `full`. Some actions are needed only when the request asks for more: see [`When`].
 
 use http::HeaderMap;
 use origin::head::Head;
@@ -58,6 +58,9 @@ pub enum Reach {
     Read,
     /// It changes objects.
     Write,
+    /// It says who may read an object that is there. A user who only writes could read everything, would it take no more
+    /// than writing: they would publish an object and then fetch it without their key.
+    ReadWrite,
     /// It makes, removes or sets up a bucket.
     Full,
 }
@@ -98,7 +101,7 @@ impl Reach {
         match level {
             Level::Read => matches!(self, Self::Read),
             Level::Write => matches!(self, Self::Write),
-            Level::ReadWrite => matches!(self, Self::Read | Self::Write),
+            Level::ReadWrite => matches!(self, Self::Read | Self::Write | Self::ReadWrite),
             Level::Full => true,
         }
     }
@@ -109,7 +112,7 @@ impl Reach {
         match access {
             Access::Read => matches!(self, Self::Read),
             Access::Write => matches!(self, Self::Write),
-            Access::ReadWrite => matches!(self, Self::Read | Self::Write),
+            Access::ReadWrite => matches!(self, Self::Read | Self::Write | Self::ReadWrite),
         }
     }
 }
@@ -223,7 +226,8 @@ const fn source(action: Action, reach: Reach, when: When) -> Needed {
     Needed { action, about: About::CopySource, reach, when }
 }
 
-/// What every object that is made needs beside `s3:PutObject`.
+/// What every object that is made needs beside `s3:PutObject`. To give it a list is no more than a write: whoever makes
+/// an object has its bytes already, and a copy's source takes reading by itself.
 const ACL: Needed = object(Action::PutObjectAcl, Reach::Write).when(When::Acl);
 const TAGS: Needed = object(Action::PutObjectTagging, Reach::Write).when(When::Tagging);
 const RETENTION: Needed = object(Action::PutObjectRetention, Reach::Write).when(When::Retention);
@@ -242,7 +246,7 @@ type Row = (Operation, Rule);
 const TABLE: [Row; Operation::ALL.len()] = {
     use Action as A;
     use Operation as Op;
-    use Reach::{Full, Read, Write};
+    use Reach::{Full, Read, ReadWrite, Write};
     [
         (Op::AbortMultipartUpload, Rule::Needs(&[object(A::AbortMultipartUpload, Write)])),
         (Op::CompleteMultipartUpload, Rule::Needs(&[PUT_OBJECT])),
@@ -420,8 +424,8 @@ const TABLE: [Row; Operation::ALL.len()] = {
         (
             Op::PutObjectAcl,
             Rule::Needs(&[
-                object(A::PutObjectAcl, Write).when(When::NoVersion),
-                object(A::PutObjectVersionAcl, Write).when(When::Version),
+                object(A::PutObjectAcl, ReadWrite).when(When::NoVersion),
+                object(A::PutObjectVersionAcl, ReadWrite).when(When::Version),
             ]),
         ),
         (Op::PutObjectLegalHold, Rule::Needs(&[object(A::PutObjectLegalHold, Write)])),

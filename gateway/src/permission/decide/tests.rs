@@ -568,6 +568,45 @@ fn a_grant_narrows_in_a_bucket_of_the_same_account() {
     assert!(decide(&bucket(), Some(&caller), Op::DeleteBucket).is_ok());
 }
 
+/// Who writes without reading publishes nothing that is there, or they would read it without their key; what they make
+/// is theirs to publish.
+#[test]
+fn who_only_writes_publishes_only_what_they_make() {
+    let public: &[_] = &[("x-amz-acl", "public-read")];
+    let own = |level| user("research", level);
+    let narrowed = |access| User { grants: vec![grant(access)], ..own(Level::Full) };
+    let head = object();
+    for version in [None, Some("null")] {
+        let facts = bucket();
+        let there = Question { facts: &facts, head: Some(&head), headers: public, version };
+        let published = |caller: &User| there.decide(Some(caller), Op::PutObjectAcl).map_err(|d| d.reason);
+        for level in [Level::Read, Level::Write] {
+            assert_eq!(published(&own(level)), Err(Reason::Level(level)), "{version:?}");
+        }
+        for access in [Access::Read, Access::Write] {
+            assert_eq!(published(&narrowed(access)), Err(Reason::NarrowedByGrant(access)), "{version:?}");
+        }
+        for caller in [own(Level::ReadWrite), own(Level::Full), narrowed(Access::ReadWrite)] {
+            assert_eq!(published(&caller).as_deref(), Ok("BucketOwner"), "{version:?}");
+        }
+    }
+    // Nor what they wrote when they could still read, nor where a list or policy of another account gives it.
+    let facts = with_policy(&statement("Allow", r#""*""#, r#""s3:PutObjectAcl""#));
+    let writer = user("writers", Level::Write);
+    let given = Head { acl: Some(acl("research", Grantee::AllUsers, Permission::WriteAcp)), ..object() };
+    for head in [object_of("writers"), given] {
+        let decided = decide_on(&facts, &head, Some(&writer), Op::PutObjectAcl);
+        assert_eq!(decided, Err(Reason::Level(Level::Write)));
+    }
+    let facts = bucket();
+    let made = Question { headers: public, head: Some(&head), ..Question::of(&facts) };
+    for operation in [Op::PutObject, Op::CreateMultipartUpload, Op::CopyObject] {
+        for caller in [own(Level::Write), narrowed(Access::Write)] {
+            assert_eq!(made.decide(Some(&caller), operation).as_deref(), Ok("BucketOwner"), "{operation}");
+        }
+    }
+}
+
 /// A grant is the bucket owner's to give: it does not open what a third account has put there.
 #[test]
 fn a_grant_gives_nothing_of_other_accounts_objects() {

@@ -69,8 +69,10 @@ fn every_row_is_about_what_its_action_applies_to_and_reaches_as_far_as_its_name_
             };
             assert_eq!(needed.action.applies_to(), applies, "{place}");
             let name = needed.action.as_str().trim_start_matches("s3:");
+            let publishes = matches!(name, "PutObjectAcl" | "PutObjectVersionAcl");
             let reach = match (name.starts_with("Get") || name.starts_with("List"), needed.about) {
                 (true, _) => Reach::Read,
+                (false, About::Object) if publishes && !needed.is_of_new_object() => Reach::ReadWrite,
                 (false, About::Object | About::CopySource) => Reach::Write,
                 (false, About::Bucket | About::Service) => Reach::Full,
             };
@@ -200,10 +202,12 @@ fn levels_are_ceilings() {
     };
     assert_eq!(within(Reach::Read), [true, false, true, true]);
     assert_eq!(within(Reach::Write), [false, true, true, true]);
+    assert_eq!(within(Reach::ReadWrite), [false, false, true, true]);
     assert_eq!(within(Reach::Full), [false, false, false, true]);
     let granted =
         |reach: Reach| [Access::Read, Access::Write, Access::ReadWrite].map(|a| reach.is_granted_by(a));
     assert_eq!(granted(Reach::Read), [true, false, true]);
     assert_eq!(granted(Reach::Write), [false, true, true]);
+    assert_eq!(granted(Reach::ReadWrite), [false, false, true]);
     assert_eq!(granted(Reach::Full), [false, false, false]);
 }
