@@ -190,7 +190,10 @@ impl ActionSet {
         let invalid = |why| Malformed::new("Policy has invalid action", why);
         let sets = value.each(|value| {
             let text = value.text()?;
-            let set = Self::matching(&text.to_ascii_lowercase());
+            let set = match Action::named(text) {
+                Some(action) => Self::of(|other| other == action),
+                None => Self::matching(&text.to_ascii_lowercase()),
+            };
             match set.is_empty() {
                 true => Err(invalid(format!("no action of S3 is called {text:?}"))),
                 false => Ok(set),
@@ -212,8 +215,9 @@ impl ActionSet {
 
     /// Those that a pattern in lower case names: `*`, or `s3:` and a name with wildcards.
     fn matching(pattern: &str) -> Self {
-        if pattern != "*" && !pattern.starts_with("s3:") {
-            return Self::default();
+        let is_any = pattern == "*" || pattern == "s3:*";
+        if is_any || !pattern.starts_with("s3:") {
+            return Self::of(|_| is_any);
         }
         let glob = Glob::with_wildcards(pattern);
         Self::of(|action| glob.matches(&action.as_str().to_ascii_lowercase()))

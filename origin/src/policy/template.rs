@@ -57,22 +57,25 @@ impl Template {
     pub(super) fn parse(text: &str, variables: Variables, wildcards: Wildcards) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
-        while let Some(char) = rest.chars().next() {
-            if variables == Variables::Known && rest.starts_with("${") {
-                let (part, after) = variable(rest)?;
-                push(&mut parts, part);
-                rest = after;
-                continue;
-            }
-            push(
-                &mut parts,
-                match char {
-                    '*' if wildcards == Wildcards::Yes => Part::Any,
-                    '?' if wildcards == Wildcards::Yes => Part::One,
-                    _ => Part::Text(char.into()),
-                },
-            );
-            rest = &rest[char.len_utf8()..];
+        while !rest.is_empty() {
+            let is_special = |char: char| match char {
+                '*' | '?' => wildcards == Wildcards::Yes,
+                '$' => variables == Variables::Known,
+                _ => false,
+            };
+            let (part, after) = match rest.find(is_special) {
+                Some(0) if rest.starts_with('*') => (Part::Any, &rest[1..]),
+                Some(0) if rest.starts_with('?') => (Part::One, &rest[1..]),
+                Some(0) if rest.starts_with("${") => variable(rest)?,
+                // A dollar sign that begins no variable.
+                Some(0) => (Part::Text("$".to_owned()), &rest[1..]),
+                end => {
+                    let (text, after) = rest.split_at(end.unwrap_or(rest.len()));
+                    (Part::Text(text.to_owned()), after)
+                }
+            };
+            push(&mut parts, part);
+            rest = after;
         }
         let mut template = Self { parts, fixed: None };
         if template.keys().next().is_none() {

@@ -70,6 +70,23 @@ proptest! {
     }
 }
 
+/// Pieces with `?` of more than one machine word, wherever they are, and with one character wrong.
+#[test]
+fn long_pieces_with_holes_are_found() {
+    for length in [1, 2, 63, 64, 65, 127, 128, 129, 200] {
+        let piece: String = (0..length).map(|index| if index % 3 == 1 { '?' } else { 'x' }).collect();
+        let glob = Glob::with_wildcards(&format!("*{piece}?!*"));
+        for before in ["", "x", "éx", "xéx", &"xé".repeat(70)] {
+            let text = format!("{before}{}é!.", piece.replace('?', "é"));
+            assert!(glob.matches(&text), "{length} {before}");
+            let wrong = text.replacen("é!", "é?", 1);
+            assert!(!glob.matches(&wrong), "{length} {before}");
+            let wrong = format!("{before}y{}é!.", piece[1..].replace('?', "é"));
+            assert!(!glob.matches(&wrong), "{length} {before}");
+        }
+    }
+}
+
 /// What makes backtracking matchers exponential: many stars, and a text that almost matches.
 #[test]
 fn a_hostile_pattern_is_cheap() {
@@ -78,5 +95,7 @@ fn a_hostile_pattern_is_cheap() {
     assert!(!Glob::with_wildcards(&pattern).matches(&"a".repeat(8192)));
     let holed = format!("*{}b*", "a?".repeat(250));
     assert!(!Glob::with_wildcards(&holed).matches(&"a".repeat(1024)));
+    let long = format!("*{}b*", "a?".repeat(10_000));
+    assert!(!Glob::with_wildcards(&long).matches(&"a".repeat(30_000)));
     assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
 }
