@@ -164,6 +164,14 @@ impl Acl {
         self.grants.iter().any(|grant| grant.grantee.is_public())
     }
 
+    /// About as many bytes as the list takes, in memory or on the way.
+    #[must_use]
+    pub fn estimated_bytes(&self) -> usize {
+        // A grantee's id and name.
+        const GRANT: usize = 256;
+        (1 + self.grants.len()) * GRANT
+    }
+
     fn gives_through(
         &self,
         asker: Option<&str>,

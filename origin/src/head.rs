@@ -75,6 +75,16 @@ impl Head {
             tags: Tags::new(),
         }
     }
+
+    /// About as many bytes as the head takes, in memory or on the way; what can be large is counted.
+    #[must_use]
+    pub fn estimated_bytes(&self) -> usize {
+        const FIXED: usize = 512;
+        const PART: usize = 256;
+        let pairs = self.metadata.iter().chain(&self.tags);
+        let texts: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+        FIXED + texts + self.parts.len() * PART + self.acl.as_ref().map_or(0, Acl::estimated_bytes)
+    }
 }
 
 /// The headers that S3 keeps with an object and sends back with it.
@@ -239,6 +249,15 @@ impl Facts {
         }
     }
 
+    /// About as many bytes as the facts take, in memory or on the way; what can be large is counted.
+    #[must_use]
+    pub fn estimated_bytes(&self) -> usize {
+        const FIXED: usize = 512;
+        // Parsed it takes several times its text.
+        let policy = self.policy.as_ref().map_or(0, |stored| 5 * stored.text().len());
+        FIXED + policy + self.acl.as_ref().map_or(0, Acl::estimated_bytes)
+    }
+
     /// The account that made the bucket, as lists and listings show it. In rows of an earlier release that is its name.
     #[must_use]
     pub fn owner(&self) -> Owner {
@@ -273,6 +292,36 @@ impl Facts {
         match expected {
             Some(account) if account != self.owner => Err(s3_error!(AccessDenied, "Access Denied")),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acl::{GRANTS_MAX, Grant, Grantee, Permission};
+
+    /// Batches of answers and caches are bounded by the estimates.
+    #[test]
+    fn nothing_takes_more_on_the_way_than_was_estimated() {
+        let id = Instance::from_bytes([7; 16]);
+        let account = Owner { id: "ab".repeat(32), display_name: "somebody".repeat(8) };
+        let grantee = Grantee::Canonical(account.clone());
+        let grant = Grant { grantee, permission: Permission::FullControl };
+        let acl = Some(Acl { owner: account.clone(), grants: vec![grant; GRANTS_MAX] });
+        let statement = r#"{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::b/*"}"#;
+        let statements = vec![statement; 200].join(",");
+        let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#);
+        let policy = Some(StoredPolicy::new(&text, "b").expect("understood"));
+        let facts = Facts { acl: acl.clone(), policy, ..Facts::new(id, id, "somebody", account) };
+        let tags = (0..10).map(|tag| (format!("{tag:0128}"), "v".repeat(256))).collect();
+        let head = Head { acl, tags, ..Head::new(id, id) };
+        for (estimated, value) in [
+            (facts.estimated_bytes(), rmp_serde::to_vec_named(&facts)),
+            (head.estimated_bytes(), rmp_serde::to_vec_named(&head)),
+        ] {
+            let bytes = value.expect("plain data").len();
+            assert!(bytes <= estimated && estimated <= 10 * bytes, "{bytes} {estimated}");
         }
     }
 }

@@ -56,7 +56,8 @@ pub(super) struct Heads {
 impl Heads {
     /// Keeps at most `bytes_max` of heads, small objects' bytes included.
     pub(super) fn new(bytes_max: u64) -> Self {
-        const BUCKETS_MAX: u64 = 10_000;
+        /// A bucket's facts take half a kilobyte, and 125 with the largest policy and list.
+        const FACTS_BYTES_MAX: u64 = 32 << 20;
         let objects = Cache::builder()
             .max_capacity(bytes_max)
             .weigher(|name: &ObjectName, object: &Arc<FullHead>| {
@@ -64,7 +65,13 @@ impl Heads {
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .build();
-        Self { objects, facts: Cache::new(BUCKETS_MAX) }
+        let facts = Cache::builder()
+            .max_capacity(FACTS_BYTES_MAX)
+            .weigher(|(_, bucket): &(RegionName, String), facts: &Arc<Facts>| {
+                u32::try_from(bucket.len() + facts.estimated_bytes()).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self { objects, facts }
     }
 
     /// The object `name` as `owner` has it at a moment after this call, and the user of `access_key` there when one

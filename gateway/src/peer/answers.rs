@@ -1,6 +1,5 @@
 //! Answers out of a store: the same whether another node asks or this one does.
 
-use origin::head::Head;
 use origin::regional::RegionalStore;
 use s3s::{S3Result, s3_error};
 
@@ -58,23 +57,26 @@ async fn object(store: &RegionalStore, ask: &ObjectAsk) -> S3Result<Answer> {
 fn estimated_bytes(answer: &Answer) -> usize {
     const SMALL: usize = 512;
     match answer {
-        Answer::Object { head: Told::Is(full), .. } => SMALL + full.estimated_bytes(),
+        Answer::Object { facts, head } => {
+            let facts = match facts {
+                Told::Is(facts) => facts.estimated_bytes(),
+                Told::Same | Told::Absent => 0,
+            };
+            let head = match head {
+                Told::Is(full) => full.estimated_bytes(),
+                Told::Same | Told::Absent => 0,
+            };
+            SMALL + facts + head
+        }
+        Answer::Facts(Some(facts)) => SMALL + facts.estimated_bytes(),
         Answer::User(Some(row)) => SMALL + row.value.len(),
-        Answer::Object { .. }
-        | Answer::Facts(_)
-        | Answer::User(None)
-        | Answer::Accounts(_)
-        | Answer::Failed { .. } => SMALL,
+        Answer::Facts(None) | Answer::User(None) | Answer::Accounts(_) | Answer::Failed { .. } => SMALL,
     }
 }
 
 impl FullHead {
     /// About as many bytes as it takes, here or on the way.
     pub(crate) fn estimated_bytes(&self) -> usize {
-        const HEAD: usize = 512;
-        const PART: usize = 256;
-        let Head { metadata, parts, .. } = &self.head;
-        let metadata: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        HEAD + metadata + parts.len() * PART + self.inline.as_ref().map_or(0, |page| page.bytes.len())
+        self.head.estimated_bytes() + self.inline.as_ref().map_or(0, |page| page.bytes.len())
     }
 }
