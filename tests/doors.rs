@@ -43,6 +43,26 @@ async fn every_door_gives_the_same_answer_to_a_read() {
     site.compare("HEAD", "/no-such-bucket/k", &[]).await;
 }
 
+/// What S3 ignores is ignored, signed or not: the whole object comes, at every door.
+#[tokio::test]
+async fn every_door_ignores_what_is_no_range() {
+    let site = Site::start().await;
+    for (name, door) in &site.doors {
+        for range in ["bytes=0-1,5-9", "bytes=5-2", "lines=0-1"] {
+            for (method, target, bytes) in
+                [("GET", "/data/small", 1000), ("HEAD", "/data/small", 0), ("GET", "/data/large", 300_000)]
+            {
+                let answer = door.send(Request::new(method, target).header("range", range)).await;
+                let said = (answer.status, answer.body.len(), answer.header("content-range"));
+                assert_eq!(said, (200, bytes, ""), "{name}: {method} {target} {range}");
+            }
+            let part = Request::new("GET", "/data/parts?partNumber=2").header("range", range);
+            let answer = door.send(part).await;
+            assert_eq!((answer.status, answer.body.len()), (206, 100), "{name}: {range}");
+        }
+    }
+}
+
 /// A range or a checksum together with a part.
 #[tokio::test]
 async fn every_door_reads_parts_alike() {

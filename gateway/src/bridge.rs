@@ -14,7 +14,7 @@ pub mod upload;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use pingora::proxy::Session;
@@ -112,19 +112,7 @@ fn request_head(session: &Session, target: &Target) -> Result<http::Request<()>,
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = head.headers.clone();
-    if ignores_range(target, &head.headers) {
-        request.headers_mut().remove(RANGE);
-    }
     Ok(request)
-}
-
-/// Whether the request has a `Range` that is to be ignored, as S3 ignores lists of ranges and what is no range at all
-/// (RFC 9110 §14.2 allows it), where s3s would refuse it. A signed header stays: s3s checks it.
-fn ignores_range(target: &Target, headers: &HeaderMap) -> bool {
-    let Some(range) = headers.get(RANGE).filter(|_| target.operation.is_object_read()) else { return false };
-    let is_signed =
-        target.signature.signature().is_some_and(|signature| signature.signed_headers.contains(&RANGE));
-    !is_signed && !range.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok())
 }
 
 /// Sends s3s's `response` to the client.

@@ -5,10 +5,13 @@
 //! service. What s3s reads from the request must be what admission read: a difference is refused, so that no trick
 //! in a request's spelling makes one of them decide and the other act.
 
+mod ignored_range;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use http::{Extensions, HeaderMap};
 use origin::head::Facts;
 use origin::permit::{On, Role};
 use origin::regional::{RegionalStore, Resolved};
@@ -23,6 +26,7 @@ use s3s::{S3, S3Result, s3_error};
 use time::OffsetDateTime;
 use tracing::error;
 
+use self::ignored_range::IgnoredRange;
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::permission::table::Rule;
@@ -86,6 +90,7 @@ impl StoreService {
             builder.set_config(config.clone());
             builder.set_host(Hosts(topology.clone()));
             builder.set_auth(door.clone());
+            builder.set_route(IgnoredRange(door.clone()));
             builder.set_access(door);
             builder.build()
         };
@@ -153,21 +158,42 @@ impl<S: Send + Sync + 'static> S3Auth for Door<S> {
 #[async_trait]
 impl<S: Known + 'static> S3Access for Door<S> {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let Request { target, client, found, denied, .. } = &*self.0;
+        let target = &self.0.target;
         if !is_same(target, cx.s3_op().name(), cx.s3_path()) {
             error!(admitted = %target.operation, s3s = cx.s3_op().name(), "a request was read in two ways");
             return Err(s3_error!(InternalError));
         }
-        if let Some(credentials) = cx.credentials() {
-            let charged = self.0.per_key.enter(credentials.access_key.clone(), Instant::now()).await;
+        let access_key = cx.credentials().map(|credentials| credentials.access_key.clone());
+        let headers = cx.headers().clone();
+        self.admit(access_key, headers, cx.extensions_mut()).await
+    }
+}
+
+impl<S: Known> Door<S> {
+    /// Lets the request in, or not. `access_key` is whose signature was verified; with `headers` it came. What the
+    /// operation asks of its caller goes into `extensions`.
+    async fn admit(
+        &self,
+        access_key: Option<String>,
+        headers: HeaderMap,
+        extensions: &mut Extensions,
+    ) -> S3Result<()> {
+        let Request { target, client, found, denied, .. } = &*self.0;
+        let source = match target.operation {
+            Operation::CopyObject | Operation::UploadPartCopy => Some(copy_source(&headers)?),
+            _ => None,
+        };
+        // Credentials are there only when the signature was verified with what `found` holds.
+        let caller = access_key.as_ref().and(found.get()).map(|credential| credential.user.clone());
+        if let Some(access_key) = access_key {
+            let charged = self.0.per_key.enter(access_key, Instant::now()).await;
             // s3s asks once a request.
             let _ = self.0.charged.set(charged.map_err(Refusal::into_s3_error)?);
         }
         let held = Held {
-            // Credentials are there only when the signature was verified with what `found` holds.
-            caller: cx.credentials().and(found.get()).map(|credential| credential.user.clone()),
+            caller,
             target: target.clone(),
-            headers: cx.headers().clone(),
+            headers,
             client: *client,
             now: OffsetDateTime::now_utc(),
             denied: denied.clone(),
@@ -175,18 +201,15 @@ impl<S: Known + 'static> S3Access for Door<S> {
         let version = target.query.get("versionId");
         let subject = target.bucket().map(|bucket| Subject { bucket, key: target.key(), version });
         self.let_in(&held, Role::Target, subject).await?;
-        if matches!(target.operation, Operation::CopyObject | Operation::UploadPartCopy) {
-            let (bucket, key, version) = copy_source(cx)?;
-            let subject = Subject { bucket: &bucket, key: Some(&key), version: version.as_deref() };
+        if let Some((bucket, key, version)) = &source {
+            let subject = Subject { bucket, key: Some(key), version: version.as_deref() };
             self.let_in(&held, Role::CopySource, Some(subject)).await?;
         }
-        cx.extensions_mut().insert(held.caller.as_deref().map_or_else(Caller::anonymous, caller));
-        cx.extensions_mut().insert::<Arc<dyn Permit>>(Arc::new(held));
+        extensions.insert(held.caller.as_deref().map_or_else(Caller::anonymous, caller_of));
+        extensions.insert::<Arc<dyn Permit>>(Arc::new(held));
         Ok(())
     }
-}
 
-impl<S: Known> Door<S> {
     /// Decides on what is known before the operation: it will decide again on what it finds. Most are let in, or not,
     /// by their bucket alone; the object is looked at only for those who have nothing there but perhaps by its own list.
     async fn let_in(&self, held: &Held, role: Role, subject: Option<Subject<'_>>) -> S3Result<()> {
@@ -236,8 +259,8 @@ fn is_same(target: &Target, operation: &str, path: &S3Path) -> bool {
 }
 
 /// The bucket, the key and the version that a copy reads from.
-fn copy_source(cx: &S3AccessContext<'_>) -> S3Result<(String, String, Option<String>)> {
-    let header = cx.headers().get("x-amz-copy-source").and_then(|source| source.to_str().ok());
+fn copy_source(headers: &HeaderMap) -> S3Result<(String, String, Option<String>)> {
+    let header = headers.get("x-amz-copy-source").and_then(|source| source.to_str().ok());
     match header.map(CopySource::parse) {
         Some(Ok(CopySource::Bucket { bucket, key, version_id })) => {
             Ok((bucket.into(), key.into(), version_id.map(Into::into)))
@@ -249,7 +272,7 @@ fn copy_source(cx: &S3AccessContext<'_>) -> S3Result<(String, String, Option<Str
     }
 }
 
-fn caller(user: &User) -> Caller {
+fn caller_of(user: &User) -> Caller {
     Caller {
         account: user.account.name.clone(),
         canonical_id: user.account.canonical_id.clone(),

@@ -64,7 +64,7 @@ impl ReadRequest {
     /// passed over: which of them may be there at all is decided at admission.
     ///
     /// # Errors
-    /// `InvalidArgument` for a value that cannot be read (a range, date, entity tag, part number or version id),
+    /// `InvalidArgument` for a value that cannot be read (a date, entity tag, part number or version id),
     /// `InvalidRequest` for one that is there twice or for a range together with a part number.
     pub fn parse<'q>(
         headers: &HeaderMap,
@@ -262,10 +262,10 @@ fn not_modified(head: &Head) -> S3Error {
     error
 }
 
+/// A list of ranges, and what is no range at all, is ignored as S3 ignores it (RFC 9110 §14.2 allows it).
 fn range(headers: &HeaderMap) -> S3Result<Option<dto::Range>> {
-    let Some(value) = single_header(headers, &RANGE)? else { return Ok(None) };
-    let range = value.to_str().ok().and_then(|text| dto::Range::parse(text).ok());
-    range.map(Some).ok_or_else(|| invalid_header(&RANGE, value))
+    let value = single_header(headers, &RANGE)?;
+    Ok(value.and_then(|value| dto::Range::parse(value.to_str().ok()?).ok()))
 }
 
 fn wants_checksums(headers: &HeaderMap) -> S3Result<bool> {

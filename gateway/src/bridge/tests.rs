@@ -375,17 +375,6 @@ async fn a_broken_body_does_not_end_cleanly() {
     assert!(!framed.ends_with(b"0\r\n\r\n"));
 }
 
-/// What is no range, and a list of them, is ignored; a good one reaches the store.
-#[tokio::test]
-async fn a_range_that_is_none_is_ignored() {
-    let started = start();
-    let mut client = Client::connect(&started).await;
-    for (range, status) in [("bytes=0-99", "206"), ("bytes=0-1,5-6", "200"), ("pages=1-2", "200")] {
-        client.send(&format!("HEAD /photos/large HTTP/1.1\nRange: {range}"), b"").await;
-        assert!(client.head().await.starts_with(&format!("http/1.1 {status} ")), "{range}");
-    }
-}
-
 /// A form is refused before a byte of it is read.
 #[tokio::test]
 async fn a_form_is_refused_unread() {

@@ -1,0 +1,75 @@
+//! Reads with a `Range` that S3 ignores: a list of ranges, or what is no range at all (RFC 9110 §14.2 allows it).
+//!
+//! s3s refuses them when it parses an operation's input. The header cannot be taken from the request before s3s sees it,
+//! because a signature may cover it. So such a read is no operation to s3s but a route of ours, which it comes to after it
+//! has checked the signature; the same door lets it in, and the same store answers, which reads a request's headers
+//! itself, as the accelerated endpoint does.
+
+use async_trait::async_trait;
+use http::header::RANGE;
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use s3s::dto::{GetObjectInput, HeadObjectInput, Range};
+use s3s::route::S3Route;
+use s3s::{Body, S3, S3ErrorCode, S3Request, S3Response, S3Result};
+
+use super::{Door, Known};
+use crate::target::Operation;
+
+/// Such reads, and nothing else, as admission has read them.
+pub(super) struct IgnoredRange<S>(pub(super) Door<S>);
+
+#[async_trait]
+impl<S: S3 + Known> S3Route for IgnoredRange<S> {
+    fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+        self.0.0.target.operation.is_object_read() && headers.get(RANGE).is_some_and(is_ignored)
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let access_key = request.credentials.as_ref().map(|credentials| credentials.access_key.clone());
+        self.0.admit(access_key, request.headers.clone(), &mut request.extensions).await
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let target = &self.0.0.target;
+        let (Some(bucket), Some(key)) = (target.bucket(), target.key()) else {
+            return Err(S3ErrorCode::InvalidRequest.into());
+        };
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        let version = target.query.get("versionId").map(str::to_owned);
+        let owner = request.headers.get("x-amz-expected-bucket-owner");
+        let owner = owner.and_then(|owner| owner.to_str().ok()).map(str::to_owned);
+        if target.operation == Operation::HeadObject {
+            let input = HeadObjectInput::builder()
+                .bucket(bucket)
+                .key(key)
+                .version_id(version)
+                .expected_bucket_owner(owner)
+                .build()
+                .map_err(incomplete)?;
+            let answer = self.0.0.store.head_object(request.map_input(|_| input)).await?;
+            return Ok(S3Response::with_headers(Body::empty(), answer.headers));
+        }
+        let input = GetObjectInput::builder()
+            .bucket(bucket)
+            .key(key)
+            .version_id(version)
+            .expected_bucket_owner(owner)
+            .build()
+            .map_err(incomplete)?;
+        let answer = self.0.0.store.get_object(request.map_input(|_| input)).await?;
+        let mut response =
+            S3Response::with_headers(answer.output.body.map_or_else(Body::empty, Body::from), answer.headers);
+        // A part has a range too.
+        response.status = answer.output.content_range.map(|_| StatusCode::PARTIAL_CONTENT);
+        Ok(response)
+    }
+}
+
+/// The bucket and the key are there.
+fn incomplete(cause: impl std::error::Error + Send + Sync + 'static) -> s3s::S3Error {
+    s3s::S3Error::with_source(S3ErrorCode::InternalError, Box::new(cause))
+}
+
+fn is_ignored(range: &HeaderValue) -> bool {
+    !range.to_str().is_ok_and(|range| Range::parse(range).is_ok())
+}
