@@ -104,6 +104,14 @@ pub struct User {
     /// Buckets that the user may reach beside those of the account.
     #[serde(default)]
     pub grants: Vec<BucketGrant>,
+    /// Another one after each change: what was taken and given back is not as if it had never been taken.
+    #[serde(default = "never_changed")]
+    pub revision: Instance,
+}
+
+/// What users of the first release have, until they are changed.
+fn never_changed() -> Instance {
+    Instance::from_bytes([0; 16])
 }
 
 /// A user and the secret that proves a request is theirs.

@@ -133,6 +133,7 @@ mod tests {
             default_region: None,
             is_disabled: false,
             grants: Vec::new(),
+            revision: origin::instance::Instance::from_bytes([0; 16]),
         }
     }
 

@@ -107,6 +107,7 @@ mod tests {
                 default_region: None,
                 is_disabled,
                 grants: Vec::new(),
+                revision: origin::instance::Instance::from_bytes([0; 16]),
             };
             let value = StoredUser::seal(user, 1, &SecretKey::new("s3cret"), &keys).to_bytes();
             UserRow { access_key: "PKALICE".into(), value }

@@ -119,6 +119,7 @@ mod tests {
                 incarnation: Instance::from_bytes([7; 16]),
                 access: Access::Read,
             }],
+            revision: Instance::from_bytes([9; 16]),
         }
     }
 

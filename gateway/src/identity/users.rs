@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use origin::instance::Instance;
 use origin::regional::{RegionalStore, UserRow};
 use ring::digest::{SHA256, digest};
 use s3s::S3Error;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tracing::error;
 
+use super::cluster_key::random;
 use super::{Account, Accounts, BucketGrant, ClusterKeys, KeyPair, Level, StoredUser, StoredUserError, User};
 
 /// Longest name of a user or an account: IAM's own limit on user names.
@@ -208,6 +210,7 @@ impl Users {
             default_region: new.default_region,
             is_disabled: false,
             grants: new.grants,
+            revision: new_revision(),
         };
         let rows = vec![StoredUser::seal(user, 1, key_pair.secret(), &self.keys)];
         let listed = listed(&rows);
@@ -262,7 +265,9 @@ impl Users {
         if old_keys == OldKeys::Keep && old.len() >= KEY_PAIRS_MAX {
             return Err(UsersError::RotationUnderWay(old[0].user.name.clone()));
         }
-        let user = User { access_key: key_pair.access_key().to_owned(), ..old[0].user.clone() };
+        let access_key = key_pair.access_key().to_owned();
+        // A pair of one's own may come back, so the row is not as if it had always been there.
+        let user = User { access_key, revision: new_revision(), ..old[0].user.clone() };
         let version = old[0].key_version.saturating_add(1);
         let new = StoredUser::seal(user, version, key_pair.secret(), &self.keys);
         let rows = match old_keys {
@@ -365,6 +370,7 @@ impl Users {
         let mut rows = self.read().await?.take(name)?;
         let mut changed = rows[0].user.clone();
         change(&mut changed)?;
+        changed.revision = new_revision();
         for row in &mut rows {
             let access_key = std::mem::take(&mut row.user.access_key);
             row.user = User { access_key, ..changed.clone() };
@@ -482,6 +488,10 @@ fn is_email(text: &str) -> bool {
         && text
             .split_once('@')
             .is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty() && !domain.contains('@'))
+}
+
+fn new_revision() -> Instance {
+    Instance::from_bytes(random())
 }
 
 /// The same account always has the same id, on every node and after a restore: 64 hex digits, as S3's are.

@@ -139,6 +139,7 @@ async fn accounts_are_asked_of_home() {
         default_region: None,
         is_disabled: false,
         grants: Vec::new(),
+        revision: origin::instance::Instance::from_bytes([0; 16]),
     };
     let accounts = Arc::new(Accounts::default());
     accounts.replace([&alice]);

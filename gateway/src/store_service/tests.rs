@@ -117,6 +117,7 @@ impl Identities for OneUser {
             default_region: None,
             is_disabled: false,
             grants: Vec::new(),
+            revision: Instance::from_bytes([0; 16]),
         };
         let secret = Secret::new(SECRET_KEY);
         Ok((access_key == ACCESS_KEY).then(|| Credential { user: Arc::new(user), secret }))

@@ -31,6 +31,7 @@ impl Identities for OneUser {
             default_region: None,
             is_disabled: false,
             grants: Vec::new(),
+            revision: origin::instance::Instance::from_bytes([0; 16]),
         };
         let secret = SecretKey::new(SECRET_KEY);
         Ok((access_key == ACCESS_KEY).then(|| Credential { user: Arc::new(user), secret }))

@@ -155,10 +155,14 @@ async fn a_change_holds_for_both_pairs_of_a_rotation() {
     let home = Home::start().await;
     let old = home.make("alice", "research").await;
     let (_, new) = home.users.rotate(&named("alice"), OldKeys::Keep, None).await.expect("begun");
+    let before = home.users.find(&named("alice")).await.expect("found").user;
     home.users.set_disabled(&named("alice"), true).await.expect("disabled");
     assert!(!home.takes(&old).await && !home.takes(&new).await);
     home.users.set_disabled(&named("alice"), false).await.expect("enabled");
     assert!(home.takes(&old).await && home.takes(&new).await);
+    let after = home.users.find(&named("alice")).await.expect("found").user;
+    assert_ne!(after, before, "a key that was refused in between is not one that was good all along");
+    assert_eq!(User { revision: before.revision, ..after }, before);
 
     let granted = vec![grant("photos", Access::Read), grant("videos", Access::Write)];
     home.users.set_access(&named("alice"), Some(Level::Read), granted, &[]).await.expect("changed");

@@ -39,6 +39,7 @@ fn user(account: &str, level: Level) -> User {
         default_region: None,
         is_disabled: false,
         grants: Vec::new(),
+        revision: Instance::from_bytes([0; 16]),
     }
 }
 
