@@ -2,7 +2,8 @@
 //! in a cache is decided exactly as the owning region would.
 //!
 //! The order (DESIGN §7): an explicit deny of the bucket's policy; the ceiling of the caller's level, which nothing
-//! lifts; then whatever allows it first: ownership, the policy, an access control list, a grant. Otherwise no.
+//! lifts; then whatever allows it first: ownership, the policy, an access control list, a grant. Otherwise no. What sets
+//! up a bucket nothing gives to somebody without an account, and its policy nothing gives to another account.
 //!
 //! Objects of another account than the bucket's (`ObjectWriter`, `BucketOwnerPreferred`) are S3's special case (Amazon
 //! S3 User Guide, "Access control list overview" and "How Amazon S3 authorizes a request for an object operation"): to
@@ -18,7 +19,7 @@ use origin::policy::{Action, Ask, Principal, Statement, Verdict};
 use s3s::{S3Error, S3ErrorCode};
 
 use super::request::Circumstances;
-use super::table::{About, Needed};
+use super::table::{About, Needed, Reach};
 use crate::identity::{Access, Level, User};
 
 /// Why something is allowed.
@@ -46,7 +47,8 @@ pub enum Because<'f> {
     Grant(Access),
 }
 
-/// A refusal, and what it rests on: for the audit log and for `penstock explain`. Clients see `AccessDenied`.
+/// A refusal, and what it rests on: for the audit log and for `penstock explain`. Clients see `AccessDenied`,
+/// or `MethodNotAllowed` where S3 says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Denied {
     /// What was not allowed; `None` for what nobody may ask for.
@@ -68,6 +70,8 @@ pub enum Reason {
     NarrowedByGrant(Access),
     /// What would allow it is public, and the bucket's public access block sets it aside.
     PublicAccessBlock,
+    /// It would be allowed, did the caller belong to the bucket's account.
+    OtherAccount,
 }
 
 impl Reason {
@@ -80,6 +84,7 @@ impl Reason {
             Self::Level(_) => "level",
             Self::NarrowedByGrant(_) => "grant",
             Self::PublicAccessBlock => "public_access_block",
+            Self::OtherAccount => "other_account",
         }
     }
 
@@ -105,7 +110,14 @@ impl fmt::Display for Denied {
 
 impl From<Denied> for S3Error {
     fn from(denied: Denied) -> Self {
-        let mut error = Self::with_message(S3ErrorCode::AccessDenied, "Access Denied");
+        let mut error = match denied.reason {
+            // As the pages of GetBucketPolicy, PutBucketPolicy and DeleteBucketPolicy have it.
+            Reason::OtherAccount => {
+                let message = "The specified method is not allowed against this resource.";
+                Self::with_message(S3ErrorCode::MethodNotAllowed, message)
+            }
+            _ => Self::with_message(S3ErrorCode::AccessDenied, "Access Denied"),
+        };
         error.set_source(Box::new(denied));
         error
     }
@@ -134,6 +146,9 @@ pub(super) fn decide<'f>(
         return Err(needed.denied(Reason::ExplicitDeny(name_of(statement))));
     }
     within_ceiling(caller, needed, on)?;
+    if caller.is_none() && is_never_anonymous(needed) {
+        return Err(needed.denied(Reason::NoAllow));
+    }
     let is_of_bucket = is_bucket_owners(needed, on);
     let is_restricted = !owns_bucket(caller, on.facts) && on.facts.policy_is_restricted();
     let by_policy = match verdict {
@@ -144,6 +159,9 @@ pub(super) fn decide<'f>(
         .or(by_policy.filter(|_| !is_restricted))
         .or_else(|| by_acl(caller, needed, on))
         .or_else(|| by_grant(caller, needed, on).filter(|_| is_of_bucket));
+    if allowed.is_some() && is_own_accounts(needed.action) && !owns_bucket(caller, on.facts) {
+        return Err(needed.denied(Reason::OtherAccount));
+    }
     allowed.ok_or_else(|| {
         let is_blocked = by_policy.is_some() || is_given_to_strangers(caller, needed, on);
         needed.denied(if is_blocked { Reason::PublicAccessBlock } else { Reason::NoAllow })
@@ -193,10 +211,22 @@ fn ask_policy<'f>(caller: Option<&User>, needed: &Needed, at: &Circumstances<'f>
 
 /// Whether a policy's deny does not count: S3 lets the owner of a bucket out of every policy that they put.
 fn may_not_be_locked_out(caller: Option<&User>, needed: &Needed, facts: &Facts) -> bool {
-    use Action::{DeleteBucketPolicy, GetBucketPolicy, PutBucketPolicy};
-    matches!(needed.action, GetBucketPolicy | PutBucketPolicy | DeleteBucketPolicy)
+    is_own_accounts(needed.action)
         && owns_bucket(caller, facts)
         && caller.is_some_and(|caller| caller.level == Level::Full)
+}
+
+/// Whether an action is for users of the bucket's own account alone, whatever a policy gives to others: whoever may write
+/// the policy may give themselves all the rest.
+fn is_own_accounts(action: Action) -> bool {
+    use Action::{DeleteBucketPolicy, GetBucketPolicy, PutBucketPolicy};
+    matches!(action, GetBucketPolicy | PutBucketPolicy | DeleteBucketPolicy)
+}
+
+/// Whether nothing gives it to somebody who has not said who they are. A policy of `s3:*` for everybody is meant for
+/// objects: that everybody could then remove the bucket, or set it up otherwise, nobody means.
+fn is_never_anonymous(needed: &Needed) -> bool {
+    needed.reach == Reach::Full || is_own_accounts(needed.action)
 }
 
 /// Holds the caller's level, and their grant in a bucket of their own account, against what is needed: neither policy

@@ -6,6 +6,7 @@ use origin::head::{Facts, Head, ObjectOwnership, PublicAccessBlock};
 use origin::instance::Instance;
 use origin::permit::{On, Role};
 use origin::policy::StoredPolicy;
+use s3s::S3Error;
 use time::OffsetDateTime;
 
 use crate::client::Client;
@@ -255,6 +256,56 @@ fn the_owner_can_always_put_read_and_remove_the_policy() {
     }
 }
 
+/// Within the bucket's account the policy is a matter of level; outside, of nothing that the policy says.
+#[test]
+fn no_policy_gives_itself_to_another_account() {
+    let to_all = with_policy(&statement("Allow", r#""*""#, r#""s3:*""#));
+    let to_one = with_policy(&statement("Allow", r#"{"AWS":"visitors"}"#, r#""s3:*""#));
+    let visitor = user("visitors", Level::Full);
+    let code = |denied: Denied| S3Error::from(denied).code().as_str().to_owned();
+    for operation in [Op::GetBucketPolicy, Op::PutBucketPolicy, Op::DeleteBucketPolicy] {
+        for facts in [&to_all, &to_one] {
+            let denied = decide(facts, Some(&visitor), operation).expect_err("denied");
+            assert_eq!(denied.reason, Reason::OtherAccount, "{operation}");
+            assert_eq!(code(denied), "MethodNotAllowed", "{operation}");
+            let denied = decide(facts, None, operation).expect_err("denied");
+            assert_eq!((denied.reason.clone(), code(denied)), (Reason::NoAllow, "AccessDenied".into()));
+            let full = user("research", Level::Full);
+            assert_eq!(decide(facts, Some(&full), operation).as_deref(), Ok("BucketOwner"), "{operation}");
+        }
+        // Where the policy would not let them anyway, they are told what everybody is told.
+        let denied = decide(&to_one, Some(&user("visitors2", Level::Full)), operation).expect_err("denied");
+        assert_eq!((denied.reason.clone(), code(denied)), (Reason::NoAllow, "AccessDenied".into()));
+        let blocks = PublicAccessBlock { restrict_public_buckets: true, ..PublicAccessBlock::default() };
+        let restricted = Facts { public_access_block: Some(blocks), ..to_all.clone() };
+        assert_eq!(reason(&restricted, Some(&visitor), operation), Reason::PublicAccessBlock);
+    }
+    // The nearest others are the policy's to give.
+    for operation in [Op::GetBucketPolicyStatus, Op::GetBucketAcl, Op::PutBucketAcl, Op::DeleteBucketCors] {
+        assert_eq!(
+            decide(&to_one, Some(&visitor), operation).as_deref(),
+            Ok("Policy(AllowIt)"),
+            "{operation}"
+        );
+    }
+}
+
+#[test]
+fn who_has_no_account_sets_up_no_bucket() {
+    let facts = Facts {
+        acl: with_acl(Grantee::AllUsers, Permission::FullControl).acl,
+        ..with_policy(&statement("Allow", r#""*""#, r#""s3:*""#))
+    };
+    let visitor = user("visitors", Level::Full);
+    for operation in [Op::DeleteBucket, Op::PutBucketAcl, Op::PutBucketCors, Op::PutPublicAccessBlock] {
+        assert_eq!(reason(&facts, None, operation), Reason::NoAllow, "{operation}");
+        assert!(decide(&facts, Some(&visitor), operation).is_ok(), "{operation}");
+    }
+    for operation in [Op::GetObject, Op::PutObject, Op::DeleteObject, Op::ListObjects, Op::GetBucketCors] {
+        assert!(decide(&facts, None, operation).is_ok(), "{operation}");
+    }
+}
+
 #[test]
 fn a_policy_gives_to_whom_it_names() {
     let facts = with_policy(&statement("Allow", r#"{"AWS":"visitors"}"#, r#""s3:GetObject""#));
@@ -343,7 +394,9 @@ fn a_buckets_list_gives_what_its_permission_stands_for() {
             }
             let given = gives.contains(&operation);
             let is_given = |facts, caller| decide(facts, caller, operation).is_ok();
-            assert_eq!(is_given(&to_all, None), given, "{permission:?} {operation}");
+            // Who has not said who they are sets up no bucket.
+            let anonymously = given && operation != Op::PutBucketAcl;
+            assert_eq!(is_given(&to_all, None), anonymously, "{permission:?} {operation}");
             assert_eq!(is_given(&to_all, Some(&stranger)), given, "{permission:?} {operation}");
             assert_eq!(is_given(&to_signed, Some(&stranger)), given, "{permission:?} {operation}");
             assert!(!is_given(&to_signed, None), "{permission:?} {operation}");
