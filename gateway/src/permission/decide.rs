@@ -8,7 +8,7 @@
 //! Objects of another account than the bucket's (`ObjectWriter`, `BucketOwnerPreferred`) are S3's special case (Amazon
 //! S3 User Guide, "Access control list overview" and "How Amazon S3 authorizes a request for an object operation"): to
 //! read such an object, or its list, takes its owner's word, which is the object's own list; the bucket's policy may
-//! deny it and cannot allow it. To overwrite, to delete and to tag it stays with the bucket.
+//! deny it and cannot allow it. To overwrite and to delete it, and its tags, to read them too, stay with the bucket's owner.
 
 use std::fmt;
 
@@ -279,8 +279,9 @@ fn is_object_owners(action: Action) -> bool {
     )
 }
 
-/// Whether an action is the object's owner's too, beside the bucket's.
-fn is_either_owners(action: Action) -> bool {
+/// Whether an action is about an object's tags: the bucket owner's to give, as policies decide by them. An object's
+/// owner who may put it and no tags with it does not put them afterwards either.
+fn is_of_tags(action: Action) -> bool {
     use Action as A;
     matches!(
         action,
@@ -295,7 +296,7 @@ fn is_either_owners(action: Action) -> bool {
 
 /// Whether an action is done to an object that is there, so that the object may have a say in it.
 pub(super) fn is_about_what_is_there(action: Action) -> bool {
-    is_object_owners(action) || is_either_owners(action)
+    is_object_owners(action) || is_of_tags(action)
 }
 
 fn by_ownership<'f>(
@@ -313,7 +314,7 @@ fn by_ownership<'f>(
         let will_own = on.facts.object_ownership() != ObjectOwnership::BucketOwnerEnforced;
         return (needed.action == Action::PutObjectAcl && will_own).then_some(Because::NewObject);
     }
-    let head = on.head.filter(|_| is_object_owners(needed.action) || is_either_owners(needed.action))?;
+    let head = on.head.filter(|_| is_object_owners(needed.action))?;
     let owns_object = on.facts.object_owner(head).id == caller.account.canonical_id;
     owns_object.then_some(Because::ObjectOwner)
 }
@@ -379,7 +380,7 @@ fn by_grant<'f>(caller: Option<&User>, needed: &Needed, on: &On<'_>) -> Option<B
 
 fn is_grantable(action: Action) -> bool {
     use Action as A;
-    is_either_owners(action)
+    is_of_tags(action)
         || matches!(
             action,
             A::ListBucket

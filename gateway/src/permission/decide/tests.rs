@@ -456,8 +456,15 @@ fn an_object_of_another_account_is_read_by_its_owners_word() {
             assert_eq!(decided.as_deref(), Ok("BucketOwner"), "{operation}");
         }
     }
-    // Its writer has no more of the bucket than before.
-    for operation in [Op::DeleteObject, Op::PutObject, Op::ListObjects] {
+    // Its writer has no more of the bucket than before, nor of the tags that its policy may decide by.
+    for operation in [
+        Op::DeleteObject,
+        Op::PutObject,
+        Op::ListObjects,
+        Op::GetObjectTagging,
+        Op::PutObjectTagging,
+        Op::DeleteObjectTagging,
+    ] {
         assert_eq!(
             decide_on(&bucket(), &head, Some(&writer), operation),
             Err(Reason::NoAllow),
