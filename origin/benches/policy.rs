@@ -114,8 +114,8 @@ fn conditional(index: usize) -> String {
     if index == 9 {
         return statement("Allow", "*", r#","Condition":{"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}}"#);
     }
-    statement(if index % 2 == 0 { "Deny" } else { "Allow" }, "${aws:username}/*", condition)
-        .replace("${aws:username}/", if index % 3 == 0 { "${aws:username}/" } else { "" })
+    statement(if index.is_multiple_of(2) { "Deny" } else { "Allow" }, "${aws:username}/*", condition)
+        .replace("${aws:username}/", if index.is_multiple_of(3) { "${aws:username}/" } else { "" })
 }
 
 fn many() -> String {

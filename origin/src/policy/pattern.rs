@@ -151,12 +151,11 @@ fn after_first<'t>(chars: &[Option<char>], text: &'t str) -> Option<&'t str> {
     let mut holes = vec![0; words_count];
     let mut places: HashMap<char, Vec<u64>> = HashMap::new();
     for (index, expected) in chars.iter().enumerate() {
-        match expected {
-            None => holes[index / 64] |= bit(index),
-            Some(char) => {
-                places.entry(*char).or_insert_with(|| vec![0; words_count])[index / 64] |= bit(index)
-            }
-        }
+        let words = match expected {
+            None => &mut holes,
+            Some(char) => places.entry(*char).or_insert_with(|| vec![0; words_count]),
+        };
+        words[index / 64] |= bit(index);
     }
     let mut agreeing = vec![0_u64; words_count];
     for (at, char) in text.char_indices() {
