@@ -49,9 +49,10 @@ async fn a_reader_that_stops_is_let_go() {
     }
 }
 
-/// Waits until `node` counts a reader that it let go.
+/// Waits until `node` counts a reader that it let go. That takes longer than `stalled_reader`: a slow client is not a
+/// stalled one, and a write of 1 MiB, the largest, has 64 s more at the 16 KiB a second that are slow.
 async fn wait_for_a_stall(cluster: &Cluster, node: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while cluster.scrape(node).await.sum("penstock_drops_total", &[("reason", "stalled_reader")]) < 1.0 {
         assert!(Instant::now() < deadline, "{node} still waits for its reader");
         tokio::time::sleep(Duration::from_millis(50)).await;
