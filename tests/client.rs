@@ -34,6 +34,20 @@ pub struct Request {
     payload_hash: String,
 }
 
+/// A request as it is sent.
+pub struct Signed {
+    /// The method.
+    pub method: &'static str,
+    /// Path and query, percent-encoded.
+    pub target: String,
+    /// All headers but those that the HTTP client makes; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Body,
+    /// Its size, as `Content-Length` says it.
+    pub body_bytes: u64,
+}
+
 /// An answer with its whole body.
 #[derive(Debug)]
 pub struct Answer {
@@ -202,9 +216,9 @@ impl Client {
         .presigned_query(&self.keys, expires)
     }
 
-    /// Signs and sends `request`; the body is still to be read. An error is a broken connection.
-    pub async fn open(&self, request: Request) -> reqwest::Result<reqwest::Response> {
-        let at = SystemTime::now();
+    /// `request` as it is to be sent, signed at `at`. A test may then change what it likes.
+    #[must_use]
+    pub fn sign(&self, request: Request, at: SystemTime) -> Signed {
         let mut headers = request.headers;
         headers.push(("host".into(), self.host.clone()));
         headers.push(("x-amz-date".into(), amz_date(at)));
@@ -220,16 +234,42 @@ impl Client {
             region: "us-east-1",
         };
         let authorization = signing.authorization(&self.keys);
-        let method = reqwest::Method::from_bytes(request.method.as_bytes()).expect("a method");
+        headers.push(("authorization".into(), authorization));
+        let Request { method, target, body, body_bytes, .. } = request;
+        Signed { method, target, headers, body, body_bytes }
+    }
+
+    /// `request` as somebody sends it who has no keys.
+    #[must_use]
+    pub fn unsigned(&self, request: Request) -> Signed {
+        let Request { method, target, mut headers, body, body_bytes, .. } = request;
+        headers.push(("host".into(), self.host.clone()));
+        Signed { method, target, headers, body, body_bytes }
+    }
+
+    /// Signs and sends `request`; the body is still to be read. An error is a broken connection.
+    pub async fn open(&self, request: Request) -> reqwest::Result<reqwest::Response> {
+        self.open_signed(self.sign(request, SystemTime::now())).await
+    }
+
+    /// Sends `signed` as it stands, and reads its whole answer.
+    pub async fn send_signed(&self, signed: Signed) -> Answer {
+        let response = self.open_signed(signed).await.expect("an unbroken exchange");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.expect("an unbroken exchange") }
+    }
+
+    async fn open_signed(&self, signed: Signed) -> reqwest::Result<reqwest::Response> {
+        let method = reqwest::Method::from_bytes(signed.method.as_bytes()).expect("a method");
         let mut sending =
-            self.http.request(method, format!("{}{}", self.origin, request.target)).body(request.body);
-        for (name, value) in &headers {
+            self.http.request(method, format!("{}{}", self.origin, signed.target)).body(signed.body);
+        for (name, value) in &signed.headers {
             sending = sending.header(name, value);
         }
-        if request.body_bytes > 0 || matches!(request.method, "PUT" | "POST") {
-            sending = sending.header("content-length", request.body_bytes);
+        if signed.body_bytes > 0 || matches!(signed.method, "PUT" | "POST") {
+            sending = sending.header("content-length", signed.body_bytes);
         }
-        sending.header("authorization", authorization).send().await
+        sending.send().await
     }
 
     /// Signs and sends `request` and reads its whole answer.

@@ -19,7 +19,7 @@ pub use options::Options;
 use crate::client::Client;
 use crate::metrics::Scrape;
 use crate::ports;
-use crate::process::{Process, target_dir};
+use crate::process::{self, Process, target_dir};
 use crate::sign::Keys;
 
 /// The regions of the shipped `regions.toml`, in its order.
@@ -170,6 +170,21 @@ impl Cluster {
     #[must_use]
     pub fn data_argument(&self) -> String {
         text(self.data_dir())
+    }
+
+    /// Makes a user as operators do, with `arguments` beside the name, and returns the key pair.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn create_user(&self, name: &str, arguments: &[&str]) -> Keys {
+        let data = self.data_argument();
+        let line = [&["user", "create", name], arguments, &["--json", "--data", &data]].concat();
+        let (status, said) = process::run(&line);
+        assert!(status.success(), "{said}");
+        let user: serde_json::Value = serde_json::from_str(&said).expect("--json answers in JSON");
+        let field = |name: &str| user[name].as_str().expect("a text of the user").to_owned();
+        Keys { access_key: field("access_key"), secret_key: field("secret_key") }
     }
 
     /// The `regions.toml` of `node`, as an argument. `penstock dev` runs with the first region's.

@@ -13,7 +13,7 @@ pub mod raw;
 pub mod sign;
 pub mod tls;
 
-pub use client::{Answer, Client, Request};
+pub use client::{Answer, Client, Request, Signed};
 pub use cluster::{Cluster, Endpoint, Options};
 pub use content::Content;
 

@@ -17,6 +17,8 @@ mod main_job;
 mod memory;
 mod metrics_page;
 mod outages;
+mod permission_matrix;
 mod quotas;
+mod revocation;
 mod running;
 mod users;

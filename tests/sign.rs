@@ -99,7 +99,8 @@ impl Signing<'_> {
     fn canonical_request(&self, query: &str) -> String {
         let mut pairs: Vec<_> =
             query.split('&').filter(|pair| !pair.is_empty()).map(with_equals_sign).collect();
-        pairs.sort();
+        // By name: `select` stands before `select-type`, though `=` comes after `-`.
+        pairs.sort_by(|a, b| a.split_once('=').cmp(&b.split_once('=')));
         let headers: String =
             self.sorted_headers().iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
         [self.method, self.path, &pairs.join("&"), &headers, &self.signed_headers(), self.payload_hash]

@@ -741,6 +741,41 @@ fn who_may_not_list_is_not_told_what_is_missing() {
     assert_eq!(missing(&with_policy(&denied), Some(&user("research", Level::Full))), "AccessDenied");
 }
 
+/// Who may list some names is told of those: the key stands for the prefix that they would ask for.
+#[test]
+fn who_may_list_a_prefix_is_told_what_is_missing_there() {
+    let listing = |prefix: &str| {
+        with_policy(&format!(
+            r#"{{"Effect":"Allow","Principal":"*","Action":"s3:ListBucket","Resource":"arn:aws:s3:::models",
+                "Condition":{{"StringLike":{{"s3:prefix":"{prefix}"}}}}}}"#
+        ))
+    };
+    let missing = |facts: &Facts| Question::of(facts).missing(None, Op::HeadObject);
+    assert_eq!(missing(&listing("weights/*")), "NoSuchKey");
+    assert_eq!(missing(&listing("weight")), "AccessDenied");
+    assert_eq!(missing(&listing("private/*")), "AccessDenied");
+}
+
+#[test]
+fn tags_of_the_object_that_is_there_decide_where_a_policy_asks_for_them() {
+    let facts = with_policy(
+        r#"{"Effect":"Allow","Principal":"*","Action":["s3:GetObject","s3:GetObjectTagging"],
+            "Resource":"arn:aws:s3:::models/*",
+            "Condition":{"StringEquals":{"s3:ExistingObjectTag/class":"public"}}}"#,
+    );
+    let tagged = |key: &str, value: &str| {
+        let mut head = object();
+        head.tags.insert(key.into(), value.into());
+        head
+    };
+    for operation in [Op::GetObject, Op::GetObjectTagging] {
+        assert!(decide_on(&facts, &tagged("class", "public"), None, operation).is_ok());
+        for head in [object(), tagged("class", "Public"), tagged("class2", "public")] {
+            assert_eq!(decide_on(&facts, &head, None, operation), Err(Reason::NoAllow));
+        }
+    }
+}
+
 /// The audit log names what was wanted and what stands against it.
 #[test]
 fn a_refusal_says_what_it_rests_on() {

@@ -1,0 +1,139 @@
+//! What is taken away is gone: once the change was answered, the very next read of a hot object is refused at the
+//! accelerated listener of every region.
+
+use tests::cluster::REGIONS;
+use tests::sign::Keys;
+use tests::{Client, Cluster, Request};
+
+/// A bucket of each region in turn, an object in it that every node has in its cache, and a reader.
+struct Site {
+    cluster: Cluster,
+    owner: Keys,
+    reader: Keys,
+}
+
+impl Site {
+    /// The reader is of `account`, at `level`.
+    async fn start(account: &str, level: &str) -> Self {
+        let cluster = Cluster::start().await;
+        let owner = cluster.create_user("owner", &["--account", "owners", "--level", "full"]);
+        let reader = cluster.create_user("reader", &["--account", account, "--level", level]);
+        for region in REGIONS {
+            let client = cluster.standard(region).with_keys(owner.clone());
+            client.create_bucket(&format!("hot-{region}")).await;
+            let _ = client.put(&format!("hot-{region}"), "k", "hot").await.ok();
+        }
+        Self { cluster, owner, reader }
+    }
+
+    fn standard(&self, region: &str) -> Client {
+        self.cluster.standard(region).with_keys(self.owner.clone())
+    }
+
+    async fn put_policy(&self, region: &str, statement: &str) {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{{statement},"Action":"s3:GetObject","Resource":"arn:aws:s3:::hot-{region}/*"}}]}}"#
+        );
+        let request = Request::new("PUT", format!("/hot-{region}?policy")).body(text);
+        let _ = self.standard(region).send(request).await.ok();
+    }
+
+    async fn delete_policy(&self, region: &str) {
+        let _ =
+            self.standard(region).send(Request::new("DELETE", format!("/hot-{region}?policy"))).await.ok();
+    }
+
+    /// The status of a read of `region`'s object at each region's accelerated listener, and whether it was a hit.
+    async fn read_everywhere(&self, region: &str, keys: Option<&Keys>) -> [(u16, bool); 3] {
+        let reads = REGIONS.map(async |at| {
+            let client = self.cluster.accelerated(at, region);
+            let request = Request::new("GET", format!("/hot-{region}/k"));
+            let answer = match keys {
+                Some(keys) => client.with_keys(keys.clone()).send(request).await,
+                None => client.send_signed(client.unsigned(request)).await,
+            };
+            (answer.status, answer.header("cache-status").contains("hit"))
+        });
+        let [ord1, las1, lga1] = reads;
+        let (ord1, las1, lga1) = futures::join!(ord1, las1, lga1);
+        [ord1, las1, lga1]
+    }
+
+    /// Reads until every node has the object: the last time from its cache.
+    async fn heat(&self, region: &str, keys: Option<&Keys>) {
+        let _ = self.read_everywhere(region, keys).await;
+        assert_eq!(self.read_everywhere(region, keys).await, [(200, true); 3], "{region}");
+    }
+}
+
+const REFUSED: [(u16, bool); 3] = [(403, false); 3];
+
+/// Taken back from everybody, and from a user of another account.
+#[tokio::test]
+async fn a_policy_that_is_deleted_lets_nobody_in_anymore() {
+    let site = Site::start("visitors", "read").await;
+    for region in REGIONS {
+        for (principal, keys) in [(r#""*""#, None), (r#"{"AWS":"visitors"}"#, Some(&site.reader))] {
+            assert_eq!(site.read_everywhere(region, keys).await, REFUSED, "{region} {principal}");
+            for _ in 0..3 {
+                site.put_policy(region, &format!(r#""Effect":"Allow","Principal":{principal}"#)).await;
+                site.heat(region, keys).await;
+                site.delete_policy(region).await;
+                assert_eq!(site.read_everywhere(region, keys).await, REFUSED, "{region} {principal}");
+            }
+        }
+    }
+}
+
+/// A deny stops the bucket's own account, and its full user too.
+#[tokio::test]
+async fn a_policy_that_denies_stops_the_next_read() {
+    let site = Site::start("owners", "read").await;
+    for region in REGIONS {
+        for keys in [&site.reader, &site.owner] {
+            for _ in 0..3 {
+                site.heat(region, Some(keys)).await;
+                site.put_policy(region, r#""Effect":"Deny","Principal":"*""#).await;
+                assert_eq!(site.read_everywhere(region, Some(keys)).await, REFUSED, "{region}");
+                site.delete_policy(region).await;
+            }
+        }
+    }
+}
+
+/// A list that gave an object to everybody, taken back.
+#[tokio::test]
+async fn a_list_that_is_taken_back_lets_nobody_in_anymore() {
+    let site = Site::start("visitors", "read").await;
+    for region in REGIONS {
+        for acl in ["public-read", "private", "public-read", "private"] {
+            let request = Request::new("PUT", format!("/hot-{region}/k?acl")).header("x-amz-acl", acl);
+            let _ = site.standard(region).send(request).await.ok();
+            match acl {
+                "private" => assert_eq!(site.read_everywhere(region, None).await, REFUSED, "{region}"),
+                _ => site.heat(region, None).await,
+            }
+        }
+    }
+}
+
+/// A bucket made again under its name has none of what the one before it had given.
+#[tokio::test]
+async fn a_grant_does_not_survive_its_bucket() {
+    let site = Site::start("owners", "full").await;
+    let granted = |region: &str| format!("{region}/hot-{region}=read");
+    let grants = REGIONS.map(granted);
+    let grants: Vec<&str> = grants.iter().flat_map(|grant| ["--grant", grant.as_str()]).collect();
+    let line = [&["--account", "visitors", "--level", "read"], &grants[..]].concat();
+    let visitor = site.cluster.create_user("visitor", &line);
+    for region in REGIONS {
+        site.heat(region, Some(&visitor)).await;
+        let owner = site.standard(region);
+        let bucket = format!("hot-{region}");
+        let _ = owner.delete(&bucket, "k").await.ok();
+        let _ = owner.send(Request::new("DELETE", format!("/{bucket}"))).await.ok();
+        owner.create_bucket(&bucket).await;
+        let _ = owner.put(&bucket, "k", "of the new bucket").await.ok();
+        assert_eq!(site.read_everywhere(region, Some(&visitor)).await, REFUSED, "{region}");
+    }
+}
