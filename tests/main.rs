@@ -9,6 +9,7 @@ mod dependencies;
 mod deployment;
 mod directives;
 mod doors;
+mod explain;
 mod forwarding;
 mod freshness;
 mod herd;

@@ -345,7 +345,8 @@ impl Level {
             && (action.contains("Object") && !action.contains("Bucket") || action == "AbortMultipartUpload");
         match self {
             Self::Read => reads,
-            Self::Write => writes,
+            // Whoever may give an object away must be able to read it.
+            Self::Write => writes && action != "PutObjectAcl",
             Self::ReadWrite => reads || writes,
             Self::Full => true,
         }

@@ -3,6 +3,7 @@
 //! Secrets are never arguments: other users of a machine can read those.
 
 mod cluster;
+mod explain;
 mod user;
 
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ pub enum Command {
     /// Make users, show and change them, through a running node of the home region.
     #[command(subcommand)]
     User(User),
+    /// Say whether somebody may do something, and what decides: which statement, list, grant or level.
+    Explain(Explain),
 }
 
 /// Where the configuration and the data are.
@@ -262,6 +265,32 @@ pub struct OwnKeyPair {
     pub secret_key_file: Option<PathBuf>,
 }
 
+/// `penstock explain`
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The user who would ask.
+    #[arg(long = "as", value_name = "USER", required_unless_present = "anonymous")]
+    pub name: Option<String>,
+    /// The user's account; needed where several have a user of this name.
+    #[arg(long, requires = "name")]
+    pub account: Option<String>,
+    /// Somebody without credentials instead.
+    #[arg(long, conflicts_with = "name")]
+    pub anonymous: bool,
+    /// What they would do, as policies spell it: s3:GetObject.
+    #[arg(long)]
+    pub action: String,
+    /// To what.
+    #[arg(value_name = "s3://BUCKET[/KEY]")]
+    pub resource: String,
+    /// The bucket's region, where several have a bucket of this name.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// How to ask, and to answer.
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
 /// Whom to ask, and how to show the answer.
 #[derive(Args, Debug)]
 pub struct Asking {
@@ -290,6 +319,16 @@ impl Cluster {
     /// One line for stderr.
     pub fn run(self) -> Result<(), String> {
         cluster::run(self)
+    }
+}
+
+impl Explain {
+    /// Shows the answer on stdout.
+    ///
+    /// # Errors
+    /// One line for stderr.
+    pub fn run(self) -> Result<(), String> {
+        explain::run(self)
     }
 }
 
@@ -333,6 +372,10 @@ mod tests {
             "penstock dev --region ord1",
             "penstock cluster node",
             "penstock user create alice",
+            "penstock explain --action s3:GetObject s3://b/k",
+            "penstock explain --as alice --anonymous --action s3:GetObject s3://b/k",
+            "penstock explain --anonymous --account a --action s3:GetObject s3://b/k",
+            "penstock explain --as alice s3://b/k",
             "penstock user create alice --account a",
             "penstock user create alice --account a --level owner",
             "penstock user create alice --account a --level full --secret-key s",

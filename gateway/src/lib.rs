@@ -47,6 +47,7 @@ pub mod signals;
 pub mod tls;
 
 pub mod admin;
+pub mod explain;
 pub mod operator;
 pub mod user_admin;
 

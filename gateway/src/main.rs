@@ -39,6 +39,7 @@ fn run(command: Command) -> Result<(), String> {
         Command::Check(arguments) => in_runtime(check::run(arguments)),
         Command::Cluster(command) => command.run(),
         Command::User(command) => command.run(),
+        Command::Explain(command) => command.run(),
     }
 }
 

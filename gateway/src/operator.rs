@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use client::{AskError, ask};
 pub use server::{OperatorSocket, SocketError};
 
+use crate::explain::{Explanation, Question};
 use crate::user_admin::{Done as UsersDone, UserCommand};
 
 /// Most bytes of a command: a user with all the grants there can be, with room to spare.
@@ -26,6 +27,8 @@ const COMMAND_BYTES_MAX: u64 = 64 << 10;
 pub enum Command {
     /// Something about users.
     User(UserCommand),
+    /// Say whether somebody may do something, and why.
+    Explain(Question),
 }
 
 /// What the node answers.
@@ -49,6 +52,8 @@ pub enum Answer {
 pub enum Done {
     /// Of one about users.
     User(UsersDone),
+    /// Of a question about permission.
+    Explained(Explanation),
 }
 
 /// A name for the socket at `path` that is short enough for any directory: the kernel takes 108 bytes and no more.

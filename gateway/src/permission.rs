@@ -14,6 +14,7 @@ mod request;
 pub mod table;
 
 use origin::permit::{On, Role};
+use origin::policy::Action;
 use s3s::{S3Error, s3_error};
 
 pub use decide::{Because, Denied, Reason, name_of};
@@ -114,6 +115,22 @@ impl<'a> Asking<'a> {
             }
         }
     }
+}
+
+/// Decides about `action` alone, whatever operation wants it, on `on`; `None` for an action that no operation needs.
+#[must_use]
+pub fn decide_action<'f>(
+    caller: Option<&User>,
+    action: Action,
+    on: &'f On<'f>,
+    request: RequestContext<'f>,
+) -> Option<Result<Because<'f>, Denied>> {
+    let needed = Needed::of(action)?;
+    let at = Circumstances { request, on, prefix: None };
+    Some(match needed.about {
+        About::Service => decide::decide_without_bucket(caller, &needed),
+        About::Bucket | About::Object | About::CopySource => decide::decide(caller, &needed, &at),
+    })
 }
 
 /// What whoever may list the bucket is told of an object that is not there.

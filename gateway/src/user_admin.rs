@@ -93,6 +93,12 @@ impl UserAdmin {
         &self.users
     }
 
+    /// Every region's buckets.
+    #[must_use]
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
+    }
+
     /// Does what `manager` commands, if they may.
     ///
     /// # Errors

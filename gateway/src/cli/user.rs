@@ -41,7 +41,9 @@ pub(super) fn run(command: User) -> Result<(), String> {
         }
         User::Reseal { asking } => (UserCommand::Reseal, asking),
     };
-    let Obeyed::User(done) = ask_home(&Command::User(command), &asking.data)?;
+    let Obeyed::User(done) = ask_home(&Command::User(command), &asking.data)? else {
+        return Err("the node answered another question".to_owned());
+    };
     println!("{}", if asking.json { format!("{:#}", done.to_json()) } else { shown_as_text(&done) });
     Ok(())
 }
@@ -70,7 +72,7 @@ fn read_own(own: OwnKeyPair) -> Result<Option<OwnKeys>, String> {
 }
 
 /// Asks each node that runs on `data` until one of them is home's.
-fn ask_home(command: &Command, data: &Path) -> Result<Obeyed, String> {
+pub(super) fn ask_home(command: &Command, data: &Path) -> Result<Obeyed, String> {
     let sockets = operator_sockets(data).map_err(|error| format!("{}: {error}", data.display()))?;
     let mut problem = AskError::NotRunning(data.to_owned()).to_string();
     for socket in sockets {

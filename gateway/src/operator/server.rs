@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::{Answer, COMMAND_BYTES_MAX, Command, Done, short_name};
+use crate::explain::explain;
 use crate::topology::RegionName;
 use crate::user_admin::{Manager, UserAdmin};
 
@@ -106,15 +107,19 @@ async fn converse(stream: UnixStream, users: &Result<Arc<UserAdmin>, RegionName>
 }
 
 async fn obey(command: Command, operator: &Manager, users: &Result<Arc<UserAdmin>, RegionName>) -> Answer {
-    let Command::User(command) = command;
     let users = match users {
         Ok(users) => users,
         Err(home) => return Answer::NotHome { home: home.to_string() },
     };
-    match users.obey(command, operator).await {
-        Ok(done) => Answer::Done(Box::new(Done::User(done))),
-        Err(refused) => Answer::Refused(refused.to_string()),
-    }
+    let done = match command {
+        Command::User(command) => {
+            users.obey(command, operator).await.map(Done::User).map_err(|refused| refused.to_string())
+        }
+        Command::Explain(question) => {
+            explain(users, question).await.map(Done::Explained).map_err(|error| error.to_string())
+        }
+    };
+    done.map_or_else(Answer::Refused, |done| Answer::Done(Box::new(done)))
 }
 
 #[cfg(test)]

@@ -178,6 +178,16 @@ impl Rule {
 }
 
 impl Needed {
+    /// What doing `action` takes, by itself, to what is there; `None` for an action that no operation needs.
+    #[must_use]
+    pub fn of(action: Action) -> Option<Self> {
+        let rows = || TABLE.iter().flat_map(|(_, rule)| rule.all()).filter(|needed| needed.action == action);
+        // What a bucket that is to be made needs comes after what is needed of one that is there.
+        let of_what_is_there =
+            rows().find(|needed| needed.about != About::Service && !needed.is_of_new_object());
+        of_what_is_there.or_else(|| rows().next()).map(|needed| needed.when(When::Always))
+    }
+
     /// Whether a request with `headers` needs it that names `version` of what this is about; `head` is what is there,
     /// as far as it is known.
     #[must_use]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use origin::head::Facts;
+use origin::head::{Facts, Head};
 use s3s::S3Result;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use super::Refused;
 use crate::accelerated::Owner;
 use crate::identity::{Access, BucketGrant};
 use crate::peer::AskError;
-use crate::peer::messages::{Answer, Ask, failure};
+use crate::peer::messages::{Answer, Ask, ObjectAsk, Told, failure};
 use crate::topology::RegionName;
 
 /// Longest bucket name that is asked about: S3's own limit.
@@ -136,6 +136,14 @@ impl WantedBucket {
     }
 }
 
+/// What an owner told who was not told what this node holds: it holds nothing.
+fn told<T>(told: Told<T>) -> Option<T> {
+    match told {
+        Told::Is(value) => Some(value),
+        Told::Same | Told::Absent => None,
+    }
+}
+
 /// Every region's buckets, as this node reaches them.
 pub struct Buckets(HashMap<RegionName, Arc<Owner>>);
 
@@ -185,6 +193,35 @@ impl Buckets {
             grants.push(grant);
         }
         Ok(grants)
+    }
+
+    /// The regions, by name.
+    pub fn regions(&self) -> impl Iterator<Item = &RegionName> {
+        let mut names: Vec<_> = self.0.keys().collect();
+        names.sort();
+        names.into_iter()
+    }
+
+    /// A bucket's facts, and the head of an object in it, from one snapshot of its owner's.
+    ///
+    /// # Errors
+    /// When `region`, which must be one of these, cannot be asked.
+    pub async fn object(
+        &self,
+        region: &RegionName,
+        bucket: &str,
+        key: &str,
+    ) -> S3Result<(Option<Facts>, Option<Head>)> {
+        let owner = self.0.get(region).expect("the region is one of these");
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        let ask = ObjectAsk { bucket, key, version: None, known_head: None, known_facts: None };
+        match owner.ask(vec![Ask::Object(ask)]).await?.pop() {
+            Some(Answer::Object { facts, head }) => Ok((told(facts), told(head).map(|full| full.head))),
+            Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
+            Some(Answer::Facts(_) | Answer::User(_) | Answer::Accounts(_)) | None => {
+                Err(AskError::Malformed("no object in the answer about one".to_owned()).into())
+            }
+        }
     }
 
     async fn facts(&self, region: &RegionName, bucket: &str) -> S3Result<Option<Facts>> {
