@@ -243,9 +243,15 @@ impl Accelerated {
             return Ok((self.heads.current(owner, name, None, mode).await?.found, None));
         };
         let mut before = self.seen.get(access_key).await;
+        let mut was_known = true;
         for _ in 0..LOOKS_MAX {
-            let Current { found, user } =
+            let Current { mut found, user } =
                 self.heads.current(owner, name, Some(access_key).filter(|_| asks_home), mode).await?;
+            if let Ok(found) = &mut found {
+                // What the first look brought here is no hit of the second.
+                was_known &= found.was_known;
+                found.was_known = was_known;
+            }
             let credential = match user {
                 Some(row) => row?.map(|row| self.parts.identities.open(&row)).transpose()?.flatten(),
                 None => self.parts.identities.find(access_key).await?,
