@@ -16,6 +16,7 @@ mod pattern;
 mod principal;
 mod public;
 mod resource;
+mod steps;
 mod stored;
 mod template;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use self::condition::Condition;
 use self::key::Key;
 use self::principal::Principals;
 use self::resource::Resources;
+use self::steps::Steps;
+use self::template::Resolve;
 
 /// Most bytes of a policy's text: S3's own limit.
 pub const TEXT_BYTES_MAX: usize = 20 * 1024;
@@ -110,10 +113,18 @@ impl Policy {
     }
 
     /// What the policy says to `ask`: the first statement that denies it, or else the first that allows it.
+    ///
+    /// Deciding takes a bounded number of steps, whatever the policy and the request. Where they run out, a statement
+    /// that denies is taken to be about what is asked, and one that allows not to be.
     #[must_use]
     pub fn decide(&self, ask: &Ask<'_>) -> Verdict<'_> {
+        self.decide_within(ask, &Steps::of_decision())
+    }
+
+    fn decide_within(&self, ask: &Ask<'_>, steps: &Steps) -> Verdict<'_> {
         let says = |effect| {
-            self.statements.iter().find(|statement| statement.effect == effect && statement.is_about(ask))
+            let mut of_effect = self.statements.iter().filter(|statement| statement.effect == effect);
+            of_effect.find(|statement| statement.is_about(ask, steps))
         };
         match (says(Effect::Deny), || says(Effect::Allow)) {
             (Some(denies), _) => Verdict::Deny(denies),
@@ -141,12 +152,20 @@ impl Statement {
         self.index
     }
 
-    fn is_about(&self, ask: &Ask<'_>) -> bool {
-        let resolve = |key: &Key| ask.values(key).into_iter().next().map(Cow::into_owned);
-        self.actions.has(ask.action)
-            && self.principals.include(ask.principal, ask.owner)
-            && self.resources.include(ask.resource, &resolve)
-            && self.conditions.iter().all(|condition| condition.holds(&ask.values(condition.key()), &resolve))
+    fn is_about(&self, ask: &Ask<'_>, steps: &Steps) -> bool {
+        if !self.actions.has(ask.action) || !self.principals.include(ask.principal, ask.owner) {
+            return false;
+        }
+        let value = |key: &Key| ask.values(key).into_iter().next().map(Cow::into_owned);
+        let resolve = Resolve { value: &value, steps };
+        let holds = |condition: &Condition| {
+            let said = ask.values(condition.key());
+            steps.take(1 + said.iter().map(|text| text.len()).sum::<usize>())
+                && condition.holds(&said, &resolve)
+        };
+        let is_about = self.resources.include(ask.resource, &resolve) && self.conditions.iter().all(holds);
+        // What has not been looked at to its end is decided as a refusal.
+        if steps.ran_out() { self.effect == Effect::Deny } else { is_about }
     }
 
     /// Every key it asks for.

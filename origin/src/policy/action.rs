@@ -5,6 +5,7 @@ use std::fmt;
 use super::Malformed;
 use super::json::Json;
 use super::pattern::Glob;
+use super::steps::Steps;
 
 /// What an action is done to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +221,8 @@ impl ActionSet {
             return Self::of(|_| is_any);
         }
         let glob = Glob::with_wildcards(pattern);
-        Self::of(|action| glob.matches(&action.as_str().to_ascii_lowercase()))
+        let steps = Steps::unlimited();
+        Self::of(|action| glob.matches(&action.as_str().to_ascii_lowercase(), &steps))
     }
 
     fn is_empty(self) -> bool {

@@ -2,9 +2,13 @@
 //!
 //! A pattern is cut at its stars. The first piece must begin the text, the last must end it, and each between is
 //! taken where it first occurs: the leftmost place leaves the most text for the rest, so nothing is ever tried
-//! again.
+//! again. A piece without `?` is found in steps linear in the text, one with it in a step for each character of the
+//! text and 64 of the piece; what is compared stops where the decision's [`Steps`] run out.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::steps::Steps;
 
 /// A pattern without variables, ready to be held against texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,15 +74,15 @@ impl Glob {
         self.pieces.push(Piece::Literal(String::new()));
     }
 
-    /// Whether all of `text` is of this pattern.
-    pub(super) fn matches(&self, text: &str) -> bool {
+    /// Whether all of `text` is of this pattern; where the steps run out, it is taken not to be.
+    pub(super) fn matches(&self, text: &str, steps: &Steps) -> bool {
         let (first, rest) = self.pieces.split_first().expect("a pattern has a piece");
         let Some((last, between)) = rest.split_last() else {
-            return first.strip_prefix(text).is_some_and(str::is_empty);
+            return first.strip_prefix(text, steps).is_some_and(str::is_empty);
         };
-        let inner = first.strip_prefix(text).and_then(|text| last.strip_suffix(text));
+        let inner = first.strip_prefix(text, steps).and_then(|text| last.strip_suffix(text, steps));
         inner.is_some_and(|text| {
-            between.iter().try_fold(text, |text, piece| piece.strip_through(text)).is_some()
+            between.iter().try_fold(text, |text, piece| piece.strip_through(text, steps)).is_some()
         })
     }
 
@@ -106,13 +110,14 @@ impl Piece {
     }
 
     /// What follows this piece in a text that it begins.
-    fn strip_prefix<'t>(&self, text: &'t str) -> Option<&'t str> {
+    fn strip_prefix<'t>(&self, text: &'t str, steps: &Steps) -> Option<&'t str> {
         match self {
-            Self::Literal(literal) => text.strip_prefix(literal.as_str()),
+            Self::Literal(literal) => compare(literal, text, steps)?.strip_prefix(literal.as_str()),
             Self::Holed(chars) => {
                 let mut rest = text.chars();
                 let begins = chars.iter().all(|expected| {
-                    rest.next().is_some_and(|char| expected.is_none_or(|expected| expected == char))
+                    steps.take(1)
+                        && rest.next().is_some_and(|char| expected.is_none_or(|expected| expected == char))
                 });
                 begins.then_some(rest.as_str())
             }
@@ -120,13 +125,16 @@ impl Piece {
     }
 
     /// What stands before this piece in a text that it ends.
-    fn strip_suffix<'t>(&self, text: &'t str) -> Option<&'t str> {
+    fn strip_suffix<'t>(&self, text: &'t str, steps: &Steps) -> Option<&'t str> {
         match self {
-            Self::Literal(literal) => text.strip_suffix(literal.as_str()),
+            Self::Literal(literal) => compare(literal, text, steps)?.strip_suffix(literal.as_str()),
             Self::Holed(chars) => {
                 let mut rest = text.chars();
                 let ends = chars.iter().rev().all(|expected| {
-                    rest.next_back().is_some_and(|char| expected.is_none_or(|expected| expected == char))
+                    steps.take(1)
+                        && rest
+                            .next_back()
+                            .is_some_and(|char| expected.is_none_or(|expected| expected == char))
                 });
                 ends.then_some(rest.as_str())
             }
@@ -134,10 +142,16 @@ impl Piece {
     }
 
     /// What follows the first place in `text` where this piece occurs.
-    fn strip_through<'t>(&self, text: &'t str) -> Option<&'t str> {
+    fn strip_through<'t>(&self, text: &'t str, steps: &Steps) -> Option<&'t str> {
         match self {
-            Self::Literal(literal) => text.find(literal.as_str()).map(|at| &text[at + literal.len()..]),
-            Self::Holed(chars) => after_first(chars, text),
+            Self::Literal(literal) if literal.len() > text.len() => compare(literal, text, steps).and(None),
+            Self::Literal(literal) => {
+                let after = text.find(literal.as_str()).map(|at| &text[at + literal.len()..]);
+                // What a search reads: the literal, to prepare, and the text as far as it went.
+                let read = literal.len() + text.len() - after.map_or(0, str::len);
+                if steps.take(1 + read) { after } else { None }
+            }
+            Self::Holed(chars) => after_first(chars, text, steps),
         }
     }
 }
@@ -145,7 +159,11 @@ impl Piece {
 /// What follows the first place in `text` where `chars` occur, `None` for any one: all places are tried at once, a
 /// bit each for how many of the characters agree so far ("shift and", Baeza-Yates and Gonnet 1992). Trying one place
 /// after the other would take (length × length) steps of a hostile pattern, 20 times as many as this.
-fn after_first<'t>(chars: &[Option<char>], text: &'t str) -> Option<&'t str> {
+fn after_first<'t>(chars: &[Option<char>], text: &'t str, steps: &Steps) -> Option<&'t str> {
+    // A character is a byte at least: what is shorter than the piece cannot hold it.
+    if chars.len() > text.len() || !steps.take(chars.len()) {
+        return None;
+    }
     let words_count = chars.len().div_ceil(64);
     let bit = |index: usize| 1_u64 << (index % 64);
     let mut holes = vec![0; words_count];
@@ -153,12 +171,19 @@ fn after_first<'t>(chars: &[Option<char>], text: &'t str) -> Option<&'t str> {
     for (index, expected) in chars.iter().enumerate() {
         let words = match expected {
             None => &mut holes,
-            Some(char) => places.entry(*char).or_insert_with(|| vec![0; words_count]),
+            Some(char) => match places.entry(*char) {
+                Entry::Occupied(words) => words.into_mut(),
+                Entry::Vacant(_) if !steps.take(words_count) => return None,
+                Entry::Vacant(none) => none.insert(vec![0; words_count]),
+            },
         };
         words[index / 64] |= bit(index);
     }
     let mut agreeing = vec![0_u64; words_count];
     for (at, char) in text.char_indices() {
+        if !steps.take(words_count) {
+            return None;
+        }
         let here = places.get(&char);
         let mut carry = 1;
         for (index, word) in agreeing.iter_mut().enumerate() {
@@ -173,4 +198,9 @@ fn after_first<'t>(chars: &[Option<char>], text: &'t str) -> Option<&'t str> {
         }
     }
     None
+}
+
+/// `text`, with the steps taken for comparing it with `literal` once.
+fn compare<'t>(literal: &str, text: &'t str, steps: &Steps) -> Option<&'t str> {
+    steps.take(1 + literal.len().min(text.len())).then_some(text)
 }

@@ -3,6 +3,7 @@
 use super::Malformed;
 use super::json::Json;
 use super::key::Key;
+use super::steps::Steps;
 use super::template::{Resolve, Template, Variables, Wildcards};
 
 /// How the name of every bucket and object begins.
@@ -102,7 +103,10 @@ fn arn_name(text: &str) -> Option<&str> {
 
 fn reach(pattern: &Template, bucket: &str) -> Reach {
     let outline = pattern.outline();
-    Reach { bucket: outline.matches(bucket), objects: outline.may_begin_with(&format!("{bucket}/")) }
+    Reach {
+        bucket: outline.matches(bucket, &Steps::unlimited()),
+        objects: outline.may_begin_with(&format!("{bucket}/")),
+    }
 }
 
 fn invalid(why: impl Into<String>) -> Malformed {

@@ -6,6 +6,14 @@
 
 use super::key::Key;
 use super::pattern::Glob;
+use super::steps::Steps;
+
+/// Most variables of one text.
+const VARIABLES_MAX: usize = 16;
+/// Most `?` of one text.
+const ONES_MAX: usize = 64;
+/// Most bytes of characters whose lower case is one byte: U+212A, the sign of the kelvin, is `k`.
+const BYTES_PER_LOWERED_BYTE: usize = 3;
 
 /// How the texts of one policy are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +54,14 @@ enum Part {
     },
 }
 
-/// The value of a key that a variable names.
-pub(super) type Resolve<'r> = dyn Fn(&Key) -> Option<String> + 'r;
+/// What a template is held against a text with.
+#[derive(Clone, Copy)]
+pub(super) struct Resolve<'r> {
+    /// The value of a key that a variable names.
+    pub(super) value: &'r dyn Fn(&Key) -> Option<String>,
+    /// What the decision has left.
+    pub(super) steps: &'r Steps,
+}
 
 impl Template {
     /// The template that `text` writes.
@@ -77,6 +91,13 @@ impl Template {
             push(&mut parts, part);
             rest = after;
         }
+        let count = |is: fn(&Part) -> bool| parts.iter().filter(|part| is(part)).count();
+        if count(|part| matches!(part, Part::Variable { .. })) > VARIABLES_MAX {
+            return Err(format!("a text has at most {VARIABLES_MAX} variables"));
+        }
+        if count(|part| matches!(part, Part::One)) > ONES_MAX {
+            return Err(format!("a text has at most {ONES_MAX} wildcards \"?\""));
+        }
         let mut template = Self { parts, fixed: None };
         if template.keys().next().is_none() {
             template.fixed = Some(template.outline());
@@ -87,13 +108,17 @@ impl Template {
     /// Whether `text` is of this template, with the variables that `resolve` knows.
     pub(super) fn matches(&self, text: &str, resolve: &Resolve<'_>) -> bool {
         match &self.fixed {
-            Some(glob) => glob.matches(text),
-            None => self.resolved(resolve).is_some_and(|glob| glob.matches(text)),
+            Some(glob) => glob.matches(text, resolve.steps),
+            None => self.resolved(resolve, text.len()).is_some_and(|glob| glob.matches(text, resolve.steps)),
         }
     }
 
     /// Whether `text` is this template's text, whatever the case; wildcards are not for this.
     pub(super) fn matches_ignoring_case(&self, text: &str, resolve: &Resolve<'_>) -> bool {
+        if !resolve.steps.take(1 + text.len()) {
+            return false;
+        }
+        let lowered = text.to_lowercase();
         let mut own = String::new();
         for part in &self.parts {
             match part {
@@ -105,8 +130,11 @@ impl Template {
                     None => return false,
                 },
             }
+            if own.len() > BYTES_PER_LOWERED_BYTE * lowered.len() {
+                return false;
+            }
         }
-        own.to_lowercase() == text.to_lowercase()
+        resolve.steps.take(own.len()) && own.to_lowercase() == lowered
     }
 
     /// The one text that it is; `None` with wildcards or variables.
@@ -139,14 +167,30 @@ impl Template {
         glob
     }
 
-    fn resolved(&self, resolve: &Resolve<'_>) -> Option<Glob> {
+    /// With values for variables; `None` when one has none, or what has come together takes more than `bytes_max`
+    /// of a text: each character does a byte at least.
+    fn resolved(&self, resolve: &Resolve<'_>, bytes_max: usize) -> Option<Glob> {
         let mut glob = Glob::default();
+        let mut bytes = 0_usize;
         for part in &self.parts {
+            let value;
+            let text = match part {
+                Part::Text(text) => text.as_str(),
+                Part::One => "?",
+                Part::Any => "",
+                Part::Variable { key, default } => {
+                    value = self::value(key, default.as_ref(), resolve)?;
+                    &value
+                }
+            };
+            bytes += text.len();
+            if bytes > bytes_max || !resolve.steps.take(1 + text.len()) {
+                return None;
+            }
             match part {
-                Part::Text(text) => glob.push_text(text),
                 Part::One => glob.push_one(),
                 Part::Any => glob.push_any(),
-                Part::Variable { key, default } => glob.push_text(&value(key, default.as_ref(), resolve)?),
+                Part::Text(_) | Part::Variable { .. } => glob.push_text(text),
             }
         }
         Some(glob)
@@ -154,7 +198,8 @@ impl Template {
 }
 
 fn value(key: &Key, default: Option<&String>, resolve: &Resolve<'_>) -> Option<String> {
-    resolve(key).or_else(|| default.cloned())
+    let value = (resolve.value)(key).or_else(|| default.cloned());
+    value.filter(|value| resolve.steps.take(1 + value.len()))
 }
 
 fn push(parts: &mut Vec<Part>, part: Part) {

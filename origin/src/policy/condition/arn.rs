@@ -25,6 +25,9 @@ impl ArnTemplate {
 
     /// Whether `text` is an ARN of this pattern.
     pub(super) fn matches(&self, text: &str, resolve: &Resolve<'_>) -> bool {
+        if !resolve.steps.take(1 + text.len()) {
+            return false;
+        }
         let said: Vec<&str> = text.splitn(FIELDS_COUNT, ':').collect();
         said.len() == self.fields.len()
             && self.fields.iter().zip(said).all(|(field, text)| field.matches(text, resolve))

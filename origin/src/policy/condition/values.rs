@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::super::Malformed;
 use super::super::json::syntax;
 use super::super::key::Key;
+use super::super::steps::Steps;
 use super::super::template::{Resolve, Template, Variables, Wildcards};
 use super::arn::ArnTemplate;
 use super::date;
@@ -89,7 +90,7 @@ impl Values {
 
     /// Whether `text` is one of the fixed ones.
     pub(super) fn include_fixed(&self, text: &str) -> bool {
-        self.include(text, &|_| None)
+        self.include(text, &Resolve { value: &|_| None, steps: &Steps::unlimited() })
     }
 
     /// Whether they are networks that S3 does not take for the whole internet.
