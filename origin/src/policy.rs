@@ -161,9 +161,10 @@ impl Statement {
         let holds = |condition: &Condition| {
             let said = ask.values(condition.key());
             steps.take(1 + said.iter().map(|text| text.len()).sum::<usize>())
-                && condition.holds(&said, &resolve)
+                && condition.holds(&said, self.effect, &resolve)
         };
-        let is_about = self.resources.include(ask.resource, &resolve) && self.conditions.iter().all(holds);
+        let is_about =
+            self.resources.include(ask.resource, self.effect, &resolve) && self.conditions.iter().all(holds);
         // What has not been looked at to its end is decided as a refusal.
         if steps.ran_out() { self.effect == Effect::Deny } else { is_about }
     }

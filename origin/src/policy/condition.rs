@@ -4,7 +4,8 @@
 //! user guide. A statement's conditions must all hold. Of the values that a policy gives, one must match, or for a
 //! negated operator none. What the request does not say matches nothing: an operator is false then and its negation
 //! true, `…IfExists` and `ForAllValues:` are true, `ForAnyValue:` is false. A value that is not of the operator's kind
-//! matches nothing either, when it is the request's; in a policy it is refused.
+//! matches nothing either, when it is the request's; in a policy it is refused. What a variable without a value comes to
+//! is told in [`super::template`].
 
 mod arn;
 mod date;
@@ -20,7 +21,7 @@ use self::values::Values;
 use super::json::{Json, syntax};
 use super::key::Key;
 use super::template::{Resolve, Variables};
-use super::{Malformed, principal};
+use super::{Effect, Malformed, principal};
 
 /// One key, held against some values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,11 +101,17 @@ impl Condition {
         std::iter::once(&self.key).chain(variables.into_iter().flatten())
     }
 
-    /// Whether it holds of a request that says `said` of its key.
-    pub(super) fn holds(&self, said: &[Cow<'_, str>], resolve: &Resolve<'_>) -> bool {
+    /// Whether it holds, in a statement of this effect, of a request that says `said` of its key.
+    pub(super) fn holds(&self, said: &[Cow<'_, str>], effect: Effect, resolve: &Resolve<'_>) -> bool {
         match &self.test {
             Test::Absent(wanted) => wanted.contains(&said.is_empty()),
             Test::Values { if_exists: true, .. } if said.is_empty() => true,
+            // Nothing is allowed for not being what nobody can tell.
+            Test::Values { values, is_negated: true, .. }
+                if effect == Effect::Allow && !values.are_resolved(resolve) =>
+            {
+                false
+            }
             Test::Values { values, is_negated, quantifier, .. } => {
                 let matches = |text: &Cow<'_, str>| values.include(text, resolve);
                 match quantifier {

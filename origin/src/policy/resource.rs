@@ -1,10 +1,10 @@
 //! What a statement is about: `Resource` and `NotResource`, patterns over one bucket and its objects.
 
-use super::Malformed;
 use super::json::Json;
 use super::key::Key;
 use super::steps::Steps;
 use super::template::{Resolve, Template, Variables, Wildcards};
+use super::{Effect, Malformed};
 
 /// How the name of every bucket and object begins.
 const ARN: &str = "arn:aws:s3:::";
@@ -53,9 +53,13 @@ impl Resources {
         }
     }
 
-    /// Whether the statement is about `resource`, the full name of a bucket or an object.
-    pub(super) fn include(&self, resource: &str, resolve: &Resolve<'_>) -> bool {
+    /// Whether a statement of this effect is about `resource`, the full name of a bucket or an object.
+    pub(super) fn include(&self, resource: &str, effect: Effect, resolve: &Resolve<'_>) -> bool {
         let name = resource.strip_prefix(ARN).unwrap_or(resource);
+        let is_resolved = || self.patterns.iter().all(|pattern| pattern.is_resolved(resolve));
+        if self.is_negated && effect == Effect::Allow && !is_resolved() {
+            return false;
+        }
         self.patterns.iter().any(|pattern| pattern.matches(name, resolve)) != self.is_negated
     }
 

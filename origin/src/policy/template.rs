@@ -2,7 +2,15 @@
 //!
 //! Variables exist since version 2012-10-17; before it, `${` is text. What a variable brings is only ever text: a `*`
 //! in a client's header is no wildcard. A variable without a value and without a default makes a text that nothing
-//! equals ("IAM policy elements: variables and tags" in the IAM user guide).
+//! equals ("IAM policy elements: variables and tags" in the IAM user guide). What follows from that:
+//!
+//! | where the variable stands | Allow | Deny |
+//! |---|---|---|
+//! | `Resource`, or a condition that is not negated | that text names nothing: others may | that text names nothing |
+//! | `NotResource`, or a negated condition | the statement does not apply | that text excepts nothing: it applies |
+//!
+//! An exception that cannot be read would otherwise allow what its writer meant to leave out. A Deny on a `Resource` is
+//! about the things of that name, and there are none: a request without a user name is not in anybody's folder.
 
 use super::key::Key;
 use super::pattern::Glob;
@@ -135,6 +143,14 @@ impl Template {
             }
         }
         resolve.steps.take(own.len()) && own.to_lowercase() == lowered
+    }
+
+    /// Whether each of its variables has a value or a default.
+    pub(super) fn is_resolved(&self, resolve: &Resolve<'_>) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Variable { key, default } => value(key, default.as_ref(), resolve).is_some(),
+            Part::Text(_) | Part::One | Part::Any => true,
+        })
     }
 
     /// The one text that it is; `None` with wildcards or variables.

@@ -33,6 +33,11 @@ impl ArnTemplate {
             && self.fields.iter().zip(said).all(|(field, text)| field.matches(text, resolve))
     }
 
+    /// Whether every variable in it has a value or a default.
+    pub(super) fn is_resolved(&self, resolve: &Resolve<'_>) -> bool {
+        self.fields.iter().all(|field| field.is_resolved(resolve))
+    }
+
     /// Whether it is one ARN and no other.
     pub(super) fn is_fixed(&self) -> bool {
         self.fields.iter().all(|field| field.fixed().is_some())

@@ -75,6 +75,19 @@ impl Values {
         }
     }
 
+    /// Whether every variable in them has a value or a default.
+    pub(super) fn are_resolved(&self, resolve: &Resolve<'_>) -> bool {
+        match self {
+            Self::Texts(wanted) | Self::TextsIgnoringCase(wanted) => {
+                wanted.iter().all(|template| template.is_resolved(resolve))
+            }
+            Self::Arns(wanted) => wanted.iter().all(|template| template.is_resolved(resolve)),
+            Self::Numbers(..) | Self::Dates(..) | Self::Truths(_) | Self::Bytes(_) | Self::Networks(_) => {
+                true
+            }
+        }
+    }
+
     /// Whether they are texts without wildcards and variables.
     pub(super) fn are_fixed(&self) -> bool {
         match self {

@@ -64,7 +64,7 @@ fn variables_and_their_neighbours() {
     }
 }
 
-/// Nothing equals a text with a variable that has no value, so that a negation holds.
+/// Nothing equals a text with a variable that has no value.
 #[test]
 fn a_variable_without_a_value_matches_nothing() {
     let said: &[(&str, &[&str])] = &[("aws:Referer", &[""])];
@@ -76,11 +76,55 @@ fn a_variable_without_a_value_matches_nothing() {
         );
     }
     assert!(!is_like_in("2012-10-17", "StringLike", "*${aws:username}*", Principal::Anonymous, said));
-    for operator in ["StringNotEquals", "StringNotLike", "StringNotEqualsIgnoreCase"] {
-        assert!(
-            is_like_in("2012-10-17", operator, "${aws:username}", Principal::Anonymous, said),
-            "{operator}"
-        );
+}
+
+/// An exception that nobody can read is none from a Deny, and no reason to allow.
+#[test]
+fn a_variable_without_a_value_never_opens() {
+    let all = r#""Resource":"arn:aws:s3:::photos/*""#;
+    let not_like = |operator: &str, wanted: &str| {
+        format!(r#"{all},"Condition":{{"{operator}":{{"aws:Referer":{wanted}}}}}"#)
+    };
+    let own = r#""arn:aws:s3:::photos/${aws:username}/*""#;
+    let own_or_nobody = r#""arn:aws:s3:::photos/${aws:username, 'nobody'}/*""#;
+    // What the statement is about; whether an Allow of it applies to nobody and to alice; whether a Deny does.
+    for (about, allows, denies) in [
+        (format!(r#""Resource":{own}"#), [false, true], [false, true]),
+        (format!(r#""Resource":[{own},"arn:aws:s3:::photos/alice/*"]"#), [true, true], [true, true]),
+        (format!(r#""Resource":{own_or_nobody}"#), [false, true], [false, true]),
+        (format!(r#""NotResource":{own}"#), [false, false], [true, false]),
+        (format!(r#""NotResource":[{own},"arn:aws:s3:::photos/x"]"#), [false, false], [true, false]),
+        (format!(r#""NotResource":[{own},"arn:aws:s3:::photos/alice/a"]"#), [false, false], [false, false]),
+        (format!(r#""NotResource":{own_or_nobody}"#), [true, false], [true, false]),
+        (r#""NotResource":"arn:aws:s3:::photos/x""#.to_owned(), [true, true], [true, true]),
+        (not_like("StringLike", r#""${aws:username}""#), [false, true], [false, true]),
+        (not_like("StringNotLike", r#""${aws:username}""#), [false, false], [true, false]),
+        (not_like("StringNotEquals", r#""${aws:username}""#), [false, false], [true, false]),
+        (not_like("StringNotEquals", r#"["${aws:username}","x"]"#), [false, false], [true, false]),
+        (not_like("StringNotEquals", r#"["${aws:username}","alice"]"#), [false, false], [false, false]),
+        (not_like("StringNotEquals", r#""${aws:username, 'nobody'}""#), [true, false], [true, false]),
+        (not_like("StringNotEqualsIgnoreCase", r#""${aws:username}""#), [false, false], [true, false]),
+        (not_like("ForAnyValue:StringNotEquals", r#""${aws:username}""#), [false, false], [true, false]),
+        (not_like("ForAllValues:StringNotEquals", r#""${aws:username}""#), [false, false], [true, false]),
+        (not_like("ArnNotLike", r#""arn:aws:iam::${aws:username}:root""#), [false, true], [true, true]),
+        (not_like("StringNotEquals", r#""x""#), [true, true], [true, true]),
+    ] {
+        for (effect, applies) in [("Allow", allows), ("Deny", denies)] {
+            let policy = policy(&format!(
+                r#"{{"Effect":"{effect}","Principal":"*","Action":"s3:GetObject",{about}}}"#
+            ));
+            for (principal, applies) in [Principal::Anonymous, ALICE].into_iter().zip(applies) {
+                let said: &[(&str, &[&str])] = &[("aws:Referer", &["alice"])];
+                let verdict = policy.decide(&Ask {
+                    principal,
+                    action: Action::GetObject,
+                    resource: "arn:aws:s3:::photos/alice/a",
+                    owner: "research",
+                    context: &Says(said),
+                });
+                assert_eq!(verdict != Verdict::Silent, applies, "{effect} {about} {}", principal.kind());
+            }
+        }
     }
 }
 
