@@ -160,6 +160,9 @@ impl AskedObject {
 }
 
 impl AskedUpload {
+    /// The upload, for its initiator's account or the bucket owner's: others are not let near it even where they may
+    /// write objects.
+    ///
     /// # Errors
     /// `NoSuchUpload`, `NoSuchBucket`, `AccessDenied`.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<UploadRow> {
@@ -172,10 +175,17 @@ impl AskedUpload {
     /// As [`AskedUpload::find`].
     pub(super) fn find_with_facts(&self, rows: &impl Reads) -> S3Result<(Facts, UploadRow)> {
         let facts = self.bucket.look_up(rows)?.facts;
-        let on = On::bucket(&self.bucket.name, &facts).object(&self.key, None, None);
+        let head = rows.head(&self.bucket.name, &self.key)?;
+        let on = On::bucket(&self.bucket.name, &facts).object(&self.key, None, head.as_ref());
         self.bucket.permit.decide(self.bucket.role, &on)?;
-        let upload = rows.upload(&self.bucket.name, &self.key, &self.upload_id)?;
-        Ok((facts, upload.ok_or_else(no_such_upload)?))
+        let upload =
+            rows.upload(&self.bucket.name, &self.key, &self.upload_id)?.ok_or_else(no_such_upload)?;
+        let caller = &self.bucket.caller;
+        let is_bucket_owner = !caller.is_anonymous() && caller.account == facts.owner;
+        if !is_bucket_owner && caller.canonical_id != upload.initiator {
+            return Err(s3_error!(AccessDenied, "Access Denied"));
+        }
+        Ok((facts, upload))
     }
 }
 

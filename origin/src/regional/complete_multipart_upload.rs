@@ -14,6 +14,7 @@ use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::write_condition::WriteCondition;
+use crate::acl::Acl;
 use crate::checksums::{PartSum, multipart_checksum, multipart_etag};
 use crate::head::{Checksums, Head, Part};
 
@@ -26,7 +27,8 @@ const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 /// first was, whatever has become of the object.
 ///
 /// # Errors
-/// `NoSuchUpload`, `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall`, `EntityTooLarge`; `BadDigest` when the
+/// `NoSuchUpload`, `AccessDenied`, also when the upload's list gives to strangers and the bucket has come to block such
+/// lists; `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall`, `EntityTooLarge`; `BadDigest` when the
 /// object's checksum is not the announced one; `InvalidRequest` when its size or kind of checksum is not;
 /// `MalformedXML`; those of the conditions, which are decided inside the commit.
 pub(super) async fn complete_multipart_upload(
@@ -48,12 +50,16 @@ pub(super) async fn complete_multipart_upload(
     let change = Change::Keys { bucket: input.bucket.clone(), keys: vec![input.key.clone()] };
     let completed = store
         .commit(change, move |txn| {
-            let upload = match asked.find(txn) {
+            let (facts, upload) = match asked.find_with_facts(txn) {
                 Err(missing) if missing.code() == &S3ErrorCode::NoSuchUpload => {
                     return completed_before(txn, &asked, &named);
                 }
                 found => found?,
             };
+            // What the list may say is decided when it comes into force, as of a put.
+            if facts.blocks().block_public_acls && upload.acl.as_ref().is_some_and(Acl::is_public) {
+                return Err(s3_error!(AccessDenied, "Access Denied"));
+            }
             let AskedUpload { bucket, key, upload_id } = asked;
             let parts = stored_parts(txn, &upload_id, &named)?;
             let joined = join(&upload, &parts)?;

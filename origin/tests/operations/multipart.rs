@@ -1,6 +1,6 @@
 //! CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload, ListParts, ListMultipartUploads.
 
-use crate::region::{Region, bytes, md5};
+use crate::region::{Region, bytes, md5, user_of};
 
 const PART_BYTES: usize = 5 * 1024 * 1024;
 
@@ -306,4 +306,60 @@ async fn checksums_that_s3_does_not_make_are_refused() {
     let target = format!("/photos/big?partNumber=1&uploadId={upload}");
     let refused = region.send("PUT", &target, &[("x-amz-checksum-crc32", "AAAAAA==")], "").await;
     assert_eq!(refused.error(), (400, "InvalidRequest".into()));
+}
+
+/// Whoever may write objects may not therefore touch what somebody else has begun.
+#[tokio::test]
+async fn an_upload_is_its_initiators_and_the_bucket_owners() {
+    let region = Region::start().await;
+    let begun = region.send_let(user_of("bob"), "POST", "/photos/big?uploads", &[], "").await.ok();
+    let upload = begun.element("UploadId");
+    let of_upload = format!("/photos/big?uploadId={upload}");
+    let part = |number: u32| format!("{of_upload}&partNumber={number}");
+    let denied = (403, "AccessDenied".to_owned());
+    let completion = |etag: &str| {
+        format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
+        )
+    };
+    let own = region.send_let(user_of("bob"), "PUT", &part(1), &[], "meow").await.ok();
+    let etag = own.header("etag").to_owned();
+    for stranger in [user_of("carl"), origin::Caller::anonymous()] {
+        for (method, target, body) in [
+            ("PUT", part(1), "woof".to_owned()),
+            ("GET", of_upload.clone(), String::new()),
+            ("POST", of_upload.clone(), completion(&etag)),
+            ("DELETE", of_upload.clone(), String::new()),
+        ] {
+            let refused = region.send_let(stranger.clone(), method, &target, &[], body).await;
+            assert_eq!(refused.error(), denied, "{method} {}", stranger.account);
+        }
+    }
+    // The bucket's owner sees it and adds to it, another user of the initiator's account ends it.
+    assert_eq!(region.send("GET", &of_upload, &[], "").await.ok().elements("PartNumber"), ["1"]);
+    region.send("PUT", &part(2), &[], "purr").await.ok();
+    let colleague = origin::Caller { name: "bella".into(), ..user_of("bob") };
+    region.send_let(colleague, "POST", &of_upload, &[], completion(&etag)).await.ok();
+    assert_eq!(region.get("big").await.body, "meow");
+    let begun = region.send_let(user_of("bob"), "POST", "/photos/big?uploads", &[], "").await.ok();
+    let abort = format!("/photos/big?uploadId={}", begun.element("UploadId"));
+    assert_eq!(region.send("DELETE", &abort, &[], "").await.status, 204);
+}
+
+/// What is there when an upload is completed is what permission is asked about, not what was when it was started.
+#[tokio::test]
+async fn permission_to_complete_is_asked_about_what_is_there() {
+    let region = Region::start().await;
+    for (tagging, expected) in [("locked=yes", 403), ("open=yes", 200)] {
+        let upload = region.start_upload("big", &[]).await;
+        let part = region.put_part("big", &upload, 1, "meow").await.ok().header("etag").to_owned();
+        region.put_with("big", "there", &[("x-amz-tagging", tagging)]).await.ok();
+        let completion = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part}</ETag></Part></CompleteMultipartUpload>"
+        );
+        let target = format!("/photos/big?uploadId={upload}");
+        let completed = region.send_unless_locked("POST", &target, completion).await;
+        assert_eq!(completed.status.as_u16(), expected, "{tagging}");
+        assert_eq!(region.get("big").await.body, if expected == 200 { "meow" } else { "there" });
+    }
 }

@@ -75,3 +75,30 @@ async fn public_policies_are_refused_where_they_are_blocked() {
     region.block(&["BlockPublicAcls", "IgnorePublicAcls", "RestrictPublicBuckets"]).await;
     put(policy("\"*\"")).await.ok();
 }
+
+/// The list of an upload is from when it was started; what it may say is decided when it comes into force.
+#[tokio::test]
+async fn an_upload_with_a_public_list_is_not_completed_where_they_have_come_to_be_blocked() {
+    let region = Region::start().await;
+    for (acl, blocked, expected) in [
+        ("public-read", "BlockPublicAcls", 403),
+        ("authenticated-read", "BlockPublicAcls", 403),
+        ("bucket-owner-read", "BlockPublicAcls", 200),
+        ("public-read", "IgnorePublicAcls", 200),
+    ] {
+        region.block(&[]).await;
+        let upload = region.start_upload("big", &[("x-amz-acl", acl)]).await;
+        let part = region.put_part("big", &upload, 1, "meow").await.ok().header("etag").to_owned();
+        region.block(&[blocked]).await;
+        let completed = region.complete("big", &upload, &[(1, &part)]).await;
+        assert_eq!(completed.status.as_u16(), expected, "{acl} {blocked}");
+        if expected == 403 {
+            assert_eq!(completed.error().1, "AccessDenied");
+            assert_eq!(region.get("big").await.status, 404, "{acl}: nothing is published");
+            // The upload is still there, for when its list may be.
+            region.block(&[]).await;
+            region.complete("big", &upload, &[(1, &part)]).await.ok();
+        }
+        region.send("DELETE", "/photos/big", &[], "").await;
+    }
+}

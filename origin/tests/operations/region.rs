@@ -86,6 +86,20 @@ impl Permit for Everybody {
     }
 }
 
+/// Lets everybody do everything but to objects that have a tag `locked`.
+struct UnlessLocked;
+
+impl Permit for UnlessLocked {
+    fn decide(&self, _role: Role, on: &On<'_>) -> S3Result<()> {
+        let is_locked = on.head.is_some_and(|head| head.tags.iter().any(|(key, _)| key == "locked"));
+        if is_locked { Err(s3_error!(AccessDenied, "Access Denied")) } else { Ok(()) }
+    }
+
+    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
+        s3_error!(NoSuchKey)
+    }
+}
+
 /// Lets the owner's account do everything and others nothing.
 struct OwnersOnly {
     account: String,
@@ -187,6 +201,18 @@ impl Region {
         let (headers, body) = with_length(headers, body.into());
         let permit: Arc<dyn Permit> = Arc::new(Everybody);
         self.send_permitted(Some((caller, permit)), method, target, headers, body).await
+    }
+
+    /// Sends a request as the owner of `photos`, who may not touch an object with a tag `locked`.
+    pub(crate) async fn send_unless_locked(
+        &self,
+        method: &str,
+        target: &str,
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let (headers, body) = with_length(&[], body.into());
+        let permit: Arc<dyn Permit> = Arc::new(UnlessLocked);
+        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
     }
 
     async fn send_permitted(
