@@ -58,6 +58,7 @@ pub fn parse(
             false => SignatureForm::parse(&query, headers)?,
         };
         let operation = by_headers(dispatch::operation(method, &resource, &query)?, is_post_form, headers)?;
+        refuse_unsigned_overrides(operation, &signature, &query)?;
         let payload = payload::check(operation, &signature, headers)?;
         (operation, signature, payload)
     };
@@ -121,6 +122,22 @@ fn by_headers(operation: Operation, is_post_form: bool, headers: &HeaderMap) -> 
         )),
         _ => Ok(operation),
     }
+}
+
+/// Refuses a read that nobody signed and that says which headers its answer shall have: with a link to somebody's public
+/// object anybody could show it as something else, a page for instance.
+fn refuse_unsigned_overrides(
+    operation: Operation,
+    signature: &SignatureForm,
+    query: &Query,
+) -> Result<(), Refusal> {
+    let is_read = matches!(operation, Operation::GetObject | Operation::HeadObject);
+    let overrides = || query.iter().any(|(name, _)| name.starts_with("response-"));
+    if is_read && *signature == SignatureForm::Anonymous && overrides() {
+        let message = "Request specific response headers cannot be used for anonymous GET requests.";
+        return Err(Refusal::new(S3ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
 }
 
 /// The two kinds of endpoint.

@@ -10,7 +10,7 @@ use super::*;
 
 pub(crate) use super::dispatch::tests::examples;
 
-const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub(super) const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const HEX: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 pub(crate) fn topology() -> Topology {
@@ -67,7 +67,7 @@ pub(super) fn verdict(line: &str, headers: &[(&str, &str)]) -> String {
 }
 
 /// An Authorization header that covers `signed_headers`.
-fn authorization(signed_headers: &str) -> String {
+pub(super) fn authorization(signed_headers: &str) -> String {
     format!(
         "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/us-east-1/s3/aws4_request, \
          SignedHeaders={signed_headers}, Signature={HEX}"

@@ -60,7 +60,11 @@ fn unsigned_requests() {
         ("POST /photos", "PreconditionFailed"),
         // An object.
         ("GET /photos/a", "GetObject photos a"),
-        ("GET /photos/a?versionId=v&partNumber=1&response-content-type=text/plain", "GetObject photos a"),
+        ("GET /photos/a?versionId=v&partNumber=1", "GetObject photos a"),
+        ("GET /photos/a?versionId=v&partNumber=1&response-content-type=text/plain", "InvalidRequest"),
+        ("GET /photos/a?response-cache-control", "InvalidRequest"),
+        ("GET /photos/a?response-nothing=1", "NotImplemented"),
+        ("HEAD /photos/a?response-expires=x", "InvalidRequest"),
         ("GET /photos/a?x-id=GetObject", "GetObject photos a"),
         (
             "GET /photos/a?x-amz-checksum-mode=ENABLED&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD",
@@ -121,6 +125,8 @@ fn unsigned_requests() {
         assert_eq!(verdict(line, &[]), *expected, "{line}");
     }
     let from = [("origin", "https://example.com")];
+    // Without the signature that the read itself will have.
+    assert_eq!(verdict("OPTIONS /photos/a?response-expires=x", &from), "PreflightRequest photos a");
     let asked = verdict("OPTIONS /photos/a?acl&foo=bar&X-Amz-Signature=x", &from);
     assert_eq!(asked, "PreflightRequest photos a");
 }
@@ -288,6 +294,12 @@ fn header_signatures_and_payloads() {
         ("GET /photos/a", &authorization("host;x-amz-date"), &[date], "InvalidRequest"),
         ("GET /photos/a", &plain, &[date, ("x-amz-content-sha256", HEX)], "XAmzContentSHA256Mismatch"),
         ("GET /photos/a", &plain, &[date, signed_chunks], "NotImplemented"),
+        (
+            "GET /photos/a?response-expires=x",
+            &plain,
+            &[date, ("x-amz-content-sha256", EMPTY)],
+            "GetObject photos a",
+        ),
         ("POST /photos?delete", &chunked, &[date, signed_chunks, decoded, length], "NotImplemented"),
         ("GET /photos/a", &authorization("host"), &[], "AccessDenied"),
         (
@@ -337,6 +349,7 @@ fn presigned_urls() {
     let cases: &[(String, Headers<'_>, &str)] = &[
         (good.clone(), &[], "GetObject photos a"),
         (changed("?", "?versionId=v&x-id=GetObject&"), &[], "GetObject photos a"),
+        (changed("?", "?response-content-type=text/plain&"), &[], "GetObject photos a"),
         (changed("?", "?acl&"), &[], "GetObjectAcl photos a"),
         (changed("?", "?policy&"), &[], "NotImplemented"),
         (changed("GET", "PUT"), &[("content-length", "1")], "PutObject photos a"),
