@@ -109,8 +109,7 @@ impl<'a> Asking<'a> {
             Rule::Closed => Err(NOBODY),
             Rule::Needs(all) => {
                 let needed = all.iter().filter(|needed| needed.is_in(role));
-                let needed =
-                    needed.filter(|needed| needed.is_needed(self.request.headers, on.version, on.head));
+                let needed = needed.filter(|needed| needed.is_needed_on(self.request.headers, on));
                 first_of(needed.map(decide))
             }
         }

@@ -225,7 +225,7 @@ impl<S: Known> Door<S> {
         if denied.reason.rests_on_caller() {
             return Err(held.refusal(denied));
         }
-        if role == Role::Target && is_told_by_body(held.target.operation) && facts.policy.is_some() {
+        if role == Role::Target && is_told_later(held.target.operation) && facts.policy.is_some() {
             return Ok(());
         }
         let Some(key) = key.filter(|_| Rule::of(held.target.operation).reads_object(role)) else {
@@ -242,10 +242,10 @@ impl<S: Known> Door<S> {
     }
 }
 
-/// Whether what a policy says of the operation depends on its body, which is read after the door: keys to delete, tags
-/// to put. The operation asks its permit about each.
-fn is_told_by_body(operation: Operation) -> bool {
-    matches!(operation, Operation::DeleteObjects | Operation::PutObjectTagging)
+/// Whether what a policy says of the operation depends on what is known after the door: the keys to delete or the tags to
+/// put, which are in its body, or the tags of what it copies. The operation asks its permit about them.
+fn is_told_later(operation: Operation) -> bool {
+    matches!(operation, Operation::DeleteObjects | Operation::PutObjectTagging | Operation::CopyObject)
 }
 
 /// Whether s3s is about to do what was admitted, to what was admitted.

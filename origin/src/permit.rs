@@ -49,8 +49,9 @@ pub struct On<'a> {
     pub version: Option<&'a str>,
     /// The object as it is, if it is there.
     pub head: Option<&'a Head>,
-    /// The tags that the request's body would give the object; `None` where it says none. Those of the header
-    /// `x-amz-tagging` are for whoever decides to read.
+    /// The tags that the object would get from the request's body, or as a copy from whichever of its source and its
+    /// request they are of; `None` where that says nothing or is not known yet. Those of the header `x-amz-tagging` are
+    /// for whoever decides to read.
     pub request_tags: Option<&'a [(String, String)]>,
 }
 

@@ -46,8 +46,8 @@ impl Circumstances<'_> {
         self.request.query.get(name)
     }
 
-    /// The tags that the request gives to what it makes: those in its body, or those of `x-amz-tagging`. A header that
-    /// spells none gives none: the operation refuses it.
+    /// The tags that the request gives to what it makes: those in its body, those that its copy will have once that is
+    /// known, or those of `x-amz-tagging`. A header that spells none gives none: the operation refuses it.
     fn request_tags(&self) -> Vec<(String, String)> {
         if let Some(tags) = self.on.request_tags {
             return tags.to_vec();

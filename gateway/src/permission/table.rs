@@ -7,7 +7,7 @@
 
 use http::HeaderMap;
 use origin::head::Head;
-use origin::permit::Role;
+use origin::permit::{On, Role};
 use origin::policy::Action;
 
 use super::decide;
@@ -78,6 +78,9 @@ enum When {
     Acl,
     /// Those that give the new object tags: `x-amz-tagging`.
     Tagging,
+    /// Those that give a copy tags: its own, or once they are known its source's. What a request that takes the source's
+    /// says in `x-amz-tagging` is ignored, as S3 does.
+    CopyTagging,
     /// Those that lock the new object for a time.
     Retention,
     /// Those that lock the new object until further notice.
@@ -119,16 +122,16 @@ impl Reach {
 
 impl When {
     fn holds(self, headers: &HeaderMap, version: Option<&str>, head: Option<&Head>) -> bool {
-        let copies_tags = || {
-            head.is_some_and(|head| !head.tags.is_empty())
-                && headers.get("x-amz-tagging-directive").is_none_or(|directive| directive != "REPLACE")
-        };
+        let replaces_tags =
+            || headers.get("x-amz-tagging-directive").is_some_and(|directive| directive == "REPLACE");
+        let copies_tags = || head.is_some_and(|head| !head.tags.is_empty()) && !replaces_tags();
         match self {
             Self::Always => true,
             Self::NoVersion => version.is_none(),
             Self::Version => version.is_some(),
             Self::Acl => ACL_HEADERS.iter().any(|name| headers.contains_key(*name)),
             Self::Tagging => headers.contains_key("x-amz-tagging"),
+            Self::CopyTagging => headers.contains_key("x-amz-tagging") && replaces_tags(),
             Self::Retention => {
                 headers.contains_key("x-amz-object-lock-mode")
                     || headers.contains_key("x-amz-object-lock-retain-until-date")
@@ -195,6 +198,15 @@ impl Needed {
         self.when.holds(headers, version, head)
     }
 
+    /// The same of what a request with `headers` does to `on`.
+    #[must_use]
+    pub fn is_needed_on(&self, headers: &HeaderMap, on: &On<'_>) -> bool {
+        match (self.when, on.request_tags) {
+            (When::CopyTagging, Some(tags)) => !tags.is_empty(),
+            _ => self.is_needed(headers, on.version, on.head),
+        }
+    }
+
     /// Whether it is about what the request has in `role`.
     #[must_use]
     pub const fn is_in(&self, role: Role) -> bool {
@@ -209,7 +221,7 @@ impl Needed {
     /// Whether it is about a property that a new object is given as it is made.
     #[must_use]
     pub const fn is_of_new_object(&self) -> bool {
-        matches!(self.when, When::Acl | When::Tagging | When::Retention | When::LegalHold)
+        matches!(self.when, When::Acl | When::Tagging | When::CopyTagging | When::Retention | When::LegalHold)
     }
 
     const fn when(self, when: When) -> Self {
@@ -265,7 +277,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
             Rule::Needs(&[
                 PUT_OBJECT,
                 ACL,
-                TAGS,
+                TAGS.when(When::CopyTagging),
                 RETENTION,
                 LEGAL_HOLD,
                 GET_SOURCE,

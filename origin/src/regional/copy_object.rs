@@ -7,13 +7,14 @@ use super::answers::{ChecksumFields, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
+use super::rows::Reads;
 use super::txn::Txn;
 use super::unsupported::{COPIES_OBJECT, refuse_unsupported};
 use super::wanted_acl::{WantedAcl, ownership};
 use super::write_condition::WriteCondition;
 use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
-use crate::head::{Checksums, Head, StoredHeaders};
+use crate::head::{Checksums, Facts, Head, StoredHeaders};
 use crate::instance::Instance;
 use crate::tags::Tags;
 
@@ -92,6 +93,17 @@ struct Computed {
     checksums: Checksums,
 }
 
+/// What a copy is made of, as one snapshot or transaction has it.
+struct Found {
+    /// The target's bucket.
+    facts: Facts,
+    /// What is under the target's key already.
+    replaced: Option<Head>,
+    source: Head,
+    /// The tags that the copy will have.
+    tags: Tags,
+}
+
 impl Copy {
     fn verify_changes_something(&self) -> S3Result<()> {
         if self.is_onto_itself && self.replaced.is_none() && self.website_redirect_location.is_none() {
@@ -110,16 +122,24 @@ impl Copy {
         algorithm: Option<Algorithm>,
     ) -> S3Result<Option<Computed>> {
         let Some(algorithm) = algorithm else { return Ok(None) };
-        let source = self.source.clone();
-        let head = store.read(move |rows| source.find(rows)).await?;
+        let copy = self.clone();
+        let head = store.read(move |rows| Ok(copy.find(rows)?.source)).await?;
         let digested = digest(store, head.instance, 0..head.bytes, algorithm).await?;
         Ok(Some(Computed { instance: head.instance, checksums: digested.checksums.of_full_object() }))
     }
 
+    /// What there is, and whether it may be done: that depends on the tags that the copy will have, its source's too.
+    fn find(&self, rows: &impl Reads) -> S3Result<Found> {
+        self.target.bucket.look_up(rows)?;
+        let source = self.source.find(rows)?;
+        let tags = self.replaced_tags.as_ref().unwrap_or(&source.tags).clone();
+        let (facts, replaced) = self.target.clone().with_request_tags(&tags).find_place(rows)?;
+        Ok(Found { facts, replaced, source, tags })
+    }
+
     /// `None` when the source is not the one that checksums were computed of.
     fn commit(self, txn: &mut Txn<'_>, computed: Option<Computed>) -> S3Result<Option<Head>> {
-        let (facts, replaced) = self.target.find_place(txn)?;
-        let source = self.source.find(txn)?;
+        let Found { facts, replaced, source, tags } = self.find(txn)?;
         if computed.as_ref().is_some_and(|computed| computed.instance != source.instance) {
             return Ok(None);
         }
@@ -143,7 +163,7 @@ impl Copy {
             parts: source.parts,
             owner,
             acl,
-            tags: self.replaced_tags.unwrap_or(source.tags),
+            tags,
         };
         txn.put_object(&self.target.bucket.name, &self.target.key, &head)?;
         Ok(Some(head))

@@ -716,6 +716,41 @@ fn a_new_objects_list_is_its_writers() {
     assert!(with(&enforced, acl).decide(Some(&visitor), Op::PutObject).is_err());
 }
 
+/// Tags that come along with a copy are put on it as others are, whatever a header says that is ignored.
+#[test]
+fn a_copy_with_tags_needs_to_put_them_and_is_known_by_them() {
+    fn copy(facts: &Facts, headers: &[(&'static str, &'static str)], tags: &[&str]) -> Result<(), Reason> {
+        let named = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let headers: HeaderMap = headers.iter().map(named).collect();
+        let tags: Vec<_> = tags.iter().map(|value| ("class".to_owned(), (*value).to_owned())).collect();
+        let query = Query::default();
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let request = RequestContext { query: &query, headers: &headers, client: Client::default(), now };
+        let visitor = user("visitors", Level::Full);
+        let asking = Asking { caller: Some(&visitor), operation: Op::CopyObject, request };
+        let on = On { request_tags: Some(&tags), ..On::bucket(BUCKET, facts).object(KEY, None, None) };
+        asking.decide(Role::Target, &on).map(|_| ()).map_err(|denied| denied.reason)
+    }
+    let pretended: &[_] = &[("x-amz-tagging", "class=public")];
+    let puts = with_policy(&statement("Allow", r#""*""#, r#""s3:PutObject""#));
+    assert_eq!(copy(&puts, &[], &[]), Ok(()));
+    assert_eq!(copy(&puts, pretended, &[]), Ok(()));
+    assert_eq!(copy(&puts, &[], &["public"]), Err(Reason::NoAllow));
+    let tags_too = with_policy(&statement("Allow", r#""*""#, r#""s3:PutObject","s3:PutObjectTagging""#));
+    assert_eq!(copy(&tags_too, &[], &["secret"]), Ok(()));
+    let public_only = with_policy(
+        r#"{"Effect":"Allow","Principal":"*","Action":["s3:PutObject","s3:PutObjectTagging"],
+            "Resource":"arn:aws:s3:::models/*",
+            "Condition":{"StringEquals":{"s3:RequestObjectTag/class":"public"}}}"#,
+    );
+    assert_eq!(copy(&public_only, &[], &["public"]), Ok(()));
+    for tags in [&[][..], &["secret"]] {
+        assert_eq!(copy(&public_only, pretended, tags), Err(Reason::NoAllow), "{tags:?}");
+    }
+}
+
 #[test]
 fn who_may_not_list_is_not_told_what_is_missing() {
     fn missing(facts: &Facts, caller: Option<&User>) -> String {

@@ -7,10 +7,7 @@ use origin::policy::AppliesTo;
 use super::*;
 
 fn headers(names: &[&'static str]) -> HeaderMap {
-    names
-        .iter()
-        .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("REPLACE, private or else")))
-        .collect()
+    names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("REPLACE"))).collect()
 }
 
 /// The actions of a request, those on its source after the others.
@@ -130,11 +127,16 @@ fn what_a_new_object_is_given_needs_its_own_action() {
         let needed = [&["s3:PutObject"], more].concat();
         assert_eq!(actions(Op::PutObject, None, &sent), needed, "{sent:?}");
         assert_eq!(actions(Op::CreateMultipartUpload, None, &sent), needed, "{sent:?}");
+        // A copy has its source's tags unless it is to have others.
+        let sent_with_directive = [&sent[..], &["x-amz-tagging-directive"]].concat();
         assert_eq!(
-            actions(Op::CopyObject, None, &sent),
+            actions(Op::CopyObject, None, &sent_with_directive),
             [&needed[..], &["s3:GetObject"]].concat(),
             "{sent:?}"
         );
+        let without_tags = needed.iter().copied().filter(|action| *action != "s3:PutObjectTagging");
+        let without_tags: Vec<_> = without_tags.chain(["s3:GetObject"]).collect();
+        assert_eq!(actions(Op::CopyObject, None, &sent), without_tags, "{sent:?}");
         // Said once, as the upload begins.
         assert_eq!(actions(Op::UploadPart, None, &sent), ["s3:PutObject"], "{sent:?}");
         assert_eq!(actions(Op::CompleteMultipartUpload, None, &sent), ["s3:PutObject"], "{sent:?}");
