@@ -275,7 +275,7 @@ pub struct Explain {
     #[arg(long, requires = "name")]
     pub account: Option<String>,
     /// Somebody without credentials instead.
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with_all = ["name", "account"])]
     pub anonymous: bool,
     /// What they would do, as policies spell it: s3:GetObject.
     #[arg(long)]
