@@ -13,13 +13,17 @@ use std::process::Command;
 const TUNABLES: &str = "GLIBC_TUNABLES";
 const THRESHOLD: &str = "glibc.cpu.x86_rep_movsb_threshold";
 
+/// Set for the second start. Without it a loader that drops the tunables, as it does for a program with file capabilities,
+/// would have the program start itself for ever.
+const STARTED_AGAIN: &str = "PENSTOCK_STARTED_AGAIN";
+
 /// More than anything here copies in one go.
 const THRESHOLD_BYTES: u64 = 1 << 30;
 
 /// Starts this program again with the setting, unless it is there or not needed. Where that fails the program goes on
 /// as it is: copies are slower then, and nothing else is wrong.
 pub fn settle() {
-    if !cfg!(all(target_arch = "x86_64", target_env = "gnu")) {
+    if !cfg!(all(target_arch = "x86_64", target_env = "gnu")) || std::env::var_os(STARTED_AGAIN).is_some() {
         return;
     }
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -33,7 +37,7 @@ pub fn settle() {
         again.arg0(name);
     }
     // Returns only when it has failed.
-    let _ = again.args(arguments).env(TUNABLES, tunables).exec();
+    let _ = again.args(arguments).env(TUNABLES, tunables).env(STARTED_AGAIN, "1").exec();
 }
 
 /// What the tunables should be, where they should be others than `current`.
