@@ -52,7 +52,7 @@ def test_a_public_bucket_is_read_by_everybody_until_it_is_not(penstock, doors, t
 
     for door in doors:
         assert curl(door, "/happybucket/cat.txt")[0] == 403
-    owner._run("setpolicy", policy, "s3://happybucket")
+    owner.run("setpolicy", policy, "s3://happybucket")
     for door in [*doors, *doors]:
         assert curl(door, "/happybucket/cat.txt") == (200, "a happy cat")
         # Nothing more was given: no list, and so nothing of what is missing; no other object action, no writing.
@@ -60,7 +60,7 @@ def test_a_public_bucket_is_read_by_everybody_until_it_is_not(penstock, doors, t
         assert curl(door, "/happybucket/no-such-cat.txt")[0] == 403
         assert curl(door, "/happybucket/cat.txt?acl")[0] == 403
         assert curl(door, "/happybucket/dog.txt", "--upload-file", str(file))[0] == 403
-    owner._run("delpolicy", "s3://happybucket")
+    owner.run("delpolicy", "s3://happybucket")
     for door in doors:
         status, body = curl(door, "/happybucket/cat.txt")
         assert status == 403 and "happy cat" not in body
