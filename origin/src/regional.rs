@@ -77,6 +77,7 @@ mod files;
 mod instances;
 mod keys;
 mod layout;
+mod leases;
 mod metrics;
 mod pages;
 mod readers;
@@ -111,6 +112,7 @@ use commit::Writer;
 use disk::Disk;
 pub use disk::OpenError;
 use failure::Failure;
+pub use leases::LeaseClass;
 use metrics::Metrics;
 pub use pages::{Page, PageStream, ReadError};
 use readers::Readers;
@@ -118,7 +120,7 @@ use reap::Reaper;
 pub use resolve::Resolved;
 use rows::Snapshot;
 pub use rows::UserRow;
-pub use seams::{Announcer, Change, Clock, DiskStep, Faults, Random, Seams};
+pub use seams::{Announced, Announcer, Change, Clock, DiskStep, Faults, Random, Seams};
 pub use settings::Settings;
 pub(crate) use txn::Txn;
 use upload::Placement;
@@ -234,9 +236,9 @@ impl RegionalStore {
         self.upload(Placement::File, expected_bytes)
     }
 
-    /// Clears whoever `change` makes old, then runs `decide` in the write transaction; returns what it decided once
-    /// that is durable. `decide` reads what all earlier changes left, and everything that it wrote is taken back
-    /// when it returns an error. Goes on when the caller goes away.
+    /// Announces `change`, then runs `decide` in the write transaction; returns what it decided once that is durable.
+    /// `decide` reads what all earlier changes left, and everything that it wrote is taken back when it returns an
+    /// error. Goes on when the caller goes away.
     pub(crate) async fn commit<T: Send + 'static>(
         &self,
         change: Change,
@@ -245,8 +247,11 @@ impl RegionalStore {
         let writer = self.writer()?;
         let shared = Arc::clone(&self.shared);
         let task = self.shared.runtime.spawn(async move {
-            shared.disk.seams.announcer.clear(&change).await;
-            writer.submit(decide).await
+            let announced = shared.disk.seams.announcer.announce(&change).await?;
+            let decided = writer.submit(decide).await;
+            // Every read from here on sees the commit, or that there was none.
+            drop(announced);
+            decided
         });
         task.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))
     }

@@ -101,18 +101,37 @@ pub enum Change {
     Users,
 }
 
-/// Whoever may hold heads or facts that a commit makes old.
+/// Whoever may hold heads, facts or users that a commit makes old.
 pub trait Announcer: Send + Sync {
     /// Returns once nobody will answer from what `change` makes old. Called after the change is staged durably and
-    /// before it is committed, at the same time for many changes; the commit may still be refused.
-    fn clear(&self, change: &Change) -> BoxFuture<'_, ()>;
+    /// before it is committed, at the same time for many changes; the commit may still be refused. The change counts
+    /// as announced from this call until what it returns is dropped, which is once the commit is visible or refused.
+    ///
+    /// # Errors
+    /// When the change cannot be made now; nothing of it is committed then.
+    fn announce(&self, change: &Change) -> BoxFuture<'_, S3Result<Announced>>;
+}
+
+/// A change that was announced, for as long as it may become visible at any moment.
+pub struct Announced {
+    _until_dropped: Option<Box<dyn Send>>,
+}
+
+impl Announced {
+    /// To nobody: nobody asks when the change is over.
+    pub const NOBODY: Self = Self { _until_dropped: None };
+
+    /// The change is over when `interval` is dropped.
+    pub fn during(interval: impl Send + 'static) -> Self {
+        Self { _until_dropped: Some(Box::new(interval)) }
+    }
 }
 
 struct NobodyToClear;
 
 impl Announcer for NobodyToClear {
-    fn clear(&self, _change: &Change) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+    fn announce(&self, _change: &Change) -> BoxFuture<'_, S3Result<Announced>> {
+        Box::pin(std::future::ready(Ok(Announced::NOBODY)))
     }
 }
 

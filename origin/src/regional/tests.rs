@@ -466,30 +466,93 @@ async fn one_sync_serves_many_writers() {
     assert!(used <= 40, "{used} syncs for 100 puts");
 }
 
-#[tokio::test]
-async fn everybody_is_cleared_before_the_commit_and_after_the_bytes_are_staged() {
-    #[derive(Default)]
-    struct Announced {
-        store: Mutex<Option<RegionalStore>>,
-        seen: Mutex<Vec<(Change, bool)>>,
+/// Notes what happens around a commit: the object's size as a reader sees it, when a change is announced and when it is
+/// over. Refuses everything while `is_holding`.
+#[derive(Default)]
+struct Watching {
+    store: Mutex<Option<RegionalStore>>,
+    seen: Mutex<Vec<(Change, Option<u64>)>>,
+    over: AtomicUsize,
+    is_holding: std::sync::atomic::AtomicBool,
+}
+
+struct Over(Arc<Watching>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.over.fetch_add(1, Ordering::SeqCst);
     }
-    impl Announcer for Announced {
-        fn clear(&self, change: &Change) -> futures::future::BoxFuture<'_, ()> {
-            let change = change.clone();
-            Box::pin(async move {
-                let store = self.store.lock().unwrap().clone().unwrap();
-                let visible = store.test_object("k").await.unwrap().is_some();
-                self.seen.lock().unwrap().push((change, visible));
-            })
-        }
+}
+
+struct Watcher(Arc<Watching>);
+
+impl Announcer for Watcher {
+    fn announce(&self, change: &Change) -> futures::future::BoxFuture<'_, s3s::S3Result<Announced>> {
+        let change = change.clone();
+        Box::pin(async move {
+            if self.0.is_holding.load(Ordering::SeqCst) {
+                return Err(s3s::s3_error!(SlowDown, "Please reduce your request rate."));
+            }
+            let store = self.0.store.lock().unwrap().clone().unwrap();
+            let bytes = store.resolve(BUCKET, "k", None).await.unwrap().head.map(|head| head.bytes);
+            self.0.seen.lock().unwrap().push((change, bytes));
+            Ok(Announced::during(Over(self.0.clone())))
+        })
     }
-    let announced = Arc::new(Announced::default());
-    let announcer: Arc<dyn Announcer> = Arc::<Announced>::clone(&announced);
+}
+
+async fn watched() -> (Region, Arc<Watching>) {
+    let watching = Arc::<Watching>::default();
+    let announcer = Arc::new(Watcher(watching.clone()));
     let region = Region::start_with(Seams { announcer, ..Seams::default() }).await;
-    *announced.store.lock().unwrap() = Some(region.store.clone());
+    *watching.store.lock().unwrap() = Some(region.store.clone());
+    (region, watching)
+}
+
+#[tokio::test]
+async fn a_change_is_announced_before_its_commit_and_over_after_it() {
+    let (region, watching) = watched().await;
     region.store.test_put("k", b"v").await.unwrap();
-    assert_eq!(*announced.seen.lock().unwrap(), [(change("k"), false)]);
-    assert!(region.store.test_object("k").await.unwrap().is_some());
+    assert_eq!(*watching.seen.lock().unwrap(), [(change("k"), None)]);
+    assert_eq!(watching.over.load(Ordering::SeqCst), 1);
+    let interval = watching.over.load(Ordering::SeqCst);
+    let refused = region.store.commit(change("k"), {
+        let watching = watching.clone();
+        move |_| -> Result<(), S3Error> {
+            assert_eq!(watching.over.load(Ordering::SeqCst), interval, "over before it was decided");
+            Err(s3s::s3_error!(PreconditionFailed))
+        }
+    });
+    assert_eq!(*refused.await.unwrap_err().code(), S3ErrorCode::PreconditionFailed);
+    assert_eq!(watching.over.load(Ordering::SeqCst), 2, "a refused change is over too");
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_announced_changes_nothing() {
+    let (region, watching) = watched().await;
+    watching.is_holding.store(true, Ordering::SeqCst);
+    let refused = region.store.test_put("k", b"v").await.unwrap_err();
+    assert_eq!(*refused.code(), S3ErrorCode::SlowDown);
+    assert!(region.store.test_object("k").await.unwrap().is_none());
+    watching.is_holding.store(false, Ordering::SeqCst);
+    region.store.test_put("k", b"v").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_longest_lease_survives_a_restart() {
+    let region = Region::start().await;
+    let longest = async |region: &Region| {
+        let [objects, users] = LeaseClass::ALL.map(|class| region.store.longest_lease(class));
+        (objects.await.unwrap(), users.await.unwrap())
+    };
+    assert_eq!(longest(&region).await, (Duration::ZERO, Duration::ZERO));
+    let lease = Duration::from_micros(2_999_001);
+    region.store.note_longest_lease(LeaseClass::Objects, lease).await.unwrap();
+    let region = region.restart().await;
+    assert_eq!(longest(&region).await, (Duration::from_secs(3), Duration::ZERO));
+    region.store.note_longest_lease(LeaseClass::Objects, Duration::ZERO).await.unwrap();
+    let region = region.restart().await;
+    assert_eq!(longest(&region).await, (Duration::ZERO, Duration::ZERO));
 }
 
 #[tokio::test]
