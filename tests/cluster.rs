@@ -3,6 +3,7 @@
 mod gate;
 mod options;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -21,6 +22,7 @@ use crate::metrics::Scrape;
 use crate::ports;
 use crate::process::{self, Process, target_dir};
 use crate::sign::Keys;
+use crate::wan::{Link, Shape};
 
 /// The regions of the shipped `regions.toml`, in its order.
 pub const REGIONS: [&str; 3] = ["ord1", "las1", "lga1"];
@@ -69,6 +71,8 @@ pub struct Cluster {
     keys: Keys,
     http: reqwest::Client,
     gate: Option<Gate>,
+    /// From which node, to which region.
+    links: BTreeMap<(&'static str, &'static str), Link>,
     expected_errors: Vec<String>,
 }
 
@@ -92,12 +96,16 @@ impl Cluster {
             keys: Keys { access_key: String::new(), secret_key: String::new() },
             http: http_client(),
             gate: None,
+            links: BTreeMap::new(),
             expected_errors: Vec::new(),
         };
         cluster.gate = match cluster.options.gated_region() {
             None => None,
             Some(region) => Some(cluster.start_gate(region).await),
         };
+        if let Some(one_way) = cluster.options.one_way() {
+            cluster.start_links(Shape::delayed(one_way)).await;
+        }
         cluster.write_config();
         if cluster.options.serves() {
             // `dev` lays a data folder out just as `serve` wants it: certificates, stores, a first user.
@@ -158,6 +166,22 @@ impl Cluster {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         self.gate.as_ref().expect("the cluster was started with a gate")
+    }
+
+    /// The way from the node of `from` to the region `to`, of a cluster whose regions are distant.
+    ///
+    /// # Panics
+    /// When they are not.
+    #[must_use]
+    pub fn link(&self, from: &str, to: &str) -> &Link {
+        let (_, link) =
+            self.links().find(|(ends, _)| *ends == (from, to)).expect("a link between two regions");
+        link
+    }
+
+    /// Every link, with the node it comes from and the region it leads to.
+    pub fn links(&self) -> impl Iterator<Item = ((&'static str, &'static str), &Link)> {
+        self.links.iter().map(|(ends, link)| (*ends, link))
     }
 
     /// The folder given as `--data`.
@@ -258,9 +282,28 @@ impl Cluster {
 
     /// Starts the process of `region` again, of a served cluster.
     pub async fn start_node_again(&mut self, region: &str) {
+        self.launch_node(region);
+        self.wait_until_ready().await;
+    }
+
+    /// As [`start_node_again`](Self::start_node_again), without waiting.
+    pub fn launch_node(&mut self, region: &str) {
         let index = self.process_index(region);
         self.processes[index] = self.serve(region);
-        self.wait_until_ready().await;
+    }
+
+    /// Waits until the node of `region` is ready, whatever the others are.
+    pub async fn wait_until_node_is_ready(&mut self, region: &str) {
+        let deadline = Instant::now() + READY_WITHIN;
+        let url = format!("{}/readyz", self.admin(region));
+        let index = self.process_index(region).min(self.processes.len() - 1);
+        let process = &mut self.processes[index];
+        while !matches!(self.http.get(&url).send().await, Ok(answer) if answer.status().is_success()) {
+            let ended = process.ended();
+            assert!(ended.is_none(), "penstock ended with {ended:?}:\n{}", process.log_tail());
+            assert!(Instant::now() < deadline, "{region} is not ready:\n{}", process.log_tail());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     fn start_dev(&mut self) {
@@ -291,6 +334,16 @@ impl Cluster {
         Gate::start(self.port(region, options::GATE_PORT_OFFSET), self.port(region, 3)).await
     }
 
+    async fn start_links(&mut self, shape: Shape) {
+        for (from, to) in REGIONS.iter().flat_map(|from| REGIONS.iter().map(move |to| (*from, *to))) {
+            if from != to {
+                let listen = self.port(to, options::link_port_offset(from));
+                let link = Link::start(&listen, &self.port(to, 3), shape, shape).await;
+                self.links.insert((from, to), link);
+            }
+        }
+    }
+
     /// Address and port of `region`'s listener at `offset`.
     fn port(&self, region: &str, offset: u16) -> String {
         format!("127.0.0.1:{}", self.port_base + 10 * index_of(region) as u16 + offset)
@@ -309,17 +362,8 @@ impl Cluster {
     }
 
     async fn wait_until_ready(&mut self) {
-        let deadline = Instant::now() + READY_WITHIN;
         for region in REGIONS {
-            let url = format!("{}/readyz", self.admin(region));
-            let index = self.process_index(region).min(self.processes.len() - 1);
-            let process = &mut self.processes[index];
-            while !matches!(self.http.get(&url).send().await, Ok(answer) if answer.status().is_success()) {
-                let ended = process.ended();
-                assert!(ended.is_none(), "penstock ended with {ended:?}:\n{}", process.log_tail());
-                assert!(Instant::now() < deadline, "{region} is not ready:\n{}", process.log_tail());
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            self.wait_until_node_is_ready(region).await;
         }
     }
 

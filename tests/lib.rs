@@ -12,6 +12,7 @@ pub mod random;
 pub mod raw;
 pub mod sign;
 pub mod tls;
+pub mod wan;
 
 pub use client::{Answer, Client, Request, Signed};
 pub use cluster::{Cluster, Endpoint, Options};

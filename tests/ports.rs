@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Ports in one block: four listeners for each of up to four regions, ten apart.
+/// Ports in one block: listeners, a gate and links for each of up to four regions, ten apart.
 const BLOCK_PORTS: u16 = 40;
 
 /// Blocks below the range that outgoing connections take their ports from (32768 and up on Linux).

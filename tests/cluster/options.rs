@@ -1,10 +1,11 @@
 //! How a cluster differs from what `penstock dev` does by itself, and the `regions.toml` that says so.
 
 use std::fs;
+use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::repository;
+use super::{index_of, repository};
 
 /// Caches small enough that starting a cluster does not allocate gigabytes of disk.
 const SMALL_CACHES: &str = "[cache]\nmemory_bytes = \"64 MiB\"\n[cache.nvme]\nbytes = \"128 MiB\"\n";
@@ -17,6 +18,7 @@ pub struct Options {
     serves: bool,
     tls: bool,
     gated: Option<&'static str>,
+    one_way: Option<Duration>,
 }
 
 impl Options {
@@ -60,6 +62,14 @@ impl Options {
         self
     }
 
+    /// With every other region `one_way` away: each node reaches each other region over a
+    /// [`Link`](crate::wan::Link) of its own; for served clusters.
+    #[must_use]
+    pub fn distant(mut self, one_way: Duration) -> Self {
+        self.one_way = Some(one_way);
+        self
+    }
+
     /// With HTTPS on the public listeners, where clients may speak HTTP/2; for `penstock dev`.
     #[must_use]
     pub fn tls(mut self) -> Self {
@@ -82,6 +92,11 @@ impl Options {
         self.gated
     }
 
+    /// How far away other regions are, where they are behind links.
+    pub(super) fn one_way(&self) -> Option<Duration> {
+        self.one_way
+    }
+
     /// The whole `regions.toml` of `node` in a cluster whose first port is `port_base`.
     pub(super) fn regions_toml(&self, node: &str, port_base: u16) -> String {
         let shipped =
@@ -100,8 +115,13 @@ impl Options {
             let address = |offset: u16| format!("127.0.0.1:{}", port_base + 10 * index as u16 + offset);
             let listen = [("standard", 0), ("accelerated", 1), ("admin", 2), ("peer", 3)];
             let region = region.as_table_mut().expect("a region is a table");
-            let gate = self.gated.is_some_and(|gated| region["name"].as_str() == Some(gated));
-            region.insert("peer".into(), address(if gate { GATE_PORT_OFFSET } else { 3 }).into());
+            let name = region["name"].as_str().expect("a region has a name");
+            let reached_at = match name {
+                name if self.gated == Some(name) => GATE_PORT_OFFSET,
+                name if name != node && self.one_way.is_some() => link_port_offset(node),
+                _ => 3,
+            };
+            region.insert("peer".into(), address(reached_at).into());
             let listen = listen.map(|(name, offset)| (name.to_owned(), Value::from(address(offset))));
             region.insert("listen".into(), Table::from_iter(listen).into());
         }
@@ -111,6 +131,11 @@ impl Options {
 
 /// A gate's place in its region's ports.
 pub(super) const GATE_PORT_OFFSET: u16 = 4;
+
+/// The place of the link from the node of `from` in the ports of the region it leads to.
+pub(super) fn link_port_offset(from: &str) -> u16 {
+    GATE_PORT_OFFSET + 1 + index_of(from) as u16
+}
 
 /// Puts every value of `over` into `table`, tables key by key.
 fn lay_over(table: &mut Table, over: Table) {
