@@ -21,6 +21,7 @@ pub mod accelerated;
 pub mod bridge;
 pub mod store_service;
 
+pub mod coherence;
 pub mod peer;
 
 pub mod refusal;
