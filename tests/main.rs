@@ -13,6 +13,7 @@ mod explain;
 mod forwarding;
 mod freshness;
 mod herd;
+mod histories;
 mod http2;
 mod main_job;
 mod memory;
