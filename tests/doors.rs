@@ -155,6 +155,47 @@ async fn every_door_refuses_before_it_tells_anything() {
     }
 }
 
+/// Versions, delete markers, and what is neither.
+#[tokio::test]
+async fn every_door_reads_versions_alike() {
+    let site = Site::start().await;
+    let owner = &site.doors[0].1;
+    owner.create_bucket("versions").await;
+    let versioning = async |status: &str| {
+        let body = format!("<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>");
+        let _ = owner.send(Request::new("PUT", "/versions?versioning").body(body)).await.ok();
+    };
+    let mut ids = vec![String::new(), "null".to_owned(), "a".repeat(32), "unknown".to_owned()];
+    let _ = owner.put("versions", "k", "of no version").await.ok();
+    site.compare("GET", "/versions/k", &[]).await;
+    versioning("Enabled").await;
+    // The same head in a bucket that names versions from now on.
+    site.compare("GET", "/versions/k", &[]).await;
+    for (seed, bytes) in [(1, 1_000), (2, 300_000)] {
+        let put = owner.put("versions", "k", Content::new(seed, bytes).all()).await.ok();
+        ids.push(put.header("x-amz-version-id").to_owned());
+        site.compare("GET", "/versions/k", &[]).await;
+    }
+    let marker = owner.delete("versions", "k").await.ok();
+    ids.push(marker.header("x-amz-version-id").to_owned());
+    for state in ["Enabled", "Suspended"] {
+        versioning(state).await;
+        for id in &ids {
+            for key in ["k", "missing"] {
+                let query = if id.is_empty() { String::new() } else { format!("?versionId={id}") };
+                let target = format!("/versions/{key}{query}");
+                for headers in [&[][..], &[("range", "bytes=5-9")], &[("if-none-match", "*")]] {
+                    site.compare("GET", &target, headers).await;
+                    site.compare("HEAD", &target, headers).await;
+                }
+                site.compare_unsigned("GET", &target, |_| String::new()).await;
+            }
+        }
+        // The null version is replaced by a marker, and what an id names is as it was.
+        let _ = owner.delete("versions", "k").await.ok();
+    }
+}
+
 /// Presigned reads: good ones, and each nearest wrong neighbour.
 #[tokio::test]
 async fn every_door_judges_presigned_reads_alike() {

@@ -46,6 +46,49 @@ async fn a_delete_is_seen_by_the_next_read_everywhere() {
     }
 }
 
+/// A version's bytes never change, but it goes, and what the key stands for changes without a write of an object.
+#[tokio::test]
+async fn what_becomes_of_versions_is_seen_by_the_next_read_everywhere() {
+    let site = Site::start().await;
+    let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    let _ = site.owner.send(Request::new("PUT", "/data?versioning").body(body)).await.ok();
+    for bytes in SIZES {
+        let (old, new) = (Content::new(1, bytes), Content::new(2, bytes));
+        let put = async |content: Content| {
+            site.owner.put("data", "k", content.all()).await.ok().header("x-amz-version-id").to_owned()
+        };
+        let (old_id, new_id) = (put(old).await, put(new).await);
+        let version = |id: &str| Request::new("GET", format!("/data/k?versionId={id}"));
+        let remove = async |id: &str| {
+            let _ = site.owner.send(Request::new("DELETE", format!("/data/k?versionId={id}"))).await.ok();
+        };
+        for reader in &site.readers {
+            assert_eq!(reader.get("data", "k").await.ok().body, new.all());
+            assert_eq!(reader.send(version(&old_id)).await.ok().body, old.all());
+            assert_eq!(reader.send(version(&new_id)).await.ok().body, new.all());
+        }
+        let marker = site.owner.delete("data", "k").await.ok().header("x-amz-version-id").to_owned();
+        for reader in &site.readers {
+            assert_eq!(reader.get("data", "k").await.refusal(), (404, "NoSuchKey".into()));
+            assert_eq!(reader.send(version(&new_id)).await.ok().body, new.all());
+        }
+        remove(&marker).await;
+        for reader in &site.readers {
+            assert_eq!(reader.get("data", "k").await.ok().body, new.all());
+        }
+        remove(&new_id).await;
+        for reader in &site.readers {
+            assert_eq!(reader.get("data", "k").await.ok().body, old.all());
+            assert_eq!(reader.send(version(&new_id)).await.refusal(), (404, "NoSuchVersion".into()));
+        }
+        remove(&old_id).await;
+        for reader in &site.readers {
+            assert_eq!(reader.get("data", "k").await.refusal(), (404, "NoSuchKey".into()));
+            assert_eq!(reader.send(version(&old_id)).await.refusal(), (404, "NoSuchVersion".into()));
+        }
+    }
+}
+
 /// Renaming the way S3 clients do it: a copy, then a delete.
 #[tokio::test]
 async fn a_rename_by_copy_is_seen_by_the_next_read_everywhere() {

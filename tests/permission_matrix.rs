@@ -139,6 +139,7 @@ const OTHERS: &[Row] = &[
     ("HeadObject", "HEAD", "/B/K", &[], &["GetObject"]),
     ("HeadObject of a version", "HEAD", "/B/K?versionId=null", &[], &["GetObjectVersion"]),
     ("GetObjectAcl", "GET", "/B/K?acl", &[], &["GetObjectAcl"]),
+    ("GetObjectAcl of a version", "GET", "/B/K?acl&versionId=null", &[], &["GetObjectVersionAcl"]),
     (
         "GetObjectAttributes",
         "GET",
@@ -149,6 +150,13 @@ const OTHERS: &[Row] = &[
     ("GetObjectLegalHold", "GET", "/B/K?legal-hold", &[], &["GetObjectLegalHold"]),
     ("GetObjectRetention", "GET", "/B/K?retention", &[], &["GetObjectRetention"]),
     ("GetObjectTagging", "GET", "/B/K?tagging", &[], &["GetObjectTagging"]),
+    (
+        "GetObjectTagging of a version",
+        "GET",
+        "/B/K?tagging&versionId=null",
+        &[],
+        &["GetObjectVersionTagging"],
+    ),
     ("GetObjectTorrent", "GET", "/B/K?torrent", &[], &["GetObjectTorrent"]),
     ("ListParts", "GET", "/B/K?uploadId=none", &[], &["ListMultipartUploadParts"]),
     ("PutObject", "PUT", "/B/scratch", &[], &["PutObject"]),
@@ -175,10 +183,31 @@ const OTHERS: &[Row] = &[
         &["PutObject", "GetObjectVersion"],
     ),
     ("PutObjectAcl", "PUT", "/B/K?acl", &[("x-amz-acl", "private")], &["PutObjectAcl"]),
+    (
+        "PutObjectAcl of a version",
+        "PUT",
+        "/B/K?acl&versionId=null",
+        &[("x-amz-acl", "private")],
+        &["PutObjectVersionAcl"],
+    ),
     ("PutObjectLegalHold", "PUT", "/B/K?legal-hold", &[], &["PutObjectLegalHold"]),
     ("PutObjectRetention", "PUT", "/B/K?retention", &[], &["PutObjectRetention"]),
     ("PutObjectTagging", "PUT", "/B/K?tagging", &[], &["PutObjectTagging"]),
+    (
+        "PutObjectTagging of a version",
+        "PUT",
+        "/B/K?tagging&versionId=null",
+        &[],
+        &["PutObjectVersionTagging"],
+    ),
     ("DeleteObjectTagging", "DELETE", "/B/K?tagging", &[], &["DeleteObjectTagging"]),
+    (
+        "DeleteObjectTagging of a version",
+        "DELETE",
+        "/B/K?tagging&versionId=null",
+        &[],
+        &["DeleteObjectVersionTagging"],
+    ),
     ("CreateMultipartUpload", "POST", "/B/parts?uploads", &[], &["PutObject"]),
     ("UploadPart", "PUT", "/B/parts?partNumber=1&uploadId=none", &[], &["PutObject"]),
     (
@@ -222,7 +251,7 @@ fn operations() -> Vec<Operation> {
             "DeleteObjects of versions" => {
                 "<Delete><Object><Key>scratch</Key><VersionId>null</VersionId></Object></Delete>"
             }
-            "PutObjectTagging" => {
+            "PutObjectTagging" | "PutObjectTagging of a version" => {
                 "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
             }
             _ => "",
@@ -319,7 +348,7 @@ impl Who {
 
 const INVITED: [&str; 3] = ["GetObject", "ListBucket", "PutObject"];
 
-const GRANTED: [&str; 16] = [
+const GRANTED: [&str; 19] = [
     "ListBucket",
     "ListBucketVersions",
     "ListBucketMultipartUploads",
@@ -328,11 +357,14 @@ const GRANTED: [&str; 16] = [
     "GetObjectVersion",
     "GetObjectAttributes",
     "GetObjectTagging",
+    "GetObjectVersionTagging",
     "ListMultipartUploadParts",
     "PutObject",
     "PutObjectAcl of new",
     "PutObjectTagging",
+    "PutObjectVersionTagging",
     "DeleteObjectTagging",
+    "DeleteObjectVersionTagging",
     "DeleteObject",
     "DeleteObjectVersion",
     "AbortMultipartUpload",
@@ -346,7 +378,7 @@ impl Level {
         match self {
             Self::Read => reads,
             // Whoever may give an object away must be able to read it.
-            Self::Write => writes && action != "PutObjectAcl",
+            Self::Write => writes && !matches!(action, "PutObjectAcl" | "PutObjectVersionAcl"),
             Self::ReadWrite => reads || writes,
             Self::Full => true,
         }

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use cache::{Busy, Cache, Mode, ReadError, Tally};
 use http::{HeaderMap, HeaderValue, Method};
+use origin::NamedVersion;
 use origin::permit::{On, Role};
-use origin::read_request::{ReadRequest, Reading, decide, object_headers};
+use origin::read_request::{ReadRequest, Reading, absent, decide, object_headers};
 use pingora::proxy::Session;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use time::OffsetDateTime;
@@ -216,12 +217,13 @@ impl Accelerated {
             })?;
         }
         let request = ReadRequest::parse(&head.headers, target.query.iter())?;
-        let Found { facts, object, was_known } = found?;
+        let Found { facts, object, marker, was_known } = found?;
         let facts = facts.ok_or(S3ErrorCode::NoSuchBucket)?;
         facts.verify_owner(request.expected_bucket_owner())?;
-        let object = object.ok_or(S3ErrorCode::NoSuchKey)?;
+        let version = target.query.get("versionId");
+        let object = object.ok_or_else(|| absent(version, marker.as_ref()))?;
         let reading = decide(&object.head, &request)?;
-        let headers = object_headers(&object.head, &request, &reading);
+        let headers = object_headers(&facts, &object.head, &request, &reading);
         Ok(Granted { owner, object, was_known, reading, headers, caller })
     }
 
@@ -334,9 +336,14 @@ fn object_name(target: &Target) -> Result<ObjectName, Refusal> {
         region: target.region.clone(),
         bucket: bucket.to_owned(),
         key: key.to_owned(),
-        // Any other version is refused when the rest of the request is read; its owner need not be asked.
-        version: target.query.get("versionId").filter(|version| *version == "null").map(str::to_owned),
+        version: target.query.get("versionId").map(named_version),
     })
+}
+
+/// The version that its owner is asked for. There is none of a name that is none, of whatever length: the request is
+/// refused for it when the rest of it is read, if its caller may know so much.
+fn named_version(text: &str) -> String {
+    NamedVersion::parse(text).map(|version| version.as_str().to_owned()).unwrap_or_default()
 }
 
 /// The headers by which a client names this answer to an operator.

@@ -12,6 +12,7 @@ use crate::acl::{Acl, Owner};
 use crate::instance::Instance;
 use crate::policy::StoredPolicy;
 use crate::tags::Tags;
+use crate::version_id::NULL;
 
 /// Bytes in a page: the unit that carries a CRC32C, on disk, on the peer channel and in caches.
 pub const PAGE_BYTES: u64 = 64 * 1024;
@@ -85,6 +86,19 @@ impl Head {
         let texts: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
         FIXED + texts + self.parts.len() * PART + self.acl.as_ref().map_or(0, Acl::estimated_bytes)
     }
+}
+
+/// A version that says that its object was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteMarker {
+    /// `None` for the null version.
+    #[serde(default)]
+    pub version_id: Option<String>,
+    /// Milliseconds since 1970.
+    pub modified_millis: u64,
+    /// The account that deleted; `None`: the bucket's owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 /// The headers that S3 keeps with an object and sends back with it.
@@ -186,6 +200,21 @@ pub struct Facts {
     /// `None`: never set, or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ownership: Option<ObjectOwnership>,
+    /// Whether the bucket keeps versions.
+    #[serde(default)]
+    pub versioning: Versioning,
+}
+
+/// Whether a bucket keeps versions of its objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Versioning {
+    /// It never did: every object is its null version, and answers name none.
+    #[default]
+    Never,
+    /// Each write and delete makes a version with an id.
+    Enabled,
+    /// It did: those versions stay, and each write and delete makes the null version.
+    Suspended,
 }
 
 /// How far lists and policies may give anything to strangers (Amazon S3 User Guide, "Blocking public access").
@@ -246,6 +275,16 @@ impl Facts {
             policy: None,
             public_access_block: None,
             ownership: None,
+            versioning: Versioning::Never,
+        }
+    }
+
+    /// What answers call the version of `version_id` (`None`: the null version); nothing where the bucket never kept any.
+    #[must_use]
+    pub fn shown_version<'v>(&self, version_id: Option<&'v str>) -> Option<&'v str> {
+        match self.versioning {
+            Versioning::Never => None,
+            Versioning::Enabled | Versioning::Suspended => Some(version_id.unwrap_or(NULL)),
         }
     }
 

@@ -16,8 +16,10 @@ pub mod policy;
 pub mod read_request;
 pub mod regional;
 pub mod tags;
+pub mod version_id;
 
 pub use caller::Caller;
 pub use checksums::Algorithm;
 pub use directory::Directory;
 pub use permit::{On, Permit, Role};
+pub use version_id::{NamedVersion, VersionId};

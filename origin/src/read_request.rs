@@ -27,7 +27,8 @@ use self::conditions::IfRange;
 pub use self::conditions::{Conditions, EntityTags, Verdict};
 pub(crate) use self::conditions::{precondition_failed, seconds};
 pub use self::headers::object_headers;
-use crate::head::{Checksums, Head};
+use crate::head::{Checksums, DeleteMarker, Head};
+use crate::version_id::NamedVersion;
 
 /// The headers of an SSE-C key. No object is encrypted with one yet.
 const CUSTOMER_KEY_HEADERS: [HeaderName; 3] = [
@@ -107,7 +108,7 @@ impl ReadRequest {
             let already_there = match name {
                 "partNumber" => self.part_number.replace(parse_part_number(value)?).is_some(),
                 "versionId" => {
-                    verify_null_version(Some(value))?;
+                    NamedVersion::parse(value)?;
                     std::mem::replace(&mut has_version_id, true)
                 }
                 _ => match OVERRIDES.iter().find(|(parameter, _)| *parameter == name) {
@@ -219,16 +220,27 @@ pub fn resolve_range(range: dto::Range, object_bytes: u64) -> S3Result<Range<u64
     }
 }
 
-/// Refuses every version id but `null`, which names the object itself.
-///
-/// # Errors
-/// `InvalidArgument`.
-pub(crate) fn verify_null_version(version_id: Option<&str>) -> S3Result<()> {
-    match version_id {
-        None | Some("null") => Ok(()),
-        Some("") => Err(s3_error!(InvalidArgument, "Version id cannot be the empty string")),
-        Some(_) => Err(s3_error!(InvalidArgument, "Invalid version id specified")),
+/// What a read, or any other request for an object that is there, is told when it is not: `version` as the request names
+/// it, `marker` where a delete marker stands in the object's place.
+#[must_use]
+pub fn absent(version: Option<&str>, marker: Option<&DeleteMarker>) -> S3Error {
+    let mut error = match (version, marker) {
+        (None, _) => s3_error!(NoSuchKey, "The specified key does not exist."),
+        (Some(_), None) => s3_error!(NoSuchVersion, "The specified version does not exist."),
+        (Some(_), Some(_)) => {
+            s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource.")
+        }
+    };
+    if let Some(marker) = marker {
+        let mut headers = headers::of_marker(marker);
+        if version.is_some() {
+            headers.extend(headers::of_marker_itself(marker));
+        }
+        // s3s replaces the error's headers by these, the document's type among them.
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        error.set_headers(headers);
     }
+    error
 }
 
 fn whole(head: &Head) -> Reading {

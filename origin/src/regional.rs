@@ -21,11 +21,13 @@ mod get_bucket_ownership_controls;
 mod get_bucket_policy;
 mod get_bucket_policy_status;
 mod get_bucket_tagging;
+mod get_bucket_versioning;
 mod get_public_access_block;
 mod put_bucket_acl;
 mod put_bucket_ownership_controls;
 mod put_bucket_policy;
 mod put_bucket_tagging;
+mod put_bucket_versioning;
 mod put_public_access_block;
 
 mod copy_object;
@@ -33,6 +35,7 @@ mod delete_object;
 mod delete_objects;
 mod get_object;
 mod head_object;
+mod list_object_versions;
 mod list_objects;
 mod list_objects_v2;
 mod put_object;
@@ -91,6 +94,7 @@ mod table;
 mod txn;
 mod upload;
 mod users;
+mod versions;
 
 #[cfg(test)]
 mod tests;

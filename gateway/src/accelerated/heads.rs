@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cache::Mode;
 use moka::future::Cache;
-use origin::head::Facts;
+use origin::head::{DeleteMarker, Facts};
 use origin::regional::UserRow;
 use s3s::{S3Result, s3_error};
 
@@ -35,6 +35,8 @@ pub(super) struct Found {
     pub(super) facts: Option<Arc<Facts>>,
     /// `None`: there is no such object.
     pub(super) object: Option<Arc<FullHead>>,
+    /// The delete marker that is there instead.
+    pub(super) marker: Option<DeleteMarker>,
     /// The object's head was held here already and its owner confirmed it.
     pub(super) was_known: bool,
 }
@@ -135,14 +137,15 @@ struct Held {
 
 fn found(answer: Option<Answer>, held: Held) -> S3Result<Found> {
     match answer {
-        Some(Answer::Object { facts, head }) => {
+        Some(Answer::Object { facts, head, marker }) => {
             let was_known = matches!(head, Told::Same);
             if let Told::Is(full) = &head
                 && full.inline.as_ref().is_some_and(|page| !page.is_intact())
             {
                 return Err(s3_error!(InternalError, "a small object's bytes were damaged on the way"));
             }
-            Ok(Found { facts: told(facts, held.facts)?, object: told(head, held.object)?, was_known })
+            let (facts, object) = (told(facts, held.facts)?, told(head, held.object)?);
+            Ok(Found { facts, object, marker, was_known })
         }
         Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
         _ => Err(s3_error!(InternalError, "answer of another kind than the question")),

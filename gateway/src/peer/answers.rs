@@ -50,6 +50,7 @@ async fn object(store: &RegionalStore, ask: &ObjectAsk) -> S3Result<Answer> {
     Ok(Answer::Object {
         facts: Told::of(found.facts, |facts| facts.revision, ask.known_facts),
         head: Told::of(head, |full| full.head.revision, ask.known_head),
+        marker: found.marker,
     })
 }
 
@@ -57,7 +58,7 @@ async fn object(store: &RegionalStore, ask: &ObjectAsk) -> S3Result<Answer> {
 fn estimated_bytes(answer: &Answer) -> usize {
     const SMALL: usize = 512;
     match answer {
-        Answer::Object { facts, head } => {
+        Answer::Object { facts, head, marker: _ } => {
             let facts = match facts {
                 Told::Is(facts) => facts.estimated_bytes(),
                 Told::Same | Told::Absent => 0,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::io;
 
 use origin::acl::Owner;
-use origin::head::{Facts, Head};
+use origin::head::{DeleteMarker, Facts, Head};
 use origin::instance::Instance;
 use origin::regional::{Page, UserRow};
 use s3s::{S3Error, S3ErrorCode};
@@ -131,6 +131,9 @@ pub enum Answer {
         facts: Told<Facts>,
         /// The object's head.
         head: Told<Box<FullHead>>,
+        /// The delete marker in its place.
+        #[serde(default)]
+        marker: Option<DeleteMarker>,
     },
     /// To [`Ask::Facts`].
     Facts(Option<Facts>),

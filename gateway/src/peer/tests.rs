@@ -255,11 +255,13 @@ async fn a_known_head_is_confirmed_in_few_bytes() {
         vec![Ask::Object(object)]
     };
     let first = peer.ask(ask(None, None)).await.expect("answer").remove(0);
-    let Answer::Object { facts: Told::Is(facts), head: Told::Is(full) } = first else { panic!("{first:?}") };
+    let Answer::Object { facts: Told::Is(facts), head: Told::Is(full), .. } = first else {
+        panic!("{first:?}")
+    };
     assert_eq!(full.inline.as_ref().map(|page| &page.bytes[..]), Some(&b"hello"[..]));
     let known = ask(Some(full.head.revision), Some(facts.revision));
     let again = peer.ask(known).await.expect("answer").remove(0);
-    assert!(matches!(again, Answer::Object { facts: Told::Same, head: Told::Same }), "{again:?}");
+    assert!(matches!(again, Answer::Object { facts: Told::Same, head: Told::Same, .. }), "{again:?}");
 }
 
 /// A read past a cache that takes its time leaves the places of fills alone. One more of its kind waits, is told, and

@@ -90,7 +90,7 @@ impl Known for BehindTheDoor {
             head.acl = Some(acl);
             head
         });
-        Ok(Resolved { facts, head, inline: None })
+        Ok(Resolved { facts, head, ..Resolved::default() })
     }
 }
 

@@ -216,7 +216,7 @@ impl Buckets {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         let ask = ObjectAsk { bucket, key, version: None, known_head: None, known_facts: None };
         match owner.ask(vec![Ask::Object(ask)]).await?.pop() {
-            Some(Answer::Object { facts, head }) => Ok((told(facts), told(head).map(|full| full.head))),
+            Some(Answer::Object { facts, head, .. }) => Ok((told(facts), told(head).map(|full| full.head))),
             Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
             Some(Answer::Facts(_) | Answer::User(_) | Answer::Accounts(_)) | None => {
                 Err(AskError::Malformed("no object in the answer about one".to_owned()).into())

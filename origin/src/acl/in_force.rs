@@ -1,7 +1,7 @@
 //! Which lists count in a bucket, and what its settings leave of them.
 
 use super::{Acl, Owner, Permission};
-use crate::head::{Facts, Head, ObjectOwnership};
+use crate::head::{DeleteMarker, Facts, Head, ObjectOwnership};
 
 impl Facts {
     /// Whether the bucket's list gives `wanted` to `asker` (`None`: an anonymous caller), as far as the bucket lets
@@ -42,10 +42,20 @@ impl Facts {
     /// Who owns an object in this bucket: whoever wrote it, or the bucket's owner where that is enforced.
     #[must_use]
     pub fn object_owner(&self, head: &Head) -> Owner {
-        match self.object_ownership() {
-            ObjectOwnership::BucketOwnerEnforced => self.owner(),
-            ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => {
-                head.owner.clone().unwrap_or_else(|| self.owner())
+        self.writer(head.owner.as_ref())
+    }
+
+    /// The same of a delete marker: whoever deleted.
+    #[must_use]
+    pub fn marker_owner(&self, marker: &DeleteMarker) -> Owner {
+        self.writer(marker.owner.as_ref())
+    }
+
+    fn writer(&self, writer: Option<&Owner>) -> Owner {
+        match (self.object_ownership(), writer) {
+            (ObjectOwnership::BucketOwnerEnforced, _) | (_, None) => self.owner(),
+            (ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter, Some(writer)) => {
+                writer.clone()
             }
         }
     }

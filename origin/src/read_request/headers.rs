@@ -5,28 +5,30 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::header::{
     X_AMZ_CHECKSUM_CRC32, X_AMZ_CHECKSUM_CRC32C, X_AMZ_CHECKSUM_CRC64NVME, X_AMZ_CHECKSUM_SHA1,
-    X_AMZ_CHECKSUM_SHA256, X_AMZ_CHECKSUM_TYPE, X_AMZ_MP_PARTS_COUNT, X_AMZ_STORAGE_CLASS,
-    X_AMZ_TAGGING_COUNT, X_AMZ_VERSION_ID, X_AMZ_WEBSITE_REDIRECT_LOCATION,
+    X_AMZ_CHECKSUM_SHA256, X_AMZ_CHECKSUM_TYPE, X_AMZ_DELETE_MARKER, X_AMZ_MP_PARTS_COUNT,
+    X_AMZ_STORAGE_CLASS, X_AMZ_TAGGING_COUNT, X_AMZ_VERSION_ID, X_AMZ_WEBSITE_REDIRECT_LOCATION,
 };
 use time::OffsetDateTime;
 
 use super::{ReadRequest, Reading};
-use crate::head::{ChecksumKind, Checksums, Head, StoredHeaders};
+use crate::head::{ChecksumKind, Checksums, DeleteMarker, Facts, Head, StoredHeaders};
+use crate::version_id::NULL;
 
 /// What S3 says of an object that was stored without a `Content-Type`.
 const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("binary/octet-stream");
 
 /// All headers of a 200 or 206 that come from the object: validators, length and range, stored headers with the
-/// request's `response-*` overrides, user metadata, how many tags there are, and checksums when the request asked for them.
+/// request's `response-*` overrides, the version's name as its bucket's `facts` have it, user metadata, how many tags
+/// there are, and checksums when the request asked for them.
 #[must_use]
-pub fn object_headers(head: &Head, request: &ReadRequest, reading: &Reading) -> HeaderMap {
+pub fn object_headers(facts: &Facts, head: &Head, request: &ReadRequest, reading: &Reading) -> HeaderMap {
     let mut headers = validators(head);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let bytes = reading.bytes();
@@ -37,7 +39,7 @@ pub fn object_headers(head: &Head, request: &ReadRequest, reading: &Reading) -> 
     }
     insert_stored(&mut headers, &head.headers);
     headers.extend(request.response_headers.clone());
-    insert(&mut headers, X_AMZ_VERSION_ID, head.version_id.as_deref());
+    insert(&mut headers, X_AMZ_VERSION_ID, facts.shown_version(head.version_id.as_deref()));
     if !head.tags.is_empty() {
         headers.insert(X_AMZ_TAGGING_COUNT, HeaderValue::from(head.tags.len()));
     }
@@ -62,6 +64,23 @@ pub(super) fn validators(head: &Head) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     insert(&mut headers, ETAG, Some(&format!("\"{}\"", head.etag)));
     insert(&mut headers, LAST_MODIFIED, http_date(head.modified_millis).as_deref());
+    headers
+}
+
+/// What is said where a delete marker was found in place of an object.
+pub(super) fn of_marker(marker: &DeleteMarker) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(X_AMZ_DELETE_MARKER, HeaderValue::from_static("true"));
+    insert(&mut headers, X_AMZ_VERSION_ID, Some(marker.version_id.as_deref().unwrap_or(NULL)));
+    headers
+}
+
+/// What is said beside that where the delete marker is what was asked for.
+pub(super) fn of_marker_itself(marker: &DeleteMarker) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(2);
+    // What can be done to it: RFC 9110 §15.5.6 wants it said.
+    headers.insert(ALLOW, HeaderValue::from_static("DELETE"));
+    insert(&mut headers, LAST_MODIFIED, http_date(marker.modified_millis).as_deref());
     headers
 }
 

@@ -6,7 +6,8 @@ use http::header::{
 };
 
 use super::*;
-use crate::head::{ChecksumKind, Part, StoredHeaders};
+use crate::acl::Owner;
+use crate::head::{ChecksumKind, Facts, Part, StoredHeaders, Versioning};
 use crate::instance::Instance;
 
 const BEFORE: &str = "Sun, 22 Nov 2026 14:59:59 GMT";
@@ -38,6 +39,12 @@ fn multipart_head() -> Head {
     Head { etag: "abc-2".to_owned(), parts: vec![part(1, 6, "one==="), part(3, 4, "three=")], ..head() }
 }
 
+fn facts_of(versioning: Versioning) -> Facts {
+    let id = Instance::from_bytes([3; 16]);
+    let owner = Owner { id: "ab".to_owned(), display_name: "somebody".to_owned() };
+    Facts { versioning, ..Facts::new(id, id, "somebody", owner) }
+}
+
 fn parse(headers: &[(HeaderName, &str)], query: &[(&str, &str)]) -> S3Result<ReadRequest> {
     let headers = headers
         .iter()
@@ -52,7 +59,8 @@ fn answer(
 ) -> S3Result<(Reading, HeaderMap)> {
     let request = parse(headers, query)?;
     let reading = decide(head, &request)?;
-    let headers = object_headers(head, &request, &reading);
+    let versioning = if head.version_id.is_some() { Versioning::Enabled } else { Versioning::Never };
+    let headers = object_headers(&facts_of(versioning), head, &request, &reading);
     Ok((reading, headers))
 }
 

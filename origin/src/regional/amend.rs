@@ -28,7 +28,8 @@ pub(super) async fn amend_bucket(
         .await
 }
 
-/// Changes an object's head, or refuses to. When it was written stays as it was.
+/// Changes the head of an object, or of the version that is named, or refuses to; returns what answers call that
+/// version. When it was written stays as it was.
 ///
 /// # Errors
 /// Those of [`AskedObject::find`]; those of `amend`.
@@ -36,13 +37,14 @@ pub(super) async fn amend_object(
     store: &RegionalStore,
     object: AskedObject,
     amend: impl FnOnce(&Facts, &mut Head) -> S3Result<()> + Send + 'static,
-) -> S3Result<()> {
+) -> S3Result<Option<String>> {
     store
         .commit(object.change(), move |txn| {
             let (facts, mut head) = object.find(txn)?;
             amend(&facts, &mut head)?;
             head.revision = txn.random_id();
-            Ok(txn.put_object(&object.bucket.name, &object.key, &head)?)
+            txn.amend_version(&object.bucket.name, &object.key, &head)?;
+            Ok(facts.shown_version(head.version_id.as_deref()).map(str::to_owned))
         })
         .await
 }

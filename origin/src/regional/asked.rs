@@ -6,15 +6,17 @@
 use std::sync::Arc;
 
 use http::Extensions;
-use s3s::{S3Error, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::rows::{Bucket, Reads, UploadRow};
 use super::seams::Change;
+use super::versions::{ReadVersions, Version};
 use crate::caller::Caller;
-use crate::head::{Facts, Head};
+use crate::head::{DeleteMarker, Facts, Head};
 use crate::permit::{On, Permit, Role, permit_of};
-use crate::read_request::verify_null_version;
+use crate::read_request::absent;
 use crate::tags::Tags;
+use crate::version_id::NamedVersion;
 
 /// A bucket as a request names it, and who asks.
 #[derive(Clone)]
@@ -31,8 +33,8 @@ pub(super) struct AskedBucket {
 pub(super) struct AskedObject {
     pub(super) bucket: AskedBucket,
     pub(super) key: String,
-    /// `null` or none.
-    version: Option<String>,
+    /// `None`: the newest.
+    pub(super) version: Option<NamedVersion>,
     request_tags: Option<Vec<(String, String)>>,
 }
 
@@ -90,8 +92,8 @@ impl AskedObject {
     /// # Errors
     /// `InvalidArgument` for a version that cannot be.
     pub(super) fn new(bucket: AskedBucket, key: String, version_id: Option<String>) -> S3Result<Self> {
-        verify_null_version(version_id.as_deref())?;
-        Ok(Self { bucket, key, version: version_id, request_tags: None })
+        let version = version_id.as_deref().map(NamedVersion::parse).transpose()?;
+        Ok(Self { bucket, key, version, request_tags: None })
     }
 
     /// The object, to be given these tags by the request's body: permission may depend on them.
@@ -103,14 +105,20 @@ impl AskedObject {
     /// The object and its bucket's facts, for what needs an object to be there.
     ///
     /// # Errors
-    /// `NoSuchBucket`, `AccessDenied`; for a missing object what [`Permit::missing`] says.
+    /// `NoSuchBucket`, `AccessDenied`; for a missing object what [`Permit::missing`] says, and [`absent`] to who may know.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<(Facts, Head)> {
         let facts = self.bucket.look_up(rows)?.facts;
-        let head = self.permitted(&facts, rows.head(&self.bucket.name, &self.key)?)?;
+        let (head, marker) = Version::split(self.version(rows)?);
+        let head = self.permitted(&facts, head, marker.as_ref())?;
         Ok((facts, head))
     }
 
-    /// What is to be made, replaced or removed: the object if it is there, and its bucket's facts.
+    /// The version that the request names, or else the newest; before anything is decided about it.
+    pub(super) fn version(&self, rows: &impl Reads) -> S3Result<Option<Version>> {
+        Ok(rows.version(&self.bucket.name, &self.key, self.version.as_ref())?)
+    }
+
+    /// What is to be made or replaced: the current object if it is there, and its bucket's facts.
     ///
     /// # Errors
     /// `NoSuchBucket`, `AccessDenied`.
@@ -125,10 +133,15 @@ impl AskedObject {
     ///
     /// # Errors
     /// As [`AskedObject::find`].
-    pub(super) fn found(&self, facts: Option<&Facts>, head: Option<Head>) -> S3Result<Head> {
+    pub(super) fn found(
+        &self,
+        facts: Option<&Facts>,
+        head: Option<Head>,
+        marker: Option<&DeleteMarker>,
+    ) -> S3Result<Head> {
         let facts = facts.ok_or_else(no_such_bucket)?;
         facts.verify_owner(self.bucket.expected_owner.as_deref())?;
-        self.permitted(facts, head)
+        self.permitted(facts, head, marker)
     }
 
     /// A change of this object.
@@ -144,18 +157,33 @@ impl AskedObject {
         self.bucket.permit.decide(self.bucket.role, &self.on(facts, head))
     }
 
-    fn permitted(&self, facts: &Facts, head: Option<Head>) -> S3Result<Head> {
+    fn permitted(&self, facts: &Facts, head: Option<Head>, marker: Option<&DeleteMarker>) -> S3Result<Head> {
         let Some(head) = head else {
-            return Err(self.bucket.permit.missing(self.bucket.role, &self.on(facts, None)));
+            let refused = self.bucket.permit.missing(self.bucket.role, &self.on(facts, None));
+            // Who may know that it is not there may know why.
+            let may_know = refused.code() == &S3ErrorCode::NoSuchKey;
+            return Err(if may_know { self.absent(marker) } else { refused });
         };
         self.decide(facts, Some(&head))?;
         Ok(head)
     }
 
+    fn absent(&self, marker: Option<&DeleteMarker>) -> S3Error {
+        match (self.bucket.role, &self.version, marker) {
+            (Role::CopySource, Some(_), Some(_)) => s3_error!(
+                InvalidRequest,
+                "The source of a copy request may not specifically refer to a delete marker by version id."
+            ),
+            (Role::CopySource | Role::Target, version, marker) => {
+                absent(version.as_ref().map(NamedVersion::as_str), marker)
+            }
+        }
+    }
+
     fn on<'a>(&'a self, facts: &'a Facts, head: Option<&'a Head>) -> On<'a> {
         let request_tags = self.request_tags.as_deref();
         let bucket = On { request_tags, ..On::bucket(&self.bucket.name, facts) };
-        bucket.object(&self.key, self.version.as_deref(), head)
+        bucket.object(&self.key, self.version.as_ref().map(NamedVersion::as_str), head)
     }
 }
 

@@ -16,12 +16,14 @@ use super::disk::{DirLock, OpenError, data_dir, metadata_path, verify_store};
 use super::due::{self, Leftover};
 use super::failure::Failure;
 use super::files::{file_path, pages_in};
+use super::keys;
 use super::layout;
-use super::rows::{FileRow, InstanceRow, ObjectRow, PartRow, Reads, decode};
+use super::rows::{FileRow, InstanceRow, NullVersionRow, ObjectRow, PartRow, Reads, VersionRow, decode};
 use super::seams::Seams;
 use super::table::Table;
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
+use crate::version_id::VersionId;
 
 /// Faults that a report names; more are only counted.
 const FAULTS_NAMED_MAX: usize = 1000;
@@ -118,6 +120,8 @@ impl Check<'_> {
             self.each(table, |_, _| Ok(()))?;
         }
         self.each(Table::Objects, Self::object)?;
+        self.each(Table::Versions, Self::version)?;
+        self.each(Table::NullVersions, Self::null_version)?;
         self.each(Table::Parts, Self::part)?;
         self.each(Table::Due, Self::leftover)?;
         self.each(Table::Instances, Self::instance)?;
@@ -159,6 +163,58 @@ impl Check<'_> {
 
     fn object(&mut self, (_, value): &Row) -> Result<(), Failure> {
         let object: ObjectRow = decode(value)?;
+        verify_place(object.head.version_id.as_deref(), object.order)?;
+        self.object_row(object)
+    }
+
+    /// A version that is not current is older than the one that is, and a delete marker where none is; one without an
+    /// id is found by its place.
+    fn version(&mut self, (key, value): &Row) -> Result<(), Failure> {
+        let row: VersionRow = decode(value)?;
+        let (of_key, tail) = key.split_at(key.len().saturating_sub(size_of::<u64>()));
+        let order = keys::order(tail)?;
+        verify_place(row.version_id(), order)?;
+        let object_key = [of_key, &[keys::CURRENT]].concat();
+        let wrong =
+            |what: &str| Failure::Corrupt(format!("version {order} of {}: {what}", hex::encode(of_key)));
+        if row.version_id().is_none() {
+            let found: Option<NullVersionRow> = self.rows.decoded(Table::NullVersions, &object_key)?;
+            if found != Some(NullVersionRow { order }) {
+                return Err(wrong("nothing says that it is the null version"));
+            }
+        }
+        match self.rows.decoded::<ObjectRow>(Table::Objects, &object_key)? {
+            Some(current) if current.order <= order => return Err(wrong("newer than what is current")),
+            None if matches!(row, VersionRow::Object(_)) && self.is_newest(of_key, key)? => {
+                return Err(wrong("not current although nothing is newer"));
+            }
+            Some(_) | None => {}
+        }
+        match row {
+            VersionRow::Object(object) => self.object_row(*object),
+            VersionRow::Marker(_) => Ok(()),
+        }
+    }
+
+    fn is_newest(&self, of_key: &[u8], key: &[u8]) -> Result<bool, Failure> {
+        let newer = (Bound::Included(of_key), Bound::Excluded(key));
+        Ok(self.rows.rows(Table::Versions, newer)?.next().transpose()?.is_none())
+    }
+
+    fn null_version(&mut self, (key, value): &Row) -> Result<(), Failure> {
+        let place: NullVersionRow = decode(value)?;
+        let of_key = key.strip_suffix(&[keys::CURRENT]).unwrap_or(key);
+        let version_key = [of_key, &(!place.order).to_be_bytes()].concat();
+        match self.rows.decoded::<VersionRow>(Table::Versions, &version_key)? {
+            Some(row) if row.version_id().is_none() => Ok(()),
+            _ => Err(Failure::Corrupt(format!(
+                "the null version of {} is not in its place",
+                hex::encode(of_key)
+            ))),
+        }
+    }
+
+    fn object_row(&mut self, object: ObjectRow) -> Result<(), Failure> {
         self.name(object.head.instance, Some(object.head.bytes))?;
         if object.has_part_list {
             self.rows.part_list(&object.head.instance)?;
@@ -229,6 +285,15 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// An id carries the place that its version has.
+fn verify_place(version_id: Option<&str>, order: u64) -> Result<(), Failure> {
+    match version_id.map(|text| (text, VersionId::parse(text))) {
+        None => Ok(()),
+        Some((_, Some(id))) if id.order() == order => Ok(()),
+        Some((text, _)) => Err(Failure::Corrupt(format!("version {text} is at place {order}"))),
     }
 }
 

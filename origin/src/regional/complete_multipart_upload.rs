@@ -16,7 +16,7 @@ use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::write_condition::WriteCondition;
 use crate::acl::Acl;
 use crate::checksums::{PartSum, multipart_checksum, multipart_etag};
-use crate::head::{Checksums, Head, Part};
+use crate::head::{Checksums, Head, Part, Versioning};
 
 /// S3's smallest part, the last one excepted.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
@@ -65,7 +65,7 @@ pub(super) async fn complete_multipart_upload(
             let joined = join(&upload, &parts)?;
             announced.verify(&joined)?;
             condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
-            let completed = put_joined(txn, &bucket.name, &key, upload, joined, parts)?;
+            let completed = put_joined(txn, (&bucket.name, &key, facts.versioning), upload, joined, parts)?;
             txn.delete_upload(&bucket.name, &key, &upload_id)?;
             txn.put_completed(&upload_id, &completed)?;
             Ok(completed)
@@ -78,6 +78,7 @@ pub(super) async fn complete_multipart_upload(
         location: Some(location),
         e_tag: etag(completed.etag),
         checksum_type: checksum_type(completed.checksums.kind),
+        version_id: completed.version_id,
         ..CompleteMultipartUploadOutput::default()
     };
     Ok(S3Response::new(answer.with_checksums(completed.checksums)))
@@ -213,8 +214,7 @@ fn join(upload: &UploadRow, parts: &[(u32, PartRow)]) -> S3Result<Joined> {
 
 fn put_joined(
     txn: &mut Txn<'_>,
-    bucket: &str,
-    key: &str,
+    (bucket, key, versioning): (&str, &str, Versioning),
     upload: UploadRow,
     joined: Joined,
     parts: Vec<(u32, PartRow)>,
@@ -238,8 +238,8 @@ fn put_joined(
         acl: upload.acl,
         tags: upload.tags,
     };
-    txn.put_object(bucket, key, &head)?;
-    Ok(CompletedRow { bucket: bucket.to_owned(), key: key.to_owned(), etag, checksums, version_id: None })
+    let version_id = txn.put_version(bucket, key, versioning, head)?.version_id;
+    Ok(CompletedRow { bucket: bucket.to_owned(), key: key.to_owned(), etag, checksums, version_id })
 }
 
 /// The answer to a completion that has happened, if it was this one: the same parts make the same ETag.

@@ -6,7 +6,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::answers::{ChecksumFields, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
-use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
+use super::copy_source::{ATTEMPTS_MAX, FoundSource, Source, SourceConditions, digest, keeps_changing};
 use super::rows::Reads;
 use super::txn::Txn;
 use super::unsupported::{COPIES_OBJECT, refuse_unsupported};
@@ -14,7 +14,7 @@ use super::wanted_acl::{WantedAcl, ownership};
 use super::write_condition::WriteCondition;
 use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
-use crate::head::{Checksums, Facts, Head, StoredHeaders};
+use crate::head::{Checksums, Facts, Head, StoredHeaders, Versioning};
 use crate::instance::Instance;
 use crate::tags::Tags;
 
@@ -64,8 +64,9 @@ pub(super) async fn copy_object(
         let computed = copy.compute(store, algorithm).await?;
         let change = copy.target.change();
         let committing = copy.clone();
-        if let Some(head) = store.commit(change, move |txn| committing.commit(txn, computed)).await? {
-            return Ok(S3Response::new(answer(head)));
+        let committed = store.commit(change, move |txn| committing.commit(txn, computed)).await?;
+        if let Some((head, source_version_id)) = committed {
+            return Ok(S3Response::new(answer(head, source_version_id)));
         }
     }
     Err(keeps_changing())
@@ -100,13 +101,17 @@ struct Found {
     /// What is under the target's key already.
     replaced: Option<Head>,
     source: Head,
+    /// What answers call the source's version.
+    source_version_id: Option<String>,
     /// The tags that the copy will have.
     tags: Tags,
 }
 
 impl Copy {
     fn verify_changes_something(&self) -> S3Result<()> {
-        if self.is_onto_itself && self.replaced.is_none() && self.website_redirect_location.is_none() {
+        // A version that is named may be an old one, which the copy brings back.
+        let is_the_same = self.is_onto_itself && self.source.object.version.is_none();
+        if is_the_same && self.replaced.is_none() && self.website_redirect_location.is_none() {
             return Err(s3_error!(
                 InvalidRequest,
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
@@ -131,15 +136,20 @@ impl Copy {
     /// What there is, and whether it may be done: that depends on the tags that the copy will have, its source's too.
     fn find(&self, rows: &impl Reads) -> S3Result<Found> {
         self.target.bucket.look_up(rows)?;
-        let source = self.source.find(rows)?;
+        let FoundSource { head: source, version_id: source_version_id } = self.source.find(rows)?;
         let tags = self.replaced_tags.as_ref().unwrap_or(&source.tags).clone();
         let (facts, replaced) = self.target.clone().with_request_tags(&tags).find_place(rows)?;
-        Ok(Found { facts, replaced, source, tags })
+        Ok(Found { facts, replaced, source, source_version_id, tags })
     }
 
-    /// `None` when the source is not the one that checksums were computed of.
-    fn commit(self, txn: &mut Txn<'_>, computed: Option<Computed>) -> S3Result<Option<Head>> {
-        let Found { facts, replaced, source, tags } = self.find(txn)?;
+    /// The copy and what answers call its source's version; `None` when the source is not the one that checksums were
+    /// computed of.
+    fn commit(
+        self,
+        txn: &mut Txn<'_>,
+        computed: Option<Computed>,
+    ) -> S3Result<Option<(Head, Option<String>)>> {
+        let Found { facts, replaced, source, source_version_id, tags } = self.find(txn)?;
         if computed.as_ref().is_some_and(|computed| computed.instance != source.instance) {
             return Ok(None);
         }
@@ -149,9 +159,10 @@ impl Copy {
             Some(Attributes { headers, metadata }) => (headers, metadata),
             None => (source.headers, source.metadata),
         };
+        let takes_its_place = self.is_onto_itself && facts.versioning == Versioning::Never;
         let head = Head {
             // The bytes under this key stay the same, and so does their name: caches keep them.
-            instance: if self.is_onto_itself { source.instance } else { txn.share(&source.instance)? },
+            instance: if takes_its_place { source.instance } else { txn.share(&source.instance)? },
             revision: txn.random_id(),
             modified_millis: txn.now_millis(),
             version_id: None,
@@ -165,12 +176,12 @@ impl Copy {
             acl,
             tags,
         };
-        txn.put_object(&self.target.bucket.name, &self.target.key, &head)?;
-        Ok(Some(head))
+        let head = txn.put_version(&self.target.bucket.name, &self.target.key, facts.versioning, head)?;
+        Ok(Some((head, source_version_id)))
     }
 }
 
-fn answer(head: Head) -> CopyObjectOutput {
+fn answer(head: Head, copy_source_version_id: Option<String>) -> CopyObjectOutput {
     let result = CopyObjectResult {
         e_tag: etag(head.etag),
         last_modified: Some(timestamp(head.modified_millis)),
@@ -178,5 +189,10 @@ fn answer(head: Head) -> CopyObjectOutput {
         ..CopyObjectResult::default()
     };
     let result = result.with_checksums(head.checksums);
-    CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }
+    CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id,
+        version_id: head.version_id,
+        ..CopyObjectOutput::default()
+    }
 }

@@ -25,6 +25,13 @@ pub(super) struct Source {
     conditions: Conditions,
 }
 
+/// A source as it is now.
+pub(super) struct FoundSource {
+    pub(super) head: Head,
+    /// What answers call its version.
+    pub(super) version_id: Option<String>,
+}
+
 /// `x-amz-copy-source-if-…`, as s3s has read them.
 pub(super) struct SourceConditions {
     pub(super) if_match: Option<ETagCondition>,
@@ -61,11 +68,12 @@ impl Source {
     /// The source as it is now, if the caller may read it and the conditions hold.
     ///
     /// # Errors
-    /// `NoSuchBucket`, `AccessDenied`, `NoSuchKey`; `PreconditionFailed` for every condition, as S3 has it.
-    pub(super) fn find(&self, rows: &impl Reads) -> S3Result<Head> {
-        let (_, head) = self.object.find(rows)?;
+    /// Those of [`AskedObject::find`]; `InvalidRequest` for a delete marker that is named; `PreconditionFailed` for every condition, as S3 has it.
+    pub(super) fn find(&self, rows: &impl Reads) -> S3Result<FoundSource> {
+        let (facts, head) = self.object.find(rows)?;
+        let version_id = facts.shown_version(head.version_id.as_deref()).map(str::to_owned);
         match self.conditions.evaluate(&head) {
-            Verdict::Proceed => Ok(head),
+            Verdict::Proceed => Ok(FoundSource { head, version_id }),
             Verdict::NotModified | Verdict::Failed => Err(precondition_failed()),
         }
     }

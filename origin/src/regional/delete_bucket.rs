@@ -9,8 +9,9 @@ use super::RegionalStore;
 use super::asked::AskedBucket;
 use super::rows::Reads;
 use super::seams::Change;
+use super::versions::ReadVersions;
 
-/// Removes an empty bucket. Its unfinished uploads are aborted in the same commit.
+/// Removes an empty bucket: one without old versions and delete markers too. Its unfinished uploads are aborted in the same commit.
 ///
 /// # Errors
 /// `BucketNotEmpty`, `NoSuchBucket`, `AccessDenied`.
@@ -25,6 +26,12 @@ pub(super) async fn delete_bucket(
             bucket.find(txn)?;
             if txn.objects(&name, Bound::Unbounded)?.next().transpose()?.is_some() {
                 return Err(s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty"));
+            }
+            if txn.has_older_versions(&name)? {
+                return Err(s3_error!(
+                    BucketNotEmpty,
+                    "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
+                ));
             }
             let uploads = txn.uploads(&name, Bound::Unbounded)?.collect::<Result<Vec<_>, _>>()?;
             for (key, upload_id, _) in uploads {

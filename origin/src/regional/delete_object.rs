@@ -1,14 +1,19 @@
-//! DeleteObject.
+//! DeleteObject, and what it shares with DeleteObjects.
 
 use s3s::dto::{DeleteObjectInput, DeleteObjectOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
+use super::failure::Failure;
+use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
+use super::versions::Version;
 use super::write_condition::WriteCondition;
+use crate::head::{Facts, Versioning};
 
-/// Removes an object. One that is not there is removed already, unless `If-Match` says that it should be.
+/// Removes an object: for good, or under a delete marker where its bucket keeps versions; a version that is named is
+/// removed for good. What is not there is removed already, unless a condition says that it should be.
 ///
 /// # Errors
 /// `NoSuchBucket`, `AccessDenied`, those of the condition, and `InvalidArgument` for a version that cannot be.
@@ -32,13 +37,63 @@ pub(super) async fn delete_object(
     if if_match_size.is_some() || if_match_last_modified_time.is_some() {
         return Err(s3_error!(NotImplemented, "Conditions on size and time are for directory buckets only."));
     }
-    store
+    let deleted = store
         .commit(object.change(), move |txn| {
-            let (_, head) = object.find_place(txn)?;
-            condition.decide(head.as_ref())?;
-            txn.delete_object(&object.bucket.name, &object.key)?;
-            Ok(())
+            let facts = object.bucket.look_up(txn)?.facts;
+            let found = object.version(txn)?;
+            decide(&object, &facts, found.as_ref(), &condition)?;
+            Ok(delete(txn, &object, &facts)?)
         })
         .await?;
-    Ok(S3Response::new(DeleteObjectOutput::default()))
+    Ok(S3Response::new(DeleteObjectOutput {
+        delete_marker: deleted.is_marker.then_some(true),
+        version_id: deleted.version_id,
+        ..DeleteObjectOutput::default()
+    }))
+}
+
+/// What deleting has done.
+pub(super) struct Deleted {
+    /// A delete marker was made, or what was removed was one.
+    pub(super) is_marker: bool,
+    /// The version that was removed or made, as answers call it.
+    pub(super) version_id: Option<String>,
+}
+
+/// Decides whether what was found may be deleted.
+///
+/// # Errors
+/// `AccessDenied`; those of the condition.
+pub(super) fn decide(
+    object: &AskedObject,
+    facts: &Facts,
+    found: Option<&Version>,
+    condition: &WriteCondition,
+) -> S3Result<()> {
+    let head = found.and_then(Version::object);
+    object.decide(facts, head)?;
+    condition.decide(head)
+}
+
+/// Deletes what the request names.
+pub(super) fn delete(txn: &mut Txn<'_>, object: &AskedObject, facts: &Facts) -> Result<Deleted, Failure> {
+    let (bucket, key) = (&object.bucket.name, &object.key);
+    match (&object.version, facts.versioning) {
+        (Some(named), _) => {
+            let removed = txn.remove_version(bucket, key, named)?;
+            let is_marker = matches!(removed, Some(Version::Marker(_)));
+            Ok(Deleted { is_marker, version_id: Some(named.as_str().to_owned()) })
+        }
+        (None, Versioning::Never) => {
+            txn.delete_object(bucket, key)?;
+            Ok(Deleted { is_marker: false, version_id: None })
+        }
+        (None, versioning @ (Versioning::Enabled | Versioning::Suspended)) => {
+            let caller = object.bucket.caller.as_owner();
+            let owner = Some(caller).filter(|caller| caller.id != facts.owner_id);
+            let marker = txn.put_marker(bucket, key, versioning, owner)?;
+            let version_id = facts.shown_version(marker.version_id.as_deref()).map(str::to_owned);
+            Ok(Deleted { is_marker: true, version_id })
+        }
+    }
 }

@@ -19,10 +19,10 @@ pub(super) async fn delete_object_tagging(
     let DeleteObjectTaggingInput { bucket, key, version_id, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, version_id)?;
-    amend_object(store, object, |_, head| {
+    let version_id = amend_object(store, object, |_, head| {
         head.tags = Tags::new();
         Ok(())
     })
     .await?;
-    Ok(S3Response::new(DeleteObjectTaggingOutput::default()))
+    Ok(S3Response::new(DeleteObjectTaggingOutput { version_id }))
 }

@@ -8,7 +8,7 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
-use super::rows::Reads;
+use super::delete_object::{Deleted, decide, delete};
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
@@ -46,11 +46,12 @@ pub(super) async fn delete_objects(
             for object in delete.objects {
                 let (key, version_id) = (object.key.clone(), object.version_id.clone());
                 match delete_one(txn, &bucket, &facts, object)? {
-                    Ok(()) => {
+                    Ok(Deleted { is_marker, version_id: deleted_version_id }) => {
                         deleted.push(DeletedObject {
                             key: Some(key),
                             version_id,
-                            ..DeletedObject::default()
+                            delete_marker: is_marker.then_some(true),
+                            delete_marker_version_id: deleted_version_id.filter(|_| is_marker),
                         });
                     }
                     Err(refused) => errors.push(dto::Error {
@@ -78,7 +79,7 @@ fn delete_one(
     bucket: &AskedBucket,
     facts: &Facts,
     object: ObjectIdentifier,
-) -> S3Result<Result<(), S3Error>> {
+) -> S3Result<Result<Deleted, S3Error>> {
     let ObjectIdentifier { key, version_id, e_tag, size, last_modified_time } = object;
     if !check_key(&key) {
         return Ok(Err(s3_error!(KeyTooLongError, "Your key is too long")));
@@ -94,11 +95,9 @@ fn delete_one(
         )));
     }
     let condition = WriteCondition::if_match(e_tag.map(ETagCondition::ETag));
-    let head = txn.head(&bucket.name, &object.key)?;
-    let decided = object.decide(facts, head.as_ref()).and_then(|()| condition.decide(head.as_ref()));
-    if decided.is_err() {
-        return Ok(decided);
+    let found = object.version(txn)?;
+    if let Err(refused) = decide(&object, facts, found.as_ref(), &condition) {
+        return Ok(Err(refused));
     }
-    txn.delete_object(&bucket.name, &object.key)?;
-    Ok(Ok(()))
+    Ok(Ok(delete(txn, &object, facts)?))
 }

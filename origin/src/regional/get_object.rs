@@ -6,6 +6,7 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use super::asked::{AskedBucket, AskedObject};
 use super::object_body::ObjectBody;
+use super::object_read::Found;
 use super::{RegionalStore, object_read};
 use crate::read_request::{decide, object_headers};
 
@@ -22,9 +23,9 @@ pub(super) async fn get_object(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, version_id)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let (head, inline) = object_read::find(store, &object).await?;
+    let Found { facts, head, inline } = object_read::find(store, &object).await?;
     let reading = decide(&head, &asked)?;
-    let headers = object_headers(&head, &asked, &reading);
+    let headers = object_headers(&facts, &head, &asked, &reading);
     let body = ObjectBody::open(store, head.instance, inline, reading.bytes()).await?;
     // s3s answers 206 when the output has a range; every other value is among the headers.
     let content_range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);

@@ -4,6 +4,7 @@ use s3s::dto::{HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::asked::{AskedBucket, AskedObject};
+use super::object_read::Found;
 use super::{RegionalStore, object_read};
 use crate::read_request::{decide, object_headers};
 
@@ -20,7 +21,8 @@ pub(super) async fn head_object(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, version_id)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let (head, _) = object_read::find(store, &object).await?;
+    let Found { facts, head, .. } = object_read::find(store, &object).await?;
     let reading = decide(&head, &asked)?;
-    Ok(S3Response::with_headers(HeadObjectOutput::default(), object_headers(&head, &asked, &reading)))
+    let headers = object_headers(&facts, &head, &asked, &reading);
+    Ok(S3Response::with_headers(HeadObjectOutput::default(), headers))
 }

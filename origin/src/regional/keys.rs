@@ -1,22 +1,42 @@
 //! Row keys: how names become bytes that sort as S3 lists them.
 //!
-//! An object's row key is `bucket 00 key' 00 00 version`, where `key'` is the key with each 00 written as `00 FF`.
-//! Rows of one bucket are therefore together, ordered by the bytes of their keys, and a key that is a prefix of
-//! another comes first. `version` is one byte 0 for the current version; the rows of earlier versions will follow
-//! it under 1 and their place in time.
+//! An object's row key is `bucket 00 key' 00 00 00`, where `key'` is the key with each 00 written as `00 FF`. Rows of
+//! one bucket are therefore together, ordered by the bytes of their keys, and a key that is a prefix of another comes
+//! first. Versions that are not current are in a table of their own, under `bucket 00 key' 00 00 order`, where the
+//! bits of the version's place among those of its key are turned over: the newest comes first.
 
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 
 use super::failure::Failure;
 use crate::instance::Instance;
 
-const CURRENT: u8 = 0;
+/// What follows the terminator where a key has one row.
+pub(super) const CURRENT: u8 = 0;
 
 /// The row key of an object's current version.
 pub(super) fn object(bucket: &str, key: &str) -> Vec<u8> {
     let mut row = within(bucket, key.as_bytes());
     row.extend_from_slice(&[0, 0, CURRENT]);
     row
+}
+
+/// The row key of the version at `order` of an object.
+pub(super) fn version(bucket: &str, key: &str, order: u64) -> Vec<u8> {
+    let mut row = within(bucket, key.as_bytes());
+    row.extend_from_slice(&[0, 0]);
+    row.extend_from_slice(&(!order).to_be_bytes());
+    row
+}
+
+/// The place of a version, from what follows the terminator of its row key.
+pub(super) fn order(tail: &[u8]) -> Result<u64, Failure> {
+    let turned = tail.try_into().map_err(|_| Failure::Corrupt("a version's row key has no place".into()))?;
+    Ok(!u64::from_be_bytes(turned))
+}
+
+/// The row keys of all versions of an object.
+pub(super) fn versions(bucket: &str, key: &str) -> RangeInclusive<Vec<u8>> {
+    version(bucket, key, u64::MAX)..=version(bucket, key, 0)
 }
 
 /// The row key of an unfinished upload.
@@ -137,6 +157,20 @@ mod tests {
             let Bound::Included(after) = lower("b", Bound::Excluded(&bound)) else { unreachable!() };
             prop_assert_eq!(row >= after, key.as_bytes() > bound.as_slice());
         }
+    }
+
+    #[test]
+    fn versions_of_a_key_are_together_newest_first() {
+        let rows =
+            [version("b", "k", u64::MAX), version("b", "k", 256), version("b", "k", 1), version("b", "k", 0)];
+        assert!(rows.is_sorted());
+        assert!(rows.iter().all(|row| versions("b", "k").contains(row)));
+        for other in [version("b", "j", 0), version("b", "k\0", u64::MAX), version("b", "ka", u64::MAX)] {
+            assert!(!versions("b", "k").contains(&other));
+        }
+        let (key, tail) = split("b", &rows[1]).unwrap();
+        assert_eq!((key.as_str(), order(tail).unwrap()), ("k", 256));
+        assert!(order(&tail[1..]).is_err());
     }
 
     #[test]

@@ -4,20 +4,31 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 use s3s::S3Result;
 
-use super::RegionalStore;
-use super::asked::AskedObject;
+use super::asked::{AskedObject, no_such_bucket};
 use super::pages::Page;
-use crate::head::Head;
+use super::{RegionalStore, Resolved};
+use crate::head::{Facts, Head};
 use crate::read_request::ReadRequest;
+use crate::version_id::NamedVersion;
 
-/// The head of an object that the caller may read, and its bytes if they came along.
+/// An object that the caller may read.
+pub(super) struct Found {
+    pub(super) facts: Facts,
+    pub(super) head: Head,
+    /// Its bytes if they came along.
+    pub(super) inline: Option<Page>,
+}
+
+/// The object, if the caller may read it.
 ///
 /// # Errors
 /// Those of [`AskedObject::find`].
-pub(super) async fn find(store: &RegionalStore, object: &AskedObject) -> S3Result<(Head, Option<Page>)> {
-    let resolved = store.resolve(&object.bucket.name, &object.key, None).await?;
-    let head = object.found(resolved.facts.as_ref(), resolved.head)?;
-    Ok((head, resolved.inline))
+pub(super) async fn find(store: &RegionalStore, object: &AskedObject) -> S3Result<Found> {
+    let version = object.version.as_ref().map(NamedVersion::as_str);
+    let Resolved { facts, head, marker, inline } =
+        store.resolve(&object.bucket.name, &object.key, version).await?;
+    let head = object.found(facts.as_ref(), head, marker.as_ref())?;
+    Ok(Found { facts: facts.ok_or_else(no_such_bucket)?, head, inline })
 }
 
 /// What the request asks for. Read from its headers and query and not from s3s's input, which has lost

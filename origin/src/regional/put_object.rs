@@ -70,13 +70,13 @@ pub(super) async fn put_object(
                 acl,
                 tags,
             };
-            txn.put_object(&object.bucket.name, &object.key, &head)?;
-            Ok(head)
+            Ok(txn.put_version(&object.bucket.name, &object.key, facts.versioning, head)?)
         })
         .await?;
     let answer = PutObjectOutput {
         e_tag: etag(head.etag),
         checksum_type: checksum_type(head.checksums.kind),
+        version_id: head.version_id,
         ..PutObjectOutput::default()
     };
     Ok(S3Response::new(answer.with_checksums(head.checksums)))

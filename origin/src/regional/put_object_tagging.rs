@@ -21,10 +21,10 @@ pub(super) async fn put_object_tagging(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let tags = tagging::from_body(tagging.tag_set, OBJECT_TAGS_MAX)?;
     let object = AskedObject::new(bucket, key, version_id)?.with_request_tags(&tags);
-    amend_object(store, object, move |_, head| {
+    let version_id = amend_object(store, object, move |_, head| {
         head.tags = tags;
         Ok(())
     })
     .await?;
-    Ok(S3Response::new(PutObjectTaggingOutput::default()))
+    Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
 }

@@ -1,12 +1,14 @@
 //! What other nodes and caches ask first: an object's head with its bucket's facts, in one snapshot.
 
-use s3s::{S3Error, s3_error};
+use s3s::S3Error;
 use serde::{Deserialize, Serialize};
 
 use super::RegionalStore;
 use super::pages::{Page, inline_page};
 use super::rows::Reads;
-use crate::head::{Facts, Head};
+use super::versions::{ReadVersions, Version};
+use crate::head::{DeleteMarker, Facts, Head};
+use crate::version_id::NamedVersion;
 
 /// What is known of an object and its bucket, from one snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,28 +17,35 @@ pub struct Resolved {
     pub facts: Option<Facts>,
     /// `None` if there is no such object.
     pub head: Option<Head>,
+    /// The delete marker that is there instead.
+    #[serde(default)]
+    pub marker: Option<DeleteMarker>,
     /// The object's bytes if they are few; verified.
     pub inline: Option<Page>,
 }
 
 impl RegionalStore {
-    /// An object's head with its bucket's facts and, if they are few, its bytes, in one snapshot.
+    /// The head of an object's newest version, or of the one that is named, with its bucket's facts and, if they are few,
+    /// its bytes, in one snapshot. There is no version of a name that is none.
     ///
     /// # Errors
-    /// `NotImplemented` for a version other than the null one; `InternalError` when the disk fails.
+    /// `InternalError` when the disk fails.
     pub async fn resolve(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<Resolved, S3Error> {
-        if version.is_some_and(|version| version != "null") {
-            return Err(s3_error!(NotImplemented, "Versions are not kept."));
-        }
+        let version = version.map(NamedVersion::parse);
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.read(move |rows| {
             let facts = rows.bucket(&bucket)?.map(|bucket| bucket.facts);
-            let head = rows.head(&bucket, &key)?;
+            let found = match version {
+                None => rows.version(&bucket, &key, None)?,
+                Some(Ok(named)) => rows.version(&bucket, &key, Some(&named))?,
+                Some(Err(_)) => None,
+            };
+            let (head, marker) = Version::split(found);
             let inline = match &head {
                 Some(head) => rows.inline(&head.instance)?.map(inline_page),
                 None => None,
             };
-            Ok(Resolved { facts, head, inline })
+            Ok(Resolved { facts, head, marker, inline })
         })
         .await
     }

@@ -13,7 +13,7 @@ use super::keys;
 use super::layout;
 use super::table::Table;
 use crate::acl::{Acl, Owner};
-use crate::head::{ChecksumKind, Checksums, Facts, Head, Part, StoredHeaders};
+use crate::head::{ChecksumKind, Checksums, DeleteMarker, Facts, Head, Part, StoredHeaders};
 use crate::instance::Instance;
 use crate::tags::Tags;
 
@@ -29,13 +29,39 @@ pub(crate) struct Bucket {
     pub(crate) tags: Tags,
 }
 
-/// The current version of an object.
+/// An object, or a version of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ObjectRow {
     /// Without parts: a listing must not carry ten thousand of them a row.
     pub(super) head: Head,
     /// Whether the parts are in a row of their own.
     pub(super) has_part_list: bool,
+    /// Its place among the versions of its key; 0 where the bucket never kept any.
+    #[serde(default)]
+    pub(super) order: u64,
+}
+
+/// A version that is not current, or a delete marker, which may be the newest of its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum VersionRow {
+    Object(Box<ObjectRow>),
+    Marker(DeleteMarker),
+}
+
+impl VersionRow {
+    /// `None` for the null version.
+    pub(super) fn version_id(&self) -> Option<&str> {
+        match self {
+            Self::Object(object) => object.head.version_id.as_deref(),
+            Self::Marker(marker) => marker.version_id.as_deref(),
+        }
+    }
+}
+
+/// Where the null version of a key is, while it is not current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NullVersionRow {
+    pub(super) order: u64,
 }
 
 /// An unfinished multipart upload.
@@ -180,14 +206,18 @@ pub(crate) trait Reads: ReadRows {
 
     /// The current version of an object, with its parts.
     fn head(&self, bucket: &str, key: &str) -> Result<Option<Head>, Failure> {
-        let Some(object) = self.decoded::<ObjectRow>(Table::Objects, &keys::object(bucket, key))? else {
-            return Ok(None);
-        };
+        let current = self.decoded::<ObjectRow>(Table::Objects, &keys::object(bucket, key))?;
+        current.map(|object| self.with_parts(object)).transpose()
+    }
+
+    /// A head with its parts.
+    #[doc(hidden)]
+    fn with_parts(&self, object: ObjectRow) -> Result<Head, Failure> {
         let mut head = object.head;
         if object.has_part_list {
             head.parts = self.part_list(&head.instance)?;
         }
-        Ok(Some(head))
+        Ok(head)
     }
 
     /// The parts of an object that has a list of them.
@@ -291,7 +321,7 @@ pub(crate) trait Reads: ReadRows {
 
 impl<R: ReadRows + ?Sized> Reads for R {}
 
-fn in_bucket<'a, R: ReadRows + ?Sized>(
+pub(super) fn in_bucket<'a, R: ReadRows + ?Sized>(
     rows: &'a R,
     table: Table,
     bucket: &str,

@@ -12,7 +12,7 @@ pub(crate) enum Table {
     Store = 0,
     /// Buckets by name.
     Buckets = 1,
-    /// Heads by bucket, key and version.
+    /// Heads of current objects, by bucket and key: what listings show.
     Objects = 2,
     /// The parts of multipart objects, by instance.
     PartLists = 3,
@@ -36,10 +36,14 @@ pub(crate) enum Table {
     Trash = 12,
     /// Users by access key.
     Users = 13,
+    /// Versions that are not current, and delete markers, by bucket and key, newest first.
+    Versions = 14,
+    /// Where among those the null version of a key is, by bucket and key.
+    NullVersions = 15,
 }
 
 /// In the order of their numbers.
-const TABLES: [(Table, &str); 14] = [
+const TABLES: [(Table, &str); 16] = [
     (Table::Store, "store"),
     (Table::Buckets, "buckets"),
     (Table::Objects, "objects"),
@@ -54,6 +58,8 @@ const TABLES: [(Table, &str); 14] = [
     (Table::Due, "due"),
     (Table::Trash, "trash"),
     (Table::Users, "users"),
+    (Table::Versions, "versions"),
+    (Table::NullVersions, "null_versions"),
 ];
 
 impl Table {

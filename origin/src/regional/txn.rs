@@ -73,7 +73,7 @@ impl<'a> Txn<'a> {
         self.rows.delete_row(Table::Buckets, name.as_bytes())
     }
 
-    /// Puts the current version of an object. The bytes of the one before are kept for their grace.
+    /// Puts an object of a bucket that never kept versions. The bytes of the one before are kept for their grace.
     pub(crate) fn put_object(&mut self, bucket: &str, key: &str, head: &Head) -> Result<(), Failure> {
         let row_key = keys::object(bucket, key);
         if let Some(before) = self.decoded::<ObjectRow>(Table::Objects, &row_key)?
@@ -81,16 +81,21 @@ impl<'a> Txn<'a> {
         {
             self.retire_object(&before)?;
         }
+        let row = self.object_row(head, 0)?;
+        self.rows.put_row(Table::Objects, &row_key, &encode(&row))
+    }
+
+    /// The row of a version at `order` of its key; its parts are put in theirs.
+    pub(super) fn object_row(&mut self, head: &Head, order: u64) -> Result<ObjectRow, Failure> {
         let has_part_list = !head.parts.is_empty();
         if has_part_list {
             self.rows.put_row(Table::PartLists, head.instance.as_bytes(), &encode(&head.parts))?;
         }
-        let head = Head { parts: Vec::new(), ..head.clone() };
-        self.rows.put_row(Table::Objects, &row_key, &encode(&ObjectRow { head, has_part_list }))
+        Ok(ObjectRow { head: Head { parts: Vec::new(), ..head.clone() }, has_part_list, order })
     }
 
-    /// Removes the current version of an object and returns it as it was, without its parts. The bytes are kept for
-    /// their grace.
+    /// Removes an object of a bucket that never kept versions and returns it as it was, without its parts. The bytes are
+    /// kept for their grace.
     pub(crate) fn delete_object(&mut self, bucket: &str, key: &str) -> Result<Option<Head>, Failure> {
         let row_key = keys::object(bucket, key);
         let Some(before) = self.decoded::<ObjectRow>(Table::Objects, &row_key)? else {
@@ -149,7 +154,8 @@ impl<'a> Txn<'a> {
         self.rows.delete_row(Table::Users, access_key.as_bytes())
     }
 
-    fn retire_object(&mut self, object: &ObjectRow) -> Result<(), Failure> {
+    /// Leaves over what a version is made of.
+    pub(super) fn retire_object(&mut self, object: &ObjectRow) -> Result<(), Failure> {
         if object.has_part_list {
             self.rows.delete_row(Table::PartLists, object.head.instance.as_bytes())?;
         }

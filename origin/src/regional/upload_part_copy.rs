@@ -47,8 +47,9 @@ pub(super) async fn upload_part_copy(
     for _ in 0..ATTEMPTS_MAX {
         let copied = copy.read(store).await?;
         let committing = copy.clone();
-        if let Some(part) = store.commit(Change::Nothing, move |txn| committing.commit(txn, copied)).await? {
-            return Ok(S3Response::new(answer(part)));
+        let committed = store.commit(Change::Nothing, move |txn| committing.commit(txn, copied)).await?;
+        if let Some((part, source_version_id)) = committed {
+            return Ok(S3Response::new(answer(part, source_version_id)));
         }
     }
     Err(keeps_changing())
@@ -98,7 +99,7 @@ impl PartCopy {
 
     fn find(&self, rows: &impl Reads) -> S3Result<Found> {
         let upload = self.upload.find(rows)?;
-        let head = self.source.find(rows)?;
+        let head = self.source.find(rows)?.head;
         let range = self.range.clone().unwrap_or(0..head.bytes);
         if range.end > head.bytes {
             return Err(s3_error!(
@@ -117,10 +118,11 @@ impl PartCopy {
         Ok(Found { instance: head.instance, range, inline: rows.inline(&head.instance)?, algorithm })
     }
 
-    /// `None` when the source is not the one that was read.
-    fn commit(self, txn: &mut Txn<'_>, copied: Copied) -> S3Result<Option<PartRow>> {
+    /// The part and what answers call its source's version; `None` when the source is not the one that was read.
+    fn commit(self, txn: &mut Txn<'_>, copied: Copied) -> S3Result<Option<(PartRow, Option<String>)>> {
         self.upload.find(txn)?;
-        if self.source.find(txn)?.instance != copied.source {
+        let source = self.source.find(txn)?;
+        if source.head.instance != copied.source {
             return Ok(None);
         }
         let part = PartRow {
@@ -134,7 +136,7 @@ impl PartCopy {
             checksums: copied.digested.checksums,
         };
         txn.put_part(&self.upload.upload_id, self.number, &part)?;
-        Ok(Some(part))
+        Ok(Some((part, source.version_id)))
     }
 }
 
@@ -150,12 +152,16 @@ fn parse_range(text: &str) -> S3Result<Range<u64>> {
     }
 }
 
-fn answer(part: PartRow) -> UploadPartCopyOutput {
+fn answer(part: PartRow, copy_source_version_id: Option<String>) -> UploadPartCopyOutput {
     let result = CopyPartResult {
         e_tag: etag(part.etag),
         last_modified: Some(timestamp(part.modified_millis)),
         ..CopyPartResult::default()
     };
     let result = result.with_checksums(part.checksums);
-    UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }
+    UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id,
+        ..UploadPartCopyOutput::default()
+    }
 }

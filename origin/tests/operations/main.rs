@@ -12,3 +12,5 @@ mod ownership;
 mod public_access;
 mod region;
 mod tagging;
+mod versions;
+mod versions_model;

@@ -136,6 +136,12 @@ impl Region {
         self.service = S3ServiceBuilder::new(self.store.clone()).build();
     }
 
+    /// Closes the store and returns its folder.
+    pub(crate) async fn close(self) -> TempDir {
+        self.store.close().await;
+        self.dir
+    }
+
     /// How many files there are in the store's folder.
     pub(crate) fn files_count(&self) -> usize {
         let mut folders = vec![self.dir.path().to_owned()];

@@ -87,7 +87,7 @@ async fn a_missing_key_has_facts_and_a_missing_bucket_none() {
 
 #[test]
 fn a_confirmation_of_what_was_not_asked_about_is_refused() {
-    let answer = Answer::Object { facts: Told::Absent, head: Told::Same };
+    let answer = Answer::Object { facts: Told::Absent, head: Told::Same, marker: None };
     assert!(found(Some(answer), Held::default()).is_err());
     assert!(found(Some(Answer::User(None)), Held::default()).is_err());
     assert!(found(None, Held::default()).is_err());
