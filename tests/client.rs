@@ -97,13 +97,23 @@ impl Request {
         self
     }
 
-    /// With a body of `bytes` bytes, of which none ever comes.
+    /// With a body of `bytes` bytes as they come out of `pieces`, unsigned.
     #[must_use]
-    pub fn stalled_body(mut self, bytes: u64) -> Self {
+    pub fn streamed_body(
+        mut self,
+        bytes: u64,
+        pieces: impl stream::Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+    ) -> Self {
         self.body_bytes = bytes;
         self.payload_hash = UNSIGNED_PAYLOAD.to_owned();
-        self.body = Body::wrap_stream(stream::pending::<Result<Bytes, Infallible>>());
+        self.body = Body::wrap_stream(pieces);
         self
+    }
+
+    /// With a body of `bytes` bytes, of which none ever comes.
+    #[must_use]
+    pub fn stalled_body(self, bytes: u64) -> Self {
+        self.streamed_body(bytes, stream::pending())
     }
 
     /// With `hash` signed in place of the body's own.

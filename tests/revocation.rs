@@ -1,9 +1,14 @@
 //! What is taken away is gone: once the change was answered, the very next read of a hot object is refused at the
 //! accelerated listener of every region.
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures::SinkExt;
+use futures::channel::mpsc;
 use tests::cluster::REGIONS;
 use tests::sign::Keys;
-use tests::{Client, Cluster, Request};
+use tests::{Answer, Client, Cluster, Endpoint, Request, process};
 
 /// A bucket of each region in turn, an object in it that every node has in its cache, and a reader.
 struct Site {
@@ -135,5 +140,82 @@ async fn a_grant_does_not_survive_its_bucket() {
         owner.create_bucket(&bucket).await;
         let _ = owner.put(&bucket, "k", "of the new bucket").await.ok();
         assert_eq!(site.read_everywhere(region, Some(&visitor)).await, REFUSED, "{region}");
+    }
+}
+
+/// What takes a user away while their upload is under way.
+const TAKEN_AWAY: [&[&str]; 4] = [&["delete"], &["disable"], &["rotate"], &["set-access", "--level", "read"]];
+
+/// A user who is gone, or may no more, when the last byte of an upload arrives has uploaded nothing, whichever region
+/// they reached: neither an object, nor a part, nor the end of an upload whose list of parts took its time.
+#[tokio::test]
+async fn an_upload_is_not_committed_for_whoever_is_gone_at_its_end() {
+    let cluster = Cluster::start().await;
+    cluster.standard("las1").create_bucket("data").await;
+    for (at, command) in TAKEN_AWAY.into_iter().enumerate() {
+        let name = format!("writer{at}");
+        let keys = cluster.create_user(&name, &["--account", "dev", "--level", "full"]);
+        let region = REGIONS[at % REGIONS.len()];
+        let client = cluster.standard(region).under(Endpoint::Standard.host("las1")).with_keys(keys);
+        let _ = client.put("data", "before", "hello").await.ok();
+        let upload = client.create_multipart_upload("data", "parts").await;
+        let (_, part) = client.upload_part("data", "parts", &upload, 1, Bytes::from("part")).await;
+        let list = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part}</ETag></Part></CompleteMultipartUpload>"
+        );
+        let halves = |text: &str| {
+            let (first, rest) = text.split_at(text.len() / 2);
+            [first, rest].map(|half| Bytes::copy_from_slice(half.as_bytes()))
+        };
+        let target = format!("/data/parts?uploadId={upload}");
+        let mut uploads = Vec::new();
+        for (request, body) in [
+            (Request::new("PUT", "/data/after"), halves(&"x".repeat(100_000))),
+            (Request::new("PUT", format!("{target}&partNumber=2")), halves(&"x".repeat(100_000))),
+            (Request::new("POST", target), halves(&list)),
+        ] {
+            uploads.push(Upload::begin(&client, request, body).await);
+        }
+        // As long as it takes to be let in, and longer.
+        for _ in 0..5 {
+            let _ = client.get("data", "before").await.ok();
+        }
+        let data = cluster.data_argument();
+        let line = [&["user"], &command[..1], &[name.as_str()], &command[1..], &["--data", &data]].concat();
+        let (status, said) = process::run(&line);
+        assert!(status.success(), "{said}");
+        for upload in uploads {
+            let answer = upload.finish().await;
+            let code = if command[0] == "set-access" { "AccessDenied" } else { "InvalidAccessKeyId" };
+            assert_eq!(answer.refusal(), (403, code.to_owned()), "{command:?} at {region}");
+        }
+        let owner = cluster.standard("las1");
+        for key in ["after", "parts"] {
+            assert_eq!(owner.get("data", key).await.status, 404, "{command:?}: {key}");
+        }
+    }
+}
+
+/// An upload of which the first half was sent, and read by the region that it is for.
+struct Upload {
+    rest: mpsc::Sender<Result<Bytes, Infallible>>,
+    second_half: Bytes,
+    answer: tokio::task::JoinHandle<Answer>,
+}
+
+impl Upload {
+    async fn begin(client: &Client, request: Request, [first, second_half]: [Bytes; 2]) -> Self {
+        let (mut rest, pieces) = mpsc::channel(0);
+        let request = request.streamed_body((first.len() + second_half.len()) as u64, pieces);
+        let client = client.clone();
+        let answer = tokio::spawn(async move { client.send(request).await });
+        rest.send(Ok(first)).await.expect("the body is read");
+        Self { rest, second_half, answer }
+    }
+
+    async fn finish(mut self) -> Answer {
+        self.rest.send(Ok(self.second_half)).await.expect("the body is read");
+        drop(self.rest);
+        self.answer.await.expect("an answer")
     }
 }

@@ -18,7 +18,7 @@ use origin::policy::Action;
 use s3s::{S3Error, s3_error};
 
 pub use decide::{Because, Denied, Reason, name_of};
-pub use permit::{DeniedSlot, Held, Refused};
+pub use permit::{Asker, DeniedSlot, Held, Refused};
 pub use request::RequestContext;
 
 use self::request::Circumstances;

@@ -30,7 +30,7 @@ use self::ignored_range::IgnoredRange;
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::permission::table::Rule;
-use crate::permission::{DeniedSlot, Held};
+use crate::permission::{Asker, DeniedSlot, Held};
 use crate::quota::{Charged, Gate};
 use crate::refusal::Refusal;
 use crate::target::{Hosts, Operation, Target};
@@ -184,14 +184,15 @@ impl<S: Known> Door<S> {
             _ => None,
         };
         // Credentials are there only when the signature was verified with what `found` holds.
-        let caller = access_key.as_ref().and(found.get()).map(|credential| credential.user.clone());
+        let credential = access_key.as_ref().and(found.get()).cloned();
+        let asker = credential.map(|credential| Asker::new(credential, self.0.identities.clone()));
         if let Some(access_key) = access_key {
             let charged = self.0.per_key.enter(access_key, Instant::now()).await;
             // s3s asks once a request.
             let _ = self.0.charged.set(charged.map_err(Refusal::into_s3_error)?);
         }
         let held = Held {
-            caller,
+            asker,
             target: target.clone(),
             headers,
             client: *client,
@@ -205,7 +206,7 @@ impl<S: Known> Door<S> {
             let subject = Subject { bucket, key: Some(key), version: version.as_deref() };
             self.let_in(&held, Role::CopySource, Some(subject)).await?;
         }
-        extensions.insert(held.caller.as_deref().map_or_else(Caller::anonymous, caller_of));
+        extensions.insert(held.caller().as_deref().map_or_else(Caller::anonymous, caller_of));
         extensions.insert::<Arc<dyn Permit>>(Arc::new(held));
         Ok(())
     }
@@ -213,7 +214,8 @@ impl<S: Known> Door<S> {
     /// Decides on what is known before the operation: it will decide again on what it finds. Most are let in, or not,
     /// by their bucket alone; the object is looked at only for those who have nothing there but perhaps by its own list.
     async fn let_in(&self, held: &Held, role: Role, subject: Option<Subject<'_>>) -> S3Result<()> {
-        let asking = held.asking();
+        let caller = held.caller();
+        let asking = held.asking(caller.as_deref());
         let unbound = || {
             let decided = asking.decide_without_bucket(role);
             decided.map(|_| ()).map_err(|denied| held.refusal(denied))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use origin::regional::{RegionalStore, Seams, Settings};
 use origin::{Caller, On, Permit, Role};
@@ -65,6 +66,7 @@ pub(crate) async fn create_bucket(store: &RegionalStore, bucket: &str, account: 
 /// Lets everything through: what is tested stands in front of the store.
 struct Everything;
 
+#[async_trait]
 impl Permit for Everything {
     fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
         Ok(())
@@ -72,6 +74,10 @@ impl Permit for Everything {
 
     fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
         s3_error!(NoSuchKey)
+    }
+
+    async fn confirm_caller(&self) -> S3Result<()> {
+        Ok(())
     }
 }
 

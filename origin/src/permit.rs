@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use http::Extensions;
 use s3s::{S3Error, S3Result, s3_error};
 
@@ -15,6 +16,7 @@ use crate::head::{Facts, Head};
 ///
 /// The gateway puts an `Arc<dyn Permit>` among the request's extensions; an operation that finds none answers
 /// `AccessDenied`.
+#[async_trait]
 pub trait Permit: Send + Sync {
     /// Decides whether the request may do to `on` what it does to things in `role`.
     ///
@@ -25,6 +27,14 @@ pub trait Permit: Send + Sync {
     /// What the caller is told of an object that is not there: `NoSuchKey` if they may list the bucket, otherwise
     /// `AccessDenied`, so that what may not be read cannot be told from what is missing.
     fn missing(&self, role: Role, on: &On<'_>) -> S3Error;
+
+    /// Looks once more at who asks, between the last byte of a body and the commit. A body may take hours, and whoever
+    /// was let in at its first byte may have been deleted since; what is decided from here on is decided about the user
+    /// as they are now.
+    ///
+    /// # Errors
+    /// `InvalidAccessKeyId` where the key is good no longer; `ServiceUnavailable` where that cannot be found out.
+    async fn confirm_caller(&self) -> S3Result<()>;
 }
 
 /// What a bucket or object is to the request.

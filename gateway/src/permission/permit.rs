@@ -1,16 +1,18 @@
 //! A request's permission as it travels with it into the store, to be decided again there.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use async_trait::async_trait;
 use http::HeaderMap;
 use origin::Permit;
 use origin::permit::{On, Role};
-use s3s::{S3Error, S3Result};
+use s3s::{S3Error, S3Result, s3_error};
 use time::OffsetDateTime;
 
 use super::{Asking, Denied, RequestContext};
 use crate::client::Client;
-use crate::identity::User;
+use crate::identity::{Credential, Identities, User};
+use crate::sigv4::SecretKey;
 use crate::target::Target;
 
 /// Where the first refusal of a request is left for the audit log: s3s passes on no more than `AccessDenied`.
@@ -25,10 +27,46 @@ pub struct Refused {
     pub caller: Option<Arc<User>>,
 }
 
+/// Who asks, shown by a signature, and where to look whether they still may.
+pub struct Asker {
+    /// As last looked at.
+    user: RwLock<Arc<User>>,
+    secret: SecretKey,
+    identities: Arc<dyn Identities>,
+}
+
+impl Asker {
+    /// Whoever signed with what `credential` holds, which was found among `identities`.
+    #[must_use]
+    pub fn new(credential: Credential, identities: Arc<dyn Identities>) -> Self {
+        let Credential { user, secret } = credential;
+        Self { user: RwLock::new(user), secret, identities }
+    }
+
+    /// The user as last looked at.
+    #[must_use]
+    pub fn user(&self) -> Arc<User> {
+        self.user.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the user once more. A key that now is another's, or has another secret, is not the one that signed.
+    async fn confirm(&self) -> S3Result<()> {
+        let before = self.user();
+        let found = self.identities.find(&before.access_key).await?;
+        let same = found.filter(|now| {
+            let names = |user: &User| (user.account.name.clone(), user.name.clone());
+            now.secret == self.secret && names(&now.user) == names(&before)
+        });
+        let now = same.ok_or_else(|| s3_error!(InvalidAccessKeyId))?.user;
+        *self.user.write().unwrap_or_else(PoisonError::into_inner) = now;
+        Ok(())
+    }
+}
+
 /// A request and who asks, owned.
 pub struct Held {
-    /// Who asks.
-    pub caller: Option<Arc<User>>,
+    /// Who asks; `None` for somebody who has not said.
+    pub asker: Option<Asker>,
     /// What for.
     pub target: Arc<Target>,
     /// With these headers.
@@ -42,11 +80,26 @@ pub struct Held {
 }
 
 impl Held {
-    /// The request, to be decided about.
+    /// Decides about the request, as its caller was last looked at.
+    ///
+    /// # Errors
+    /// What `decide` refuses with, noted for the audit log.
+    pub fn ask<T>(&self, decide: impl FnOnce(&Asking<'_>) -> Result<T, Denied>) -> S3Result<T> {
+        let caller = self.caller();
+        decide(&self.asking(caller.as_deref())).map_err(|denied| self.refusal(denied))
+    }
+
+    /// Who asks, as last looked at.
     #[must_use]
-    pub fn asking(&self) -> Asking<'_> {
+    pub fn caller(&self) -> Option<Arc<User>> {
+        self.asker.as_ref().map(Asker::user)
+    }
+
+    /// The request of `caller`, to be decided about.
+    #[must_use]
+    pub fn asking<'a>(&'a self, caller: Option<&'a User>) -> Asking<'a> {
         Asking {
-            caller: self.caller.as_deref(),
+            caller,
             operation: self.target.operation,
             request: RequestContext {
                 query: &self.target.query,
@@ -61,20 +114,90 @@ impl Held {
     #[must_use]
     pub fn refusal(&self, denied: Denied) -> S3Error {
         // Only the first: what comes after it follows from it, or is one more key of many.
-        let _ = self.denied.set(Refused { denied: denied.clone(), caller: self.caller.clone() });
+        let _ = self.denied.set(Refused { denied: denied.clone(), caller: self.caller() });
         denied.into()
     }
 }
 
+#[async_trait]
 impl Permit for Held {
     fn decide(&self, role: Role, on: &On<'_>) -> S3Result<()> {
-        self.asking().decide(role, on).map(|_| ()).map_err(|denied| self.refusal(denied))
+        self.ask(|asking| asking.decide(role, on).map(|_| ()))
     }
 
     fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
-        match self.asking().may_know_it_is_missing(role, on) {
+        match self.ask(|asking| asking.may_know_it_is_missing(role, on)) {
             Ok(()) => super::no_such_key(),
-            Err(denied) => self.refusal(denied),
+            Err(refusal) => refusal,
+        }
+    }
+
+    async fn confirm_caller(&self) -> S3Result<()> {
+        match &self.asker {
+            Some(asker) => asker.confirm().await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use origin::instance::Instance;
+    use origin::regional::UserRow;
+    use s3s::S3ErrorCode;
+
+    use super::*;
+    use crate::identity::{Account, Level};
+
+    /// One user at a time, or none.
+    struct Home(Mutex<Option<Credential>>);
+
+    #[async_trait]
+    impl Identities for Home {
+        async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
+            let found = self.0.lock().expect("no test panics in it").clone();
+            Ok(found.filter(|credential| credential.user.access_key == access_key))
+        }
+
+        fn open(&self, _row: &UserRow) -> S3Result<Option<Credential>> {
+            Err(s3_error!(InternalError))
+        }
+    }
+
+    fn alice(account: &str, level: Level, secret: &str) -> Credential {
+        let account =
+            Account { name: account.into(), canonical_id: "ab".repeat(32), display_name: account.into() };
+        let user = User {
+            name: "alice".into(),
+            account,
+            display_name: "Alice".into(),
+            email: String::new(),
+            level,
+            access_key: "PKALICE".into(),
+            default_region: None,
+            is_disabled: false,
+            grants: Vec::new(),
+            revision: Instance::from_bytes([0; 16]),
+        };
+        Credential { user: Arc::new(user), secret: SecretKey::new(secret) }
+    }
+
+    #[tokio::test]
+    async fn a_caller_is_who_signed_or_nobody() {
+        let home = Arc::new(Home(Mutex::new(None)));
+        let asker = Asker::new(alice("research", Level::Full, "s3cret"), home.clone());
+        for (now, expected) in [
+            (Some(alice("research", Level::Full, "s3cret")), Ok(Level::Full)),
+            (Some(alice("research", Level::Read, "s3cret")), Ok(Level::Read)),
+            (Some(alice("research", Level::Full, "another")), Err(S3ErrorCode::InvalidAccessKeyId)),
+            (Some(alice("video", Level::Full, "s3cret")), Err(S3ErrorCode::InvalidAccessKeyId)),
+            (None, Err(S3ErrorCode::InvalidAccessKeyId)),
+        ] {
+            home.0.lock().expect("no test panics in it").clone_from(&now);
+            let confirmed = asker.confirm().await.map(|()| asker.user().level);
+            assert_eq!(confirmed.map_err(|refused| refused.code().clone()), expected, "{now:?}");
         }
     }
 }

@@ -9,15 +9,16 @@ use super::rows::Bucket;
 use super::seams::Change;
 use crate::head::{Facts, Head};
 
-/// Changes a bucket, or refuses to.
+/// Changes a bucket, or refuses to. What to change came in the request's body.
 ///
 /// # Errors
-/// `NoSuchBucket`, `AccessDenied`; those of `amend`.
+/// `NoSuchBucket`, `AccessDenied`; those of [`AskedBucket::confirm_caller`] and of `amend`.
 pub(super) async fn amend_bucket(
     store: &RegionalStore,
     bucket: AskedBucket,
     amend: impl FnOnce(&mut Bucket) -> S3Result<()> + Send + 'static,
 ) -> S3Result<()> {
+    bucket.confirm_caller().await?;
     store
         .commit(Change::Bucket(bucket.name.clone()), move |txn| {
             let mut amended = bucket.find(txn)?;
@@ -32,12 +33,13 @@ pub(super) async fn amend_bucket(
 /// version. When it was written stays as it was.
 ///
 /// # Errors
-/// Those of [`AskedObject::find`]; those of `amend`.
+/// Those of [`AskedObject::find`], of [`AskedBucket::confirm_caller`] and of `amend`.
 pub(super) async fn amend_object(
     store: &RegionalStore,
     object: AskedObject,
     amend: impl FnOnce(&Facts, &mut Head) -> S3Result<()> + Send + 'static,
 ) -> S3Result<Option<String>> {
+    object.bucket.confirm_caller().await?;
     store
         .commit(object.change(), move |txn| {
             let (facts, mut head) = object.find(txn)?;

@@ -75,6 +75,14 @@ impl AskedBucket {
         Ok(bucket)
     }
 
+    /// Looks once more at who asks, after their request has come whole: see [`Permit::confirm_caller`].
+    ///
+    /// # Errors
+    /// Those of [`Permit::confirm_caller`].
+    pub(super) async fn confirm_caller(&self) -> S3Result<()> {
+        self.permit.confirm_caller().await
+    }
+
     /// The bucket, before anything is decided about what is in it.
     ///
     /// # Errors

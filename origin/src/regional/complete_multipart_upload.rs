@@ -47,6 +47,7 @@ pub(super) async fn complete_multipart_upload(
         bytes: input.mpu_object_size,
     };
     let named = named_parts(input.multipart_upload)?;
+    asked.bucket.confirm_caller().await?;
     let change = Change::Keys { bucket: input.bucket.clone(), keys: vec![input.key.clone()] };
     let completed = store
         .commit(change, move |txn| {

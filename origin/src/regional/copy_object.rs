@@ -62,6 +62,10 @@ pub(super) async fn copy_object(
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     for _ in 0..ATTEMPTS_MAX {
         let computed = copy.compute(store, algorithm).await?;
+        if computed.is_some() {
+            // Reading what is copied may have taken long.
+            copy.target.bucket.confirm_caller().await?;
+        }
         let change = copy.target.change();
         let committing = copy.clone();
         let committed = store.commit(change, move |txn| committing.commit(txn, computed)).await?;

@@ -11,6 +11,7 @@ use super::unsupported::{MAKES_BUCKET, refuse_unsupported};
 use super::wanted_acl::{WantedAcl, verify_ownership};
 use crate::caller::Caller;
 use crate::head::{Facts, ObjectOwnership};
+use crate::permit::permit_of;
 use crate::tags::Tags;
 
 /// Makes a bucket of the caller's account, in this region.
@@ -46,6 +47,7 @@ pub(super) async fn create_bucket(
     let ownership = object_ownership.map(|ownership| parse_ownership(ownership.as_str())).transpose()?;
     let wanted_acl = WantedAcl::of_headers(store, &caller, &request.headers).await?;
     let location = format!("/{name}");
+    permit_of(&request.extensions)?.confirm_caller().await?;
     store
         .commit(Change::Bucket(name.clone()), move |txn| {
             let owner = caller.as_owner();

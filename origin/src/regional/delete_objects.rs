@@ -36,6 +36,7 @@ pub(super) async fn delete_objects(
             "The XML you provided was not well-formed or did not validate against our published schema"
         ));
     }
+    bucket.confirm_caller().await?;
     let is_quiet = delete.quiet.unwrap_or(false);
     let keys = delete.objects.iter().map(|object| object.key.clone()).collect();
     let change = Change::Keys { bucket: bucket.name.clone(), keys };

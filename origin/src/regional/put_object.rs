@@ -49,6 +49,7 @@ pub(super) async fn put_object(
     let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
     let upload = store.stage(Some(incoming.bytes()));
     let received = incoming.receive(upload, algorithm).await?;
+    object.bucket.confirm_caller().await?;
 
     let head = store
         .commit(object.change(), move |txn| {

@@ -43,6 +43,7 @@ pub(super) async fn upload_part(
     let algorithm = part_algorithm(&upload, incoming.algorithm())?;
     let staging = store.stage_part(Some(incoming.bytes()));
     let received = incoming.receive(staging, algorithm).await?;
+    asked.bucket.confirm_caller().await?;
 
     let part = store
         .commit(Change::Nothing, move |txn| {

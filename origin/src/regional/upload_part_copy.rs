@@ -46,6 +46,7 @@ pub(super) async fn upload_part_copy(
     };
     for _ in 0..ATTEMPTS_MAX {
         let copied = copy.read(store).await?;
+        copy.upload.bucket.confirm_caller().await?;
         let committing = copy.clone();
         let committed = store.commit(Change::Nothing, move |txn| committing.commit(txn, copied)).await?;
         if let Some((part, source_version_id)) = committed {

@@ -3,6 +3,7 @@
 mod acls;
 mod bucket_policy;
 mod buckets;
+mod callers;
 mod copies;
 mod listings;
 mod model;

@@ -76,6 +76,7 @@ impl Directory for Accounts {
 /// Lets everybody do everything.
 struct Everybody;
 
+#[async_trait]
 impl Permit for Everybody {
     fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
         Ok(())
@@ -84,11 +85,16 @@ impl Permit for Everybody {
     fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
         s3_error!(NoSuchKey)
     }
+
+    async fn confirm_caller(&self) -> S3Result<()> {
+        Ok(())
+    }
 }
 
 /// Lets everybody do everything but to objects that have a tag `locked`.
 struct UnlessLocked;
 
+#[async_trait]
 impl Permit for UnlessLocked {
     fn decide(&self, _role: Role, on: &On<'_>) -> S3Result<()> {
         let is_locked = on.head.is_some_and(|head| head.tags.iter().any(|(key, _)| key == "locked"));
@@ -98,6 +104,28 @@ impl Permit for UnlessLocked {
     fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
         s3_error!(NoSuchKey)
     }
+
+    async fn confirm_caller(&self) -> S3Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets the caller do everything, who is gone when their request has come whole.
+struct GoneSince;
+
+#[async_trait]
+impl Permit for GoneSince {
+    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
+        Ok(())
+    }
+
+    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
+        s3_error!(NoSuchKey)
+    }
+
+    async fn confirm_caller(&self) -> S3Result<()> {
+        Err(s3_error!(InvalidAccessKeyId))
+    }
 }
 
 /// Lets the owner's account do everything and others nothing.
@@ -105,6 +133,7 @@ struct OwnersOnly {
     account: String,
 }
 
+#[async_trait]
 impl Permit for OwnersOnly {
     fn decide(&self, _role: Role, on: &On<'_>) -> S3Result<()> {
         on.facts.verify_owner(Some(&self.account))
@@ -112,6 +141,10 @@ impl Permit for OwnersOnly {
 
     fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
         self.decide(role, on).err().unwrap_or_else(|| s3_error!(NoSuchKey))
+    }
+
+    async fn confirm_caller(&self) -> S3Result<()> {
+        Ok(())
     }
 }
 
@@ -218,6 +251,19 @@ impl Region {
     ) -> Answer {
         let (headers, body) = with_length(&[], body.into());
         let permit: Arc<dyn Permit> = Arc::new(UnlessLocked);
+        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+    }
+
+    /// Sends a request as the owner of `photos`, who is deleted while it arrives.
+    pub(crate) async fn send_and_go(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let (headers, body) = with_length(headers, body.into());
+        let permit: Arc<dyn Permit> = Arc::new(GoneSince);
         self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
     }
 
