@@ -207,7 +207,8 @@ impl Accelerated {
             }
         }
         let caller = credential.map(|credential| credential.user);
-        let request = RequestContext { query: &target.query, headers: &head.headers, client, now };
+        let region = target.region.as_str();
+        let request = RequestContext { region, query: &target.query, headers: &head.headers, client, now };
         let asking = Asking { caller: caller.as_deref(), operation: target.operation, request };
         if let Ok(found) = &found {
             authorize(&asking, target, &name, found).map_err(|refused| {

@@ -127,7 +127,8 @@ pub async fn explain(admin: &UserAdmin, question: Question) -> Result<Explanatio
     let on = On { key, head: found.head.as_ref(), ..On::bucket(&question.bucket, &found.facts) };
     let (query, headers) = (Query::default(), HeaderMap::new());
     let client = Client { address: None, is_tls: true };
-    let request = RequestContext { query: &query, headers: &headers, client, now: OffsetDateTime::now_utc() };
+    let (region, now) = (found.region.as_str(), OffsetDateTime::now_utc());
+    let request = RequestContext { region, query: &query, headers: &headers, client, now };
     let decided =
         decide_action(user.as_ref(), action, &on, request).ok_or(ExplainError::NotNeeded(action))?;
     let path = key.map_or_else(String::new, |key| format!("/{key}"));

@@ -20,7 +20,7 @@ use s3s::{S3Error, S3ErrorCode};
 
 use super::request::Circumstances;
 use super::table::{About, Needed, Reach};
-use crate::identity::{Access, Level, User};
+use crate::identity::{Access, BucketGrant, Level, User};
 
 /// Why something is allowed.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +145,7 @@ pub(super) fn decide<'f>(
     {
         return Err(needed.denied(Reason::ExplicitDeny(name_of(statement))));
     }
-    within_ceiling(caller, needed, on)?;
+    within_ceiling(caller, needed, at)?;
     if caller.is_none() && is_never_anonymous(needed) {
         return Err(needed.denied(Reason::NoAllow));
     }
@@ -231,13 +231,17 @@ fn is_never_anonymous(needed: &Needed) -> bool {
 
 /// Holds the caller's level, and their grant in a bucket of their own account, against what is needed: neither policy
 /// nor list gives more than these let through.
-fn within_ceiling(caller: Option<&User>, needed: &Needed, on: &On<'_>) -> Result<(), Denied> {
+///
+/// What narrows is not bound to the bucket's incarnation, as what extends is: a bucket that its account removes and makes
+/// again under its name would otherwise be all open to whoever was kept from it.
+fn within_ceiling(caller: Option<&User>, needed: &Needed, at: &Circumstances<'_>) -> Result<(), Denied> {
     within_level(caller, needed)?;
-    match grant_in(caller, on) {
-        Some(access) if owns_bucket(caller, on.facts) && !needed.reach.is_granted_by(access) => {
-            Err(needed.denied(Reason::NarrowedByGrant(access)))
-        }
-        Some(_) | None => Ok(()),
+    let Some(caller) = caller.filter(|caller| owns_bucket(Some(caller), at.on.facts)) else { return Ok(()) };
+    let here = |grant: &&BucketGrant| grant.bucket == at.on.bucket && grant.region == at.request.region;
+    let mut narrows = caller.grants.iter().filter(here).map(|grant| grant.access);
+    match narrows.find(|access| !needed.reach.is_granted_by(*access)) {
+        Some(access) => Err(needed.denied(Reason::NarrowedByGrant(access))),
+        None => Ok(()),
     }
 }
 

@@ -102,6 +102,7 @@ impl Held {
             caller,
             operation: self.target.operation,
             request: RequestContext {
+                region: self.target.region.as_str(),
                 query: &self.target.query,
                 headers: &self.headers,
                 client: self.client,

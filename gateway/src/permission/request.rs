@@ -19,6 +19,8 @@ use crate::target::Query;
 /// One request, as conditions see it.
 #[derive(Clone, Copy)]
 pub struct RequestContext<'a> {
+    /// The region that owns what it is about.
+    pub region: &'a str,
     /// Its decoded query.
     pub query: &'a Query,
     /// Its headers.

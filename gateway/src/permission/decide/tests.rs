@@ -14,6 +14,7 @@ use crate::identity::{Access, Account, BucketGrant, Level, User};
 use crate::permission::{Asking, Because, Denied, Reason, RequestContext};
 use crate::target::{Operation as Op, Query};
 
+const REGION: &str = "ord1";
 const BUCKET: &str = "models";
 const KEY: &str = "weights/llama.bin";
 
@@ -89,7 +90,7 @@ fn granted(level: Level, grant: BucketGrant) -> User {
 }
 
 fn grant(access: Access) -> BucketGrant {
-    BucketGrant { region: "ord1".into(), bucket: BUCKET.into(), incarnation: id(7), access }
+    BucketGrant { region: REGION.into(), bucket: BUCKET.into(), incarnation: id(7), access }
 }
 
 /// A question with everything that most tests leave alone.
@@ -113,7 +114,13 @@ impl<'a> Question<'a> {
             .collect();
         let query = Query::default();
         let now = OffsetDateTime::UNIX_EPOCH;
-        let request = RequestContext { query: &query, headers: &headers, client: Client::default(), now };
+        let request = RequestContext {
+            region: REGION,
+            query: &query,
+            headers: &headers,
+            client: Client::default(),
+            now,
+        };
         let asking = Asking { caller, operation, request };
         let on = On::bucket(BUCKET, self.facts).object(KEY, self.version, self.head);
         asking.decide(Role::Target, &on).map(|because| match because {
@@ -125,7 +132,13 @@ impl<'a> Question<'a> {
     fn missing(&self, caller: Option<&User>, operation: Op) -> String {
         let (query, headers) = (Query::default(), HeaderMap::new());
         let now = OffsetDateTime::UNIX_EPOCH;
-        let request = RequestContext { query: &query, headers: &headers, client: Client::default(), now };
+        let request = RequestContext {
+            region: REGION,
+            query: &query,
+            headers: &headers,
+            client: Client::default(),
+            now,
+        };
         let asking = Asking { caller, operation, request };
         let on = On::bucket(BUCKET, self.facts).object(KEY, self.version, None);
         asking.missing(Role::Target, &on).code().as_str().to_owned()
@@ -623,10 +636,19 @@ fn a_grant_narrows_in_a_bucket_of_the_same_account() {
     let writer = narrowed(Access::Write);
     assert!(decide(&bucket(), Some(&writer), Op::PutObject).is_ok());
     assert_eq!(reason(&bucket(), Some(&writer), Op::GetObject), Reason::NarrowedByGrant(Access::Write));
+    // Made again under its name, the bucket is narrowed as the one before it was.
+    let before = BucketGrant { incarnation: id(9), ..grant(Access::Read) };
+    let caller = User { grants: vec![before], ..user("research", Level::Full) };
+    assert!(decide(&bucket(), Some(&caller), Op::GetObject).is_ok());
+    assert_eq!(reason(&bucket(), Some(&caller), Op::PutObject), Reason::NarrowedByGrant(Access::Read));
     // A grant elsewhere narrows nothing here.
-    let elsewhere = BucketGrant { incarnation: id(9), ..grant(Access::Read) };
-    let caller = User { grants: vec![elsewhere], ..user("research", Level::Full) };
-    assert!(decide(&bucket(), Some(&caller), Op::DeleteBucket).is_ok());
+    for elsewhere in [
+        BucketGrant { region: "las1".into(), ..grant(Access::Read) },
+        BucketGrant { bucket: "models2".into(), ..grant(Access::Read) },
+    ] {
+        let caller = User { grants: vec![elsewhere], ..user("research", Level::Full) };
+        assert!(decide(&bucket(), Some(&caller), Op::DeleteBucket).is_ok());
+    }
 }
 
 /// Who writes without reading publishes nothing that is there, or they would read it without their key; what they make
@@ -727,7 +749,13 @@ fn a_copy_with_tags_needs_to_put_them_and_is_known_by_them() {
         let tags: Vec<_> = tags.iter().map(|value| ("class".to_owned(), (*value).to_owned())).collect();
         let query = Query::default();
         let now = OffsetDateTime::UNIX_EPOCH;
-        let request = RequestContext { query: &query, headers: &headers, client: Client::default(), now };
+        let request = RequestContext {
+            region: REGION,
+            query: &query,
+            headers: &headers,
+            client: Client::default(),
+            now,
+        };
         let visitor = user("visitors", Level::Full);
         let asking = Asking { caller: Some(&visitor), operation: Op::CopyObject, request };
         let on = On { request_tags: Some(&tags), ..On::bucket(BUCKET, facts).object(KEY, None, None) };

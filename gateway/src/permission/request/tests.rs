@@ -42,7 +42,8 @@ impl Said<'_> {
         let on = On::bucket("photos", &facts).object("a", self.version, Some(&head));
         let on = On { request_tags: self.body_tags, ..on };
         let now = datetime!(2026-11-22 18:00:00.987 UTC);
-        let request = RequestContext { query: &target.query, headers: &headers, client: self.client, now };
+        let (query, client) = (&target.query, self.client);
+        let request = RequestContext { region: "ord1", query, headers: &headers, client, now };
         let at = Circumstances { request, on: &on, prefix: self.prefix };
         at.values(key).into_iter().map(Cow::into_owned).collect()
     }
