@@ -21,9 +21,11 @@ use std::time::{Duration, Instant};
 use cache::{Busy, Cache, Mode, ReadError, Tally};
 use http::{HeaderMap, HeaderValue, Method};
 use origin::NamedVersion;
+use origin::head::{Facts, Head};
 use origin::permit::{On, Role};
 use origin::read_request::{ReadRequest, Reading, absent, decide, object_headers};
 use pingora::proxy::Session;
+use s3s::header::X_AMZ_TAGGING_COUNT;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use time::OffsetDateTime;
 
@@ -224,7 +226,12 @@ impl Accelerated {
         let version = target.query.get("versionId");
         let object = object.ok_or_else(|| absent(version, marker.as_ref()))?;
         let reading = decide(&object.head, &request)?;
-        let headers = object_headers(&facts, &object.head, &request, &reading);
+        let mut headers = object_headers(&facts, &object.head, &request, &reading);
+        if !object.head.tags.is_empty()
+            && !asking.may_read_tags(&on(target, &name, &facts, Some(&object.head)))
+        {
+            headers.remove(X_AMZ_TAGGING_COUNT);
+        }
         Ok(Granted { owner, object, was_known, reading, headers, caller })
     }
 
@@ -321,11 +328,16 @@ fn authorize(asking: &Asking<'_>, target: &Target, name: &ObjectName, found: &Fo
         return asking.decide_without_bucket(Role::Target).map(|_| ());
     };
     let head = found.object.as_ref().map(|object| &object.head);
-    let on = On::bucket(&name.bucket, facts).object(&name.key, target.query.get("versionId"), head);
+    let on = on(target, name, facts, head);
     match head {
         Some(_) => asking.decide(Role::Target, &on).map(|_| ()),
         None => asking.may_know_it_is_missing(Role::Target, &on),
     }
+}
+
+/// What `target` is about, as it was found.
+fn on<'a>(target: &'a Target, name: &'a ObjectName, facts: &'a Facts, head: Option<&'a Head>) -> On<'a> {
+    On::bucket(&name.bucket, facts).object(&name.key, target.query.get("versionId"), head)
 }
 
 /// Which object `target` names.

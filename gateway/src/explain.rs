@@ -199,6 +199,7 @@ fn class(decided: &Result<Because<'_>, Denied>, user: Option<&User>) -> &'static
             Because::BucketAcl(_) => "bucket_acl",
             Because::ObjectAcl(_) => "object_acl",
             Because::Grant(_) => "grant",
+            Because::Initiator => "initiator",
         },
     }
 }
@@ -233,6 +234,7 @@ fn sentence(decided: &Result<Because<'_>, Denied>, user: Option<&User>, found: &
         Ok(Because::Grant(access)) => {
             format!("the user has a grant in this bucket: {}", self::access(*access))
         }
+        Ok(Because::Initiator) => "the upload was begun by the user's account".to_owned(),
         Err(Denied { reason, .. }) => match reason {
             Reason::NoAllow => {
                 format!("nothing allows it: no policy, list or grant, and the bucket is of account {owner}")

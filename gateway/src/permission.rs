@@ -98,6 +98,17 @@ impl<'a> Asking<'a> {
         decide::decide(self.caller, &LIST_BUCKET, &at).map(|_| ())
     }
 
+    /// Whether the caller may read the tags of the object in `on`, and so be told how many there are (GetObject page of
+    /// the S3 API reference, `x-amz-tagging-count`).
+    #[must_use]
+    pub fn may_read_tags(&self, on: &On<'_>) -> bool {
+        let action = match on.version {
+            Some(_) => Action::GetObjectVersionTagging,
+            None => Action::GetObjectTagging,
+        };
+        decide_action(self.caller, action, on, self.request).is_some_and(|decided| decided.is_ok())
+    }
+
     fn for_all_needed<'f>(
         &self,
         role: Role,

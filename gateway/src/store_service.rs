@@ -227,10 +227,11 @@ impl<S: Known> Door<S> {
         if denied.reason.rests_on_caller() {
             return Err(held.refusal(denied));
         }
-        if role == Role::Target && is_told_later(held.target.operation) && facts.policy.is_some() {
+        if role == Role::Target && is_told_later(held.target.operation, caller.as_deref(), &facts) {
             return Ok(());
         }
-        let Some(key) = key.filter(|_| Rule::of(held.target.operation).reads_object(role)) else {
+        let rule = Rule::of(held.target.operation);
+        let Some(key) = key.filter(|_| rule.reads_object(role, &held.headers)) else {
             return Err(held.refusal(denied));
         };
         let Resolved { facts, head, .. } = self.0.store.object(bucket, key, version).await?;
@@ -244,10 +245,17 @@ impl<S: Known> Door<S> {
     }
 }
 
-/// Whether what a policy says of the operation depends on what is known after the door: the keys to delete or the tags to
-/// put, which are in its body, or the tags of what it copies. The operation asks its permit about them.
-fn is_told_later(operation: Operation) -> bool {
-    matches!(operation, Operation::DeleteObjects | Operation::PutObjectTagging | Operation::CopyObject)
+/// Whether the decision rests on what is known after the door, so that the operation has to ask its permit: whose an
+/// upload is, or for what the policy says the keys to delete or the tags to put, which are in the body, or the tags of
+/// what is copied.
+fn is_told_later(operation: Operation, caller: Option<&User>, facts: &Facts) -> bool {
+    match operation {
+        Operation::AbortMultipartUpload | Operation::ListParts => caller.is_some(),
+        Operation::DeleteObjects | Operation::PutObjectTagging | Operation::CopyObject => {
+            facts.policy.is_some()
+        }
+        _ => false,
+    }
 }
 
 /// Whether s3s is about to do what was admitted, to what was admitted.

@@ -76,6 +76,10 @@ impl Permit for Everything {
         s3_error!(NoSuchKey)
     }
 
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
+    }
+
     async fn confirm_caller(&self) -> S3Result<()> {
         Ok(())
     }

@@ -28,6 +28,9 @@ pub trait Permit: Send + Sync {
     /// `AccessDenied`, so that what may not be read cannot be told from what is missing.
     fn missing(&self, role: Role, on: &On<'_>) -> S3Error;
 
+    /// Whether the caller may also read the tags of the object in `on`, and so be told how many there are.
+    fn shows_tags(&self, on: &On<'_>) -> bool;
+
     /// Looks once more at who asks, between the last byte of a body and the commit. A body may take hours, and whoever
     /// was let in at its first byte may have been deleted since; what is decided from here on is decided about the user
     /// as they are now.
@@ -63,13 +66,28 @@ pub struct On<'a> {
     /// request they are of; `None` where that says nothing or is not known yet. Those of the header `x-amz-tagging` are
     /// for whoever decides to read.
     pub request_tags: Option<&'a [(String, String)]>,
+    /// The canonical id of the account that began the upload that the request names, if there is such an upload and it
+    /// was somebody's.
+    pub initiator: Option<&'a str>,
+    /// The request's body compares the object's entity tag with one that it names, and so tells what it is. What its
+    /// headers compare is for whoever decides to read.
+    pub compares_etag: bool,
 }
 
 impl<'a> On<'a> {
     /// The bucket as a whole.
     #[must_use]
     pub const fn bucket(bucket: &'a str, facts: &'a Facts) -> Self {
-        Self { bucket, facts, key: None, version: None, head: None, request_tags: None }
+        Self {
+            bucket,
+            facts,
+            key: None,
+            version: None,
+            head: None,
+            request_tags: None,
+            initiator: None,
+            compares_etag: false,
+        }
     }
 
     /// An object in the bucket; `head` is `None` where there is none.

@@ -45,6 +45,8 @@ pub enum Because<'f> {
     ObjectAcl(Permission),
     /// The caller has a grant in this bucket.
     Grant(Access),
+    /// The upload is of the caller's account.
+    Initiator,
 }
 
 /// A refusal, and what it rests on: for the audit log and for `penstock explain`. Clients see `AccessDenied`,
@@ -158,7 +160,8 @@ pub(super) fn decide<'f>(
     let allowed = by_ownership(caller, needed, on, is_of_bucket)
         .or(by_policy.filter(|_| !is_restricted))
         .or_else(|| by_acl(caller, needed, on))
-        .or_else(|| by_grant(caller, needed, on).filter(|_| is_of_bucket));
+        .or_else(|| by_grant(caller, needed, on).filter(|_| is_of_bucket))
+        .or_else(|| by_initiator(caller, needed, on));
     if allowed.is_some() && is_own_accounts(needed.action) && !owns_bucket(caller, on.facts) {
         return Err(needed.denied(Reason::OtherAccount));
     }
@@ -380,6 +383,15 @@ fn listed(needed: &Needed) -> Option<Listed> {
 fn by_grant<'f>(caller: Option<&User>, needed: &Needed, on: &On<'_>) -> Option<Because<'f>> {
     let access = grant_in(caller, on)?;
     (is_grantable(needed.action) && needed.reach.is_granted_by(access)).then_some(Because::Grant(access))
+}
+
+/// Whoever began an upload may see what has come of it and give it up (Amazon S3 User Guide, "Multipart upload API and
+/// permissions"), whatever else they may do in the bucket.
+fn by_initiator<'f>(caller: Option<&User>, needed: &Needed, on: &On<'_>) -> Option<Because<'f>> {
+    let is_of_upload =
+        matches!(needed.action, Action::AbortMultipartUpload | Action::ListMultipartUploadParts);
+    let is_theirs = on.initiator.is_some_and(|initiator| canonical_id(caller) == Some(initiator));
+    (is_of_upload && is_theirs).then_some(Because::Initiator)
 }
 
 fn is_grantable(action: Action) -> bool {

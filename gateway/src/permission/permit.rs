@@ -133,6 +133,10 @@ impl Permit for Held {
         }
     }
 
+    fn shows_tags(&self, on: &On<'_>) -> bool {
+        self.asking(self.caller().as_deref()).may_read_tags(on)
+    }
+
     async fn confirm_caller(&self) -> S3Result<()> {
         match &self.asker {
             Some(asker) => asker.confirm().await,

@@ -6,6 +6,7 @@
 //! there takes both; what makes, removes or sets up a bucket takes `full`. Some actions are needed only when the request asks for more: see [`When`].
 
 use http::HeaderMap;
+use http::header::{IF_MATCH, IF_NONE_MATCH};
 use origin::head::Head;
 use origin::permit::{On, Role};
 use origin::policy::Action;
@@ -95,6 +96,8 @@ enum When {
     CopiedTags,
     /// The same from a version that they name.
     CopiedVersionTags,
+    /// Those that go by the entity tag of what is there: whether they succeed tells what it is.
+    ComparesETag,
 }
 
 impl Reach {
@@ -142,6 +145,7 @@ impl When {
             Self::Ownership => headers.contains_key("x-amz-object-ownership"),
             Self::CopiedTags => version.is_none() && copies_tags(),
             Self::CopiedVersionTags => version.is_some() && copies_tags(),
+            Self::ComparesETag => compares_etag(headers),
         }
     }
 }
@@ -155,6 +159,13 @@ const ACL_HEADERS: [&str; 6] = [
     "x-amz-grant-write-acp",
     "x-amz-grant-full-control",
 ];
+
+/// Whether the request names an entity tag; `*` asks no more than whether there is anything.
+fn compares_etag(headers: &HeaderMap) -> bool {
+    let conditions = [IF_MATCH, IF_NONE_MATCH];
+    let mut values = conditions.iter().flat_map(|name| headers.get_all(name));
+    values.any(|value| !matches!(value.as_bytes().trim_ascii(), b"" | b"*"))
+}
 
 impl Rule {
     /// The rule of `operation`.
@@ -172,11 +183,13 @@ impl Rule {
         }
     }
 
-    /// Whether what is in `role` may be given by the object itself: by its own list, or by a policy that asks for its
-    /// tags.
+    /// Whether what a request with `headers` has in `role` may be given by the object itself: by its own list, or by a
+    /// policy that asks for its tags.
     #[must_use]
-    pub fn reads_object(self, role: Role) -> bool {
-        self.all().iter().any(|needed| needed.is_in(role) && decide::is_about_what_is_there(needed.action))
+    pub fn reads_object(self, role: Role, headers: &HeaderMap) -> bool {
+        let is_asked = |needed: &Needed| needed.when != When::ComparesETag || compares_etag(headers);
+        let mut needed = self.all().iter().filter(|needed| needed.is_in(role) && is_asked(needed));
+        needed.any(|needed| decide::is_about_what_is_there(needed.action))
     }
 }
 
@@ -203,6 +216,7 @@ impl Needed {
     pub fn is_needed_on(&self, headers: &HeaderMap, on: &On<'_>) -> bool {
         match (self.when, on.request_tags) {
             (When::CopyTagging, Some(tags)) => !tags.is_empty(),
+            (When::ComparesETag, _) if on.compares_etag => true,
             _ => self.is_needed(headers, on.version, on.head),
         }
     }
@@ -256,6 +270,10 @@ const RETENTION: Needed = object(Action::PutObjectRetention, Reach::Write).when(
 const LEGAL_HOLD: Needed = object(Action::PutObjectLegalHold, Reach::Write).when(When::LegalHold);
 const BYPASS: Needed = object(Action::BypassGovernanceRetention, Reach::Write).when(When::BypassGovernance);
 
+/// Amazon S3 User Guide, "Enforce conditional writes" and "Enforce conditional deletes": to write or delete by an entity
+/// tag takes reading the object as well.
+const COMPARED: Needed = object(Action::GetObject, Reach::Read).when(When::ComparesETag);
+
 const PUT_OBJECT: Needed = object(Action::PutObject, Reach::Write);
 const GET_OBJECT: Needed = object(Action::GetObject, Reach::Read).when(When::NoVersion);
 const GET_OBJECT_VERSION: Needed = object(Action::GetObjectVersion, Reach::Read).when(When::Version);
@@ -271,7 +289,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
     use Reach::{Full, Read, ReadWrite, Write};
     [
         (Op::AbortMultipartUpload, Rule::Needs(&[object(A::AbortMultipartUpload, Write)])),
-        (Op::CompleteMultipartUpload, Rule::Needs(&[PUT_OBJECT])),
+        (Op::CompleteMultipartUpload, Rule::Needs(&[PUT_OBJECT, COMPARED])),
         (
             Op::CopyObject,
             Rule::Needs(&[
@@ -280,6 +298,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
                 TAGS.when(When::CopyTagging),
                 RETENTION,
                 LEGAL_HOLD,
+                COMPARED,
                 GET_SOURCE,
                 GET_SOURCE_VERSION,
                 source(A::GetObjectTagging, Read, When::CopiedTags),
@@ -328,6 +347,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
                 object(A::DeleteObject, Write).when(When::NoVersion),
                 object(A::DeleteObjectVersion, Write).when(When::Version),
                 BYPASS,
+                COMPARED,
             ]),
         ),
         (
@@ -344,6 +364,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
                 object(A::DeleteObject, Write).when(When::NoVersion),
                 object(A::DeleteObjectVersion, Write).when(When::Version),
                 BYPASS,
+                COMPARED,
             ]),
         ),
         (Op::DeletePublicAccessBlock, Rule::Needs(&[bucket(A::PutBucketPublicAccessBlock, Full)])),
@@ -442,7 +463,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
         (Op::PutBucketTagging, Rule::Needs(&[bucket(A::PutBucketTagging, Full)])),
         (Op::PutBucketVersioning, Rule::Needs(&[bucket(A::PutBucketVersioning, Full)])),
         (Op::PutBucketWebsite, Rule::Needs(&[bucket(A::PutBucketWebsite, Full)])),
-        (Op::PutObject, Rule::Needs(&[PUT_OBJECT, ACL, TAGS, RETENTION, LEGAL_HOLD])),
+        (Op::PutObject, Rule::Needs(&[PUT_OBJECT, ACL, TAGS, RETENTION, LEGAL_HOLD, COMPARED])),
         (
             Op::PutObjectAcl,
             Rule::Needs(&[

@@ -10,7 +10,10 @@ use origin::permit::permit_of;
 use origin::policy::StoredPolicy;
 use origin::regional::UserRow;
 use prometheus::Registry;
-use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, ListBucketsInput, ListBucketsOutput};
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    ListBucketsInput, ListBucketsOutput, ListPartsInput, ListPartsOutput,
+};
 use s3s::{Body, S3Request, S3Response};
 use time::OffsetDateTime;
 
@@ -57,6 +60,29 @@ impl S3 for BehindTheDoor {
             permit.decide(Role::Target, &on)?;
         }
         Err(s3_error!(NotImplemented))
+    }
+
+    /// Both prove that an upload's initiator is asked about.
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        self.ask_about_upload(&request.extensions, &request.input.bucket, &request.input.key).await?;
+        Err(s3_error!(NotImplemented))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        self.ask_about_upload(&request.extensions, &request.input.bucket, &request.input.key).await?;
+        Err(s3_error!(NotImplemented))
+    }
+}
+
+impl BehindTheDoor {
+    /// Asks the permit about the upload of `key`, which somebody else began.
+    async fn ask_about_upload(&self, extensions: &Extensions, bucket: &str, key: &str) -> S3Result<()> {
+        let facts = self.facts(bucket).await?.unwrap();
+        let on = On { initiator: Some("ef"), ..On::bucket(bucket, &facts).object(key, None, None) };
+        permit_of(extensions)?.decide(Role::Target, &on)
     }
 }
 

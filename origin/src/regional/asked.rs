@@ -36,6 +36,7 @@ pub(super) struct AskedObject {
     /// `None`: the newest.
     pub(super) version: Option<NamedVersion>,
     request_tags: Option<Vec<(String, String)>>,
+    compares_etag: bool,
 }
 
 /// An unfinished upload as a request names it.
@@ -101,13 +102,18 @@ impl AskedObject {
     /// `InvalidArgument` for a version that cannot be.
     pub(super) fn new(bucket: AskedBucket, key: String, version_id: Option<String>) -> S3Result<Self> {
         let version = version_id.as_deref().map(NamedVersion::parse).transpose()?;
-        Ok(Self { bucket, key, version, request_tags: None })
+        Ok(Self { bucket, key, version, request_tags: None, compares_etag: false })
     }
 
     /// The object, to be given these tags by the request's body: permission may depend on them.
     pub(super) fn with_request_tags(self, tags: &Tags) -> Self {
         let request_tags = tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         Self { request_tags: Some(request_tags), ..self }
+    }
+
+    /// The object, held against an entity tag in the request's body: that takes permission to read it.
+    pub(super) fn comparing_etag(self) -> Self {
+        Self { compares_etag: true, ..self }
     }
 
     /// The object and its bucket's facts, for what needs an object to be there.
@@ -137,7 +143,7 @@ impl AskedObject {
         Ok((facts, head))
     }
 
-    /// The object out of what was read of it and its bucket in one snapshot.
+    /// The object out of what was read of it and its bucket in one snapshot: without tags for whoever may not read those.
     ///
     /// # Errors
     /// As [`AskedObject::find`].
@@ -149,7 +155,11 @@ impl AskedObject {
     ) -> S3Result<Head> {
         let facts = facts.ok_or_else(no_such_bucket)?;
         facts.verify_owner(self.bucket.expected_owner.as_deref())?;
-        self.permitted(facts, head, marker)
+        let mut head = self.permitted(facts, head, marker)?;
+        if !head.tags.is_empty() && !self.bucket.permit.shows_tags(&self.on(facts, Some(&head))) {
+            head.tags.clear();
+        }
+        Ok(head)
     }
 
     /// A change of this object.
@@ -190,7 +200,8 @@ impl AskedObject {
 
     fn on<'a>(&'a self, facts: &'a Facts, head: Option<&'a Head>) -> On<'a> {
         let request_tags = self.request_tags.as_deref();
-        let bucket = On { request_tags, ..On::bucket(&self.bucket.name, facts) };
+        let compares_etag = self.compares_etag;
+        let bucket = On { request_tags, compares_etag, ..On::bucket(&self.bucket.name, facts) };
         bucket.object(&self.key, self.version.as_ref().map(NamedVersion::as_str), head)
     }
 }
@@ -212,16 +223,27 @@ impl AskedUpload {
     pub(super) fn find_with_facts(&self, rows: &impl Reads) -> S3Result<(Facts, UploadRow)> {
         let facts = self.bucket.look_up(rows)?.facts;
         let head = rows.head(&self.bucket.name, &self.key)?;
-        let on = On::bucket(&self.bucket.name, &facts).object(&self.key, None, head.as_ref());
+        let upload = rows.upload(&self.bucket.name, &self.key, &self.upload_id)?;
+        let bucket = On::bucket(&self.bucket.name, &facts);
+        let initiator = upload.as_ref().map(|upload| upload.initiator.as_str());
+        let on = On { initiator, ..bucket.object(&self.key, None, head.as_ref()) };
         self.bucket.permit.decide(self.bucket.role, &on)?;
-        let upload =
-            rows.upload(&self.bucket.name, &self.key, &self.upload_id)?.ok_or_else(no_such_upload)?;
+        let upload = upload.ok_or_else(no_such_upload)?;
+        self.verify_initiator(&facts, &upload.initiator)?;
+        Ok((facts, upload))
+    }
+
+    /// Holds the caller against `initiator`, whose upload it is or was.
+    ///
+    /// # Errors
+    /// `AccessDenied` unless the caller is of that account or of the bucket's owner's.
+    pub(super) fn verify_initiator(&self, facts: &Facts, initiator: &str) -> S3Result<()> {
         let caller = &self.bucket.caller;
         let is_bucket_owner = !caller.is_anonymous() && caller.account == facts.owner;
-        if !is_bucket_owner && caller.canonical_id != upload.initiator {
-            return Err(s3_error!(AccessDenied, "Access Denied"));
+        if is_bucket_owner || caller.canonical_id == initiator {
+            return Ok(());
         }
-        Ok((facts, upload))
+        Err(s3_error!(AccessDenied, "Access Denied"))
     }
 }
 

@@ -16,7 +16,7 @@ use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::write_condition::WriteCondition;
 use crate::acl::Acl;
 use crate::checksums::{PartSum, multipart_checksum, multipart_etag};
-use crate::head::{Checksums, Head, Part, Versioning};
+use crate::head::{Checksums, Facts, Head, ObjectOwnership, Part, Versioning};
 
 /// S3's smallest part, the last one excepted.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
@@ -57,6 +57,7 @@ pub(super) async fn complete_multipart_upload(
                 }
                 found => found?,
             };
+            let upload = under_ownership(upload, &facts);
             // What the list may say is decided when it comes into force, as of a put.
             if facts.blocks().block_public_acls && upload.acl.as_ref().is_some_and(Acl::is_public) {
                 return Err(s3_error!(AccessDenied, "Access Denied"));
@@ -224,6 +225,7 @@ fn put_joined(
     let instances: Vec<_> = parts.iter().map(|(_, part)| part.instance).collect();
     let parts =
         parts.into_iter().map(|(number, part)| Part { number, bytes: part.bytes, checksums: part.checksums });
+    let initiator = upload.initiator;
     let head = Head {
         instance: txn.join(&instances)?,
         revision: txn.random_id(),
@@ -240,17 +242,37 @@ fn put_joined(
         tags: upload.tags,
     };
     let version_id = txn.put_version(bucket, key, versioning, head)?.version_id;
-    Ok(CompletedRow { bucket: bucket.to_owned(), key: key.to_owned(), etag, checksums, version_id })
+    Ok(CompletedRow {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        etag,
+        initiator,
+        checksums,
+        version_id,
+    })
 }
 
-/// The answer to a completion that has happened, if it was this one: the same parts make the same ETag.
+/// The upload as the bucket's ownership is by now: where there are no lists, the object is the bucket owner's, whatever
+/// was said when the upload began.
+fn under_ownership(upload: UploadRow, facts: &Facts) -> UploadRow {
+    match facts.object_ownership() {
+        ObjectOwnership::BucketOwnerEnforced => UploadRow { owner: None, acl: None, ..upload },
+        ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => upload,
+    }
+}
+
+/// The answer to a completion that has happened, if it was this one: the same parts make the same ETag. It is for whom
+/// the first answer was for.
 fn completed_before(rows: &impl Reads, asked: &AskedUpload, named: &[NamedPart]) -> S3Result<CompletedRow> {
     let md5s =
         named.iter().map(|part| md5(&part.etag)).collect::<Option<Vec<_>>>().ok_or_else(no_such_upload)?;
-    rows.completed(&asked.upload_id)?
+    let completed = rows
+        .completed(&asked.upload_id)?
         .filter(|completed| (&completed.bucket, &completed.key) == (&asked.bucket.name, &asked.key))
         .filter(|completed| completed.etag == multipart_etag(&md5s))
-        .ok_or_else(no_such_upload)
+        .ok_or_else(no_such_upload)?;
+    asked.verify_initiator(&asked.bucket.look_up(rows)?.facts, &completed.initiator)?;
+    Ok(completed)
 }
 
 fn md5(etag: &str) -> Option<[u8; 16]> {

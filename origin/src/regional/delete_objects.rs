@@ -95,6 +95,7 @@ fn delete_one(
             "Conditions on size and time are for directory buckets only."
         )));
     }
+    let object = if e_tag.is_some() { object.comparing_etag() } else { object };
     let condition = WriteCondition::if_match(e_tag.map(ETagCondition::ETag));
     let found = object.version(txn)?;
     if let Err(refused) = decide(&object, facts, found.as_ref(), &condition) {

@@ -115,6 +115,9 @@ pub(crate) struct CompletedRow {
     pub(crate) bucket: String,
     pub(crate) key: String,
     pub(crate) etag: String,
+    /// The canonical id of whoever started it; empty in rows of an earlier release: nobody but the bucket's owner.
+    #[serde(default)]
+    pub(crate) initiator: String,
     #[serde(default)]
     pub(crate) checksums: Checksums,
     #[serde(default)]

@@ -339,7 +339,15 @@ async fn an_upload_is_its_initiators_and_the_bucket_owners() {
     assert_eq!(region.send("GET", &of_upload, &[], "").await.ok().elements("PartNumber"), ["1"]);
     region.send("PUT", &part(2), &[], "purr").await.ok();
     let colleague = origin::Caller { name: "bella".into(), ..user_of("bob") };
-    region.send_let(colleague, "POST", &of_upload, &[], completion(&etag)).await.ok();
+    let first = region.send_let(colleague, "POST", &of_upload, &[], completion(&etag)).await.ok();
+    // Asked for again, the answer is for those who could have completed it.
+    let again = region.send_let(user_of("bob"), "POST", &of_upload, &[], completion(&etag)).await.ok();
+    assert_eq!(again.text(), first.text());
+    region.send("POST", &of_upload, &[], completion(&etag)).await.ok();
+    for stranger in [user_of("carl"), origin::Caller::anonymous()] {
+        let refused = region.send_let(stranger, "POST", &of_upload, &[], completion(&etag)).await;
+        assert_eq!(refused.error(), denied);
+    }
     assert_eq!(region.get("big").await.body, "meow");
     let begun = region.send_let(user_of("bob"), "POST", "/photos/big?uploads", &[], "").await.ok();
     let abort = format!("/photos/big?uploadId={}", begun.element("UploadId"));

@@ -113,3 +113,29 @@ async fn where_the_owner_is_preferred_a_writer_gives_up_by_one_word() {
     region.send_let(user_of("bob"), "PUT", "/photos/cat.jpg", &given, "meow").await.ok();
     assert_eq!(region.list("", "ID").await, ["bob-id"]);
 }
+
+/// An upload that was begun with a list, where lists have gone since, is the bucket owner's and says nothing.
+#[tokio::test]
+async fn an_upload_is_completed_under_the_ownership_that_holds_then() {
+    let region = Region::start().await;
+    let bob = || user_of("bob");
+    for (ownership, owner, permissions) in
+        [("BucketOwnerEnforced", "anne-id", 1), ("ObjectWriter", "bob-id", 2)]
+    {
+        region.set_ownership("ObjectWriter").await;
+        let public = [("x-amz-acl", "public-read")];
+        let begun = region.send_let(bob(), "POST", "/photos/big?uploads", &public, "").await.ok();
+        let of_upload = format!("/photos/big?uploadId={}", begun.element("UploadId"));
+        let part = format!("{of_upload}&partNumber=1");
+        let etag = region.send_let(bob(), "PUT", &part, &[], "meow").await.ok().header("etag").to_owned();
+        region.set_ownership(ownership).await;
+        let list = format!("<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>");
+        let list = format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>");
+        region.send_let(bob(), "POST", &of_upload, &[], list).await.ok();
+        // Back in force, lists say what they said: nothing of this one.
+        region.set_ownership("ObjectWriter").await;
+        let shown = region.send("GET", "/photos/big?acl", &[], "").await.ok();
+        assert_eq!(shown.elements("Permission").len(), permissions, "{ownership}");
+        assert_eq!(shown.element("ID"), owner, "{ownership}");
+    }
+}

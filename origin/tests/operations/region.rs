@@ -86,6 +86,10 @@ impl Permit for Everybody {
         s3_error!(NoSuchKey)
     }
 
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
+    }
+
     async fn confirm_caller(&self) -> S3Result<()> {
         Ok(())
     }
@@ -103,6 +107,10 @@ impl Permit for UnlessLocked {
 
     fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
         s3_error!(NoSuchKey)
+    }
+
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
     }
 
     async fn confirm_caller(&self) -> S3Result<()> {
@@ -123,6 +131,10 @@ impl Permit for GoneSince {
         s3_error!(NoSuchKey)
     }
 
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
+    }
+
     async fn confirm_caller(&self) -> S3Result<()> {
         Err(s3_error!(InvalidAccessKeyId))
     }
@@ -141,6 +153,10 @@ impl Permit for OwnersOnly {
 
     fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
         self.decide(role, on).err().unwrap_or_else(|| s3_error!(NoSuchKey))
+    }
+
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
     }
 
     async fn confirm_caller(&self) -> S3Result<()> {

@@ -856,3 +856,62 @@ fn a_refusal_says_what_it_rests_on() {
     assert_eq!(said(&unnamed, Op::GetObject), "explicit_deny(#2) s3:GetObject");
     assert_eq!(said(&bucket(), Op::CreateSession), "no_allow");
 }
+
+/// Whoever began an upload sees it and gives it up within their level, unless the policy denies it; nobody else by that.
+#[test]
+fn an_upload_is_its_initiators_to_see_and_to_give_up() {
+    let of_upload = |facts: &Facts, initiator: Option<&str>, caller: Option<&User>, operation| {
+        let on = On { initiator, ..On::bucket(BUCKET, facts).object(KEY, None, None) };
+        let (query, headers, now) = (Query::default(), HeaderMap::new(), OffsetDateTime::UNIX_EPOCH);
+        let client = Client::default();
+        let request = RequestContext { region: REGION, query: &query, headers: &headers, client, now };
+        let decided = Asking { caller, operation, request }.decide(Role::Target, &on);
+        decided.map(|because| format!("{because:?}")).map_err(|denied| denied.reason)
+    };
+    let (bob, id) = (user("visitors", Level::Full), canonical_id("visitors"));
+    for operation in [Op::ListParts, Op::AbortMultipartUpload] {
+        let given = of_upload(&bucket(), Some(&id), Some(&bob), operation);
+        assert_eq!(given, Ok("Initiator".to_owned()), "{operation}");
+        for (initiator, caller) in [
+            (None, Some(&bob)),
+            (Some(canonical_id("others").as_str()), Some(&bob)),
+            (Some(""), None),
+            (Some(id.as_str()), None),
+        ] {
+            assert_eq!(of_upload(&bucket(), initiator, caller, operation), Err(Reason::NoAllow));
+        }
+        let denied = with_policy(&statement("Deny", r#""*""#, r#""s3:*""#));
+        let refused = of_upload(&denied, Some(&id), Some(&bob), operation);
+        assert!(matches!(refused, Err(Reason::ExplicitDeny(_))), "{operation}");
+    }
+    for operation in [Op::UploadPart, Op::CompleteMultipartUpload, Op::GetObject, Op::PutObject] {
+        assert_eq!(of_upload(&bucket(), Some(&id), Some(&bob), operation), Err(Reason::NoAllow));
+    }
+    let reader = user("visitors", Level::Read);
+    let refused = of_upload(&bucket(), Some(&id), Some(&reader), Op::AbortMultipartUpload);
+    assert_eq!(refused, Err(Reason::Level(Level::Read)));
+}
+
+/// How many tags an object has is told to whoever may read them.
+#[test]
+fn tags_are_shown_to_whom_they_are_given() {
+    let head = object();
+    let shows = |facts: &Facts, caller: Option<&User>, version: Option<&str>| {
+        let on = On::bucket(BUCKET, facts).object(KEY, version, Some(&head));
+        let (query, headers, now) = (Query::default(), HeaderMap::new(), OffsetDateTime::UNIX_EPOCH);
+        let client = Client::default();
+        let request = RequestContext { region: REGION, query: &query, headers: &headers, client, now };
+        Asking { caller, operation: Op::GetObject, request }.may_read_tags(&on)
+    };
+    let public = |actions: &str| with_policy(&statement("Allow", r#""*""#, actions));
+    for (actions, plain, of_version) in [
+        (r#""s3:GetObject""#, false, false),
+        (r#""s3:GetObject","s3:GetObjectTagging""#, true, false),
+        (r#""s3:GetObject","s3:GetObjectVersionTagging""#, false, true),
+    ] {
+        let facts = public(actions);
+        assert_eq!((shows(&facts, None, None), shows(&facts, None, Some("null"))), (plain, of_version));
+    }
+    assert!(shows(&bucket(), Some(&user("research", Level::Read)), None));
+    assert!(!shows(&bucket(), Some(&user("research", Level::Write)), None));
+}

@@ -213,3 +213,33 @@ fn levels_are_ceilings() {
     assert_eq!(granted(Reach::ReadWrite), [false, false, true]);
     assert_eq!(granted(Reach::Full), [false, false, false]);
 }
+
+/// Who may write and not read would learn entity tags by guessing them.
+#[test]
+fn comparing_an_entity_tag_needs_reading() {
+    use Operation as Op;
+    let needs = |operation: Operation, name: &'static str, value: &'static str| {
+        let headers =
+            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
+        let of_target = Rule::of(operation).all().iter().filter(|needed| needed.is_in(Role::Target));
+        let mut needed = of_target.filter(|needed| needed.is_needed(&headers, None, None));
+        needed.any(|needed| needed.action.as_str() == "s3:GetObject")
+    };
+    for operation in
+        [Op::PutObject, Op::CopyObject, Op::CompleteMultipartUpload, Op::DeleteObject, Op::DeleteObjects]
+    {
+        for name in ["if-match", "if-none-match"] {
+            for tag in ["\"abc\"", "abc", "W/\"abc\""] {
+                assert!(needs(operation, name, tag), "{operation} {name} {tag}");
+            }
+            // Whether there is anything takes no more than writing, in S3 too.
+            for tag in ["*", " * ", ""] {
+                assert!(!needs(operation, name, tag), "{operation} {name} {tag}");
+            }
+        }
+        assert!(
+            !needs(operation, "if-range", "abc") && !needs(operation, "x-amz-copy-source-if-match", "abc")
+        );
+    }
+    assert!(!needs(Op::UploadPart, "if-match", "abc"));
+}
