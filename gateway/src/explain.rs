@@ -245,6 +245,9 @@ fn sentence(decided: &Result<Because<'_>, Denied>, user: Option<&User>, found: &
             Reason::OtherAccount => {
                 format!("a bucket's policy is for its own account alone, {owner}, whatever the policy allows")
             }
+            Reason::UnreadablePolicy => {
+                "the bucket's policy is not understood here, and might deny it".to_owned()
+            }
             Reason::Level(user) => format!("the user's level, {}, does not reach so far", level(*user)),
             Reason::NarrowedByGrant(granted) => format!(
                 "the user's grant in this bucket of their own account, {}, does not reach so far",

@@ -313,8 +313,7 @@ impl Facts {
     /// Whether what the policy gives is for the owner's account alone, because it gives to strangers.
     #[must_use]
     pub fn policy_is_restricted(&self) -> bool {
-        self.blocks().restrict_public_buckets
-            && self.policy.as_ref().is_some_and(|stored| stored.policy().is_public())
+        self.blocks().restrict_public_buckets && self.policy.as_ref().is_some_and(StoredPolicy::is_public)
     }
 
     /// Whose objects are; their writers' where nothing was set. See ops/decisions on what a new bucket is.

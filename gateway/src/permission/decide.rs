@@ -74,6 +74,8 @@ pub enum Reason {
     PublicAccessBlock,
     /// It would be allowed, did the caller belong to the bucket's account.
     OtherAccount,
+    /// The bucket's policy is not understood, and might deny it.
+    UnreadablePolicy,
 }
 
 impl Reason {
@@ -87,6 +89,7 @@ impl Reason {
             Self::NarrowedByGrant(_) => "grant",
             Self::PublicAccessBlock => "public_access_block",
             Self::OtherAccount => "other_account",
+            Self::UnreadablePolicy => "unreadable_policy",
         }
     }
 
@@ -141,7 +144,11 @@ pub(super) fn decide<'f>(
     at: &Circumstances<'f>,
 ) -> Result<Because<'f>, Denied> {
     let on = at.on;
-    let verdict = ask_policy(caller, needed, at);
+    let verdict = match ask_policy(caller, needed, at) {
+        Err(_) if may_not_be_locked_out(caller, needed, on.facts) => Verdict::Silent,
+        Err(unreadable) => return Err(needed.denied(unreadable)),
+        Ok(verdict) => verdict,
+    };
     if let Verdict::Deny(statement) = verdict
         && !may_not_be_locked_out(caller, needed, on.facts)
     {
@@ -195,10 +202,18 @@ impl Needed {
 }
 
 /// What the bucket's policy says. A policy is not asked about an object that is not named yet: see `DeleteObjects`.
-fn ask_policy<'f>(caller: Option<&User>, needed: &Needed, at: &Circumstances<'f>) -> Verdict<'f> {
-    let Some(policy) = &at.on.facts.policy else { return Verdict::Silent };
+///
+/// # Errors
+/// [`Reason::UnreadablePolicy`]: what it might deny is not known.
+fn ask_policy<'f>(
+    caller: Option<&User>,
+    needed: &Needed,
+    at: &Circumstances<'f>,
+) -> Result<Verdict<'f>, Reason> {
+    let Some(policy) = &at.on.facts.policy else { return Ok(Verdict::Silent) };
+    let policy = policy.policy().map_err(|_| Reason::UnreadablePolicy)?;
     let resource = match (needed.about, at.on.key) {
-        (About::Object | About::CopySource, None) | (About::Service, _) => return Verdict::Silent,
+        (About::Object | About::CopySource, None) | (About::Service, _) => return Ok(Verdict::Silent),
         (About::Object | About::CopySource, Some(key)) => format!("arn:aws:s3:::{}/{key}", at.on.bucket),
         (About::Bucket, _) => format!("arn:aws:s3:::{}", at.on.bucket),
     };
@@ -209,7 +224,8 @@ fn ask_policy<'f>(caller: Option<&User>, needed: &Needed, at: &Circumstances<'f>
         }
     };
     let owner = at.on.facts.owner.as_str();
-    policy.policy().decide(&Ask { principal, owner, action: needed.action, resource: &resource, context: at })
+    let ask = Ask { principal, owner, action: needed.action, resource: &resource, context: at };
+    Ok(policy.decide(&ask))
 }
 
 /// Whether a policy's deny does not count: S3 lets the owner of a bucket out of every policy that they put.

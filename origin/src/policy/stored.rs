@@ -1,16 +1,18 @@
 //! A policy as it is kept and travels: its text, as it was put, and what the text means.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Malformed, Policy, document};
 
-/// A bucket's policy: serialised as its text alone, and parsed again where it arrives.
+/// A bucket's policy: serialised as its text alone, and parsed where it is first asked. So a list of buckets costs no
+/// parsing, and a text that is not understood closes its own bucket and nothing else.
 #[derive(Clone, Debug)]
 pub struct StoredPolicy {
     text: Arc<str>,
-    policy: Arc<Policy>,
+    /// What the text means, once somebody has asked; clones share it.
+    policy: Arc<OnceLock<Result<Policy, Malformed>>>,
 }
 
 impl StoredPolicy {
@@ -20,7 +22,7 @@ impl StoredPolicy {
     /// As of [`Policy::parse`].
     pub fn new(text: &str, bucket: &str) -> Result<Self, Malformed> {
         let policy = Policy::parse(text, bucket)?;
-        Ok(Self { text: text.into(), policy: Arc::new(policy) })
+        Ok(Self { text: text.into(), policy: Arc::new(OnceLock::from(Ok(policy))) })
     }
 
     /// The document, byte for byte as it was put.
@@ -29,10 +31,19 @@ impl StoredPolicy {
         &self.text
     }
 
-    /// What it means.
+    /// What it means. Resources were held against the bucket when the policy was put.
+    ///
+    /// # Errors
+    /// [`Malformed`] for a text that is not understood, as one of a later release may be: then it must not open
+    /// anything that it might have meant to close.
+    pub fn policy(&self) -> Result<&Policy, &Malformed> {
+        self.policy.get_or_init(|| document::parse(&self.text, None)).as_ref()
+    }
+
+    /// As [`Policy::is_public`]; whatever is not understood is taken to be.
     #[must_use]
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    pub fn is_public(&self) -> bool {
+        self.policy().map_or(true, Policy::is_public)
     }
 }
 
@@ -52,11 +63,8 @@ impl Serialize for StoredPolicy {
 }
 
 impl<'de> Deserialize<'de> for StoredPolicy {
-    /// Resources were held against the bucket when the policy was put. A text that is not understood is an error, so
-    /// that a policy written by a later release closes the bucket here instead of opening it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let policy = document::parse(&text, None).map_err(serde::de::Error::custom)?;
-        Ok(Self { text: text.into(), policy: Arc::new(policy) })
+        Ok(Self { text: text.into(), policy: Arc::default() })
     }
 }

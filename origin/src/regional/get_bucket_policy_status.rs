@@ -6,6 +6,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::RegionalStore;
 use super::asked::AskedBucket;
 use crate::head::Facts;
+use crate::policy::StoredPolicy;
 
 /// Says whether a bucket is public: whether its policy or its list gives anything to strangers.
 ///
@@ -23,7 +24,7 @@ pub(super) async fn get_bucket_policy_status(
 }
 
 fn is_public(facts: &Facts) -> bool {
-    let by_policy = facts.policy.as_ref().is_some_and(|stored| stored.policy().is_public());
+    let by_policy = facts.policy.as_ref().is_some_and(StoredPolicy::is_public);
     let by_list = facts.acl().is_public() && !facts.blocks().ignore_public_acls;
     by_policy && !facts.blocks().restrict_public_buckets || by_list
 }

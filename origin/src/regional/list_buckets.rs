@@ -2,14 +2,19 @@
 
 use s3s::dto::{Bucket, ListBucketsInput, ListBucketsOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
+use tracing::error;
 
 use super::RegionalStore;
 use super::answers::{owner, timestamp};
+use super::failure::Failure;
 use super::rows::Reads;
 use crate::caller::Caller;
 
 /// Buckets on a page unless the client wants fewer: S3's limit.
 const PAGE_BUCKETS_MAX: usize = 10_000;
+
+/// Rows that a list may leave out because they cannot be read: with more, it is the store that is damaged.
+const UNREADABLE_ROWS_MAX: usize = 16;
 
 /// Lists the buckets of the caller's account in this region, by name.
 ///
@@ -36,9 +41,17 @@ pub(super) async fn list_buckets(
     let (owner, starts_with) = (owner(caller.as_owner()), prefix.clone().unwrap_or_default());
     let mut buckets = store
         .read(move |rows| {
-            let mut buckets = Vec::new();
+            let (mut buckets, mut unreadable_count) = (Vec::new(), 0);
             for row in rows.buckets(continuation_token.as_deref())? {
-                let (name, bucket) = row?;
+                let (name, bucket) = match row {
+                    // Whose it is cannot be known: it is closed, and others' lists are not.
+                    Err(Failure::Corrupt(what)) if unreadable_count < UNREADABLE_ROWS_MAX => {
+                        unreadable_count += 1;
+                        error!(what, "a bucket's row cannot be read: no list shows the bucket");
+                        continue;
+                    }
+                    row => row?,
+                };
                 if elsewhere || buckets.len() > buckets_max {
                     break;
                 }

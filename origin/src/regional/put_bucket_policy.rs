@@ -21,7 +21,7 @@ pub(super) async fn put_bucket_policy(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let policy = StoredPolicy::new(&policy, &bucket.name)?;
     amend_bucket(store, bucket, move |bucket| {
-        if bucket.facts.blocks().block_public_policy && policy.policy().is_public() {
+        if bucket.facts.blocks().block_public_policy && policy.is_public() {
             return Err(s3_error!(AccessDenied, "Access Denied"));
         }
         bucket.facts.policy = Some(policy);

@@ -915,3 +915,24 @@ fn tags_are_shown_to_whom_they_are_given() {
     assert!(shows(&bucket(), Some(&user("research", Level::Read)), None));
     assert!(!shows(&bucket(), Some(&user("research", Level::Write)), None));
 }
+
+/// A policy of a later release closes its bucket to everybody, but for who may put another in its place.
+#[test]
+fn a_policy_that_is_not_understood_closes_its_bucket() {
+    let unreadable =
+        serde_json::from_str(r#""{\"Version\":\"2032-10-17\"}""#).expect("a policy is kept as text");
+    let facts = Facts { policy: Some(unreadable), ..bucket() };
+    let (full, visitor) = (user("research", Level::Full), granted(Level::Full, grant(Access::ReadWrite)));
+    for caller in [Some(&full), Some(&visitor), None] {
+        for operation in [Op::GetObject, Op::PutObject, Op::ListObjectsV2, Op::DeleteBucket] {
+            assert_eq!(reason(&facts, caller, operation), Reason::UnreadablePolicy, "{operation}");
+        }
+        assert_eq!(Question::of(&facts).missing(caller, Op::GetObject), "AccessDenied");
+    }
+    for operation in [Op::GetBucketPolicy, Op::PutBucketPolicy, Op::DeleteBucketPolicy] {
+        assert!(decide(&facts, Some(&full), operation).is_ok(), "{operation}");
+        assert_eq!(reason(&facts, Some(&visitor), operation), Reason::UnreadablePolicy, "{operation}");
+        let both = user("research", Level::ReadWrite);
+        assert_eq!(reason(&facts, Some(&both), operation), Reason::UnreadablePolicy, "{operation}");
+    }
+}

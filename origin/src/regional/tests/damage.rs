@@ -2,7 +2,11 @@
 
 use std::os::unix::fs::FileExt;
 
+use s3s::dto::ListBucketsInput;
+use s3s::{S3, S3Request};
+
 use super::*;
+use crate::caller::Caller;
 
 fn flip(path: &Path, at: u64, bit: u32) {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
@@ -257,4 +261,43 @@ async fn damaged_leftovers_do_not_starve_those_behind_them() {
     let reaped = region.try_reap().await;
     assert!(matches!(reaped, Err(Failure::Corrupt(_))), "{reaped:?}");
     assert_eq!(region.data_files().len(), 0);
+}
+
+/// One bucket whose row cannot be read is closed; the list of the others goes on without it.
+#[tokio::test]
+async fn a_bucket_that_cannot_be_read_is_left_out_of_lists() {
+    let region = Region::start().await;
+    let id = Instance::from_bytes([7; 16]);
+    let owner = Owner { id: "ab".repeat(32), display_name: "studio".into() };
+    let facts = Facts::new(id, id, "studio", owner.clone());
+    let put = move |txn: &mut Txn<'_>| {
+        let bucket = Bucket { facts, created_millis: 1, tags: Tags::new() };
+        txn.put_bucket("a", &bucket)?;
+        txn.rows.put_row(table::Table::Buckets, b"b", b"of a later release")?;
+        Ok(txn.put_bucket("c", &bucket)?)
+    };
+    region.store.commit(Change::Nothing, put).await.unwrap();
+    let mut extensions = http::Extensions::new();
+    extensions.insert(Caller {
+        account: "studio".into(),
+        canonical_id: owner.id,
+        display_name: owner.display_name,
+        email: String::new(),
+        name: "tester".into(),
+    });
+    let request = S3Request {
+        input: ListBucketsInput::default(),
+        method: http::Method::GET,
+        uri: http::Uri::from_static("/"),
+        headers: http::HeaderMap::new(),
+        extensions,
+        credentials: None,
+        region: None,
+        service: None,
+        trailing_headers: None,
+    };
+    let listed = region.store.list_buckets(request).await.unwrap().output.buckets.unwrap();
+    let names: Vec<_> = listed.into_iter().filter_map(|bucket| bucket.name).collect();
+    assert_eq!(names, ["a", "c"]);
+    assert_eq!(region.store.facts("b").await.unwrap_err().code(), &S3ErrorCode::InternalError);
 }
