@@ -8,8 +8,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
+use md5::{Digest as _, Md5};
 use tests::cluster::REGIONS;
 use tests::sign::{Keys, Signing, UNSIGNED_PAYLOAD};
 use tests::{Answer, Client, Cluster, Endpoint, Request, Signed};
@@ -268,6 +271,10 @@ fn operations() -> Vec<Operation> {
     all
 }
 
+fn content_md5(body: &str) -> String {
+    BASE64.encode(Md5::digest(body))
+}
+
 impl Operation {
     fn request(&self, bucket: &str, key: &str, caller: &str) -> Request {
         let fill = |text: &str| {
@@ -279,7 +286,11 @@ impl Operation {
             let value = if *name == "x-amz-copy-source" { fill(&format!("/{value}")) } else { value.clone() };
             request = request.header(name, value);
         }
-        if self.body.is_empty() { request } else { request.body(self.body.clone()) }
+        if self.body.is_empty() {
+            return request;
+        }
+        // A list of keys to delete is not taken without.
+        request.header("content-md5", content_md5(&self.body)).body(self.body.clone())
     }
 
     fn is_about_bucket(&self) -> bool {

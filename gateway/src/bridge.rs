@@ -9,6 +9,7 @@
 //! error after it can only be told by a reset: [`Failed::Broken`].
 
 pub mod aws_chunked;
+mod document;
 pub mod upload;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use s3s::S3ErrorCode;
 use s3s::service::S3Service;
 use tokio::time::timeout;
 
+use self::document::Document;
 use crate::refusal::{Refusal, Subject, read_document};
 use crate::request_id::RequestId;
 use crate::response::{self, Failed, Sender, Sent};
@@ -72,7 +74,8 @@ pub async fn serve(
 ) -> Result<Sent, Failed> {
     let request = request_head(session, target)?;
     keep_open(session);
-    let (feed, body) = upload::pipe(session, target.payload);
+    let document = Document::of(target.operation, &session.req_header().headers)?;
+    let (feed, body) = upload::pipe(session, target.payload, document);
     let request = request.map(|()| s3s::Body::http_body(body));
     let response = {
         let answering = service.call(request);

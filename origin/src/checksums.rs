@@ -6,6 +6,7 @@
 
 mod announced;
 mod digests;
+mod document;
 mod parts;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::announced::Announced;
 pub(crate) use self::digests::{Digested, Digests};
+pub use self::document::DocumentDigests;
 pub(crate) use self::parts::{PartSum, multipart_checksum, multipart_etag};
 use crate::head::{ChecksumKind, Checksums};
 

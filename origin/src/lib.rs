@@ -19,7 +19,7 @@ pub mod tags;
 pub mod version_id;
 
 pub use caller::Caller;
-pub use checksums::Algorithm;
+pub use checksums::{Algorithm, DocumentDigests};
 pub use directory::Directory;
 pub use permit::{On, Permit, Role};
 pub use version_id::{NamedVersion, VersionId};

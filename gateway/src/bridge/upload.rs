@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use super::aws_chunked::Framing;
+use super::document::Document;
 use crate::refusal::Refusal;
 use crate::target::Payload;
 
@@ -37,7 +38,11 @@ impl Default for Limits {
 }
 
 /// The two ends of one body.
-pub(super) fn pipe(session: &mut Session, payload: Payload) -> (Feed, UploadBody) {
+pub(super) fn pipe(
+    session: &mut Session,
+    payload: Payload,
+    document: Option<Document>,
+) -> (Feed, UploadBody) {
     let head = session.req_header();
     let framing = Framing::of(payload, &head.headers);
     let expects_continue = head
@@ -48,7 +53,7 @@ pub(super) fn pipe(session: &mut Session, payload: Payload) -> (Feed, UploadBody
     let length = if session.is_body_empty() { Some(0) } else { length };
     let (pieces, receiver) = mpsc::channel(READS_AHEAD);
     let wanted = Arc::new(Notify::new());
-    let feed = Feed { pieces, wanted: wanted.clone(), framing, expects_continue };
+    let feed = Feed { pieces, wanted: wanted.clone(), framing, document, expects_continue };
     (feed, UploadBody { pieces: receiver, wanted, length })
 }
 
@@ -57,6 +62,7 @@ pub(super) struct Feed {
     pieces: mpsc::Sender<Result<Bytes, Broken>>,
     wanted: Arc<Notify>,
     framing: Option<Framing>,
+    document: Option<Document>,
     expects_continue: bool,
 }
 
@@ -102,15 +108,24 @@ impl Feed {
                 None => passed.push(bytes),
             }
             for piece in passed.drain(..) {
+                let piece = match &mut self.document {
+                    Some(document) => document.take(piece),
+                    None => Some(piece),
+                };
+                let Some(piece) = piece else { continue };
                 if self.pieces.send(Ok(piece)).await.is_err() {
                     return Ok(());
                 }
             }
         }
-        match self.framing.take() {
-            Some(framing) => framing.finish(),
-            None => Ok(()),
+        if let Some(framing) = self.framing.take() {
+            framing.finish()?;
         }
+        if let Some(last) = self.document.take().map(Document::finish).transpose()?.flatten() {
+            // The reader may have had enough; then nobody wants the rest.
+            let _ = self.pieces.send(Ok(last)).await;
+        }
+        Ok(())
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) struct Digests {
     collected_bytes: usize,
 }
 
-struct Hashers {
+/// An MD5 and checksums, computed where they are asked for.
+pub(super) struct Hashers {
     bytes: u64,
     md5: Md5,
     checksums: Vec<(Algorithm, Hasher)>,
@@ -51,8 +52,7 @@ pub(crate) struct Digested {
 impl Digests {
     /// Starts on an MD5 and these checksums.
     pub(crate) fn new(algorithms: &[Algorithm]) -> Self {
-        let checksums = algorithms.iter().map(|algorithm| (*algorithm, Hasher::new(*algorithm))).collect();
-        let hashers = Some(Box::new(Hashers { bytes: 0, md5: Md5::new(), checksums }));
+        let hashers = Some(Box::new(Hashers::new(algorithms)));
         Self { hashers, hashing: None, collected: Vec::new(), collected_bytes: 0 }
     }
 
@@ -70,7 +70,7 @@ impl Digests {
         let batch = mem::take(&mut self.collected);
         self.collected_bytes = 0;
         self.hashing = Some(spawn_blocking(move || {
-            hashers.update(&batch);
+            batch.iter().for_each(|piece| hashers.update(piece));
             hashers
         }));
         Ok(())
@@ -82,7 +82,7 @@ impl Digests {
     /// As [`Digests::update`].
     pub(crate) async fn finish(mut self) -> S3Result<Digested> {
         let mut hashers = self.idle().await?;
-        hashers.update(&self.collected);
+        self.collected.iter().for_each(|piece| hashers.update(piece));
         Ok(hashers.finish())
     }
 
@@ -98,17 +98,20 @@ impl Digests {
 }
 
 impl Hashers {
-    fn update(&mut self, pieces: &[Bytes]) {
-        for piece in pieces {
-            self.bytes += piece.len() as u64;
-            self.md5.update(piece);
-            for (_, hasher) in &mut self.checksums {
-                hasher.update(piece);
-            }
+    pub(super) fn new(algorithms: &[Algorithm]) -> Self {
+        let checksums = algorithms.iter().map(|algorithm| (*algorithm, Hasher::new(*algorithm))).collect();
+        Self { bytes: 0, md5: Md5::new(), checksums }
+    }
+
+    pub(super) fn update(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
+        self.md5.update(piece);
+        for (_, hasher) in &mut self.checksums {
+            hasher.update(piece);
         }
     }
 
-    fn finish(self) -> Digested {
+    pub(super) fn finish(self) -> Digested {
         let mut checksums = Checksums::default();
         for (algorithm, hasher) in self.checksums {
             *checksums.slot(algorithm) = Some(BASE64.encode(hasher.finish(algorithm)));

@@ -1,0 +1,129 @@
+//! Documents: the small bodies, XML or a policy's JSON, that say what an operation shall do. s3s reads them once they
+//! are whole, and does not hold them against the digests that came with them; so the last piece of one waits here until
+//! all of it is what the request announced.
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+use origin::DocumentDigests;
+use s3s::S3ErrorCode;
+use s3s::header::CONTENT_MD5;
+
+use crate::refusal::Refusal;
+use crate::target::Operation;
+
+/// A document on its way to s3s.
+pub(super) struct Document {
+    digests: DocumentDigests,
+    last: Option<Bytes>,
+}
+
+impl Document {
+    /// What the request for `operation` says of its document; `None` for one that has none, or whose body the store
+    /// verifies as it takes it.
+    ///
+    /// # Errors
+    /// For digests that are none; `InvalidRequest` for a list of keys to delete without any, which S3 does not take:
+    /// one that was damaged on its way must not delete other keys.
+    pub(super) fn of(operation: Operation, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+        let digests = match operation {
+            Operation::PutObject | Operation::UploadPart => return Ok(None),
+            // Its checksums are the object's.
+            Operation::CompleteMultipartUpload => {
+                let md5 = headers.get(CONTENT_MD5).map(|md5| (CONTENT_MD5, md5.clone()));
+                DocumentDigests::parse(&md5.into_iter().collect())?
+            }
+            _ => DocumentDigests::parse(headers)?,
+        };
+        if operation == Operation::DeleteObjects && !digests.are_announced() {
+            let message = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
+            return Err(Refusal::new(S3ErrorCode::InvalidRequest, message));
+        }
+        Ok(Some(Self { digests, last: None }))
+    }
+
+    /// Takes the next piece and gives the one before it.
+    pub(super) fn take(&mut self, piece: Bytes) -> Option<Bytes> {
+        self.digests.update(&piece);
+        self.last.replace(piece)
+    }
+
+    /// The last piece, if the document is what was announced.
+    ///
+    /// # Errors
+    /// `BadDigest`.
+    pub(super) fn finish(self) -> Result<Option<Bytes>, Refusal> {
+        self.digests.verify()?;
+        Ok(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    /// Of `<a/>`, as the checksums below.
+    const MD5: &str = "8BnumgOXiv+fm3jQ3fPttw==";
+
+    fn headers(said: &[(&'static str, &'static str)]) -> HeaderMap {
+        said.iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    /// What s3s gets of `<a/>` in two pieces, or the code of the refusal.
+    fn passed(operation: Operation, said: &[(&'static str, &'static str)]) -> Result<String, String> {
+        let code = |refusal: Refusal| refusal.code().as_str().to_owned();
+        let document = Document::of(operation, &headers(said)).map_err(code)?;
+        let Some(mut document) = document else { return Ok("another's".to_owned()) };
+        let mut passed = Vec::new();
+        for piece in ["<a", "/>"] {
+            passed.extend(document.take(Bytes::from(piece)));
+        }
+        assert!(passed.len() < 2, "the last piece waits");
+        passed.extend(document.finish().map_err(code)?);
+        Ok(String::from_utf8(passed.concat()).expect("text"))
+    }
+
+    #[test]
+    fn a_document_passes_as_it_was_announced() {
+        let put = Operation::PutBucketTagging;
+        assert_eq!(passed(put, &[]), Ok("<a/>".to_owned()));
+        for (name, right, wrong) in [
+            ("content-md5", MD5, "AAAAAAAAAAAAAAAAAAAAAA=="),
+            ("x-amz-checksum-crc32", "AdEc1A==", "AdEc1Q=="),
+            ("x-amz-checksum-crc32c", "fElKvg==", "AdEc1A=="),
+            ("x-amz-checksum-crc64nvme", "Aevfvceg6ew=", "AAAAAAAAAAA="),
+            ("x-amz-checksum-sha1", "25qoZjLG8syZaEot0V0rZIKOdiI=", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            (
+                "x-amz-checksum-sha256",
+                "KRFDY/dJoCJraYjdo8okkqlUEXq2tfOCcGwgMA2rwHk=",
+                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            ),
+        ] {
+            assert_eq!(passed(put, &[(name, right)]), Ok("<a/>".to_owned()), "{name}");
+            assert_eq!(passed(put, &[(name, wrong)]), Err("BadDigest".to_owned()), "{name}");
+        }
+        assert_eq!(passed(put, &[("content-md5", "8Bnu")]), Err("InvalidDigest".into()));
+        assert_eq!(passed(put, &[("x-amz-checksum-crc32", "AdEc1")]), Err("InvalidRequest".into()));
+        assert_eq!(passed(put, &[("x-amz-checksum-md9", "AdEc1A==")]), Err("NotImplemented".into()));
+    }
+
+    #[test]
+    fn keys_are_deleted_by_an_announced_list_alone() {
+        let delete = Operation::DeleteObjects;
+        assert_eq!(passed(delete, &[]), Err("InvalidRequest".into()));
+        assert_eq!(passed(delete, &[("content-md5", MD5)]), Ok("<a/>".into()));
+    }
+
+    #[test]
+    fn what_completes_an_upload_says_the_objects_checksum() {
+        let complete = Operation::CompleteMultipartUpload;
+        let of_object = ("x-amz-checksum-crc32", "AAAAAA==");
+        assert_eq!(passed(complete, &[of_object]), Ok("<a/>".into()));
+        let wrong = ("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==");
+        assert_eq!(passed(complete, &[of_object, wrong]), Err("BadDigest".into()));
+        assert_eq!(passed(Operation::PutObject, &[wrong]), Ok("another's".into()));
+    }
+}
