@@ -277,7 +277,36 @@ fn not_modified(head: &Head) -> S3Error {
 /// A list of ranges, and what is no range at all, is ignored as S3 ignores it (RFC 9110 §14.2 allows it).
 fn range(headers: &HeaderMap) -> S3Result<Option<dto::Range>> {
     let value = single_header(headers, &RANGE)?;
-    Ok(value.and_then(|value| dto::Range::parse(value.to_str().ok()?).ok()))
+    Ok(value.and_then(|value| parse_range(value.to_str().ok()?)))
+}
+
+/// The range in `text`; `None` for what is none. A position past 63 bits, which s3s does not take, is as far past the
+/// end of every object as the last one that it takes.
+fn parse_range(text: &str) -> Option<dto::Range> {
+    if let Ok(range) = dto::Range::parse(text) {
+        return Some(range);
+    }
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    match (first, last) {
+        ("", length) => Some(dto::Range::Suffix { length: position(length)? }),
+        (first, "") => Some(dto::Range::Int { first: position(first)?, last: None }),
+        (first, last) => {
+            let range = dto::Range::Int { first: position(first)?, last: Some(position(last)?) };
+            (magnitude(first) <= magnitude(last)).then_some(range)
+        }
+    }
+}
+
+/// A decimal number, cut to 63 bits.
+fn position(digits: &str) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX).min(i64::MAX.cast_unsigned()))
+}
+
+/// Orders decimal numbers of any length.
+fn magnitude(digits: &str) -> (usize, &str) {
+    let digits = digits.trim_start_matches('0');
+    (digits.len(), digits)
 }
 
 fn wants_checksums(headers: &HeaderMap) -> S3Result<bool> {

@@ -1,4 +1,5 @@
-//! Reads with a `Range` that S3 ignores: a list of ranges, or what is no range at all (RFC 9110 §14.2 allows it).
+//! Reads with a `Range` that S3 ignores: a list of ranges, or what is no range at all (RFC 9110 §14.2 allows it); and with
+//! one of numbers past 63 bits, which S3 takes.
 //!
 //! s3s refuses them when it parses an operation's input. The header cannot be taken from the request before s3s sees it,
 //! because a signature may cover it. So such a read is no operation to s3s but a route of ours, which it comes to after it

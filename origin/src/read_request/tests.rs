@@ -90,6 +90,8 @@ fn ranges_are_resolved_and_cut() {
         ("bytes=-3", 7..10, "bytes 7-9/10"),
         ("bytes=-99", 0..10, "bytes 0-9/10"),
         ("bytes=0-9", 0..10, "bytes 0-9/10"),
+        ("bytes=8-18446744073709551616", 8..10, "bytes 8-9/10"),
+        ("bytes=-18446744073709551616", 0..10, "bytes 0-9/10"),
     ] {
         let (reading, headers) = answer(&head(), &[(RANGE, range)], &[]).expect(range);
         assert_eq!((reading.status(), reading.bytes()), (StatusCode::PARTIAL_CONTENT, bytes), "{range}");
@@ -104,6 +106,9 @@ fn ranges_without_a_byte_are_refused_with_the_size() {
         (&head(), "bytes=10-"),
         (&head(), "bytes=10-10"),
         (&head(), "bytes=-0"),
+        (&head(), "bytes=9223372036854775808-"),
+        (&head(), "bytes=18446744073709551616-"),
+        (&head(), "bytes=18446744073709551616-018446744073709551617"),
         (&empty, "bytes=0-"),
         (&empty, "bytes=-1"),
     ] {
@@ -119,7 +124,17 @@ fn ranges_without_a_byte_are_refused_with_the_size() {
 /// The whole object is answered, as if nothing had been asked.
 #[test]
 fn a_range_that_is_none_is_ignored() {
-    for range in ["bytes=5-2", "bytes=0-1,3-4", "items=0-1", "bytes=", "bytes=a-b"] {
+    for range in [
+        "bytes=5-2",
+        "bytes=0-1,3-4",
+        "items=0-1",
+        "bytes=",
+        "bytes=a-b",
+        "bytes=18446744073709551617-18446744073709551616",
+        "bytes=18446744073709551616",
+        "bytes=18446744073709551616-a",
+        "bytes=+18446744073709551616-",
+    ] {
         let (whole, ranged) = (answer(&head(), &[], &[]), answer(&head(), &[(RANGE, range)], &[]));
         assert_eq!(format!("{whole:?}"), format!("{ranged:?}"), "{range}");
     }
