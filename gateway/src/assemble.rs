@@ -194,6 +194,7 @@ impl Node {
             peers,
             trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),
+            silent_owner: limits.silent_owner,
             places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             per_address: Gate::new(
                 limits.per_address,

@@ -68,6 +68,8 @@ pub struct Node {
     pub trusted_proxies: TrustedProxies,
     /// What the two sides of a transfer may take.
     pub limits: bridge::Limits,
+    /// How long the owner of another region may be silent about a request that was forwarded to it.
+    pub silent_owner: Duration,
     /// Requests being answered at once, on all public listeners together; one more is told to slow down.
     pub places: Arc<Semaphore>,
     /// What each client address may ask.
@@ -253,7 +255,11 @@ impl Proxy {
         target: &Target,
     ) -> Result<Answer, Failed> {
         let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
-        exchange.upstream = Some(owner.upstream().await.map_err(|_| unreachable())?);
+        let mut upstream = owner.upstream().await.map_err(|_| unreachable())?;
+        // Starts anew with every piece of the client's body, whose silence is not the owner's.
+        let silence = self.patience() + self.node.silent_owner;
+        (upstream.options.read_timeout, upstream.options.write_timeout) = (Some(silence), Some(silence));
+        exchange.upstream = Some(upstream);
         bridge::keep_open(session);
         session.set_write_timeout(Some(self.node.limits.response.stalled_reader));
         exchange.deadline = Deadline::own();

@@ -82,6 +82,9 @@ pub struct Limits {
     pub connection: listen::Limits,
     /// Of a transfer, once the request is there.
     pub transfer: bridge::Limits,
+    /// How long the owner of another region may be silent about a request that was forwarded to it. Default 5 min: more
+    /// than it takes to read the 5 GiB of a copied part from a slow disk, the longest work without a word.
+    pub silent_owner: Duration,
     /// Requests at one time; further ones are answered 503 `SlowDown`. Default 1024.
     pub requests_in_flight_max: usize,
     /// What one client address may ask of a node. Default no limit: behind a NAT or a proxy that is not trusted, a
@@ -266,11 +269,12 @@ fn read_limits(file: &mut Keys) -> Limits {
         *field = keys.duration(key, *field, seconds(1)..=seconds(3600));
     }
     connection.connections_max = keys.count("connections_max", connection.connections_max, 1..=1_000_000);
+    let silent_owner = keys.duration("silent_owner", seconds(300), seconds(1)..=seconds(3600));
     let requests_in_flight_max = keys.count("requests_in_flight_max", 1024, 1..=1_000_000);
     let drain = keys.duration("drain", seconds(30), Duration::ZERO..=seconds(3600));
     let (per_address, per_key) = (read_quota(&mut keys, "per_address"), read_quota(&mut keys, "per_key"));
     file.extend(keys.finish());
-    Limits { connection, transfer, requests_in_flight_max, per_address, per_key, drain }
+    Limits { connection, transfer, silent_owner, requests_in_flight_max, per_address, per_key, drain }
 }
 
 fn read_quota(limits: &mut Keys, key: &str) -> Quota {
