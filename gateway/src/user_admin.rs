@@ -227,6 +227,11 @@ fn within(mut command: UserCommand, manager: &Manager) -> Result<UserCommand, Re
             if wanted.account.get_or_insert_with(|| own.clone()) != own {
                 return Err(Refused::NotAllowed("users are made in one's own account alone"));
             }
+            if wanted.email.is_some() {
+                return Err(Refused::NotAllowed(
+                    "operators alone give users their e-mail addresses: lists find accounts by them",
+                ));
+            }
         }
         UserCommand::List { account } => {
             if account.get_or_insert_with(|| own.clone()) != own {

@@ -89,7 +89,7 @@ pub struct WantedUser {
     /// The user's name for people.
     #[serde(default)]
     pub display_name: Option<String>,
-    /// Where ACLs may find the user's account.
+    /// Where ACLs may find the user's account; operators alone say it.
     #[serde(default)]
     pub email: Option<String>,
     /// The region whose endpoints the user is given; home's where it is left out.

@@ -126,6 +126,10 @@ async fn a_tenant_does_nothing_beyond_its_account() {
             json!({"set_access": {"user": {"name": "chief"}, "grant": ["others=read"]}}),
             "there is no bucket others",
         ),
+        (
+            json!({"create": {"name": "spy", "level": "full", "email": "carol@example.com"}}),
+            "operators alone give users their e-mail",
+        ),
         (json!({"list": {"account": "video"}}), "own account"),
         (json!({"show": {"user": carol(), "reveal": false}}), "there is no user carol"),
         (json!({"show": {"user": {"name": "carol"}, "reveal": false}}), "there is no user carol"),
