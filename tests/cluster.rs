@@ -159,6 +159,12 @@ impl Cluster {
         format!("http://{}", self.port(region, 2))
     }
 
+    /// Address and port of `region`'s listener for other nodes.
+    #[must_use]
+    pub fn peer(&self, region: &str) -> String {
+        self.port(region, 3)
+    }
+
     /// The gate of a cluster that was started with one.
     ///
     /// # Panics

@@ -1,7 +1,10 @@
 //! One process a region, and some of them gone: nothing unverified is served, nothing broken ends cleanly, and what
 //! is left goes on.
 
+use tests::tls::{connect_to_peer, node_config};
 use tests::{Client, Cluster, Content, MIB, Options, Request};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 /// While the owner is away, what a node has of its objects cannot be confirmed, and is not served.
 #[tokio::test]
@@ -72,6 +75,25 @@ async fn a_fill_goes_on_after_its_connections_break() {
         got += piece.len() as u64;
     }
     assert_eq!(got, content.bytes);
+}
+
+/// A node that dies in the middle of what it asks is nothing that a person should look at: the owner logs no error.
+#[tokio::test]
+async fn a_question_that_breaks_off_is_no_error_of_the_owner() {
+    let (cluster, reader, content) = start(MIB).await;
+    let tls = node_config(&cluster.data_dir(), "las1", "http/1.1");
+    for sent in ["{\"asks\"", ""] {
+        let tcp = TcpStream::connect(cluster.peer("ord1")).await.expect("connect");
+        tcp.set_zero_linger().expect("a TCP connection");
+        let mut node = connect_to_peer(&tls, tcp, "ord1").await;
+        let head = "POST /resolve HTTP/1.1\r\nhost: ord1\r\nx-penstock-channel: resolve\r\ncontent-length: 100\r\n\r\n";
+        node.write_all(format!("{head}{sent}").as_bytes()).await.expect("begin a question");
+        node.flush().await.expect("begin a question");
+        // Once this read has been answered, what was sent before it has arrived.
+        assert_eq!(reader.get("data", "k").await.ok().body, content.all());
+        drop(node);
+        assert_eq!(reader.get("data", "k").await.ok().body, content.all());
+    }
 }
 
 /// Three processes with a gate in front of ord1, an object of `bytes` bytes there, and a reader of it at las1.

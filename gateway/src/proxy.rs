@@ -164,10 +164,13 @@ impl Proxy {
         }
     }
 
-    /// A request of another node's own: not of a client, so neither counted nor logged as one.
+    /// A request of another node's own: not of a client, so neither counted nor logged as one. What breaks off is that
+    /// node's connection; what is wrong with the store has been logged where it was met.
     async fn serve_peer(&self, session: &mut Session, channel: Option<Channel>) -> pingora::Result<()> {
         match channel {
-            Some(channel) => self.node.peer_server.serve(session, channel).await,
+            Some(channel) => {
+                self.node.peer_server.serve(session, channel).await.map_err(|error| error.into_down())
+            }
             None => session.respond_error(404).await,
         }
     }
