@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use http::HeaderMap;
 use md5::{Digest, Md5};
@@ -21,6 +23,9 @@ const OPERATIONS_MAX: u32 = 60;
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(9);
+
+/// How long one waits who asks again when there is none.
+const SHORT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The longest that a client thinks between two operations.
 const THINKS_MILLISECONDS: u64 = 40;
@@ -124,7 +129,8 @@ impl Worker {
                 None => self.read(&at, Part::All).await,
             },
             81..84 => at.put_multipart().await,
-            84..90 => at.delete().await,
+            84..89 => at.delete().await,
+            89 => at.delete_all(&place).await,
             90..94 => {
                 let source = &place.keys[self.random.below(place.keys.len() as u64) as usize];
                 at.copy_from(source).await;
@@ -145,7 +151,8 @@ impl Worker {
 
 /// Reads `key` once, whole; whether there was an answer.
 pub(super) async fn look(client: Client, recorder: Arc<Recorder>, bucket: String, key: String) -> bool {
-    At { client, recorder, bucket, key }.read(Part::All).await.is_some()
+    let looking = async { At { client, recorder, bucket, key }.read(Part::All).await.is_some() };
+    timeout(SHORT_PATIENCE, looking).await.unwrap_or(false)
 }
 
 /// One key as a client reaches it.
@@ -323,6 +330,32 @@ impl At {
             }
             Reply::Answer(answer) => self.unexpected("delete", answer.status, &answer),
             Reply::Unknown => self.recorder.unanswered(&self.name(), called, Action::Delete),
+        }
+    }
+
+    /// DeleteObjects of every key of the place: one request, and one delete for each.
+    async fn delete_all(&self, place: &Place) {
+        let objects: String =
+            place.keys.iter().map(|key| format!("<Object><Key>{key}</Key></Object>")).collect();
+        let list = format!("<Delete>{objects}</Delete>");
+        let digest = STANDARD.encode(Md5::digest(&list));
+        let request = Request::new("POST", format!("/{}?delete", self.bucket));
+        let called = self.recorder.now();
+        let reply = exchange(&self.client, request.header("content-md5", digest).body(list)).await;
+        let answer = match &reply {
+            Reply::Answer(answer) if answer.status != 200 => {
+                return self.unexpected("delete of several", answer.status, answer);
+            }
+            Reply::Answer(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
+            Reply::Unknown => String::new(),
+        };
+        for key in &place.keys {
+            let name = name(&self.bucket, key);
+            // A key that is not among the deleted may be: the answer may have broken off.
+            match answer.contains(&format!("<Deleted><Key>{key}</Key>")) {
+                true => self.recorder.answered(&name, called, Action::Delete),
+                false => self.recorder.unanswered(&name, called, Action::Delete),
+            }
         }
     }
 
