@@ -7,10 +7,12 @@
 //!
 //! `benches/run` builds and starts this in a network namespace of its own.
 
+mod cores;
+
 use std::time::{Duration, Instant};
 
+use cores::run_on_core;
 use futures::stream::{self, StreamExt};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
 use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request};
 
@@ -90,17 +92,6 @@ async fn main() {
     }
     print_table(&cases);
     print_json(&cases);
-}
-
-/// This thread, and every thread and process that it starts from now on, runs on one core of at least two.
-fn run_on_core(core: usize) {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    for thread in std::fs::read_dir("/proc/self/task").expect("list this process's threads") {
-        let name = thread.expect("a thread").file_name();
-        let id = name.to_str().and_then(|id| id.parse().ok()).expect("a thread's id is a number");
-        sched_setaffinity(rustix::process::Pid::from_raw(id), &cores).expect("this machine has two cores");
-    }
 }
 
 async fn cluster(memory: &str) -> Cluster {
