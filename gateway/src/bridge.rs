@@ -43,6 +43,9 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// Largest error document taken from s3s.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 
+/// Largest document of an object's attributes: a thousand parts with five checksums each are half of it.
+const ATTRIBUTES_BYTES_MAX: usize = 1 << 20;
+
 /// What the two sides of a transfer may take.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
@@ -98,7 +101,7 @@ pub async fn serve(
     let response = response.map_err(|error| {
         Refusal::from(s3s::S3Error::with_source(S3ErrorCode::InternalError, error.into()))
     })?;
-    answer(session, response, named, limits).await
+    answer(session, target, response, named, limits).await
 }
 
 /// The request without its body. The target and the signed headers go to s3s byte for byte.
@@ -121,6 +124,7 @@ fn request_head(session: &Session, target: &Target) -> Result<http::Request<()>,
 /// Sends s3s's `response` to the client.
 async fn answer(
     session: &mut Session,
+    target: &Target,
     response: s3s::HttpResponse,
     named: Named<'_>,
     limits: &Limits,
@@ -133,6 +137,10 @@ async fn answer(
         return Err(Failed::Refused(refused(parts.status, parts.headers, body).await));
     }
     name(&mut parts.headers, named);
+    let body = match target.operation {
+        Operation::GetObjectAttributes => unquote_etag(body).await.map_err(Failed::Refused)?,
+        _ => body,
+    };
     if session.req_header().method == Method::HEAD && parts.headers.contains_key(CONTENT_RANGE) {
         parts.status = StatusCode::PARTIAL_CONTENT;
     }
@@ -147,6 +155,15 @@ async fn answer(
     let sent = stream(session, parts, body, &limits.response).await?;
     linger(session, unread).await;
     Ok(sent)
+}
+
+/// s3s writes every entity tag in quotes. Of this operation's S3 does not, and clients compare it as it is.
+async fn unquote_etag(body: s3s::Body) -> Result<s3s::Body, Refusal> {
+    let collected = Limited::new(body, ATTRIBUTES_BYTES_MAX).collect().await;
+    let document = collected.map_err(|_| Refusal::from(S3ErrorCode::InternalError))?.to_bytes();
+    let document = String::from_utf8_lossy(&document);
+    let unquoted = document.replacen("<ETag>\"", "<ETag>", 1).replacen("\"</ETag>", "</ETag>", 1);
+    Ok(s3s::Body::from(unquoted))
 }
 
 async fn stream(

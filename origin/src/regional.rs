@@ -42,6 +42,7 @@ mod put_object;
 
 mod delete_object_tagging;
 mod get_object_acl;
+mod get_object_attributes;
 mod get_object_tagging;
 mod put_object_acl;
 mod put_object_tagging;

@@ -67,3 +67,11 @@ def test_a_bucket_is_emptied_page_by_page(owner, bucket):
         objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in found]
         assert "Errors" not in owner.delete_objects(Bucket=bucket, Delete={"Objects": objects})
     owner.delete_bucket(Bucket=bucket)
+
+
+def test_attributes_have_no_quotes(owner, reader, bucket):
+    put = owner.put_object(Bucket=bucket, Key="k", Body=b"one")
+    for client in (owner, reader):
+        said = client.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["ETag", "ObjectSize"])
+        assert f'"{said["ETag"]}"' == put["ETag"]
+        assert (said["ObjectSize"], said["VersionId"]) == (3, put["VersionId"])

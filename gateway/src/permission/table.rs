@@ -160,8 +160,13 @@ const ACL_HEADERS: [&str; 6] = [
     "x-amz-grant-full-control",
 ];
 
-/// Whether the request names an entity tag; `*` asks no more than whether there is anything.
+/// Whether the request holds the object against what only its readers know: an entity tag, or what a delete expects of
+/// its size and time; `*` asks no more than whether there is anything.
 fn compares_etag(headers: &HeaderMap) -> bool {
+    let of_deletes = ["x-amz-if-match-size", "x-amz-if-match-last-modified-time"];
+    if of_deletes.iter().any(|name| headers.contains_key(*name)) {
+        return true;
+    }
     let conditions = [IF_MATCH, IF_NONE_MATCH];
     let mut values = conditions.iter().flat_map(|name| headers.get_all(name));
     values.any(|value| !matches!(value.as_bytes().trim_ascii(), b"" | b"*"))

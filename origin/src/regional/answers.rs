@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use s3s::dto::{
     self, ChecksumAlgorithm, ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
-    CompletedPart, CopyObjectResult, CopyPartResult, ETag, Owner, Part, PutObjectOutput, Timestamp, Type,
-    UploadPartOutput,
+    CompletedPart, CopyObjectResult, CopyPartResult, ETag, ObjectPart, Owner, Part, PutObjectOutput,
+    Timestamp, Type, UploadPartOutput,
 };
 
 use crate::acl::{self, Grant, Grantee};
@@ -102,6 +102,7 @@ have_checksum_fields!(
     CompletedPart,
     CopyObjectResult,
     CopyPartResult,
+    ObjectPart,
     Part,
     PutObjectOutput,
     UploadPartOutput

@@ -1,7 +1,7 @@
 //! DeleteObject, and what it shares with DeleteObjects.
 
 use s3s::dto::{DeleteObjectInput, DeleteObjectOutput};
-use s3s::{S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3Request, S3Response, S3Result};
 
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
@@ -9,11 +9,11 @@ use super::failure::Failure;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::versions::Version;
-use super::write_condition::WriteCondition;
+use super::write_condition::DeleteCondition;
 use crate::head::{Facts, Versioning};
 
 /// Removes an object: for good, or under a delete marker where its bucket keeps versions; a version that is named is
-/// removed for good. What is not there is removed already, unless a condition says that it should be.
+/// removed for good. What is not there is removed already, whatever a condition says of it.
 ///
 /// # Errors
 /// `NoSuchBucket`, `AccessDenied`, those of the condition, and `InvalidArgument` for a version that cannot be.
@@ -32,17 +32,15 @@ pub(super) async fn delete_object(
     } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     refuse_unsupported(&request.headers, READS_NONE)?;
-    let condition = WriteCondition::parse(&request.headers)?;
+    let condition = DeleteCondition::parse(&request.headers, if_match_size, if_match_last_modified_time)?;
     let object = AskedObject::new(bucket, key, version_id)?;
-    if if_match_size.is_some() || if_match_last_modified_time.is_some() {
-        return Err(s3_error!(NotImplemented, "Conditions on size and time are for directory buckets only."));
-    }
     let deleted = store
         .commit(object.change(), move |txn| {
             let facts = object.bucket.look_up(txn)?.facts;
             let found = object.version(txn)?;
             decide(&object, &facts, found.as_ref(), &condition)?;
-            Ok(delete(txn, &object, &facts)?)
+            let is_done = found.is_none() && condition.is_any();
+            Ok(if is_done { Deleted::default() } else { delete(txn, &object, &facts)? })
         })
         .await?;
     Ok(S3Response::new(DeleteObjectOutput {
@@ -52,7 +50,8 @@ pub(super) async fn delete_object(
     }))
 }
 
-/// What deleting has done.
+/// What deleting has done; nothing where something was expected of what is not there.
+#[derive(Default)]
 pub(super) struct Deleted {
     /// A delete marker was made, or what was removed was one.
     pub(super) is_marker: bool,
@@ -68,11 +67,10 @@ pub(super) fn decide(
     object: &AskedObject,
     facts: &Facts,
     found: Option<&Version>,
-    condition: &WriteCondition,
+    condition: &DeleteCondition,
 ) -> S3Result<()> {
-    let head = found.and_then(Version::object);
-    object.decide(facts, head)?;
-    condition.decide(head)
+    object.decide(facts, found.and_then(Version::object))?;
+    condition.decide(found)
 }
 
 /// Deletes what the request names.

@@ -1,8 +1,6 @@
 //! DeleteObjects.
 
-use s3s::dto::{
-    self, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, ObjectIdentifier,
-};
+use s3s::dto::{self, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ObjectIdentifier};
 use s3s::path::check_key;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
@@ -12,7 +10,7 @@ use super::delete_object::{Deleted, decide, delete};
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
-use super::write_condition::WriteCondition;
+use super::write_condition::DeleteCondition;
 use crate::head::Facts;
 
 /// S3's limit on keys in one request.
@@ -89,17 +87,13 @@ fn delete_one(
         Ok(object) => object,
         Err(refused) => return Ok(Err(refused)),
     };
-    if size.is_some() || last_modified_time.is_some() {
-        return Ok(Err(s3_error!(
-            NotImplemented,
-            "Conditions on size and time are for directory buckets only."
-        )));
-    }
-    let object = if e_tag.is_some() { object.comparing_etag() } else { object };
-    let condition = WriteCondition::if_match(e_tag.map(ETagCondition::ETag));
+    let compares = e_tag.is_some() || size.is_some() || last_modified_time.is_some();
+    let object = if compares { object.comparing_etag() } else { object };
+    let condition = DeleteCondition::of_key(e_tag, size, last_modified_time);
     let found = object.version(txn)?;
     if let Err(refused) = decide(&object, facts, found.as_ref(), &condition) {
         return Ok(Err(refused));
     }
-    Ok(Ok(delete(txn, &object, facts)?))
+    let is_done = found.is_none() && condition.is_any();
+    Ok(Ok(if is_done { Deleted::default() } else { delete(txn, &object, facts)? }))
 }

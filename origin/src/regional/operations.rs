@@ -12,10 +12,11 @@ use super::{
     delete_bucket_tagging, delete_object, delete_object_tagging, delete_objects, delete_public_access_block,
     get_bucket_acl, get_bucket_location, get_bucket_ownership_controls, get_bucket_policy,
     get_bucket_policy_status, get_bucket_tagging, get_bucket_versioning, get_object, get_object_acl,
-    get_object_tagging, get_public_access_block, head_bucket, head_object, list_buckets,
-    list_multipart_uploads, list_object_versions, list_objects, list_objects_v2, list_parts, put_bucket_acl,
-    put_bucket_ownership_controls, put_bucket_policy, put_bucket_tagging, put_bucket_versioning, put_object,
-    put_object_acl, put_object_tagging, put_public_access_block, upload_part, upload_part_copy,
+    get_object_attributes, get_object_tagging, get_public_access_block, head_bucket, head_object,
+    list_buckets, list_multipart_uploads, list_object_versions, list_objects, list_objects_v2, list_parts,
+    put_bucket_acl, put_bucket_ownership_controls, put_bucket_policy, put_bucket_tagging,
+    put_bucket_versioning, put_object, put_object_acl, put_object_tagging, put_public_access_block,
+    upload_part, upload_part_copy,
 };
 
 /// `operation(Input) -> Output in file;` for each operation.
@@ -62,6 +63,7 @@ operations! {
     copy_object(CopyObjectInput) -> CopyObjectOutput;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput;
     get_object_acl(GetObjectAclInput) -> GetObjectAclOutput;
     put_object_acl(PutObjectAclInput) -> PutObjectAclOutput;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput;

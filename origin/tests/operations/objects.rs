@@ -234,19 +234,37 @@ async fn a_deleted_object_is_gone_and_can_be_deleted_again() {
         assert_eq!(region.send("DELETE", "/photos/cat.jpg", &[], "").await.status, 204);
         assert_eq!(region.get("cat.jpg").await.error(), (404, "NoSuchKey".into()));
     }
-    assert_eq!(
-        region.send("DELETE", "/photos/cat.jpg", &[("if-match", "*")], "").await.error(),
-        (404, "NoSuchKey".into())
-    );
+    // Whatever was expected of it.
+    for condition in [("if-match", "*"), ("if-match", "\"x\""), ("x-amz-if-match-size", "7")] {
+        assert_eq!(
+            region.send("DELETE", "/photos/cat.jpg", &[condition], "").await.status,
+            204,
+            "{condition:?}"
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_delete_may_be_conditional() {
     let region = Region::start().await;
     let etag = region.put("cat.jpg", "meow").await.header("etag").to_owned();
-    let failed = region.send("DELETE", "/photos/cat.jpg", &[("if-match", "\"x\"")], "").await;
-    assert_eq!(failed.error(), (412, "PreconditionFailed".into()));
-    assert_eq!(region.send("DELETE", "/photos/cat.jpg", &[("if-match", &etag)], "").await.status, 204);
+    let modified = region.get("cat.jpg").await.header("last-modified").to_owned();
+    let (size, time) = ("x-amz-if-match-size", "x-amz-if-match-last-modified-time");
+    for condition in [("if-match", "\"x\""), (size, "5"), (time, "Thu, 01 Jan 2015 00:00:00 GMT")] {
+        let failed = region.send("DELETE", "/photos/cat.jpg", &[condition], "").await;
+        assert_eq!(failed.error(), (412, "PreconditionFailed".into()), "{condition:?}");
+    }
+    let all = [("if-match", etag.as_str()), (size, "4"), (time, &modified)];
+    assert_eq!(region.send("DELETE", "/photos/cat.jpg", &all, "").await.status, 204);
+    region.put("cat.jpg", "meow").await;
+    let key = |condition: &str| format!("<Delete><Object><Key>cat.jpg</Key>{condition}</Object></Delete>");
+    for (condition, deleted) in [("<Size>5</Size>", 0), ("<ETag>x</ETag>", 0), ("<Size>4</Size>", 1)] {
+        let answer = region.send("POST", "/photos?delete", &[], key(condition)).await.ok();
+        assert_eq!(
+            (answer.elements("Deleted").len(), answer.elements("Error").len()),
+            (deleted, 1 - deleted)
+        );
+    }
 }
 
 #[tokio::test]

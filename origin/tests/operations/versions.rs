@@ -497,3 +497,48 @@ async fn a_removed_version_gives_its_bytes_back() {
     let report = origin::regional::RegionalStore::check_deep(dir.path()).await.expect("checked");
     assert_eq!(report.faults, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn attributes_are_of_a_version_and_no_more_than_was_asked_for() {
+    let region = Region::start_versioned().await;
+    let asked = |names| [("x-amz-object-attributes", names)];
+    let upload = region.start_upload("k", &[]).await;
+    let part = region.put_part("k", &upload, 1, bytes(100_000)).await.ok().header("etag").to_owned();
+    let one = region.complete("k", &upload, &[(1, &part)]).await.ok().header("x-amz-version-id").to_owned();
+    let two = region.put_version("k", "two").await;
+    let target = format!("/photos/k?attributes&versionId={one}");
+    let all = region
+        .send("GET", &target, &asked("ETag,Checksum,ObjectParts,StorageClass,ObjectSize"), "")
+        .await
+        .ok();
+    assert_eq!(all.header("x-amz-version-id"), one);
+    assert_ne!(all.header("last-modified"), "");
+    for (name, value) in [
+        ("ObjectSize", "100000"),
+        ("StorageClass", "STANDARD"),
+        ("PartsCount", "1"),
+        ("PartNumber", "1"),
+        ("Size", "100000"),
+    ] {
+        assert_eq!(all.element(name), value, "{name}");
+    }
+    assert!(all.element("ETag").contains("-1"), "{}", all.element("ETag"));
+    let size = region.send("GET", "/photos/k?attributes", &asked("ObjectSize"), "").await.ok();
+    assert_eq!((size.header("x-amz-version-id"), size.element("ObjectSize").as_str()), (two.as_str(), "3"));
+    for absent in ["ETag", "Checksum", "ObjectParts", "StorageClass"] {
+        assert_eq!(size.elements(absent), Vec::<String>::new());
+    }
+    let whole = region.send("GET", "/photos/k?attributes", &asked("ObjectParts,Checksum"), "").await.ok();
+    assert_eq!(whole.elements("ObjectParts"), Vec::<String>::new(), "of an object put whole");
+    assert_eq!(whole.elements("ChecksumCRC64NVME").len(), 1);
+    let refused =
+        async |target: &str, headers: &[(&str, &str)]| region.send("GET", target, headers, "").await.error();
+    let invalid = (400, "InvalidArgument".to_owned());
+    assert_eq!(refused("/photos/k?attributes", &asked("Owner")).await, invalid);
+    assert_eq!(refused("/photos/k?attributes", &[]).await.0, 400);
+    assert_eq!(refused("/photos/none?attributes", &asked("ETag")).await, (404, "NoSuchKey".into()));
+    let target = format!("/photos/k?attributes&versionId={UNKNOWN}");
+    assert_eq!(refused(&target, &asked("ETag")).await, (404, "NoSuchVersion".into()));
+    region.delete("k").await;
+    assert_eq!(refused("/photos/k?attributes", &asked("ETag")).await, (404, "NoSuchKey".into()));
+}
