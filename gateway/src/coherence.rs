@@ -7,7 +7,8 @@
 //!
 //! The two ends are pure: [`owner`] and [`node`] have no sockets, no clocks and no locks. Each method takes the time as
 //! this process's CLOCK_BOOTTIME reads it; what is to be sent is pulled, one message at a time, so that nothing ever waits
-//! for a socket.
+//! for a socket. The model in `gateway/model` drives these very files through every order of events there is in small
+//! configurations, and finds it when a rule is broken.
 //!
 //! ## The rules, and where each is kept
 //!

@@ -197,7 +197,7 @@ pub struct Node<V, P = Sound> {
     settings: NodeSettings,
     line: Line,
     lease: Option<Lease>,
-    /// To be named in the next hello.
+    /// To be named in every hello until one is answered.
     dropped: Option<SessionId>,
     /// The latest sessions that are over, and until when they were live.
     over: Aside<VecDeque<(SessionId, Duration)>>,
@@ -321,12 +321,14 @@ impl<V: Value, P: Plant> Node<V, P> {
         let Line::Greeted(said) = self.line else { return };
         let counted_from = self.counted_from(said, now);
         self.lease = Some(Lease::new(session, lease, counted_from));
+        self.dropped = None;
         self.line = Line::Open { resolves_max };
         self.last_look = self.last_look.max(now);
     }
 
     /// The owner gives this stream no session for now: every answer will be serve-once.
     pub fn refused(&mut self, now: Duration, again_after: Duration, resolves_max: usize) {
+        self.dropped = None;
         self.line = Line::Refused { resolves_max, until: now + again_after };
     }
 
@@ -571,7 +573,7 @@ impl<V: Value, P: Plant> Node<V, P> {
         }
         self.drop_session(now);
         self.line = Line::Greeted(now);
-        Some(Message::Hello { previous: self.dropped.take() })
+        Some(Message::Hello { previous: self.dropped })
     }
 
     fn acknowledgement(&mut self) -> Option<Message> {

@@ -440,11 +440,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         let Some(answering) = self.streams.get_mut(&stream) else { return todo };
         let Some(reading) = answering.reading.remove(&no) else { return todo };
         answering.unsent_bytes += bytes;
-        let late_interest = self.plant.broken(Fault::InterestAfterRead).then(|| reading.clone());
         answering.unsent.push_back(Unsent { no, reading, answers, bytes });
-        if let Some(Reading { session: Some(id), asked }) = late_interest {
-            asked.iter().filter_map(|asked| asked.subject.area()).for_each(|area| self.interest_in(id, area));
-        }
         todo.stir.insert(stream);
         todo
     }
@@ -626,7 +622,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
     fn registered(&mut self, session: Option<SessionId>, subject: Subject) -> Asked {
         let mark = match (session, subject.area()) {
             (Some(id), Some(area)) if self.may_be_interested(id, &area) => {
-                if !self.plant.broken(Fault::InterestAfterRead) {
+                if !self.plant.broken(Fault::NoInterest) {
                     self.interest_in(id, area);
                 }
                 Mark::Keep
@@ -674,7 +670,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
             .unacknowledged
             .front()
             .is_some_and(|clear| now >= clear.since + self.settings.max_ack_wait);
-        waits && session.stream.is_some()
+        waits && session.stream.is_some() && !self.plant.broken(Fault::SilentRenewed)
     }
 
     /// It renews and does not apply: it is told that its session is over, and waited out unless it says so too.

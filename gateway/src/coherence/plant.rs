@@ -15,8 +15,8 @@ pub enum Fault {
     IntervalsNotCounted,
     /// Rule 2: a serve-once answer serves requests that came after its resolve was sent, too.
     OnceServesJoiners,
-    /// Rule 4: interest is registered when the answer is queued.
-    InterestAfterRead,
+    /// Rule 4: a resolve registers no interest.
+    NoInterest,
     /// Rule 4: interest is released while a resolve of that bucket is unanswered.
     ReleaseWhileAsked,
     /// Rule 4: a clear leaves "no such key" where it is.
@@ -29,6 +29,8 @@ pub enum Fault {
     BatchMarkedByFirst,
     /// Rule 10: unsent answers that a clear overtakes stay as they were marked.
     OvertakenStillKept,
+    /// A session whose clear waits for too long is renewed all the same.
+    SilentRenewed,
     /// A node counts its lease from when the renewal's answer came.
     LeaseFromReceipt,
     /// A node takes the answer to any renewal for the answer to its latest.

@@ -379,3 +379,18 @@ fn what_was_last_known_is_dated_by_when_its_lease_ran_out() {
     node.clear(ClearNo(1), &change_of("k"));
     assert_eq!(known(&node, secs(9)), None);
 }
+
+/// Found by the model: a hello that was lost with its stream left the owner waiting for a session that nobody had.
+#[test]
+fn every_hello_names_the_dropped_session_until_one_is_answered() {
+    let mut node = welcomed(settings(), secs(0));
+    for _ in 0..2 {
+        node.connected();
+        assert_eq!(node.next_outgoing(secs(1)), Some(Message::Hello { previous: Some(SESSION) }));
+        node.lost();
+    }
+    node.connected();
+    welcome(&mut node, secs(1), SessionId([2; 16]));
+    node.connected();
+    assert_eq!(node.next_outgoing(secs(2)), Some(Message::Hello { previous: Some(SessionId([2; 16])) }));
+}
