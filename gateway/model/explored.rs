@@ -1,0 +1,253 @@
+//! Nothing is wrong in any order of events; and when a rule is broken, something is, and it is found.
+//!
+//! `cargo model -- --ignored --nocapture` explores the larger configurations too, and prints what it took.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use model::coherence::plant::Fault;
+use model::configurations::{
+    Around, BUCKET, Broken, CONDITIONS, CONFIRMATION, CRASH, CUTS, Configuration, FULL, JOINERS, LEASES,
+    OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, TWO_WRITERS, USERS,
+};
+use model::world::{BOUNDED, Exploration, LINEARIZABLE, LIVE, ONCE, TRUSTED};
+use stateright::{Checker, HasDiscoveries, Model};
+
+/// Explores all of it and finds nothing wrong.
+fn holds(configuration: &Configuration) {
+    let began = Instant::now();
+    let exploration = Exploration::new(configuration.clone());
+    let seen = Arc::clone(&exploration.seen);
+    let checker = exploration.checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs().join();
+    if let Some((property, path)) = checker.discoveries().into_iter().next() {
+        panic!("{}: not so: {property}\nafter {:#?}", configuration.name, path.into_actions());
+    }
+    let states = checker.unique_state_count();
+    println!("{}: {states} states, {:.0} s", configuration.name, began.elapsed().as_secs_f64());
+    let seen = seen.load(Ordering::Relaxed);
+    for event in configuration.shows {
+        assert!(seen & *event as u32 != 0, "{}: never {event:?} in {states} states", configuration.name);
+    }
+}
+
+/// Finds that `property` does not hold when a rule is broken.
+fn finds(broken: Broken, configuration: &Configuration, property: &'static str) {
+    let exploration = Exploration::new(Configuration { broken, ..configuration.clone() });
+    let found = HasDiscoveries::AnyOf([property].into());
+    let checker = exploration.checker().finish_when(found).spawn_bfs().join();
+    let path = checker.discovery(property);
+    let path = path.unwrap_or_else(|| panic!("{broken:?} makes no difference to: {property}")).into_actions();
+    println!("{broken:?}: not so: {property}\nafter {path:?}");
+}
+
+fn finds_in_machine(fault: Fault, configuration: &Configuration) {
+    finds(Broken::Machine(fault), configuration, LINEARIZABLE);
+}
+
+#[test]
+fn two_writers_of_one_key() {
+    holds(&TWO_WRITERS);
+}
+
+#[test]
+fn joiners_of_a_resolve_in_flight() {
+    holds(&JOINERS);
+}
+
+#[test]
+fn bucket_clears() {
+    holds(&BUCKET);
+}
+
+#[test]
+fn release_of_interest() {
+    holds(&RELEASE);
+}
+
+#[test]
+fn batched_confirmation() {
+    holds(&CONFIRMATION);
+}
+
+#[test]
+fn control_overtakes_answers() {
+    holds(&OVERTAKING);
+}
+
+#[test]
+fn stream_cuts() {
+    holds(&CUTS);
+}
+
+#[test]
+fn leases_with_a_cut() {
+    holds(&LEASES);
+}
+
+#[test]
+fn late_renewals() {
+    holds(&RENEWALS);
+}
+
+#[test]
+fn a_node_pauses() {
+    holds(&PAUSE);
+}
+
+#[test]
+fn a_node_is_killed() {
+    holds(&CRASH);
+}
+
+#[test]
+fn the_owner_restarts() {
+    holds(&RESTART);
+}
+
+#[test]
+fn users_and_objects_of_two_owners() {
+    holds(&USERS);
+}
+
+#[test]
+fn revocation_over_streams_that_break() {
+    holds(&REVOCATION);
+}
+
+#[test]
+fn conditions() {
+    holds(&CONDITIONS);
+}
+
+#[test]
+#[ignore = "takes long; what it took is in ops/decisions"]
+fn everything_larger() {
+    FULL.iter().for_each(|configuration| holds(configuration));
+}
+
+#[test]
+fn rule_1_broken_a_read_opens_inside_an_announced_interval() {
+    finds_in_machine(Fault::ReadInsideInterval, &TWO_WRITERS);
+}
+
+#[test]
+fn rule_1_broken_a_second_writer_is_forgotten_after_the_first_one_s_commit() {
+    finds_in_machine(Fault::IntervalsNotCounted, &TWO_WRITERS);
+}
+
+#[test]
+fn rule_2_broken_a_serve_once_answer_serves_joiners() {
+    finds_in_machine(Fault::OnceServesJoiners, &JOINERS);
+}
+
+#[test]
+fn rule_3_broken_waiters_keep_answers() {
+    finds(Broken::Around(Around::KeptByWaiters), &TWO_WRITERS, LINEARIZABLE);
+}
+
+#[test]
+fn rule_4_broken_no_interest() {
+    finds_in_machine(Fault::NoInterest, &TWO_WRITERS);
+}
+
+#[test]
+fn rule_4_broken_interest_is_released_while_a_resolve_is_unanswered() {
+    finds_in_machine(Fault::ReleaseWhileAsked, &RELEASE);
+}
+
+#[test]
+fn rule_4_broken_a_clear_leaves_the_negative() {
+    finds_in_machine(Fault::NegativeSurvivesClear, &RELEASE);
+}
+
+#[test]
+fn rule_5_broken_an_expired_session_is_renewed() {
+    finds_in_machine(Fault::ExpiredRenewed, &RENEWALS);
+    finds(Broken::Machine(Fault::ExpiredRenewed), &RENEWALS, TRUSTED);
+}
+
+#[test]
+fn rule_5_broken_heads_live_under_any_session() {
+    finds_in_machine(Fault::AnySessionServes, &CUTS);
+}
+
+#[test]
+fn rule_6_broken_the_user_is_seen_once() {
+    finds(Broken::Around(Around::UserSeenOnce), &USERS, LINEARIZABLE);
+}
+
+#[test]
+fn rule_7_broken_a_condition_is_decided_when_it_is_staged() {
+    finds(Broken::Around(Around::ConditionWhenStaged), &CONDITIONS, ONCE);
+}
+
+#[test]
+fn rule_8_broken_a_change_is_sent_twice() {
+    finds(Broken::Around(Around::SentTwice), &TWO_WRITERS, ONCE);
+}
+
+#[test]
+fn rule_9_broken_a_batch_is_marked_by_its_first_answer() {
+    finds_in_machine(Fault::BatchMarkedByFirst, &CONFIRMATION);
+}
+
+#[test]
+fn rule_9_broken_revisions_repeat() {
+    finds(Broken::Around(Around::RevisionsRepeat), &CONFIRMATION, LINEARIZABLE);
+}
+
+#[test]
+fn rule_10_broken_overtaken_answers_are_kept() {
+    finds_in_machine(Fault::OvertakenStillKept, &OVERTAKING);
+}
+
+#[test]
+fn broken_a_lease_is_counted_from_receipt() {
+    finds_in_machine(Fault::LeaseFromReceipt, &RENEWALS);
+}
+
+#[test]
+fn broken_the_answer_to_a_stale_renewal_counts() {
+    finds_in_machine(Fault::StaleRenewalCounts, &RENEWALS);
+}
+
+#[test]
+fn broken_no_margin_for_clocks_that_differ() {
+    finds(Broken::Around(Around::NoMargin), &RENEWALS, LINEARIZABLE);
+}
+
+#[test]
+fn broken_a_change_commits_before_it_is_cleared() {
+    finds(Broken::Around(Around::CommitBeforeClear), &CUTS, LINEARIZABLE);
+}
+
+#[test]
+fn broken_nothing_is_withheld_after_a_restart() {
+    finds(Broken::Around(Around::NothingWithheld), &RESTART, LINEARIZABLE);
+}
+
+#[test]
+fn broken_a_session_id_is_used_again() {
+    finds(Broken::Around(Around::SessionIdsReused), &RESTART, LINEARIZABLE);
+}
+
+#[test]
+fn broken_a_paused_clock() {
+    finds(Broken::Around(Around::ClockStops), &PAUSE, LINEARIZABLE);
+}
+
+#[test]
+fn broken_a_user_s_change_is_not_cleared() {
+    finds(Broken::Around(Around::UserNotCleared), &USERS, LINEARIZABLE);
+}
+
+#[test]
+fn broken_a_silent_session_is_renewed_for_ever() {
+    finds(Broken::Machine(Fault::SilentRenewed), &RENEWALS, BOUNDED);
+}
+
+#[test]
+fn broken_acknowledgements_do_not_arrive() {
+    finds(Broken::Around(Around::AcksLost), &CUTS, LIVE);
+}

@@ -1,0 +1,177 @@
+//! What can happen next, and its happening.
+
+use super::truth::{bucket, owner_of};
+use super::{Action, Exploration, OBJECTS, Step, World, Writing};
+use crate::coherence::scope::Scope;
+use crate::configurations::{Around, Sending};
+
+impl World {
+    pub(super) fn stream_actions(&self, model: &Exploration, actions: &mut Vec<Action>) {
+        let may_break = self.time <= u64::from(model.configuration.last_breakage);
+        for (no, stream) in &self.streams {
+            let node_runs = !self.nodes[stream.node].is_paused;
+            let owner_runs = self.owners[stream.owner].machine.is_some();
+            if stream.owner_is_open && owner_runs && !stream.to_owner.is_empty() {
+                actions.push(Action::ToOwner(*no));
+            }
+            if stream.node_is_open && node_runs && !stream.to_node.is_empty() {
+                actions.push(Action::ToNode(*no));
+            }
+            if model.configuration.sending == Sending::OneByOne {
+                if stream.owner_is_open && owner_runs {
+                    actions.push(Action::OwnerSends(*no));
+                }
+                if stream.node_is_open && node_runs {
+                    actions.push(Action::NodeSends(*no));
+                }
+            }
+            let both_open = stream.node_is_open && stream.owner_is_open;
+            let breaks = both_open && self.budget.cuts > 0 && may_break;
+            if stream.node_is_open && node_runs && (breaks || !stream.owner_is_open) {
+                actions.push(Action::NodeLoses(*no));
+            }
+            if stream.owner_is_open && owner_runs && (breaks || !stream.node_is_open) {
+                actions.push(Action::OwnerLoses(*no));
+            }
+        }
+    }
+
+    pub(super) fn request_actions(&self, model: &Exploration, actions: &mut Vec<Action>) {
+        for (index, reader) in self.readers.iter().enumerate() {
+            let node_runs = !self.nodes[model.configuration.gets[index].node].is_paused;
+            if reader.step != Step::Done && !reader.is_waiting && node_runs {
+                actions.push(Action::Reads(index));
+            }
+        }
+        for (index, writer) in self.writers.iter().enumerate() {
+            let owner_runs = self.owners[owner_of(model.configuration.changes[index])].machine.is_some();
+            match writer.state {
+                _ if !owner_runs => {}
+                Writing::Before => actions.push(Action::Announces(index)),
+                Writing::Settled(_) => actions.push(Action::Commits(index)),
+                Writing::Done if model.is_broken(Around::SentTwice) && writer.commits == 1 => {
+                    actions.push(Action::Announces(index));
+                }
+                Writing::Announced(..) | Writing::Done | Writing::Failed => {}
+            }
+            if self.budget.aborts > 0 && matches!(writer.state, Writing::Announced(..) | Writing::Settled(_))
+            {
+                actions.push(Action::GivesUp(index));
+            }
+        }
+    }
+
+    pub(super) fn process_actions(&self, model: &Exploration, actions: &mut Vec<Action>) {
+        let may_break = self.time <= u64::from(model.configuration.last_breakage);
+        for (owner, process) in self.owners.iter().enumerate() {
+            actions.extend((0..process.reads.len()).map(|read| Action::ReadEnds(owner, read)));
+            match process.machine {
+                Some(_) if self.budget.owner_crashes > 0 && may_break => {
+                    actions.push(Action::OwnerCrashes(owner))
+                }
+                Some(_) => {}
+                None => actions.push(Action::OwnerStarts(owner)),
+            }
+            if self.budget.drifts > 0 && may_break {
+                actions.push(Action::OwnerDrifts(owner));
+            }
+        }
+        for (node, process) in self.nodes.iter().enumerate() {
+            if process.is_paused {
+                actions.push(Action::Resumes(node));
+                continue;
+            }
+            for (owner, end) in process.ends.iter().enumerate() {
+                if end.stream.is_none() && self.owners[owner].machine.is_some() {
+                    actions.push(Action::Connects(node, owner));
+                }
+                if !end.astray.is_empty() {
+                    actions.push(Action::WaiterKeeps(node, owner));
+                }
+            }
+            if self.budget.purges > 0 {
+                actions.push(Action::Purges(node));
+            }
+            if self.budget.node_crashes > 0 && may_break {
+                actions.push(Action::NodeCrashes(node));
+            }
+            if self.budget.pauses > 0 && may_break {
+                actions.push(Action::Pauses(node));
+            }
+            if self.budget.drifts > 0 && may_break {
+                actions.push(Action::NodeDrifts(node));
+            }
+        }
+        // An owner that is down starts before long: nobody is answered before that.
+        let owners_run = self.owners.iter().all(|owner| owner.machine.is_some());
+        if self.time < u64::from(model.configuration.horizon) && (owners_run || may_break) {
+            actions.push(Action::Tick);
+        }
+    }
+
+    pub(super) fn act(&mut self, model: &Exploration, action: Action) -> bool {
+        match action {
+            Action::ToOwner(stream) => self.arrives_at_owner(model, stream),
+            Action::ToNode(stream) => self.arrives_at_node(model, stream),
+            Action::OwnerSends(stream) => return self.owner_sends(model, stream),
+            Action::NodeSends(stream) => return self.node_sends(model, stream),
+            Action::ReadEnds(owner, read) => self.read_ends(model, owner, read),
+            Action::WaiterKeeps(node, owner) => {
+                let (no, answers) = self.nodes[node].ends[owner].astray.remove(0);
+                self.answers(model, node, owner, no, answers);
+                self.stir_node(model, node);
+            }
+            Action::Reads(reader) => self.read(model, reader),
+            Action::Announces(writer) => self.announce(model, writer),
+            Action::Commits(writer) => self.commit(model, writer),
+            Action::GivesUp(writer) => {
+                self.budget.aborts -= 1;
+                self.end_change(model, writer);
+                self.writers[writer].state = Writing::Failed;
+            }
+            Action::Connects(node, owner) => self.connect(model, node, owner),
+            Action::NodeLoses(stream) => {
+                self.budget.cuts -= u8::from(self.streams[&stream].owner_is_open);
+                self.node_loses(stream);
+            }
+            Action::OwnerLoses(stream) => {
+                self.budget.cuts -= u8::from(self.streams[&stream].node_is_open);
+                self.owner_loses(model, stream);
+            }
+            Action::Purges(node) => {
+                self.budget.purges -= 1;
+                self.nodes[node].ends[OBJECTS].machine.purge(&Scope::Bucket(bucket()));
+                self.stir_node(model, node);
+            }
+            Action::NodeCrashes(node) => {
+                self.budget.node_crashes -= 1;
+                self.node_crashes(model, node);
+            }
+            Action::Pauses(node) => {
+                self.budget.pauses -= 1;
+                self.nodes[node].is_paused = true;
+            }
+            Action::Resumes(node) => {
+                self.nodes[node].is_paused = false;
+                self.stir_node(model, node);
+            }
+            Action::OwnerCrashes(owner) => {
+                self.budget.owner_crashes -= 1;
+                self.owner_crashes(model, owner);
+            }
+            Action::OwnerStarts(owner) => self.owner_starts(model, owner),
+            Action::Tick => self.tick(model),
+            Action::NodeDrifts(node) => {
+                self.budget.drifts -= 1;
+                self.nodes[node].ahead += 1;
+                self.timers(model);
+            }
+            Action::OwnerDrifts(owner) => {
+                self.budget.drifts -= 1;
+                self.owners[owner].ahead += 1;
+                self.timers(model);
+            }
+        }
+        true
+    }
+}
