@@ -58,13 +58,20 @@ pub struct Nvme {
     pub bytes: u64,
     /// The node that the slab belongs to: a slab that another node wrote is refused. Up to 64 bytes. Default empty.
     pub node: String,
-    /// Threads that read. Default 8.
-    pub read_threads: usize,
-    /// Threads that write. Default 2.
-    pub write_threads: usize,
+    /// What reads and writes. Default `IoUring`.
+    pub engine: Engine,
     /// Bytes of blocks that may wait to be written. A block that finds the queue full is not kept, and counted.
     /// Default 32 MiB.
     pub write_queue_bytes: u64,
+}
+
+/// What reads and writes the NVMe tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// A thread a device over io_uring; where the kernel refuses that, `Threads`, with a warning.
+    IoUring,
+    /// Blocking threads, where io_uring is not wanted: more CPU a byte.
+    Threads,
 }
 
 impl Nvme {
@@ -75,8 +82,7 @@ impl Nvme {
             path: path.into(),
             bytes,
             node: String::new(),
-            read_threads: 8,
-            write_threads: 2,
+            engine: Engine::IoUring,
             write_queue_bytes: 32 * MIB,
         }
     }
@@ -158,11 +164,6 @@ impl Settings {
                 ),
             );
             require(nvme.node.len() <= 64, "nvme.node", "must be at most 64 bytes long".into());
-            for (key, count) in
-                [("nvme.read_threads", nvme.read_threads), ("nvme.write_threads", nvme.write_threads)]
-            {
-                require((1..=64).contains(&count), key, format!("must be 1 to 64, is {count}"));
-            }
         }
         faults
     }
@@ -181,7 +182,7 @@ mod tests {
     /// Every fault is told, each with its key.
     #[test]
     fn every_fault_is_told() {
-        let nvme = Nvme { node: "n".repeat(65), read_threads: 0, ..Nvme::new("slab", 15 * MIB) };
+        let nvme = Nvme { node: "n".repeat(65), ..Nvme::new("slab", 15 * MIB) };
         let settings = Settings {
             working_bytes: 3 * MIB,
             fill_bytes_max: 0,
@@ -201,7 +202,6 @@ mod tests {
             "nvme.bytes",
             "nvme.write_queue_bytes",
             "nvme.node",
-            "nvme.read_threads",
         ];
         assert_eq!(keys, expected);
         for block_bytes in [0, 32 * KIB, 3 * MIB, 32 * MIB] {

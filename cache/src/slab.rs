@@ -9,13 +9,16 @@
 //! The index in memory says where a block lies; page sums stay on disk, in the headers.
 
 mod engine;
+mod file;
 mod header;
 mod index;
-mod medium;
 mod open;
+mod ring;
 mod superblock;
 #[cfg(test)]
 mod tests;
+mod threads;
+mod uring;
 
 use std::collections::HashMap;
 use std::io;
@@ -36,10 +39,10 @@ use crate::page;
 use crate::settings::Nvme;
 use crate::source::PAGE_BYTES;
 use crate::sync::lock;
-use engine::{Engine, SlotRead, SlotWrite, Threads};
+use engine::{Engine, SlotRead, SlotWrite};
+use file::SlabFile;
 use header::Header;
 use index::Index;
-use medium::{Medium, SlabFile};
 use open::Opened;
 use superblock::Geometry;
 
@@ -121,24 +124,19 @@ impl Slab {
     fn open_blocking(settings: &Nvme, block_bytes: u64, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
         let (file, found) = open::open(settings, block_bytes)?;
         let failed = |cause| OpenError::Io { path: settings.path.clone(), doing: "start", cause };
-        let medium = SlabFile::new(&settings.path, file).map_err(failed)?;
-        Self::start(settings, found, Arc::new(medium), metrics).map_err(failed)
+        let file = SlabFile::new(&settings.path, file).map_err(failed)?;
+        let engine = engine::start(settings.engine, Arc::new(file)).map_err(failed)?;
+        Ok(Self::start(settings, found, engine, metrics))
     }
 
-    fn start(
-        settings: &Nvme,
-        opened: Opened,
-        medium: Arc<dyn Medium>,
-        metrics: Arc<Metrics>,
-    ) -> io::Result<Self> {
-        let engine = Threads::start(medium, settings.read_threads, settings.write_threads)?;
+    fn start(settings: &Nvme, opened: Opened, engine: Box<dyn Engine>, metrics: Arc<Metrics>) -> Self {
         metrics.nvme_in_use(true);
         metrics.nvme_slots(opened.geometry.slots_count);
         metrics.nvme_blocks(opened.index.blocks_count());
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             geometry: opened.geometry,
             slab_id: opened.slab_id,
-            engine: Box::new(engine),
+            engine,
             state: Mutex::new(State {
                 index: opened.index,
                 queue: HashMap::new(),
@@ -151,7 +149,7 @@ impl Slab {
             errors: AtomicU32::new(0),
             in_use: AtomicBool::new(true),
             metrics,
-        })))
+        }))
     }
 
     /// Whether blocks are kept and found: false once the device was taken out, or the slab closed.
@@ -285,6 +283,9 @@ impl Slab {
     }
 
     fn device_failed(&self, doing: &'static str, slot: u32, cause: &io::Error) {
+        if !self.in_use() {
+            return; // closed, or out already
+        }
         self.0.metrics.device_error();
         let errors = self.0.errors.fetch_add(1, Ordering::AcqRel) + 1;
         warn!(doing, slot, errors, error = %cause, "NVMe device error");
@@ -314,38 +315,43 @@ impl Pin {
             buffer,
             // The pin moves with the request: the slot is safe even if the reader goes away.
             done: Box::new(move |outcome| {
-                let _ = answer.send(self.verified(outcome, block_len, pages, started));
+                let bytes = pages_len(&pages, block_len);
+                if let Some(read) = self.counted(outcome, bytes, started) {
+                    let _ = answer.send((self, pages, read));
+                }
             }),
         });
-        answered.await.ok().flatten()
+        // Sums are worked out where the bytes are wanted, not on the engine's thread; nobody's are not.
+        let (pin, pages, (header, buffer)) = answered.await.ok()?;
+        pin.is_good(&header, &buffer, block_len, pages).then_some(buffer)
     }
 
-    fn verified(
-        &self,
-        outcome: io::Result<(Vec<u8>, Buffer)>,
-        block_len: usize,
-        pages: Range<usize>,
-        started: Instant,
-    ) -> Option<Buffer> {
-        let slab = &self.slab;
-        let (header, buffer) = match outcome {
-            Ok(read) => read,
+    /// What was read, once it is counted. A failure costs the block.
+    fn counted<R>(&self, outcome: io::Result<R>, bytes: usize, started: Instant) -> Option<R> {
+        match outcome {
+            Ok(read) => {
+                self.slab.0.metrics.nvme_read(bytes, started.elapsed());
+                Some(read)
+            }
             Err(error) => {
                 self.forget(true);
-                slab.device_failed("read", self.slot, &error);
-                return None;
+                self.slab.device_failed("read", self.slot, &error);
+                None
             }
-        };
-        slab.0.metrics.nvme_read(pages_len(&pages, block_len), started.elapsed());
-        let good = Header::decode(&header, slab.0.slab_id, self.slot)
+        }
+    }
+
+    /// Verifies what was read. A block that proves bad is forgotten.
+    fn is_good(&self, header: &[u8], buffer: &Buffer, block_len: usize, pages: Range<usize>) -> bool {
+        let good = Header::decode(header, self.slab.0.slab_id, self.slot)
             .filter(|header| header.key == self.key && header.block_len as usize == block_len)
-            .is_some_and(|header| pages_match(&buffer, &header.sums, block_len, pages));
+            .is_some_and(|header| pages_match(buffer, &header.sums, block_len, pages));
         if !good {
-            slab.0.metrics.nvme_corrupt();
+            self.slab.0.metrics.nvme_corrupt();
             warn!(slot = self.slot, "a block on NVMe failed its checksum: fetched again");
             self.forget(false);
         }
-        good.then_some(buffer)
+        good
     }
 
     fn forget(&self, device_failed: bool) {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use cache::{Cache, Mode, Nvme, OpenError, Settings};
+use cache::{Cache, Engine, Mode, Nvme, OpenError, Settings};
 use prometheus::Registry;
 
 use crate::origin::Origin;
@@ -44,6 +44,26 @@ async fn a_restart_finds_the_blocks() {
     let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
     assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
     assert_eq!(node.read_all(&other).await.nvme_bytes, other.object_bytes);
+}
+
+/// The slab is the same whichever engine moves its bytes.
+#[tokio::test]
+async fn either_engine_reads_what_the_other_wrote() {
+    for (writes, reads) in [(Engine::Threads, Engine::IoUring), (Engine::IoUring, Engine::Threads)] {
+        let folder = tempfile::tempdir().expect("folder");
+        let with = |engine| {
+            let mut settings = nvme_only(folder.path(), SLAB_BYTES);
+            settings.nvme.as_mut().expect("nvme").engine = engine;
+            settings
+        };
+        let origin = Origin::new(1, 3 * MIB + 77);
+        let node = Node::open(with(writes)).await;
+        node.read_all(&origin).await;
+        node.cache.close().await;
+        let node = Node::open(with(reads)).await;
+        assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
+        assert_eq!(node.read(&origin, 70 * KIB..71 * KIB).await.nvme_bytes, KIB);
+    }
 }
 
 /// A process that dies without closing loses at most what was queued, and what is found is right.

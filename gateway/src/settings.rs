@@ -338,8 +338,11 @@ fn read_nvme(cache: &mut Keys) -> cache::Nvme {
     let mut nvme = cache::Nvme::new(keys.optional_text("path").unwrap_or_default(), 0);
     nvme.bytes = keys.bytes("bytes", nvme.bytes, 0..=u64::MAX);
     nvme.write_queue_bytes = keys.bytes("write_queue_bytes", nvme.write_queue_bytes, 0..=u64::MAX);
-    nvme.read_threads = keys.count("read_threads", nvme.read_threads, 1..=64);
-    nvme.write_threads = keys.count("write_threads", nvme.write_threads, 1..=64);
+    match keys.optional_text("engine").as_deref() {
+        None | Some("io_uring") => {}
+        Some("threads") => nvme.engine = cache::Engine::Threads,
+        Some(_) => keys.fault("engine", "must be \"io_uring\" or \"threads\""),
+    }
     cache.extend(keys.finish());
     nvme
 }

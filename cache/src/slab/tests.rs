@@ -9,52 +9,46 @@ use crate::page::VerifiedPage;
 
 const BLOCK_BYTES: u64 = 128 * 1024;
 
-/// A file that fails, or waits, when told to.
+/// The real engine, but for what a test has fail or wait.
 struct Faulty {
-    file: SlabFile,
+    engine: Box<dyn Engine>,
+    faults: Arc<Faults>,
+}
+
+#[derive(Default)]
+struct Faults {
     reads_fail: AtomicBool,
     writes_fail: AtomicBool,
-    /// Held by a test to keep writes waiting.
-    writes_wait: Mutex<()>,
+    writes_wait: AtomicBool,
+    waiting: Mutex<Vec<SlotWrite>>,
 }
 
-impl Faulty {
-    fn fails(fault: &AtomicBool) -> io::Result<()> {
-        match fault.load(Ordering::SeqCst) {
-            true => Err(rustix::io::Errno::IO.into()),
-            false => Ok(()),
+impl Engine for Faulty {
+    fn read(&self, read: SlotRead) {
+        match self.faults.reads_fail.load(Ordering::SeqCst) {
+            true => (read.done)(Err(rustix::io::Errno::IO.into())),
+            false => self.engine.read(read),
         }
     }
-}
 
-impl Medium for Faulty {
-    fn read_header(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_header(bytes, offset)
+    fn write(&self, write: SlotWrite) {
+        if self.faults.writes_wait.load(Ordering::SeqCst) {
+            lock(&self.faults.waiting).push(write);
+        } else if self.faults.writes_fail.load(Ordering::SeqCst) {
+            (write.done)(Err(rustix::io::Errno::NOSPC.into()));
+        } else {
+            self.engine.write(write);
+        }
     }
 
-    fn write_header(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_header(bytes, offset)
-    }
-
-    fn read_data(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        Self::fails(&self.reads_fail)?;
-        self.file.read_data(bytes, offset)
-    }
-
-    fn write_data(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let _turn = lock(&self.writes_wait);
-        Self::fails(&self.writes_fail)?;
-        self.file.write_data(bytes, offset)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
+    fn stop(&self) -> io::Result<()> {
+        self.engine.stop()
     }
 }
 
 struct Bench {
     slab: Slab,
-    medium: Arc<Faulty>,
+    faults: Arc<Faults>,
     pool: Pool,
     _folder: tempfile::TempDir,
 }
@@ -65,15 +59,13 @@ impl Bench {
         let mut settings = Nvme::new(folder.path().join("slab"), 4 << 20);
         settings.write_queue_bytes = 2 * BLOCK_BYTES;
         let (file, opened) = open::open(&settings, BLOCK_BYTES).expect("opens");
-        let medium = Arc::new(Faulty {
-            file: SlabFile::new(&settings.path, file).expect("opens"),
-            reads_fail: AtomicBool::new(false),
-            writes_fail: AtomicBool::new(false),
-            writes_wait: Mutex::new(()),
-        });
+        let file = Arc::new(SlabFile::new(&settings.path, file).expect("opens"));
+        let engine = engine::start(settings.engine, file).expect("starts");
+        let faults = Arc::new(Faults::default());
+        let engine = Box::new(Faulty { engine, faults: faults.clone() });
         let metrics = Arc::new(Metrics::new(&Registry::new()).expect("registers"));
-        let slab = Slab::start(&settings, opened, medium.clone(), metrics).expect("starts");
-        Self { slab, medium, pool: Pool::new(4 << 20, 0), _folder: folder }
+        let slab = Slab::start(&settings, opened, engine, metrics);
+        Self { slab, faults, pool: Pool::new(4 << 20, 0), _folder: folder }
     }
 
     fn key(index: u32) -> BlockKey {
@@ -112,9 +104,9 @@ async fn a_failed_read_is_a_miss_and_its_block_is_gone() {
     let bench = Bench::new();
     bench.stored(1).await;
     assert_eq!(bench.read(1).await.expect("stored")[..1000], [101; 1000]);
-    bench.medium.reads_fail.store(true, Ordering::SeqCst);
+    bench.faults.reads_fail.store(true, Ordering::SeqCst);
     assert!(bench.read(1).await.is_none());
-    bench.medium.reads_fail.store(false, Ordering::SeqCst);
+    bench.faults.reads_fail.store(false, Ordering::SeqCst);
     assert!(!bench.slab.contains(&Bench::key(1)));
     assert!(bench.slab.in_use());
     bench.stored(2).await;
@@ -126,7 +118,7 @@ async fn a_failed_read_is_a_miss_and_its_block_is_gone() {
 async fn a_device_that_keeps_failing_is_taken_out() {
     let bench = Bench::new();
     bench.stored(20).await;
-    bench.medium.writes_fail.store(true, Ordering::SeqCst);
+    bench.faults.writes_fail.store(true, Ordering::SeqCst);
     for index in 0..ERRORS_MAX {
         assert!(bench.slab.in_use());
         assert_eq!(bench.offer(index), Offered::Kept);
@@ -147,11 +139,15 @@ async fn a_device_that_keeps_failing_is_taken_out() {
 async fn a_full_queue_refuses_and_serves_what_it_holds() {
     let bench = Bench::new();
     {
-        let _stuck = lock(&bench.medium.writes_wait);
+        bench.faults.writes_wait.store(true, Ordering::SeqCst);
         assert_eq!((bench.offer(1), bench.offer(2)), (Offered::Kept, Offered::Kept));
         assert_eq!(bench.offer(3), Offered::Refused(NotKept::QueueFull));
         let Some(Found::Queued(block)) = bench.slab.find(&Bench::key(2)) else { panic!("not queued") };
         assert_eq!(block.slice(0..1), [2][..]);
+    }
+    bench.faults.writes_wait.store(false, Ordering::SeqCst);
+    for write in std::mem::take(&mut *lock(&bench.faults.waiting)) {
+        bench.slab.0.engine.write(write);
     }
     bench.slab.room(BLOCK_BYTES as usize).await;
     assert_eq!(bench.offer(3), Offered::Kept);

@@ -124,6 +124,7 @@ fn each_wrong_file_is_refused_with_its_key() {
         ("[cache]\nnvme = 1", "cache.nvme"),
         ("[cache.nvme]\nbytes = \"1 MiB\"", "cache.nvme.bytes"),
         ("[cache.nvme]\nbytes = \"1 GiB\"\nsize = 1", "cache.nvme.size"),
+        ("[cache.nvme]\nbytes = \"1 GiB\"\nengine = \"aio\"", "cache.nvme.engine"),
         ("[store]\ngrace = \"-1s\"", "store.grace"),
         ("[store]\ninline_bytes_max = \"1 MiB\"", "store.inline_bytes_max"),
         ("[log]\nlevel = \"loud\"", "log.level"),

@@ -1,4 +1,4 @@
-//! The slab's file, as blocking reads and writes at a position.
+//! The slab's file, open both ways.
 //!
 //! Headers and data go two ways. Data bypasses the page cache (`O_DIRECT`): blocks are cached in the memory tier, and
 //! a copy in the page cache would cost CPU and memory twice. Headers are small and packed many to a sector: they go
@@ -12,19 +12,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use tracing::warn;
 
-/// Positioned, blocking, whole reads and writes.
-pub(crate) trait Medium: Send + Sync {
-    fn read_header(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
-    fn write_header(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Length, offset and memory are on sectors.
-    fn read_data(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Length, offset and memory are on sectors.
-    fn write_data(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes everything written durable, and gives up the lock.
-    fn close(&self) -> io::Result<()>;
-}
-
-/// A file that is there.
+/// A file that is there. Reads and writes are positioned and whole.
 pub(crate) struct SlabFile {
     buffered: File,
     direct: File,
@@ -47,24 +35,37 @@ impl SlabFile {
     }
 }
 
-impl Medium for SlabFile {
-    fn read_header(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+impl SlabFile {
+    /// For headers.
+    pub(super) fn page_cache(&self) -> &File {
+        &self.buffered
+    }
+
+    /// For data.
+    pub(super) fn direct(&self) -> &File {
+        &self.direct
+    }
+
+    pub(super) fn read_header(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.buffered.read_exact_at(bytes, offset)
     }
 
-    fn write_header(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    pub(super) fn write_header(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.buffered.write_all_at(bytes, offset)
     }
 
-    fn read_data(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    /// Length, offset and memory are on sectors.
+    pub(super) fn read_data(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.direct.read_exact_at(bytes, offset)
     }
 
-    fn write_data(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    /// Length, offset and memory are on sectors.
+    pub(super) fn write_data(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.direct.write_all_at(bytes, offset)
     }
 
-    fn close(&self) -> io::Result<()> {
+    /// Makes everything written durable, and gives up the lock.
+    pub(super) fn close(&self) -> io::Result<()> {
         let durable = self.buffered.sync_data();
         flock(&self.buffered, FlockOperation::Unlock)?;
         durable
