@@ -48,6 +48,10 @@ pub struct Budget {
     pub purges: u8,
     /// Renewals that reach their stream.
     pub renewals: u8,
+    /// A node is told to stop: it gives its session back.
+    pub drains: u8,
+    /// An owner is told to stop: it ends its sessions.
+    pub closes: u8,
 }
 
 /// When messages leave a machine.
@@ -143,6 +147,8 @@ const NO_BUDGET: Budget = Budget {
     aborts: 0,
     purges: 0,
     renewals: 0,
+    drains: 0,
+    closes: 0,
 };
 
 const PLAIN: Configuration = Configuration {
@@ -338,6 +344,17 @@ pub const CONDITIONS: Configuration = Configuration {
     gets: &[get(0, 1)],
     changes: &[Change::Create(1), Change::Create(1)],
     shows: &[Event::ServedOnce],
+    ..PLAIN
+};
+
+/// A node and an owner stop, both as they should: nobody waits for a lease.
+pub const STOPPING: Configuration = Configuration {
+    name: "clean stops",
+    warm: &[get(0, 0), get(1, 0)],
+    gets: &[get(0, 0)],
+    changes: &[Change::Put(0)],
+    budget: Budget { drains: 1, closes: 1, ..NO_BUDGET },
+    shows: &[Event::ServedOnce, Event::Refused],
     ..PLAIN
 };
 

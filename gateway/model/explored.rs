@@ -9,7 +9,7 @@ use std::time::Instant;
 use model::coherence::plant::Fault;
 use model::configurations::{
     Around, BUCKET, Broken, CONDITIONS, CONFIRMATION, CRASH, CUTS, Configuration, FULL, JOINERS, LEASES,
-    OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, TWO_WRITERS, USERS,
+    OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, STOPPING, TWO_WRITERS, USERS,
 };
 use model::world::{BOUNDED, Exploration, LINEARIZABLE, LIVE, ONCE, TRUSTED};
 use stateright::{Checker, HasDiscoveries, Model};
@@ -103,6 +103,11 @@ fn a_node_is_killed() {
 #[test]
 fn the_owner_restarts() {
     holds(&RESTART);
+}
+
+#[test]
+fn clean_stops() {
+    holds(&STOPPING);
 }
 
 #[test]

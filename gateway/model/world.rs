@@ -224,6 +224,10 @@ pub enum Action {
     OwnerLoses(StreamNo),
     /// A node forgets the bucket.
     Purges(usize),
+    /// A node is told to stop.
+    Drains(usize),
+    /// An owner is told to stop.
+    OwnerCloses(usize),
     /// A node is killed and starts again.
     NodeCrashes(usize),
     /// A node stands still.

@@ -66,6 +66,7 @@ impl World {
         for (owner, process) in self.owners.iter().enumerate() {
             actions.extend((0..process.reads.len()).map(|read| Action::ReadEnds(owner, read)));
             match process.machine {
+                Some(_) if self.budget.closes > 0 => actions.push(Action::OwnerCloses(owner)),
                 Some(_) if self.budget.owner_crashes > 0 && may_break => {
                     actions.push(Action::OwnerCrashes(owner))
                 }
@@ -91,6 +92,9 @@ impl World {
             }
             if self.budget.purges > 0 {
                 actions.push(Action::Purges(node));
+            }
+            if self.budget.drains > 0 {
+                actions.push(Action::Drains(node));
             }
             if self.budget.node_crashes > 0 && may_break {
                 actions.push(Action::NodeCrashes(node));
@@ -142,6 +146,15 @@ impl World {
                 self.budget.purges -= 1;
                 self.nodes[node].ends[OBJECTS].machine.purge(&Scope::Bucket(bucket()));
                 self.stir_node(model, node);
+            }
+            Action::Drains(node) => {
+                self.budget.drains -= 1;
+                self.nodes[node].ends.iter_mut().for_each(|end| end.machine.drain());
+                self.stir_node(model, node);
+            }
+            Action::OwnerCloses(owner) => {
+                self.budget.closes -= 1;
+                self.owner_closes(model, owner);
             }
             Action::NodeCrashes(node) => {
                 self.budget.node_crashes -= 1;

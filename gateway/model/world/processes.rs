@@ -59,6 +59,14 @@ impl World {
         }
     }
 
+    pub(super) fn owner_closes(&mut self, model: &Exploration, owner: usize) {
+        let now = self.owner_now(owner);
+        if let Some(machine) = &mut self.owners[owner].machine {
+            let todo = machine.close(now);
+            self.do_todo(model, owner, todo);
+        }
+    }
+
     pub(super) fn owner_starts(&mut self, model: &Exploration, owner: usize) {
         let granted_before = if model.is_broken(Around::NothingWithheld) { 0 } else { LEASE };
         let (settings, plant) = (model.owner_settings(), model.plant());

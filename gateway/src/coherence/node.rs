@@ -593,14 +593,15 @@ impl<V: Value, P: Plant> Node<V, P> {
         Some(Message::Goodbye)
     }
 
-    /// A draining node that has no session need not give it back.
+    /// A draining node whose session was ended gives it back all the same, so that nobody waits it out.
     fn goodbye_unheard(&mut self, now: Duration) -> Option<Message> {
-        if self.is_draining && matches!(self.line, Line::Silent) {
-            self.drop_session(now);
-            let resolves_max = 1;
-            self.line = Line::Refused { resolves_max, until: Duration::MAX };
+        if !(self.is_draining && matches!(self.line, Line::Silent)) {
+            return None;
         }
-        None
+        self.drop_session(now);
+        let resolves_max = 1;
+        self.line = Line::Refused { resolves_max, until: Duration::MAX };
+        self.dropped.take().map(|_| Message::Goodbye)
     }
 
     fn renewal(&mut self, now: Duration) -> Option<Message> {

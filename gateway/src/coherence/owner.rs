@@ -182,6 +182,8 @@ pub struct Owner<Q, A, P = Sound> {
 struct Stream<Q, A> {
     node: Arc<str>,
     session: Option<SessionId>,
+    /// The last session that it had, if the node has not given it back.
+    last: Option<SessionId>,
     /// Goes before every answer.
     control: VecDeque<Outgoing<A>>,
     /// Not read yet.
@@ -287,6 +289,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         let fresh = Stream {
             node,
             session: None,
+            last: None,
             control: VecDeque::new(),
             waiting: VecDeque::new(),
             reading: BTreeMap::new(),
@@ -373,7 +376,8 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
     /// The node has dropped the stream's session and asks for no other.
     pub fn goodbye(&mut self, now: Duration, stream: StreamNo) -> Todo {
         let mut todo = self.tick(now);
-        if let Some(id) = self.session_of(stream) {
+        // Also the one that this owner has ended meanwhile, which would be waited out otherwise.
+        if let Some(id) = self.streams.get_mut(&stream).and_then(|stream| stream.last.take()) {
             self.end(now, id, &mut todo);
             self.detach(stream);
         }
@@ -606,6 +610,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         self.sessions.insert(id, Session { node, stream: Some(stream), until, areas, unacknowledged });
         if let Some(stream) = self.streams.get_mut(&stream) {
             stream.session = Some(id);
+            stream.last = Some(id);
         }
     }
 

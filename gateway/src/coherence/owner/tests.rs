@@ -352,3 +352,15 @@ fn more_sessions_than_allowed_are_refused() {
     queue(&mut owner, secs(0), B, 1, &["k"]);
     assert_eq!(marks(&mut owner, secs(0), B), [Mark::ServeOnce], "and asked each time");
 }
+
+/// Both stop at once: the owner has ended the session when the node gives it back.
+#[test]
+fn a_session_that_is_given_back_while_its_end_is_on_the_way_is_not_waited_out() {
+    let mut owner = owner();
+    join(&mut owner, secs(0), A);
+    ask(&mut owner, secs(0), A, 1, &["k"]);
+    let (change, _) = owner.announce(secs(0), change_of("k"));
+    let _ = owner.close(secs(0));
+    assert_eq!(owner.goodbye(secs(0), A).settled, [change]);
+    assert!(owner.is_idle(secs(0)));
+}
