@@ -171,6 +171,8 @@ pub struct Owner<Q, A, P = Sound> {
     validating: Validating,
     /// No change is settled before this: sessions that an earlier process granted may be live.
     withheld_until: Duration,
+    /// Nobody's time comes before this.
+    quiet_until: Duration,
     is_closing: bool,
     last_change: u64,
     last_clear: u64,
@@ -276,6 +278,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
             changing: Changing::default(),
             changes: BTreeMap::new(),
             withheld_until,
+            quiet_until: now,
             is_closing: false,
             last_change: 0,
             last_clear: 0,
@@ -508,6 +511,9 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
     /// given the time does the same first, so that a late timer delays a change and never makes it wrong.
     pub fn tick(&mut self, now: Duration) -> Todo {
         let mut todo = Todo::default();
+        if now < self.quiet_until {
+            return todo;
+        }
         self.validating.tick(now);
         let overdue: Vec<_> =
             self.sessions.iter().filter(|(_, session)| self.is_overdue(now, session)).collect();
@@ -523,6 +529,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
             let changes: Vec<_> = self.changes.keys().copied().collect();
             changes.into_iter().for_each(|change| self.settle(now, change, &mut todo));
         }
+        self.quiet_until = self.next_due(now);
         todo
     }
 
@@ -578,6 +585,14 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
             withheld_until: self.withheld_until(now),
             waited_out_count: self.waited_out_count.0,
         }
+    }
+
+    /// The earliest time that comes, of what is there and of what may be there until then: nothing that begins later than
+    /// now is due sooner than its own wait.
+    fn next_due(&self, now: Duration) -> Duration {
+        let OwnerSettings { lease, margin, max_ack_wait, .. } = self.settings;
+        let begins_later = now + max_ack_wait.min(lease + margin);
+        self.deadline().into_iter().chain(self.withheld_until(now)).fold(begins_later, Duration::min)
     }
 
     fn session_status(&self, session: &Session) -> SessionStatus {
