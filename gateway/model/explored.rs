@@ -11,6 +11,7 @@ use model::configurations::{
     Around, BUCKET, Broken, CONDITIONS, CONFIRMATION, CRASH, CUTS, Configuration, FULL, JOINERS, LEASES,
     OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, STOPPING, TWO_WRITERS, USERS,
 };
+use model::grace::{self, Grace, REMOVED, WHOLE};
 use model::world::{BOUNDED, Exploration, LINEARIZABLE, LIVE, ONCE, TRUSTED};
 use stateright::{Checker, HasDiscoveries, Model};
 
@@ -205,6 +206,25 @@ fn rule_9_broken_revisions_repeat() {
 #[test]
 fn rule_10_broken_overtaken_answers_are_kept() {
     finds_in_machine(Fault::OvertakenStillKept, &OVERTAKING);
+}
+
+#[test]
+fn rule_11_a_response_keeps_what_it_sends() {
+    let checker = Grace(grace::Broken::Nothing).checker().spawn_bfs().join();
+    assert!(checker.discovery(WHOLE).is_none());
+    assert!(checker.discovery(REMOVED).is_some());
+}
+
+#[test]
+fn rule_11_broken_only_fills_renew() {
+    let checker = Grace(grace::Broken::OnlyFillsRenew).checker().spawn_bfs().join();
+    assert!(checker.discovery(WHOLE).is_some());
+}
+
+#[test]
+fn rule_11_broken_no_grace_after_a_restart() {
+    let checker = Grace(grace::Broken::NoGraceAfterRestart).checker().spawn_bfs().join();
+    assert!(checker.discovery(WHOLE).is_some());
 }
 
 #[test]

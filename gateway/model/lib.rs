@@ -7,6 +7,8 @@
 //! [`configurations`] lists what is explored, each small in most respects and complete in some. `explored.rs` explores it, and
 //! breaks each rule in turn.
 //!
+//! Rule 11 is not the machines' and has a small model of its own, [`grace`].
+//!
 //! Time is in ticks. Clocks run alike but for [`configurations::Budget::drifts`], by which one gains a tick on the others.
 
 #[path = "../src/coherence"]
@@ -20,4 +22,5 @@ pub mod coherence {
 }
 
 pub mod configurations;
+pub mod grace;
 pub mod world;
