@@ -291,6 +291,26 @@ async fn a_tenants_full_user_manages_its_account_over_http() {
     assert_eq!(refused(&chief, plain).await, 415);
     let large = json!({"name": "x".repeat(70_000), "level": "full"});
     assert_eq!(refused(&chief, json_request("POST", "/v1/users", &large)).await, 413);
+    let email = json!({"name": "eve", "level": "read", "email": "carol@example.com"});
+    assert_eq!(refused(&chief, json_request("POST", "/v1/users", &email)).await, 403);
+
+    // Each of them has left a line: who, what, and why not.
+    for (who, command, reason, status, count) in [
+        ("\"account\":\"dev\"", "GET /v1/users/carol", "command", 404, 1),
+        ("\"account\":\"dev\"", "POST /v1/users", "command", 409, 1),
+        ("\"account\":\"dev\"", "POST /v1/users", "not_allowed", 403, 2),
+        ("\"user\":\"low\"", "GET /v1/users", "not_allowed", 403, 1),
+        ("\"account\":\"video\"", "GET /v1/users/bob", "command", 404, 1),
+        ("\"denied\"", "GET /v1/users", "signature", 403, 2),
+        ("\"account\":\"dev\"", "POST /v1/users", "command", 415, 1),
+        ("\"account\":\"dev\"", "POST /v1/users", "command", 413, 1),
+    ] {
+        let (command, reason) = (format!("{command}\\\""), format!("\"reason\":\"{reason}\""));
+        let status = format!("\"status\":{status}");
+        let texts = ["\"target\":\"audit\"", who, &command, &reason, &status];
+        let lines = cluster.process("ord1").log_lines(&texts, count).await;
+        assert_eq!(lines.len(), count, "{texts:?}: {lines:?}");
+    }
 
     assert_eq!(refused(&chief, Request::new("DELETE", "/v1/users/bob")).await, 200);
     assert_refused_everywhere(&cluster, &next, "delete").await;

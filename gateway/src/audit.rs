@@ -1,4 +1,5 @@
-//! The audit log: one line for every request that somebody was not allowed to make.
+//! The audit log: one line for every request that somebody was not allowed to make, and for every command about users
+//! that a tenant was refused.
 //!
 //! A line is written by the node that decided, whichever path it decided on: where a request is handed on, that is the
 //! owner, and the node that the client reached only passes its answer on. It names who asked, for what, and the class of
@@ -6,10 +7,12 @@
 
 use std::net::IpAddr;
 
+use http::StatusCode;
 use s3s::S3ErrorCode;
 use tracing::info;
 
 use crate::access_log;
+use crate::identity::User;
 use crate::permission::{Reason, Refused};
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
@@ -76,6 +79,28 @@ pub fn signature_refused(asked: Asked<'_>, refusal: &Refusal) {
         resource = asked.target.map(resource).map(tracing::field::debug),
         reason = SIGNATURE,
         code = refusal.code().as_str(),
+        "denied"
+    );
+}
+
+/// Writes that a tenant's command about users was not obeyed. `by` signed it; `None` is somebody who has not shown who
+/// they are.
+pub fn command_refused(by: Option<&User>, client: Option<IpAddr>, command: &str, status: StatusCode) {
+    let reason = match (by, status) {
+        (None, _) => SIGNATURE,
+        (Some(_), StatusCode::FORBIDDEN) => "not_allowed",
+        (Some(_), _) => "command",
+    };
+    info!(
+        target: TARGET,
+        client = client.map(tracing::field::display),
+        access_key = by.map(|user| user.access_key.as_str()),
+        account = by.map(|user| user.account.name.as_str()),
+        user = by.map(|user| user.name.as_str()),
+        // Text of the client.
+        command = tracing::field::debug(command),
+        reason,
+        status = status.as_u16(),
         "denied"
     );
 }

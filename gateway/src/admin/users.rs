@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tracing::error;
 
 use super::Answer;
+use crate::audit;
 use crate::identity::{Identities, Level, OldKeys, User, UserName, UsersError};
 use crate::refusal::Refusal;
 use crate::sigv4::{Claim, Keys};
@@ -242,16 +243,23 @@ impl UsersApi {
     /// The answer to the request that `session` has read the head of. After a refusal the connection is closed: its
     /// body may not have been read.
     pub(super) async fn answer(&self, session: &mut ServerSession) -> Answer {
-        match self.obey(session).await {
+        let mut manager = None;
+        match self.obey(session, &mut manager).await {
             Ok((status, value)) => Answer::json(status, &value),
             Err(Problem { status, text }) => {
+                note_refusal(session, manager.as_deref(), status);
                 session.set_keepalive(None);
                 Answer::json(status, &json!({ "error": text }))
             }
         }
     }
 
-    async fn obey(&self, session: &mut ServerSession) -> Result<(StatusCode, Value), Problem> {
+    /// Who signed the request is left in `manager` as soon as that is known.
+    async fn obey(
+        &self,
+        session: &mut ServerSession,
+        manager: &mut Option<Arc<User>>,
+    ) -> Result<(StatusCode, Value), Problem> {
         let users = self.users.as_ref().map_err(|home| {
             let text = format!("users are written in the home region: ask the node of {home}");
             Problem::new(StatusCode::MISDIRECTED_REQUEST, text)
@@ -260,9 +268,10 @@ impl UsersApi {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many commands at one time: come again")
         })?;
         let head = session.req_header();
-        let manager = self
+        let signer = self
             .authenticate(&head.method, head.raw_path(), &head.headers, OffsetDateTime::now_utc())
             .await?;
+        let signer = manager.insert(signer).clone();
         let route = Route::of(&head.method, head.uri.path())?;
         let payload_hash = head.headers.get("x-amz-content-sha256").cloned();
         let mut body = Bytes::new();
@@ -275,7 +284,7 @@ impl UsersApi {
             }
         }
         let status = route.success();
-        let done = users.obey(route.command(&body)?, &Manager::Tenant(manager)).await?;
+        let done = users.obey(route.command(&body)?, &Manager::Tenant(signer)).await?;
         Ok((status, done.to_json()))
     }
 
@@ -304,6 +313,18 @@ impl UsersApi {
         let credential = found.ok_or(S3ErrorCode::InvalidAccessKeyId).map_err(Refusal::from)?;
         claim.verify(&self.keys, &credential.secret, method, raw_target, headers)?;
         Ok(credential.user)
+    }
+}
+
+/// Leaves a line in the audit log for what was refused to somebody; what went wrong here is none of theirs.
+fn note_refusal(session: &ServerSession, manager: Option<&User>, status: StatusCode) {
+    let is_denied =
+        if manager.is_some() { status.is_client_error() } else { status == StatusCode::FORBIDDEN };
+    if is_denied {
+        let head = session.req_header();
+        let client = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let command = format!("{} {}", head.method, head.uri.path());
+        audit::command_refused(manager, client, &command, status);
     }
 }
 
