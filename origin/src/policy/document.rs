@@ -1,7 +1,7 @@
 //! From a policy's text to its statements: every element known, every value understood, or a refusal that says where.
 
 use super::action::{ActionSet, AppliesTo};
-use super::condition;
+use super::condition::{self, Condition};
 use super::json::{Json, syntax};
 use super::principal::Principals;
 use super::resource::{Reach, Resources};
@@ -69,6 +69,11 @@ fn statement(value: &Json, variables: Variables, bucket: Option<&str>) -> Result
     {
         verify_reach(&elements, actions, resources.reach(bucket))?;
     }
+    let conditions =
+        elements.optional("Condition", |value| condition::parse_all(value, variables))?.unwrap_or_default();
+    if bucket.is_some() {
+        verify_conditions(&elements, actions, &conditions)?;
+    }
     Ok(Statement {
         index: 0,
         sid: elements.optional("Sid", |sid| sid.text().map(str::to_owned))?,
@@ -76,9 +81,7 @@ fn statement(value: &Json, variables: Variables, bucket: Option<&str>) -> Result
         principals,
         actions,
         resources,
-        conditions: elements
-            .optional("Condition", |value| condition::parse_all(value, variables))?
-            .unwrap_or_default(),
+        conditions,
     })
 }
 
@@ -106,6 +109,28 @@ fn verify_reach(elements: &Elements<'_>, actions: ActionSet, reach: Reach) -> Re
         misses.map_or(Ok(()), |index| Err(if is_array { nothing().at(index) } else { nothing() }))
     })?;
     if meets(actions) { Ok(()) } else { Err(nothing().inside("NotAction")) }
+}
+
+/// Each action that is named must be one whose requests can have what the conditions ask for, and of a wildcard or of
+/// what `NotAction` leaves, one: a condition on what no request has is not what its writer meant.
+fn verify_conditions(
+    elements: &Elements<'_>,
+    actions: ActionSet,
+    conditions: &[Condition],
+) -> Result<(), Malformed> {
+    let named = elements.optional("Action", ActionSet::named)?.unwrap_or_else(|| vec![actions]);
+    let fits = |condition: &&Condition| {
+        let is_of_some = |set: &ActionSet| set.iter().any(|action| condition.key().is_of(action));
+        named.iter().all(is_of_some)
+    };
+    match conditions.iter().find(|condition| !fits(condition)) {
+        None => Ok(()),
+        Some(condition) => {
+            let what = "Conditions do not apply to combination of actions and resources in statement";
+            let why = format!("not every action has {}", condition.key().as_str());
+            Err(Malformed::new(what, why).inside("Condition"))
+        }
+    }
 }
 
 /// The elements of the document or of a statement, all of them known.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::action::{Action, AppliesTo};
+
 /// Keys by the name that AWS documents; names are compared without case.
 const KEYS: [&str; 25] = [
     "aws:CurrentTime",
@@ -61,6 +63,38 @@ impl Key {
     /// As AWS documents it; a tag's key as the policy wrote it.
     pub(super) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a request for `action` can have it: the "Actions, resources, and condition keys for Amazon S3" page, and
+    /// "Tagging and access control policies" for what tags of an object have no say in. What every request has, or may
+    /// have, is of all of them.
+    pub(super) fn is_of(&self, action: Action) -> bool {
+        use Action as A;
+        let gives_list =
+            matches!(action, A::CreateBucket | A::PutBucketAcl | A::PutObjectAcl | A::PutObjectVersionAcl);
+        // What gets past a lock is asked about whatever then happens to the object.
+        let puts = matches!(action, A::PutObject | A::BypassGovernanceRetention | A::ReplicateObject);
+        let is_about_object = action.applies_to() == AppliesTo::Object;
+        match self.as_str() {
+            "s3:prefix" | "s3:delimiter" | "s3:max-keys" => {
+                matches!(action, A::ListBucket | A::ListBucketVersions)
+            }
+            "s3:VersionId" => action.as_str().contains("Version") && is_about_object,
+            "s3:x-amz-copy-source"
+            | "s3:x-amz-metadata-directive"
+            | "s3:x-amz-server-side-encryption"
+            | "s3:x-amz-server-side-encryption-aws-kms-key-id" => puts,
+            "s3:x-amz-server-side-encryption-customer-algorithm" => is_about_object,
+            "s3:RequestObjectTagKeys" => puts || is_about_object && action.as_str().contains("Tag"),
+            key if key.starts_with("s3:x-amz-grant-") || key == "s3:x-amz-acl" => gives_list || puts,
+            key if key.starts_with(REQUEST_OBJECT_TAG) => {
+                puts || is_about_object && action.as_str().contains("Tag")
+            }
+            key if key.starts_with(EXISTING_OBJECT_TAG) => {
+                is_about_object && !matches!(action, A::PutObject | A::DeleteObject | A::DeleteObjectVersion)
+            }
+            _ => true,
+        }
     }
 
     /// Whether a request may have several values of it: such a key is no variable.

@@ -44,6 +44,11 @@ fn refusal(statements: &str) -> String {
     }
 }
 
+/// Whether `principal` may do `action` to the object `a`, in a request that says `context`.
+fn ask<'a>(principal: Principal<'a>, action: Action, context: &'a dyn Lookup) -> Ask<'a> {
+    Ask { principal, action, resource: "arn:aws:s3:::photos/a", owner: "research", context }
+}
+
 fn decides<'p>(policy: &'p Policy, principal: Principal<'_>, action: Action, resource: &str) -> Verdict<'p> {
     policy.decide(&Ask { principal, action, resource, owner: "research", context: &NOTHING })
 }

@@ -44,20 +44,15 @@ fn good_value(operator: &str) -> &'static str {
 }
 
 fn conditional(condition: &str) -> String {
-    let about = r#""Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::photos/*""#;
+    let about = r#""Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::photos/*""#;
     format!(r#"{{"Effect":"Allow",{about},"Condition":{condition}}}"#)
 }
 
 /// Whether a condition holds of a request that says `said`.
 fn holds(condition: &str, said: &[(&str, &[&str])]) -> bool {
     let policy = policy(&conditional(condition));
-    let ask = Ask {
-        principal: ALICE,
-        action: Action::GetObject,
-        resource: "arn:aws:s3:::photos/a",
-        owner: "research",
-        context: &Says(said),
-    };
+    let says = Says(said);
+    let ask = ask(ALICE, Action::GetObject, &says);
     matches!(policy.decide(&ask), Verdict::Allow(_))
 }
 
@@ -433,13 +428,8 @@ fn who_asks_is_told_by_the_principal() {
         &[("aws:username", &["root"]), ("aws:userid", &["root"]), ("aws:PrincipalType", &["Root"])];
     let holds_of = |key: &str, wanted: &str, principal| {
         let policy = policy(&conditional(&format!(r#"{{"StringEquals":{{"{key}":"{wanted}"}}}}"#)));
-        let ask = Ask {
-            principal,
-            action: Action::GetObject,
-            resource: "arn:aws:s3:::photos/a",
-            owner: "research",
-            context: &Says(claims),
-        };
+        let says = Says(claims);
+        let ask = ask(principal, Action::GetObject, &says);
         matches!(policy.decide(&ask), Verdict::Allow(_))
     };
     let user_id = format!("{RESEARCH_ID}:alice");
@@ -575,13 +565,8 @@ fn a_negated_deny_meets_silence() {
     let about = r#""Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::photos/*""#;
     let deny = |condition: &str| policy(&format!(r#"{{"Effect":"Deny",{about},"Condition":{condition}}}"#));
     let is_denied = |policy: &Policy, said: &[(&str, &[&str])]| {
-        let ask = Ask {
-            principal: ALICE,
-            action: Action::PutObject,
-            resource: "arn:aws:s3:::photos/a",
-            owner: "research",
-            context: &Says(said),
-        };
+        let says = Says(said);
+        let ask = ask(ALICE, Action::PutObject, &says);
         matches!(policy.decide(&ask), Verdict::Deny(_))
     };
     let strict = deny(r#"{"StringNotEquals":{"s3:x-amz-server-side-encryption":"AES256"}}"#);
@@ -607,7 +592,7 @@ fn policies_that_read_object_tags_say_so() {
         (r#""Condition":{"StringEquals":{"aws:Referer":"s3:ExistingObjectTag/team"}}"#, false),
         (r#""Sid":"s3:ExistingObjectTag/team""#, false),
     ] {
-        let about = r#""Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::photos/*""#;
+        let about = r#""Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::photos/*""#;
         assert_eq!(
             policy(&format!(r#"{{"Effect":"Deny",{about},{element}}}"#)).reads_object_tags(),
             reads,

@@ -166,3 +166,50 @@ fn a_stored_policy_that_is_not_understood_is_kept_and_counts_as_public() {
         assert_eq!((read.text(), serde_json::to_string(&read).unwrap()), (text, written));
     }
 }
+
+/// A condition on what an action's requests never have would allow nothing, or deny everything.
+#[test]
+fn conditions_fit_the_actions_of_their_statement() {
+    let accepts = |actions: &str, key: &str| {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":"*",{actions},
+                "Resource":["arn:aws:s3:::{BUCKET}","arn:aws:s3:::{BUCKET}/*"],
+                "Condition":{{"StringEquals":{{"{key}":"x"}}}}}}}}"#
+        );
+        match Policy::parse(&text, BUCKET) {
+            Ok(_) => true,
+            Err(refused) => {
+                let what = "Conditions do not apply to combination of actions and resources in statement";
+                assert!(refused.to_string().starts_with(what), "{refused}");
+                false
+            }
+        }
+    };
+    let named = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| format!(r#""s3:{name}""#)).collect();
+        format!(r#""Action":[{}]"#, names.join(","))
+    };
+    for (key, of, not_of) in [
+        ("s3:prefix", "ListBucket", "GetObject"),
+        ("s3:delimiter", "ListBucketVersions", "ListBucketMultipartUploads"),
+        ("s3:VersionId", "GetObjectVersion", "GetObject"),
+        ("s3:x-amz-acl", "PutObjectAcl", "GetObjectAcl"),
+        ("s3:x-amz-grant-read", "PutObject", "PutObjectTagging"),
+        ("s3:x-amz-copy-source", "PutObject", "GetObject"),
+        ("s3:x-amz-server-side-encryption", "PutObject", "DeleteObject"),
+        ("s3:RequestObjectTag/a", "PutObjectTagging", "PutObjectAcl"),
+        ("s3:RequestObjectTagKeys", "PutObject", "GetObject"),
+        ("s3:ExistingObjectTag/a", "GetObject", "PutObject"),
+        ("s3:ExistingObjectTag/a", "PutObjectTagging", "DeleteObject"),
+    ] {
+        assert!(accepts(&named(&[of]), key), "{key} {of}");
+        assert!(!accepts(&named(&[not_of]), key), "{key} {not_of}");
+        assert!(!accepts(&named(&[of, not_of]), key), "{key} {of} {not_of}");
+        for all in ["*", "s3:*"] {
+            assert!(accepts(&format!(r#""Action":"{all}""#), key), "{key} {all}");
+        }
+        assert!(accepts(&format!(r#""NotAction":"s3:{not_of}""#), key), "{key} but {not_of}");
+        // What every request may have fits every action.
+        assert!(accepts(&named(&[of, not_of]), "aws:Referer"));
+    }
+}

@@ -3,7 +3,7 @@
 use super::*;
 
 fn is_public(effect: &str, principal: &str, condition: &str) -> bool {
-    let about = r#""Action":"s3:GetObject","Resource":"arn:aws:s3:::photos/*""#;
+    let about = r#""Action":"s3:*","Resource":"arn:aws:s3:::photos/*""#;
     policy(&format!(r#"{{"Effect":"{effect}","Principal":{principal},{about},"Condition":{condition}}}"#))
         .is_public()
 }

@@ -16,13 +16,8 @@ fn is_like_in(
         r#"{{"Version":"{version}","Statement":{{"Effect":"Allow",{about},"Condition":{condition}}}}}"#
     );
     let policy = Policy::parse(&text, BUCKET).unwrap_or_else(|refused| panic!("{refused}: {text}"));
-    let ask = Ask {
-        principal,
-        action: Action::GetObject,
-        resource: "arn:aws:s3:::photos/a",
-        owner: "research",
-        context: &Says(said),
-    };
+    let says = Says(said);
+    let ask = ask(principal, Action::GetObject, &says);
     matches!(policy.decide(&ask), Verdict::Allow(_))
 }
 

@@ -117,13 +117,8 @@ fn on_referer(effect: &str, operator: &str, wanted: &[String]) -> Policy {
 /// The verdict on a read with that referer, and the steps that it took.
 fn verdict_and_steps<'p>(policy: &'p Policy, referer: &str) -> (Verdict<'p>, usize) {
     let said: &[&str] = &[referer];
-    let ask = Ask {
-        principal: ALICE,
-        action: Action::GetObject,
-        resource: "arn:aws:s3:::photos/a",
-        owner: "research",
-        context: &Says(&[("aws:Referer", said)]),
-    };
+    let says = Says(&[("aws:Referer", said)]);
+    let ask = ask(ALICE, Action::GetObject, &says);
     let steps = Steps::of_decision();
     let verdict = policy.decide_within(&ask, &steps);
     (verdict, STEPS_MAX - steps.left())
