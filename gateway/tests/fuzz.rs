@@ -10,6 +10,8 @@
 mod mutation;
 #[path = "fuzz/targets.rs"]
 mod targets;
+#[path = "../src/sigv4/tests/vectors.rs"]
+mod vectors;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -3,6 +3,7 @@
 mod botocore;
 mod same_verdict;
 pub(crate) mod signer;
+mod vectors;
 
 use proptest::prelude::*;
 use time::macros::datetime;

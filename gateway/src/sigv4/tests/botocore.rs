@@ -1,26 +1,11 @@
 //! Requests that botocore signed (`tests/vectors/botocore_signatures.py` writes them).
 
-use std::collections::BTreeMap;
-
 use http::{HeaderMap, HeaderName};
-use serde::Deserialize;
 
 use super::signer::Signed;
+use super::vectors::{Vector, Vectors};
 use super::{ACCESS_KEY, Keys, judge};
 use crate::target::AmzDate;
-
-#[derive(Deserialize)]
-struct Vectors {
-    signed_at: String,
-    requests: Vec<Vector>,
-}
-
-#[derive(Deserialize)]
-struct Vector {
-    method: String,
-    target: String,
-    headers: BTreeMap<String, String>,
-}
 
 impl Vector {
     fn request(&self) -> Signed {
@@ -38,7 +23,7 @@ impl Vector {
 
 #[test]
 fn signatures_of_botocore_are_accepted() {
-    let vectors: Vectors = serde_json::from_str(include_str!("botocore.json")).expect("vectors");
+    let vectors = Vectors::read();
     let now = AmzDate::parse(&vectors.signed_at).expect("date").moment();
     let keys = Keys::new(8);
     assert!(vectors.requests.len() > 100, "{} requests", vectors.requests.len());
