@@ -80,7 +80,7 @@ async fn a_spoilt_slab_is_fetched_again() {
     let again = cluster.accelerated("las1", "ord1").get("data", "k").await.ok();
     assert_eq!(again.body, content.all());
     assert!(
-        cluster.scrape("las1").await.sum("penstock_cache_origin_bytes_total", &[]) > 0.0,
+        cluster.settled("las1").await.sum("penstock_cache_origin_bytes_total", &[]) > 0.0,
         "bad blocks were used"
     );
 }

@@ -33,6 +33,9 @@ pub const DOMAIN: &str = "penstock.localhost";
 /// How long a cluster may take to be ready, on a busy machine with a debug build.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a node may take to end what it is answering, when nobody asks for more.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+
 /// The two endpoints of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -236,6 +239,22 @@ impl Cluster {
     pub async fn scrape(&self, region: &str) -> Scrape {
         let response = self.http.get(format!("{}/metrics", self.admin(region))).send().await.expect("scrape");
         Scrape::parse(&response.text().await.expect("scraped text"))
+    }
+
+    /// What `region`'s node counts once it answers no request any more: a request is counted a moment after its last byte.
+    ///
+    /// # Panics
+    /// When it is still answering one after a minute.
+    pub async fn settled(&self, region: &str) -> Scrape {
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let scrape = self.scrape(region).await;
+            if scrape.sum("penstock_requests_in_flight", &[]) == 0.0 {
+                return scrape;
+            }
+            assert!(Instant::now() < deadline, "{region} is still answering a request");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The process in which `region`'s node runs.

@@ -131,11 +131,11 @@ impl Site {
 
     /// Bytes that las1 has sent out of `result`.
     async fn bytes(&self, result: &str) -> u64 {
-        self.cluster.scrape("las1").await.sum("penstock_cache_bytes_total", &[("result", result)]) as u64
+        self.cluster.settled("las1").await.sum("penstock_cache_bytes_total", &[("result", result)]) as u64
     }
 
     /// Bytes that las1's cache has pulled out of ord1.
     async fn pulled(&self) -> u64 {
-        self.cluster.scrape("las1").await.sum("penstock_cache_origin_bytes_total", &[]) as u64
+        self.cluster.settled("las1").await.sum("penstock_cache_origin_bytes_total", &[]) as u64
     }
 }

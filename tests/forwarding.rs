@@ -1,9 +1,9 @@
 //! Requests for one region at another region's listener: handed on untouched, answered once, and never believed more
 //! than a client's.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use tests::sign::{Signing, UNSIGNED_PAYLOAD, amz_date};
+use tests::sign::put_headers;
 use tests::{Client, Cluster, Endpoint, Options, Request, raw};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -188,28 +188,9 @@ async fn connect(cluster: &Cluster) -> TcpStream {
 
 /// The head of a signed PUT of `bytes` bytes to ord1, whose client waits to be told to continue.
 fn upload(ord1: &Client, path: &str, bytes: usize) -> String {
-    let at = SystemTime::now();
-    let header = |name: &str, value: String| (name.to_owned(), value);
-    let headers = vec![
-        header("host", Endpoint::Standard.host("ord1")),
-        header("x-amz-content-sha256", UNSIGNED_PAYLOAD.to_owned()),
-        header("x-amz-date", amz_date(at)),
-    ];
-    let signing = Signing {
-        method: "PUT",
-        path,
-        query: "",
-        headers: &headers,
-        payload_hash: UNSIGNED_PAYLOAD,
-        at,
-        region: "ord1",
-    };
-    let authorization = signing.authorization(ord1.keys());
+    let headers = put_headers(ord1.keys(), &Endpoint::Standard.host("ord1"), path);
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    format!(
-        "PUT {path} HTTP/1.1\r\n{headers}authorization: {authorization}\r\nexpect: 100-continue\r\n\
-         content-length: {bytes}\r\n\r\n"
-    )
+    format!("PUT {path} HTTP/1.1\r\n{headers}expect: 100-continue\r\ncontent-length: {bytes}\r\n\r\n")
 }
 
 /// The next head on `stream`; its answer has no body.

@@ -127,5 +127,5 @@ fn is_hit(answer: &Answer) -> bool {
 
 /// Bytes that las1 has pulled out of other regions' stores since it started.
 async fn blob_bytes(cluster: &Cluster) -> f64 {
-    cluster.scrape("las1").await.sum("penstock_origin_bytes_total", &[("channel", "blob")])
+    cluster.settled("las1").await.sum("penstock_origin_bytes_total", &[("channel", "blob")])
 }

@@ -118,6 +118,31 @@ impl Signing<'_> {
     }
 }
 
+/// The headers of a PUT of `path` under `host` whose body is not signed, all of them signed for `keys`: `host`,
+/// `x-amz-content-sha256`, `x-amz-date` and `authorization`, in this order.
+#[must_use]
+pub fn put_headers(keys: &Keys, host: &str, path: &str) -> Vec<(String, String)> {
+    let at = SystemTime::now();
+    let header = |name: &str, value: String| (name.to_owned(), value);
+    let mut headers = vec![
+        header("host", host.to_owned()),
+        header("x-amz-content-sha256", UNSIGNED_PAYLOAD.to_owned()),
+        header("x-amz-date", amz_date(at)),
+    ];
+    let signing = Signing {
+        method: "PUT",
+        path,
+        query: "",
+        headers: &headers,
+        payload_hash: UNSIGNED_PAYLOAD,
+        at,
+        region: "us-east-1",
+    };
+    let authorization = signing.authorization(keys);
+    headers.push(header("authorization", authorization));
+    headers
+}
+
 /// `at` as `x-amz-date` has it.
 #[must_use]
 pub fn amz_date(at: SystemTime) -> String {
