@@ -1,8 +1,11 @@
 //! One process a region, and some of them gone: nothing unverified is served, nothing broken ends cleanly, and what
 //! is left goes on.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use tests::tls::{connect_to_peer, node_config};
-use tests::{Client, Cluster, Content, MIB, Options, Request};
+use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -96,6 +99,47 @@ async fn a_question_that_breaks_off_is_no_error_of_the_owner() {
     }
 }
 
+/// An owner that takes a request and says nothing is given up: the client learns it, and its place is free. One that takes
+/// its time to complete an upload is waited for.
+#[tokio::test]
+async fn an_owner_that_never_answers_holds_nobody_for_ever() {
+    let limits = "[limits]\nstalled_upload = \"1s\"\nsilent_owner = \"5s\"\n";
+    let cluster = Cluster::start_with(Options::settings(limits).served().gated("ord1")).await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let client = cluster.standard("las1").under(Endpoint::Standard.host("ord1"));
+    let upload = client.create_multipart_upload("data", "slow").await;
+    let part = client.upload_part("data", "slow", &upload, 1, Bytes::from("a part")).await;
+
+    cluster.gate().allow_only(0);
+    let parts = [part];
+    let completing = client.complete_multipart_upload("data", "slow", &upload, &parts);
+    let opening = async {
+        while owner.get("data", "slow").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cluster.gate().open();
+    };
+    let (completed, ()) = tokio::join!(completing, opening);
+    assert_eq!(completed.ok().element("Key"), "slow");
+
+    // Two requests, so that two connections are there to be silent.
+    let (one, other) = tokio::join!(client.get("data", "slow"), client.get("data", "slow"));
+    let _ = (one.ok(), other.ok());
+    cluster.gate().allow_only(0);
+    let (put, read) = tokio::join!(
+        client.put("data", "silent", "hello"),
+        client.send(Request::new("GET", "/data/slow?tagging"))
+    );
+    for answer in [put, read] {
+        assert_eq!(answer.refusal(), (503, "ServiceUnavailable".to_owned()), "{}", answer.text());
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    let _ = cluster.settled("las1").await;
+    cluster.gate().open();
+    let _ = client.put("data", "after", "hello").await.ok();
+}
+
 /// Three processes with a gate in front of ord1, an object of `bytes` bytes there, and a reader of it at las1.
 async fn start(bytes: u64) -> (Cluster, Client, Content) {
     let cluster = Cluster::start_with(Options::cache("64 MiB", "128 MiB").served().gated("ord1")).await;
@@ -109,5 +153,5 @@ async fn start(bytes: u64) -> (Cluster, Client, Content) {
 
 /// Bytes that las1's cache has pulled out of ord1.
 async fn pulled(cluster: &Cluster) -> u64 {
-    cluster.scrape("las1").await.sum("penstock_cache_origin_bytes_total", &[]) as u64
+    cluster.settled("las1").await.sum("penstock_cache_origin_bytes_total", &[]) as u64
 }
