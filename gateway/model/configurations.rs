@@ -101,6 +101,8 @@ pub enum Around {
     NoMargin,
     /// Acknowledgements do not arrive, and no time passes.
     AcksLost,
+    /// A change's interval ends when it may commit, not when its commit is visible.
+    EndedBeforeVisible,
 }
 
 /// One configuration.
@@ -355,6 +357,50 @@ pub const STOPPING: Configuration = Configuration {
     changes: &[Change::Put(0)],
     budget: Budget { drains: 1, closes: 1, ..NO_BUDGET },
     shows: &[Event::ServedOnce, Event::Refused],
+    ..PLAIN
+};
+
+/// Everything that there is, together: too much to explore to the end, and walked through at random.
+pub const EVERYTHING: Configuration = Configuration {
+    name: "everything at once",
+    has_users: true,
+    warm: &[get(0, 0), get(1, 0)],
+    gets: &[get(0, 0), get(0, 0), get(1, 0), get(1, 1)],
+    changes: &[
+        Change::Put(0),
+        Change::Delete(0),
+        Change::Put(1),
+        Change::Facts,
+        Change::User,
+        Change::User,
+        Change::DropBucket,
+    ],
+    budget: Budget {
+        cuts: 3,
+        node_crashes: 1,
+        owner_crashes: 1,
+        pauses: 1,
+        drifts: 1,
+        aborts: 1,
+        purges: 2,
+        renewals: 8,
+        ..NO_BUDGET
+    },
+    horizon: 14,
+    last_breakage: 5,
+    shows: &[
+        Event::Hit,
+        Event::JoinerServed,
+        Event::ServedOnce,
+        Event::Confirmed,
+        Event::WaitedOut,
+        Event::Renewed,
+        Event::Released,
+        Event::Withheld,
+        Event::Judged,
+        Event::LookedAgain,
+        Event::Refused,
+    ],
     ..PLAIN
 };
 

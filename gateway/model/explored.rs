@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use model::coherence::plant::Fault;
 use model::configurations::{
-    Around, BUCKET, Broken, CONDITIONS, CONFIRMATION, CRASH, CUTS, Configuration, FULL, JOINERS, LEASES,
-    OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, STOPPING, TWO_WRITERS, USERS,
+    Around, BUCKET, Broken, CONDITIONS, CONFIRMATION, CRASH, CUTS, Configuration, EVERYTHING, FULL, JOINERS,
+    LEASES, OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, STOPPING, Sending, TWO_WRITERS, USERS,
 };
 use model::grace::{self, Grace, REMOVED, WHOLE};
-use model::world::{BOUNDED, Exploration, LINEARIZABLE, LIVE, ONCE, TRUSTED};
+use model::world::{Action, BOUNDED, Exploration, LINEARIZABLE, LIVE, ONCE, TRUSTED, World};
 use stateright::{Checker, HasDiscoveries, Model};
 
 /// Explores all of it and finds nothing wrong.
@@ -40,6 +40,60 @@ fn finds(broken: Broken, configuration: &Configuration, property: &'static str) 
     let path = checker.discovery(property);
     let path = path.unwrap_or_else(|| panic!("{broken:?} makes no difference to: {property}")).into_actions();
     println!("{broken:?}: not so: {property}\nafter {path:?}");
+}
+
+/// Walks through it at random, `runs_count` times from the seed `first` on, and finds nothing wrong. A violation is printed with
+/// its seed.
+fn walks(configuration: &Configuration, first: u64, runs_count: u64) {
+    let exploration = Exploration::new(configuration.clone());
+    let start = exploration.init_states().pop().expect("one to begin with");
+    let mut states_count = 0_u64;
+    for seed in first..first + runs_count {
+        let (mut state, mut path) = (start.clone(), Vec::new());
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        while let Some((action, next)) = any_next(&exploration, &state, &mut random) {
+            (state, states_count) = (next, states_count + 1);
+            path.push(action);
+            for property in exploration.properties() {
+                let holds = (property.condition)(&exploration, &state);
+                assert!(holds, "seed {seed}: not so: {}\nafter {path:#?}", property.name);
+            }
+        }
+    }
+    println!("{}: {runs_count} runs, {states_count} states", configuration.name);
+    let seen = exploration.seen.load(Ordering::Relaxed);
+    for event in configuration.shows {
+        assert!(seen & *event as u32 != 0, "{}: never {event:?} in {runs_count} runs", configuration.name);
+    }
+}
+
+fn any_next(exploration: &Exploration, state: &World, random: &mut Random) -> Option<(Action, World)> {
+    let mut actions = Vec::new();
+    exploration.actions(state, &mut actions);
+    while !actions.is_empty() {
+        let action = actions.swap_remove(random.below(actions.len()));
+        if let Some(next) = exploration.next_state(state, action) {
+            return Some((action, next));
+        }
+    }
+    None
+}
+
+/// xorshift64*: the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(high).expect("31 bits") % bound
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 fn finds_in_machine(fault: Fault, configuration: &Configuration) {
@@ -126,6 +180,14 @@ fn conditions() {
     holds(&CONDITIONS);
 }
 
+/// `WALKS` asks for more than a thousand, `WALKS_SEED` for others.
+#[test]
+fn everything_at_once_at_random() {
+    let (first, runs_count) = (number("WALKS_SEED", 1), number("WALKS", 1000));
+    walks(&EVERYTHING, first, runs_count);
+    walks(&Configuration { sending: Sending::OneByOne, ..EVERYTHING }, first, runs_count);
+}
+
 #[test]
 #[ignore = "takes long; what it took is in ops/decisions"]
 fn everything_larger() {
@@ -140,6 +202,11 @@ fn rule_1_broken_a_read_opens_inside_an_announced_interval() {
 #[test]
 fn rule_1_broken_a_second_writer_is_forgotten_after_the_first_one_s_commit() {
     finds_in_machine(Fault::IntervalsNotCounted, &TWO_WRITERS);
+}
+
+#[test]
+fn rule_1_broken_an_interval_ends_before_its_commit_is_visible() {
+    finds(Broken::Around(Around::EndedBeforeVisible), &TWO_WRITERS, LINEARIZABLE);
 }
 
 #[test]

@@ -13,6 +13,11 @@ impl World {
             let is_it = |writer: &Writer| matches!(writer.state, Writing::Announced(no, _) if no == change);
             if let Some((writer, _)) = writers.find(|(writer, _)| is_it(writer)) {
                 writer.state = Writing::Settled(change);
+                if model.is_broken(Around::EndedBeforeVisible)
+                    && let Some(machine) = &mut self.owners[owner].machine
+                {
+                    machine.finish(change);
+                }
             }
         }
         if model.configuration.sending == Sending::AtOnce {
