@@ -4,6 +4,7 @@ mod audit;
 mod bad_input;
 mod bit_flips;
 mod crash;
+mod cross_origin;
 mod dashboard;
 mod dependencies;
 mod deployment;

@@ -26,7 +26,7 @@ use origin::permit::{On, Role};
 use origin::read_request::{ReadRequest, Reading, absent, decide, object_headers};
 use pingora::proxy::Session;
 use s3s::header::X_AMZ_TAGGING_COUNT;
-use s3s::{S3Error, S3ErrorCode, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use time::OffsetDateTime;
 
 use self::body::Body;
@@ -36,7 +36,7 @@ pub use self::owner::Owner;
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::metrics::Metrics;
-use crate::peer::messages::FullHead;
+use crate::peer::messages::{Answer, Ask, FullHead, failure};
 use crate::permission::{Asking, Denied, DeniedSlot, Refused, RequestContext};
 use crate::quota::{Charged, Gate};
 use crate::refusal::Refusal;
@@ -159,6 +159,19 @@ impl Accelerated {
         };
         self.record(session, target, &tally);
         Ok(Served { sent: sent.map_err(Failed::Broken)?, tally, caller: granted.caller })
+    }
+
+    /// The facts of a bucket of any region, as its owner has them after this call; `None` if there is no such bucket.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when the owner cannot be asked.
+    pub async fn facts(&self, region: &RegionName, bucket: &str) -> S3Result<Option<Facts>> {
+        let owner = self.parts.owners.get(region).ok_or(S3ErrorCode::ServiceUnavailable)?;
+        match owner.ask(vec![Ask::Facts { bucket: bucket.to_owned() }]).await?.into_iter().next() {
+            Some(Answer::Facts(facts)) => Ok(facts),
+            Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
+            _ => Err(s3_error!(InternalError, "answer of another kind than the question")),
+        }
     }
 
     /// Everything up to the first byte: what is granted, and its body with the first bytes in hand.

@@ -199,6 +199,24 @@ async fn refused(status: StatusCode, mut headers: HeaderMap, body: s3s::Body) ->
     read_document(status, &headers, &document).unwrap_or_else(|| S3ErrorCode::InternalError.into())
 }
 
+/// Says yes, in nothing but `headers`.
+///
+/// # Errors
+/// The client is gone.
+pub async fn say(
+    session: &mut Session,
+    mut headers: HeaderMap,
+    named: Named<'_>,
+    limits: &response::Limits,
+) -> pingora::Result<Sent> {
+    name(&mut headers, named);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    let unread = settle_unread_body(session);
+    let sent = Sender::begin(session, StatusCode::OK, headers, limits).await?.finish().await?;
+    linger(session, unread).await;
+    Ok(sent)
+}
+
 /// Tells `refusal` to the client, and what becomes of a body that it may still be sending.
 ///
 /// # Errors

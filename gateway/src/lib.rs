@@ -19,6 +19,7 @@ pub mod sigv4;
 
 pub mod accelerated;
 pub mod bridge;
+pub mod cross_origin;
 pub mod store_service;
 
 pub mod coherence;

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, ORIGIN};
 use http::{HeaderValue, StatusCode, Version};
+use origin::head::Facts;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::server::configuration::ServerConf;
@@ -29,6 +30,7 @@ use crate::access_log::{self, Line};
 use crate::audit::{self, Asked};
 use crate::bridge::{self, Named, Unread};
 use crate::client::{Client, TrustedProxies};
+use crate::cross_origin::{self, Beside};
 use crate::metrics::{Answered, DropReason, InFlight, Metrics, OriginChannel, OriginOutcome};
 use crate::peer::{self, Channel, Peers};
 use crate::permission::DeniedSlot;
@@ -157,7 +159,10 @@ impl Proxy {
     async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Answer, Failed> {
         let arrival = self.receive(session, exchange).await?;
         let target = self.admit(session, exchange)?;
-        match Route::of(&target, &self.node.region, arrival)? {
+        let route = Route::of(&target, &self.node.region, arrival)?;
+        self.tell_pages(session, &target, &route).await;
+        match route {
+            Route::Preflight => self.answer_preflight(session, exchange, &target).await,
             Route::CachedRead => self.read_cached(session, exchange, &target).await,
             Route::OwnStore => self.ask_store(session, exchange, target).await,
             Route::Forward => self.forward(session, exchange, &target).await,
@@ -225,6 +230,42 @@ impl Proxy {
             return Err(Refusal::new(S3ErrorCode::AccessDenied, message));
         }
         Ok(exchange.target.insert(Arc::new(target)).clone())
+    }
+
+    /// Sees to it that whatever is answered here to a page of another site says whether that page may see it. The owner
+    /// of a request that is forwarded says so itself. An owner that cannot be asked says nothing: the page sees nothing.
+    async fn tell_pages(&self, session: &mut Session, target: &Target, route: &Route) {
+        let is_answered_here = matches!(route, Route::CachedRead | Route::OwnStore);
+        let Some(bucket) = target.bucket().filter(|_| is_answered_here) else { return };
+        let head = session.req_header();
+        if !head.headers.contains_key(ORIGIN) {
+            return;
+        }
+        let Ok(Some(Facts { cors: Some(cors), .. })) =
+            self.node.accelerated.facts(&target.region, bucket).await
+        else {
+            return;
+        };
+        let beside = cross_origin::beside(&cors, &head.method, &head.headers);
+        session.req_header_mut().extensions_mut().insert(Beside(beside));
+    }
+
+    async fn answer_preflight(
+        &self,
+        session: &mut Session,
+        exchange: &Exchange,
+        target: &Target,
+    ) -> Result<Answer, Failed> {
+        let facts = match target.bucket() {
+            Some(bucket) => {
+                self.node.accelerated.facts(&target.region, bucket).await.map_err(Refusal::from)?
+            }
+            None => None,
+        };
+        let cors = facts.and_then(|facts| facts.cors);
+        let headers = cross_origin::preflight(cors.as_ref(), &session.req_header().headers)?;
+        let sent = bridge::say(session, headers, self.named(exchange), &self.node.limits.response).await?;
+        Ok(Answer::Given(sent))
     }
 
     async fn read_cached(

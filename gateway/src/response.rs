@@ -13,6 +13,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::timeout;
 
+use crate::cross_origin::Beside;
 use crate::refusal::Refusal;
 
 /// Bytes handed to the socket at a time. Slices share the piece's memory, they are not copied.
@@ -85,7 +86,7 @@ pub struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    /// Writes the head: `headers` as they are, with chunked framing where they name no Content-Length. In answer to
+    /// Writes the head: `headers` as they are, what every answer to the request says beside them, with chunked framing where they name no Content-Length. In answer to
     /// HEAD, and with 204 and 304, there is no body whatever Content-Length says.
     ///
     /// # Errors
@@ -102,6 +103,9 @@ impl<'a> Sender<'a> {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if has_body && length.is_none() && session.req_header().version == Version::HTTP_11 {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        if let Some(Beside(beside)) = session.req_header().extensions.get() {
+            headers.extend(beside.clone());
         }
         let mut head = http::Response::new(());
         *head.status_mut() = status;

@@ -1,7 +1,6 @@
 //! Where a request is answered: one pure decision.
 
-use http::StatusCode;
-use s3s::{S3Error, S3ErrorCode};
+use s3s::S3ErrorCode;
 
 use crate::refusal::Refusal;
 use crate::target::{EndpointKind, Operation, Target};
@@ -25,17 +24,19 @@ pub enum Route {
     OwnStore,
     /// The node that owns another region.
     Forward,
+    /// This node, for a bucket of any region: a browser's question whether a page may make a request.
+    Preflight,
 }
 
 impl Route {
     /// The route of a request for `target` that came to a node of the region `own`.
     ///
     /// # Errors
-    /// `AccessForbidden` for a preflight: no bucket has CORS rules. `ServiceUnavailable` for a peer's request about
+    /// `ServiceUnavailable` for a peer's request about
     /// another region: it is never handed on, so that nodes that disagree about the topology cannot play ball.
     pub fn of(target: &Target, own: &RegionName, arrival: Arrival) -> Result<Self, Refusal> {
         if target.operation == Operation::PreflightRequest {
-            return Err(no_cors());
+            return Ok(Self::Preflight);
         }
         let is_own = target.region == *own;
         match (arrival, target.endpoint) {
@@ -51,14 +52,6 @@ impl Route {
             (Arrival::FromClient, _) => Ok(Self::Forward),
         }
     }
-}
-
-/// S3's answer to a preflight at a bucket without CORS rules.
-fn no_cors() -> Refusal {
-    let code = S3ErrorCode::Custom("AccessForbidden".into());
-    let mut error = S3Error::with_message(code, "CORSResponse: CORS is not enabled for this bucket.");
-    error.set_status_code(StatusCode::FORBIDDEN);
-    error.into()
 }
 
 #[cfg(test)]
@@ -133,8 +126,10 @@ mod tests {
     #[test]
     fn a_preflight_is_answered_where_it_arrives() {
         for arrival in [Arrival::FromClient, Arrival::FromPeer] {
-            let refused = route(arrival, Method::OPTIONS, STANDARD_HERE, "/photos/cat.jpg");
-            assert_eq!(refused, Err("AccessForbidden".to_owned()));
+            for host in [STANDARD_HERE, STANDARD_AWAY, ACCELERATED_AWAY] {
+                let asked = route(arrival, Method::OPTIONS, host, "/photos/cat.jpg");
+                assert_eq!(asked, Ok(Route::Preflight), "{host}");
+            }
         }
     }
 }

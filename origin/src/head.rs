@@ -9,6 +9,7 @@ use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Acl, Owner};
+use crate::cors::Cors;
 use crate::instance::Instance;
 use crate::policy::StoredPolicy;
 use crate::tags::Tags;
@@ -203,6 +204,9 @@ pub struct Facts {
     /// Whether the bucket keeps versions.
     #[serde(default)]
     pub versioning: Versioning,
+    /// Which pages of other sites may use it; `None`: never set, or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
 }
 
 /// Whether a bucket keeps versions of its objects.
@@ -276,6 +280,7 @@ impl Facts {
             public_access_block: None,
             ownership: None,
             versioning: Versioning::Never,
+            cors: None,
         }
     }
 
@@ -294,7 +299,8 @@ impl Facts {
         const FIXED: usize = 512;
         // Parsed it takes several times its text.
         let policy = self.policy.as_ref().map_or(0, |stored| 5 * stored.text().len());
-        FIXED + policy + self.acl.as_ref().map_or(0, Acl::estimated_bytes)
+        let cors = self.cors.as_ref().map_or(0, Cors::estimated_bytes);
+        FIXED + policy + cors + self.acl.as_ref().map_or(0, Acl::estimated_bytes)
     }
 
     /// The account that made the bucket, as lists and listings show it. In rows of an earlier release that is its name.

@@ -8,6 +8,7 @@
 pub mod acl;
 pub mod caller;
 mod checksums;
+pub mod cors;
 mod directory;
 pub mod head;
 pub mod instance;

@@ -5,6 +5,7 @@ mod bucket_policy;
 mod buckets;
 mod callers;
 mod copies;
+mod cors;
 mod listings;
 mod model;
 mod multipart;
