@@ -24,7 +24,7 @@ use crate::flight::{Claim, Flight, From, Interest};
 use crate::layout;
 use crate::metrics::{FillEnd, NotKept};
 use crate::object::Object;
-use crate::slab::Offered;
+use crate::slab::{Keep, Offered};
 use crate::source::Purpose;
 
 /// Why a fill is started.
@@ -238,6 +238,16 @@ impl Fill {
         }
     }
 
+    /// A reader that waits has taken the block's pages as they came, and memory has it for those close behind. What was
+    /// filled ahead of its reader must be there when that comes.
+    fn matters(&self) -> Keep {
+        let waited_for = self.interest.upgrade().is_some_and(|interest| interest.has_waiting());
+        match waited_for && self.why != Why::Prestage && self.shared.memory.lasts() {
+            true => Keep::IfWorthIt,
+            false => Keep::Surely,
+        }
+    }
+
     /// Leaves a block that no tier keeps to those who wait for it.
     fn leave_pages(&self, flight: &Flight) {
         match self.shared.budget.outlast(self.object.pages_count(flight.key.index)) {
@@ -251,7 +261,7 @@ impl Fill {
     async fn offer(&self, flight: &Flight, block: &Block, sums: Vec<u32>) -> bool {
         let Some(slab) = &self.shared.slab else { return false };
         self.unless_reader_waits(slab.room(block.footprint())).await;
-        match slab.offer(flight.key, block, sums) {
+        match slab.offer(flight.key, block, sums, self.matters()) {
             Offered::Kept => true,
             Offered::Refused(reason) => {
                 self.shared.metrics.not_kept(reason);

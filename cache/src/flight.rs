@@ -49,13 +49,18 @@ impl Interest {
         self.end.store(self.first + count, Ordering::Release);
     }
 
+    /// Whether a reader waits for the fill.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
+    }
+
     /// Waits until a reader waits for the fill.
     pub(crate) async fn reader_waits(&self) {
         loop {
             let came = self.came_to_wait.notified();
             tokio::pin!(came);
             came.as_mut().enable();
-            if self.waiting.load(Ordering::Acquire) > 0 {
+            if self.has_waiting() {
                 return;
             }
             came.await;

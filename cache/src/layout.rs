@@ -15,6 +15,23 @@ pub(crate) struct BlockKey {
     pub(crate) index: u32,
 }
 
+impl BlockKey {
+    /// A hash that is the same in every process: instances are random, so mixing is all it takes.
+    pub(crate) fn hash64(&self) -> u64 {
+        let (first, second) = self.instance.0.split_at(8);
+        let half = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("half of sixteen bytes"));
+        let next = u64::from(self.index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mix(mix(half(first) ^ next) ^ half(second))
+    }
+}
+
+/// Spreads the difference between two numbers over all bits (the finalizer of SplitMix64).
+pub(crate) fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
 /// How one object is cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {

@@ -43,6 +43,11 @@ impl MemoryTier {
         self.blocks.is_some()
     }
 
+    /// Whether a block that is put in will be there for whoever waits for it now.
+    pub(crate) fn lasts(&self) -> bool {
+        self.lasts
+    }
+
     /// The block, which counts as used.
     pub(crate) fn get(&self, key: &BlockKey) -> Option<Block> {
         self.blocks.as_ref()?.get(key).map(|entry| entry.value().clone())

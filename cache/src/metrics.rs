@@ -33,6 +33,8 @@ pub(crate) enum NotKept {
     NoBuffer,
     /// The queue of writes to NVMe was full.
     QueueFull,
+    /// Somebody passes over more than fits: not worth a write to NVMe the first time.
+    Spared,
     /// Every slot on NVMe was being read or written.
     NoSlot,
     /// The write to NVMe failed.
@@ -77,7 +79,7 @@ macro_rules! labels {
 
 labels! {
     Served: "memory", "nvme", "origin", "joined", "bypass";
-    NotKept: "no_buffer", "queue_full", "no_slot", "device_error", "device_out";
+    NotKept: "no_buffer", "queue_full", "spared", "no_slot", "device_error", "device_out";
     FillEnd: "completed", "abandoned", "broken";
     PrestageEnd: "completed", "broken";
     Trouble: "gone", "busy", "broken", "corrupt";

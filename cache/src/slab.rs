@@ -6,9 +6,11 @@
 //! overwritten. A device that fails too often is taken out of use: everything is a miss from then on, and the node
 //! goes on.
 //!
-//! The index in memory says where a block lies; page sums stay on disk, in the headers.
+//! The index in memory says where a block lies; page sums stay on disk, in the headers. What is given up for a new block,
+//! and whether a block is worth a write at all, is [`eviction`]'s to say.
 
 mod engine;
+mod eviction;
 mod file;
 mod header;
 mod index;
@@ -99,6 +101,15 @@ impl Drop for Pin {
     }
 }
 
+/// How much it matters that a block is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Keep {
+    /// Somebody will look for it here: it is written if there is room.
+    Surely,
+    /// Whoever wants it now has it in memory: it is written if it seems worth that.
+    IfWorthIt,
+}
+
 /// What became of a block that was offered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Offered {
@@ -182,7 +193,7 @@ impl Slab {
     }
 
     /// Offers a block, whose pages have these checksums, to be written in the background.
-    pub(crate) fn offer(&self, key: BlockKey, block: &Block, sums: Vec<u32>) -> Offered {
+    pub(crate) fn offer(&self, key: BlockKey, block: &Block, sums: Vec<u32>, keep: Keep) -> Offered {
         let write = {
             let mut state = lock(&self.0.state);
             if state.closing || !self.in_use() {
@@ -193,6 +204,9 @@ impl Slab {
             }
             if state.queue_bytes + block.footprint() > self.0.queue_bytes_max {
                 return Offered::Refused(NotKept::QueueFull);
+            }
+            if keep == Keep::IfWorthIt && !state.index.is_worth_writing(&key) {
+                return Offered::Refused(NotKept::Spared);
             }
             let Some(chosen) = state.index.choose() else { return Offered::Refused(NotKept::NoSlot) };
             if chosen.evicted {

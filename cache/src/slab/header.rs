@@ -46,6 +46,23 @@ impl Header {
 
     /// The header in `bytes`, if it is one of slot `slot` of slab `slab_id`.
     pub(crate) fn decode(bytes: &[u8], slab_id: u64, slot: u32) -> Option<Self> {
+        let Fixed { key, generation, block_len, sums } = Fixed::decode(bytes, slab_id, slot)?;
+        let sum = |sum: &[u8]| u32::from_le_bytes(sum.try_into().expect("chunks of four"));
+        Some(Self { key, generation, block_len, sums: sums.chunks_exact(4).map(sum).collect() })
+    }
+}
+
+/// A header that was read, its sums where they lie: the index is rebuilt without them.
+pub(crate) struct Fixed<'b> {
+    pub(crate) key: BlockKey,
+    pub(crate) generation: u64,
+    pub(crate) block_len: u32,
+    sums: &'b [u8],
+}
+
+impl<'b> Fixed<'b> {
+    /// The header in `bytes`, if it is one of slot `slot` of slab `slab_id`.
+    pub(crate) fn decode(bytes: &'b [u8], slab_id: u64, slot: u32) -> Option<Self> {
         let (crc32c, mut rest) = bytes.split_first_chunk()?;
         if u32::from_le_bytes(*crc32c) != page::checksum(rest) {
             return None;
@@ -60,11 +77,7 @@ impl Header {
         let block_len = u32::from_le_bytes(take(rest)?);
         let _padding: [u8; 4] = take(rest)?;
         let pages_count = u64::from(block_len).div_ceil(PAGE_BYTES);
-        if pages_count == 0 || pages_count * 4 > rest.len() as u64 {
-            return None;
-        }
-        let sums = rest.chunks_exact(4).take(crate::layout::to_len(pages_count));
-        let sums = sums.map(|sum| u32::from_le_bytes(sum.try_into().expect("chunks of four"))).collect();
+        let sums = rest.get(..crate::layout::to_len(pages_count * 4)).filter(|sums| !sums.is_empty())?;
         Some(Self { key: BlockKey { instance, index }, generation, block_len, sums })
     }
 }

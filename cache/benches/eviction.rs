@@ -1,0 +1,262 @@
+//! How often is a block there, and how much is written for it, under the slab's eviction and under others?
+//!
+//! Traces of block numbers go through the slab's own eviction (the very file), the memory cache's LRU, S3-FIFO and
+//! W-TinyLFU, and Belady's optimum, which knows what comes. The cache holds a quarter of the blocks. Printed: the share
+//! of reads that hit, and the share that had to be written. The same numbers in every run.
+//!
+//! What the slab spares itself is in memory for a while: of that, the last 250 blocks count as hits.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use foyer::{Cache, CacheBuilder, EvictionConfig, LfuConfig, LruConfig, S3FifoConfig};
+
+#[allow(dead_code, reason = "a slab also opens and forgets")]
+#[path = "../src/slab/eviction.rs"]
+mod eviction;
+
+use eviction::Eviction;
+
+const BLOCKS: u64 = 40_000;
+const CACHE: u32 = 10_000;
+/// Of what was not written.
+const MEMORY: usize = 250;
+const READS: usize = 800_000;
+/// Not counted: the cache fills.
+const WARM: usize = READS / 4;
+
+struct Score {
+    hits: usize,
+    writes: usize,
+    counted: usize,
+}
+
+fn main() {
+    println!(
+        "{:<34} {:>13} {:>13} {:>13} {:>13} {:>13} {:>13}",
+        "hits / writes a read", "LRU", "S3-FIFO", "W-TinyLFU", "slab, all", "slab, sparing", "Belady"
+    );
+    for (name, trace) in [
+        ("Zipf 0.9", zipf(0.9)),
+        ("Zipf 0.9 and scans", scans(1)),
+        ("the same, scans in 8 pieces a block", scans(8)),
+        ("epochs in shuffled order", epochs()),
+        ("pulls of models, 4 nodes each", pulls()),
+        ("a working set that moves", moving()),
+    ] {
+        let scores = [
+            of_foyer(&trace, LruConfig::default()),
+            of_foyer(&trace, S3FifoConfig::default()),
+            of_foyer(&trace, LfuConfig::default()),
+            of_slab(&trace, false),
+            of_slab(&trace, true),
+            of_belady(&trace),
+        ];
+        print!("{name:<34}");
+        for Score { hits, writes, counted } in scores {
+            print!("  {:.3} / {:.3}", hits as f64 / counted as f64, writes as f64 / counted as f64);
+        }
+        println!();
+    }
+}
+
+fn score(trace: &[u64], mut read: impl FnMut(u64) -> (bool, bool)) -> Score {
+    let mut score = Score { hits: 0, writes: 0, counted: 0 };
+    for (at, block) in trace.iter().enumerate() {
+        let (hit, written) = read(*block);
+        if at >= WARM.min(trace.len() / 4) {
+            score.counted += 1;
+            score.hits += usize::from(hit);
+            score.writes += usize::from(written);
+        }
+    }
+    score
+}
+
+fn of_foyer(trace: &[u64], config: impl Into<EvictionConfig>) -> Score {
+    let cache: Cache<u64, ()> =
+        CacheBuilder::new(CACHE as usize).with_shards(1).with_eviction_config(config).build();
+    score(trace, |block| {
+        let hit = cache.get(&block).is_some();
+        if !hit {
+            cache.insert(block, ());
+        }
+        (hit, !hit)
+    })
+}
+
+fn of_slab(trace: &[u64], sparing: bool) -> Score {
+    let mut eviction = Eviction::new(CACHE);
+    let mut slot_of: HashMap<u64, u32> = HashMap::new();
+    let mut in_slot = vec![0; CACHE as usize];
+    let mut memory = VecDeque::new();
+    score(trace, |block| {
+        if let Some(slot) = slot_of.get(&block) {
+            eviction.read(*slot);
+            return (true, false);
+        }
+        if memory.contains(&block) {
+            return (true, false);
+        }
+        if sparing && !eviction.is_worth_writing(mix(block)) {
+            memory.push_back(block);
+            if memory.len() > MEMORY {
+                memory.pop_front();
+            }
+            return (false, false);
+        }
+        let slot = match slot_of.len() < CACHE as usize {
+            true => slot_of.len() as u32,
+            false => {
+                let slot = eviction.evict(|_| true, |slot| mix(in_slot[slot as usize])).expect("one may go");
+                slot_of.remove(&in_slot[slot as usize]);
+                slot
+            }
+        };
+        slot_of.insert(block, slot);
+        in_slot[slot as usize] = block;
+        eviction.insert(slot, mix(block));
+        (false, true)
+    })
+}
+
+/// Keeps what is read again soonest, and does not take in what is read later than all of that.
+fn of_belady(trace: &[u64]) -> Score {
+    let mut next_read = vec![usize::MAX; trace.len()];
+    let mut seen = HashMap::new();
+    for (at, block) in trace.iter().enumerate().rev() {
+        next_read[at] = seen.insert(*block, at).unwrap_or(usize::MAX);
+    }
+    let (mut kept, mut by_next, mut at) = (HashMap::new(), BTreeSet::new(), 0);
+    score(trace, |block| {
+        let next = next_read[at];
+        at += 1;
+        let hit = kept.remove(&block).inspect(|old| assert!(by_next.remove(&(*old, block)))).is_some();
+        if !hit && kept.len() == CACHE as usize {
+            let (latest, goes) = *by_next.last().expect("it is full");
+            if latest <= next {
+                return (false, false);
+            }
+            by_next.remove(&(latest, goes));
+            kept.remove(&goes);
+        }
+        kept.insert(block, next);
+        by_next.insert((next, block));
+        (hit, !hit)
+    })
+}
+
+fn mix(block: u64) -> u64 {
+    Random(block).next()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Ranks 0.. of `count`, the first the likeliest.
+struct Zipf(Vec<f64>);
+
+impl Zipf {
+    fn new(count: u64, exponent: f64) -> Self {
+        let mut sum = 0.0;
+        let mut sums: Vec<f64> = (1..=count)
+            .map(|rank| {
+                sum += (rank as f64).powf(-exponent);
+                sum
+            })
+            .collect();
+        sums.iter_mut().for_each(|part| *part /= sum);
+        Self(sums)
+    }
+
+    fn next(&self, random: &mut Random) -> u64 {
+        let at = random.unit();
+        self.0.partition_point(|sum| *sum < at) as u64
+    }
+}
+
+fn zipf(exponent: f64) -> Vec<u64> {
+    let (zipf, mut random) = (Zipf::new(BLOCKS, exponent), Random(1));
+    (0..READS).map(|_| zipf.next(&mut random)).collect()
+}
+
+/// Zipf, and every so often a pass over blocks that nobody reads again: a sixth of all reads of blocks. Each block of
+/// a pass is read in `pieces`.
+fn scans(pieces: usize) -> Vec<u64> {
+    let (zipf, mut random) = (Zipf::new(BLOCKS, 0.9), Random(2));
+    let (mut trace, mut cold) = (Vec::new(), BLOCKS);
+    while trace.len() < READS {
+        trace.extend((0..25_000).map(|_| zipf.next(&mut random)));
+        for _ in 0..5_000 {
+            trace.extend([cold].repeat(pieces));
+            cold += 1;
+        }
+    }
+    trace
+}
+
+/// Every block once an epoch, in another order each time.
+fn epochs() -> Vec<u64> {
+    let mut random = Random(3);
+    let mut order: Vec<u64> = (0..BLOCKS).collect();
+    let mut trace = Vec::new();
+    while trace.len() < READS {
+        for at in (1..order.len()).rev() {
+            order.swap(at, random.below(at as u64 + 1) as usize);
+        }
+        trace.extend(&order);
+    }
+    trace
+}
+
+/// 80 models of 100 to 900 blocks, by Zipf 0.9, each pulled front to back by four nodes a few blocks apart.
+fn pulls() -> Vec<u64> {
+    let (zipf, mut random) = (Zipf::new(80, 0.9), Random(4));
+    let models: Vec<_> = (0..80).map(|model| (model << 32, 100 + random.below(800))).collect();
+    let mut trace = Vec::new();
+    while trace.len() < READS {
+        let (first, blocks) = models[zipf.next(&mut random) as usize];
+        for step in 0..blocks + 60 {
+            trace.extend(
+                (0..4)
+                    .filter_map(|node| step.checked_sub(node * 20))
+                    .filter(|at| *at < blocks)
+                    .map(|at| first + at),
+            );
+        }
+    }
+    trace
+}
+
+/// Zipf over blocks of which a fiftieth gives way to new ones every 40,000 reads, the likeliest too.
+fn moving() -> Vec<u64> {
+    let (zipf, mut random) = (Zipf::new(BLOCKS, 0.9), Random(5));
+    let mut blocks: Vec<u64> = (0..BLOCKS).collect();
+    let (mut trace, mut fresh) = (Vec::new(), BLOCKS);
+    while trace.len() < READS {
+        trace.extend((0..40_000).map(|_| blocks[zipf.next(&mut random) as usize]));
+        for _ in 0..BLOCKS / 50 {
+            // Squared: more of the likely ones.
+            let at = (random.unit().powi(2) * BLOCKS as f64) as usize;
+            blocks[at] = fresh;
+            fresh += 1;
+        }
+    }
+    trace
+}

@@ -1,0 +1,162 @@
+//! What does a byte off NVMe cost, by io_uring and by threads, whole blocks and single pages?
+//!
+//! One slab file, filled once, is read through the cache's own reader, without a memory tier, so that every read comes
+//! from disk past the page cache and has its sums verified. The two engines take turns, round by round, over the same
+//! reads. Printed is the median round: CPU seconds a GiB (all threads of the process), and MB/s. Last, what a node
+//! that nobody asks anything costs.
+//!
+//! `cargo bench -p cache --bench slab [-- FOLDER]`: the slab lies in FOLDER, or below the target folder.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cache::{
+    Cache, Engine, Instance, Mode, Nvme, PAGE_BYTES, Page, Pages, Purpose, Settings, Source, SourceError,
+};
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt as _};
+use prometheus::Registry;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const OBJECT_BYTES: u64 = 512 * MIB;
+const ROUNDS: usize = 7;
+const INSTANCE: Instance = Instance([7; 16]);
+
+/// What is read in one round.
+#[derive(Clone, Copy)]
+struct Work {
+    name: &'static str,
+    read_bytes: u64,
+    at_once: usize,
+    /// Of all reads that the object has, one in so many: small reads would take long.
+    one_in: u64,
+}
+
+const WORK: [Work; 4] = [
+    Work { name: "1 MiB, 1 at a time", read_bytes: MIB, at_once: 1, one_in: 1 },
+    Work { name: "1 MiB, 8 at a time", read_bytes: MIB, at_once: 8, one_in: 1 },
+    Work { name: "64 KiB, 8 at a time, random", read_bytes: 64 * KIB, at_once: 8, one_in: 2 },
+    Work { name: "64 KiB, 8 at a time, in order", read_bytes: 64 * KIB, at_once: 8, one_in: 1 },
+];
+
+const ENGINES: [(&str, Engine); 2] = [("threads", Engine::Threads), ("io_uring", Engine::IoUring)];
+
+fn main() {
+    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let folder = folder.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    let slab = folder.join("bench.slab");
+    let _ = std::fs::remove_file(&slab);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(run(&slab));
+    let _ = std::fs::remove_file(&slab);
+}
+
+async fn run(slab: &Path) {
+    let source = Arc::new(Content);
+    let cache = open(slab, Engine::IoUring).await;
+    let mut reader = cache.read(INSTANCE, OBJECT_BYTES, 0..OBJECT_BYTES, Mode::Fill, source.clone());
+    while let Some(piece) = reader.next().await {
+        piece.expect("read");
+    }
+    cache.close().await;
+    println!("{:<32} {:>22} {:>22}", "CPU-s/GiB, MB/s", ENGINES[0].0, ENGINES[1].0);
+    for work in WORK {
+        let mut rounds = [Vec::new(), Vec::new()];
+        for round in 0..=ROUNDS {
+            for (at, (_, engine)) in ENGINES.iter().enumerate() {
+                let cache = open(slab, *engine).await;
+                let took = pass(&cache, &source, work).await;
+                cache.close().await;
+                if round > 0 {
+                    rounds[at].push(took);
+                }
+            }
+        }
+        print!("{:<32}", work.name);
+        for rounds in rounds {
+            let cpu = median(rounds.iter().map(|(cpu, _)| *cpu).collect());
+            let speed = median(rounds.iter().map(|(_, speed)| *speed).collect());
+            print!(" {cpu:>12.3}, {speed:>7.0}");
+        }
+        println!();
+    }
+    for (name, engine) in ENGINES {
+        let cache = open(slab, engine).await;
+        let before = cpu();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        println!("idle for 3 s, {name}: {:.1} ms of CPU", (cpu() - before).as_secs_f64() * 1e3);
+        cache.close().await;
+    }
+}
+
+async fn open(slab: &Path, engine: Engine) -> Cache {
+    let nvme = Nvme { engine, ..Nvme::new(slab, OBJECT_BYTES + 64 * MIB) };
+    let settings = Settings { memory_bytes: 0, nvme: Some(nvme), ..Settings::default() };
+    Cache::open(settings, &Registry::new()).await.expect("opens")
+}
+
+/// Reads what `work` says, once; CPU seconds a GiB, and MB/s.
+async fn pass(cache: &Cache, source: &Arc<Content>, work: Work) -> (f64, f64) {
+    let reads_count = OBJECT_BYTES / work.read_bytes / work.one_in;
+    let (cpu_before, begun) = (cpu(), Instant::now());
+    stream::iter(0..reads_count)
+        .for_each_concurrent(work.at_once, |number| async move {
+            // An odd factor goes over all of them, once each, where they are to come in no order.
+            let place =
+                if work.one_in > 1 { number * 2_654_435_761 % (reads_count * work.one_in) } else { number };
+            let start = place * work.read_bytes;
+            let range = start..start + work.read_bytes;
+            let mut reader = cache.read(INSTANCE, OBJECT_BYTES, range, Mode::LookOnly, source.clone());
+            let mut read = 0;
+            while let Some(piece) = reader.next().await {
+                read += piece.expect("read").len() as u64;
+            }
+            assert_eq!((read, reader.tally().nvme_bytes), (work.read_bytes, work.read_bytes));
+        })
+        .await;
+    let (cpu, wall) = ((cpu() - cpu_before).as_secs_f64(), begun.elapsed().as_secs_f64());
+    let bytes = (reads_count * work.read_bytes) as f64;
+    (cpu / (bytes / (1_u64 << 30) as f64), bytes / 1e6 / wall)
+}
+
+/// CPU time of this process so far, all threads, user and system.
+fn cpu() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).expect("less than a second"))
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
+/// An object whose every page is the same.
+struct Content;
+
+impl Source for Content {
+    fn origin(&self) -> &str {
+        "bench"
+    }
+
+    fn pages(
+        &self,
+        _instance: Instance,
+        pages: Range<u64>,
+        _purpose: Purpose,
+    ) -> BoxFuture<'_, Result<Pages, SourceError>> {
+        let bytes = Bytes::from(vec![0x5a; PAGE_BYTES as usize]);
+        // The 32-bit sum comes in a u64.
+        let crc32c = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes) as u32;
+        let page = move |_| Ok(Page { bytes: bytes.clone(), crc32c });
+        Box::pin(async move { Ok(stream::iter(pages.map(page)).boxed()) })
+    }
+}

@@ -1,0 +1,440 @@
+//! Which block is given up next: S3-FIFO over slot numbers, pure.
+//!
+//! A new block enters a small queue, a twentieth of the slots; what was read there moves to the main queue when its turn
+//! comes, the rest goes, and is remembered for a while (*ghosts*). A block that comes back while it is remembered
+//! enters the main queue at once. There a block is spared once for each time that it was read, three times at most.
+//! So one pass over a dataset goes through the small queue, and what is hot stays.
+//!
+//! **Reads that belong together count once.** A client that reads a block in pieces, or twenty that pull the same model
+//! at the same time, read it many times in one pass. So time goes in steps, a step for every 32nd part of the slots that is
+//! filled anew, and a block is counted as read once a step, and not in the step in which it came. Likewise a
+//! block that comes back counts only once as many others as make a step (1024 at most) were remembered after it.
+//!
+//! **Admission.** While hardly any of what leaves the small queue was read there, and hardly anything comes back that
+//! is remembered, somebody passes over more than fits: then only one new block in four need be written at all
+//! ([`Eviction::is_worth_writing`]). The others are remembered, and written when they come back.
+//!
+//! It takes 20 bytes a slot.
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// A block is spared at most this often for what it was read.
+const READS_MAX: u8 = 3;
+
+/// Blocks remembered in one set; a set is a cache line.
+const GHOST_WAYS: usize = 8;
+
+/// After so many others a block that is remembered may come back, whatever the slab's size: more than are passed over
+/// between two pieces of a block.
+const RIPENS_MAX: u32 = 1024;
+
+/// One in so many leaving the small queue must have been read, or come back, for every new block to be written.
+const REUSED_ONE_IN: u32 = 16;
+
+/// While that is not so, one in so many is.
+const SAMPLED_ONE_IN: u64 = 4;
+
+/// The order in which blocks are given up.
+pub(crate) struct Eviction {
+    links: Vec<Link>,
+    small: Queue,
+    main: Queue,
+    ghosts: Ghosts,
+    /// How long the small queue may be.
+    small_max: u32,
+    inserted_count: u32,
+    /// So many inserted make a step.
+    step_slots: u32,
+    /// The share of blocks whose first turn came that were of use, of 2¹⁶; a mean over about as many as the small queue holds.
+    reused: u32,
+    reused_over: u32,
+}
+
+/// A slot's place in its queue.
+#[derive(Clone, Copy)]
+struct Link {
+    older: u32,
+    newer: u32,
+    /// The step of the last read that counted, cut to 16 bits.
+    step: u16,
+    lane: Lane,
+    reads: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lane {
+    Out,
+    Small,
+    Main,
+}
+
+#[derive(Clone, Copy)]
+struct Queue {
+    oldest: u32,
+    newest: u32,
+    len: u32,
+}
+
+impl Eviction {
+    /// For `slots_count` slots, none of them in a queue.
+    pub(crate) fn new(slots_count: u32) -> Self {
+        let link = Link { older: NONE, newer: NONE, step: 0, lane: Lane::Out, reads: 0 };
+        let empty = Queue { oldest: NONE, newest: NONE, len: 0 };
+        let small_max = (slots_count / 20).max(1);
+        let step_slots = (slots_count / 32).max(1);
+        Self {
+            links: vec![link; slots_count as usize],
+            small: empty,
+            main: empty,
+            ghosts: Ghosts::new(slots_count, step_slots.min(RIPENS_MAX)),
+            small_max,
+            inserted_count: 0,
+            step_slots,
+            reused: 1 << 16,
+            reused_over: small_max.clamp(16, 4096),
+        }
+    }
+
+    /// Whether a new block, whose key hashes to `hash`, is worth a write now. If not it is remembered.
+    pub(crate) fn is_worth_writing(&mut self, hash: u64) -> bool {
+        let full = self.small.len + self.main.len >= self.links.len() as u32;
+        let of_use = self.reused >= (1 << 16) / REUSED_ONE_IN;
+        if !full || of_use || self.ghosts.holds(hash) || (hash >> 32).is_multiple_of(SAMPLED_ONE_IN) {
+            return true;
+        }
+        self.ghosts.remember(hash);
+        false
+    }
+
+    /// A new block, whose key hashes to `hash`, lies in `slot`, which is in no queue.
+    pub(crate) fn insert(&mut self, slot: u32, hash: u64) {
+        self.inserted_count = self.inserted_count.wrapping_add(1);
+        let came_back = self.ghosts.forget(hash);
+        if came_back {
+            self.first_turn(true);
+        }
+        let step = self.step();
+        let link = &mut self.links[slot as usize];
+        (link.reads, link.step) = (0, step);
+        self.push(slot, if came_back { Lane::Main } else { Lane::Small });
+    }
+
+    /// A block from before a restart lies in `slot`; in the order in which they were written.
+    pub(crate) fn insert_old(&mut self, slot: u32) {
+        let link = &mut self.links[slot as usize];
+        (link.reads, link.step) = (0, u16::MAX);
+        self.push(slot, Lane::Main);
+    }
+
+    /// The block in `slot` is read.
+    pub(crate) fn read(&mut self, slot: u32) {
+        let step = self.step();
+        let link = &mut self.links[slot as usize];
+        if link.step != step {
+            link.step = step;
+            link.reads = (link.reads + 1).min(READS_MAX);
+        }
+    }
+
+    /// Takes `slot` out of its queue, if it is in one: its block is lost.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        self.unlink(slot);
+    }
+
+    /// Gives up the next block that `may_go` allows, and remembers it. `None` if none may.
+    pub(crate) fn evict(
+        &mut self,
+        may_go: impl Fn(u32) -> bool,
+        hash_of: impl Fn(u32) -> u64,
+    ) -> Option<u32> {
+        // Those that may not go now are put behind the others, each at most once in vain.
+        let (mut held_small, mut held_main) = (0, 0);
+        loop {
+            let from_small = self.small.len > held_small
+                && (self.small.len >= self.small_max || self.main.len <= held_main);
+            if from_small {
+                let slot = self.small.oldest;
+                self.unlink(slot);
+                if !may_go(slot) {
+                    held_small += 1;
+                    self.push(slot, Lane::Small);
+                    continue;
+                }
+                let was_read = self.links[slot as usize].reads > 0;
+                self.first_turn(was_read);
+                if !was_read {
+                    self.ghosts.remember(hash_of(slot));
+                    return Some(slot);
+                }
+                self.links[slot as usize].reads = 0;
+                self.push(slot, Lane::Main);
+            } else if self.main.len > held_main {
+                let slot = self.main.oldest;
+                self.unlink(slot);
+                let may = may_go(slot);
+                let link = &mut self.links[slot as usize];
+                if may && link.reads == 0 {
+                    return Some(slot);
+                }
+                link.reads = link.reads.saturating_sub(1);
+                held_main += u32::from(!may);
+                self.push(slot, Lane::Main);
+            } else {
+                return None;
+            }
+        }
+    }
+
+    /// Bytes that this takes in memory.
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.links.capacity() * size_of::<Link>()
+            + self.ghosts.sets.capacity() * size_of::<[Ghost; GHOST_WAYS]>()
+    }
+
+    /// A block's first turn came, or what was remembered came back.
+    fn first_turn(&mut self, of_use: bool) {
+        let now = if of_use { 1 << 16 } else { 0 };
+        let mean = i64::from(self.reused);
+        let moved = mean + (i64::from(now) - mean) / i64::from(self.reused_over);
+        // Division cuts towards the mean: without the step it would never reach the ends.
+        self.reused = u32::try_from(moved - i64::from(!of_use)).unwrap_or(0).min(1 << 16);
+    }
+
+    fn step(&self) -> u16 {
+        // Cut on purpose: two steps that look alike are 65536 steps apart.
+        (self.inserted_count / self.step_slots) as u16
+    }
+
+    fn queue(&mut self, lane: Lane) -> Option<&mut Queue> {
+        match lane {
+            Lane::Out => None,
+            Lane::Small => Some(&mut self.small),
+            Lane::Main => Some(&mut self.main),
+        }
+    }
+
+    fn push(&mut self, slot: u32, lane: Lane) {
+        let Some(queue) = self.queue(lane) else { return };
+        let before = queue.newest;
+        queue.newest = slot;
+        queue.len += 1;
+        if before == NONE {
+            queue.oldest = slot;
+        } else {
+            self.links[before as usize].newer = slot;
+        }
+        let link = &mut self.links[slot as usize];
+        (link.older, link.newer, link.lane) = (before, NONE, lane);
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Link { older, newer, lane, .. } = self.links[slot as usize];
+        let Some(queue) = self.queue(lane) else { return };
+        queue.len -= 1;
+        if older == NONE {
+            queue.oldest = newer;
+        }
+        if newer == NONE {
+            queue.newest = older;
+        }
+        if older != NONE {
+            self.links[older as usize].newer = newer;
+        }
+        if newer != NONE {
+            self.links[newer as usize].older = older;
+        }
+        self.links[slot as usize].lane = Lane::Out;
+    }
+}
+
+/// Keys of blocks that are not there, by a part of their hash: about as many as there are slots, the latest.
+struct Ghosts {
+    sets: Vec<[Ghost; GHOST_WAYS]>,
+    remembered_count: u32,
+    /// So many are remembered after a block until it may come back,
+    ripens: u32,
+    /// and so many until it is forgotten.
+    lasts: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Ghost {
+    /// Never 0 in one that counts.
+    part: u32,
+    /// Which of all that were remembered it is.
+    number: u32,
+}
+
+impl Ghosts {
+    fn new(slots_count: u32, ripens: u32) -> Self {
+        let sets_count = (slots_count as usize).div_ceil(GHOST_WAYS).max(1);
+        let blank = Ghost { part: 0, number: 0 };
+        Self {
+            sets: vec![[blank; GHOST_WAYS]; sets_count],
+            remembered_count: 0,
+            ripens,
+            lasts: slots_count.max(ripens.saturating_add(1)),
+        }
+    }
+
+    /// Whether it is remembered, and long enough.
+    fn holds(&self, hash: u64) -> bool {
+        self.sets[self.set(hash)].iter().any(|ghost| ghost.part == part(hash) && self.is_ripe(ghost))
+    }
+
+    fn remember(&mut self, hash: u64) {
+        self.remembered_count = self.remembered_count.wrapping_add(1);
+        let (now, lasts, set) = (self.remembered_count, self.lasts, self.set(hash));
+        let set = &mut self.sets[set];
+        let age = |ghost: &Ghost| now.wrapping_sub(ghost.number);
+        // What is remembered already ripens on.
+        if set.iter().any(|ghost| ghost.part == part(hash) && age(ghost) < lasts) {
+            return;
+        }
+        let age = |ghost: &Ghost| if ghost.part == 0 { u32::MAX } else { age(ghost) };
+        if let Some(oldest) = set.iter_mut().max_by_key(|ghost| age(ghost)) {
+            *oldest = Ghost { part: part(hash), number: now };
+        }
+    }
+
+    /// Forgets it; true if it was remembered long enough.
+    fn forget(&mut self, hash: u64) -> bool {
+        let set = self.set(hash);
+        let Some(way) = self.sets[set].iter().position(|ghost| ghost.part == part(hash)) else {
+            return false;
+        };
+        let ripe = self.is_ripe(&self.sets[set][way]);
+        self.sets[set][way].part = 0;
+        ripe
+    }
+
+    fn is_ripe(&self, ghost: &Ghost) -> bool {
+        (self.ripens..self.lasts).contains(&self.remembered_count.wrapping_sub(ghost.number))
+    }
+
+    fn set(&self, hash: u64) -> usize {
+        // The upper half of the product: a place for each set, alike for all.
+        ((u128::from(hash) * self.sets.len() as u128) >> 64) as usize
+    }
+}
+
+/// The part of a hash that a ghost keeps: not the one that chooses its set.
+fn part(hash: u64) -> u32 {
+    (hash as u32).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `block`, which lies in its slot or takes one; true if it was there.
+    struct Cached {
+        eviction: Eviction,
+        in_slot: Vec<Option<u64>>,
+        written_count: u32,
+    }
+
+    impl Cached {
+        fn new(slots_count: u32) -> Self {
+            Self {
+                eviction: Eviction::new(slots_count),
+                in_slot: vec![None; slots_count as usize],
+                written_count: 0,
+            }
+        }
+
+        fn read(&mut self, block: u64) -> bool {
+            let hash = |block: u64| block.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let slot_of = |wanted: Option<u64>| self.in_slot.iter().position(|block| *block == wanted);
+            if let Some(slot) = slot_of(Some(block)) {
+                self.eviction.read(slot as u32);
+                return true;
+            }
+            if !self.eviction.is_worth_writing(hash(block)) {
+                return false;
+            }
+            let slot = slot_of(None).unwrap_or_else(|| {
+                let hash_of = |slot: u32| hash(self.in_slot[slot as usize].expect("full"));
+                self.eviction.evict(|_| true, hash_of).expect("one may go") as usize
+            });
+            self.in_slot[slot] = Some(block);
+            self.eviction.insert(slot as u32, hash(block));
+            self.written_count += 1;
+            false
+        }
+    }
+
+    /// What is read over and over is still there after a pass over ten times as much, and most of the pass was not
+    /// written.
+    #[test]
+    fn one_pass_does_not_flush_what_is_hot_and_spares_the_disk() {
+        let mut cached = Cached::new(640);
+        for _ in 0..4 {
+            for block in 0..400 {
+                cached.read(block);
+            }
+            for block in 10_000..10_100 {
+                cached.read(block);
+            }
+        }
+        for cold in 20_000..30_000 {
+            cached.read(cold);
+        }
+        let hot = (0..400).filter(|block| cached.read(*block)).count();
+        assert!(hot >= 380, "{hot} of 400 are left");
+        assert!(cached.written_count < 4_000, "{} written", cached.written_count);
+    }
+
+    /// A pass in pieces is a pass: reading a block eight times in a row does not make it hot.
+    #[test]
+    fn pieces_of_one_pass_count_once() {
+        let mut cached = Cached::new(640);
+        for _ in 0..4 {
+            for block in 0..400 {
+                cached.read(block);
+            }
+            for block in 10_000..10_100 {
+                cached.read(block);
+            }
+        }
+        for cold in 20_000..30_000 {
+            for _ in 0..8 {
+                cached.read(cold);
+            }
+        }
+        let hot = (0..400).filter(|block| cached.read(*block)).count();
+        assert!(hot >= 380, "{hot} of 400 are left");
+    }
+
+    /// What was not written the first time is written when it comes back.
+    #[test]
+    fn a_block_that_was_not_worth_a_write_is_written_when_it_comes_back() {
+        let mut cached = Cached::new(64);
+        for block in 0..2_000 {
+            cached.read(block);
+        }
+        let not_written = (3_000..).find(|block| {
+            cached.read(*block);
+            !cached.in_slot.contains(&Some(*block))
+        });
+        let not_written = not_written.expect("some are not");
+        assert!(!cached.read(not_written) && !cached.read(not_written), "pieces of the same pass");
+        (5_000..5_010).for_each(|block| assert!(!cached.read(block)));
+        assert!(!cached.read(not_written) && cached.read(not_written));
+    }
+
+    /// Whatever may not go stays, and the search ends.
+    #[test]
+    fn what_may_not_go_stays() {
+        let mut eviction = Eviction::new(40);
+        (0..40).for_each(|slot| eviction.insert(slot, u64::from(slot) << 40));
+        assert_eq!(eviction.evict(|_| false, u64::from), None);
+        for _ in 0..20 {
+            let gone = eviction.evict(|slot| slot % 2 == 1, |slot| u64::from(slot) << 40);
+            assert!(gone.is_some_and(|slot| slot % 2 == 1));
+        }
+        assert_eq!(eviction.evict(|slot| slot % 2 == 1, u64::from), None);
+    }
+}
