@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
-use tracing::error;
 
 use crate::budget::Budget;
 use crate::buffer::Pool;
@@ -58,15 +57,7 @@ impl Cache {
         }
         let metrics = Arc::new(Metrics::new(registry)?);
         let slab = match &settings.nvme {
-            Some(nvme) => match Slab::open(nvme, settings.block_bytes, metrics.clone()).await {
-                Ok(slab) => Some(slab),
-                Err(error) if error.is_device_failure() => {
-                    error!(%error, "the NVMe device has failed: blocks are kept in memory alone");
-                    metrics.device_error();
-                    None
-                }
-                Err(error) => return Err(error),
-            },
+            Some(nvme) => Some(Slab::open(nvme, settings.block_bytes, &metrics).await?),
             None => None,
         };
         let capacity = settings.memory_bytes.saturating_add(settings.working_bytes);

@@ -92,11 +92,19 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the device itself is to blame: the node then does better without it than not at all. Anything else is
-    /// for the operator to put right.
-    pub(crate) fn is_device_failure(&self) -> bool {
-        const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
-        matches!(self, Self::Io { cause, .. } if cause.raw_os_error() == Some(EIO))
+    /// Whether the node does better without the device than not at all: it has failed, is full, read-only or gone, or
+    /// it is another node's. Anything else is for the operator to put right before the node starts.
+    pub(crate) fn leaves_device_out(&self) -> bool {
+        use rustix::io::Errno;
+        const OF_THE_DEVICE: [Errno; 7] =
+            [Errno::IO, Errno::NOSPC, Errno::ROFS, Errno::NXIO, Errno::NODEV, Errno::DQUOT, Errno::REMOTEIO];
+        match self {
+            Self::Io { cause, .. } => {
+                OF_THE_DEVICE.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
+            }
+            Self::OtherNode { .. } => true,
+            Self::Settings(_) | Self::InUse(_) | Self::NotASlab(_) | Self::Metrics(_) => false,
+        }
     }
 }
 

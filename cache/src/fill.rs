@@ -260,7 +260,7 @@ impl Fill {
     /// a full queue of writes; a reader is not made to.
     async fn offer(&self, flight: &Flight, block: &Block, sums: Vec<u32>) -> bool {
         let Some(slab) = &self.shared.slab else { return false };
-        self.unless_reader_waits(slab.room(block.footprint())).await;
+        self.unless_reader_waits(slab.room(&flight.key, block.footprint())).await;
         match slab.offer(flight.key, block, sums, self.matters()) {
             Offered::Kept => true,
             Offered::Refused(reason) => {

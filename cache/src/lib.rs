@@ -41,5 +41,5 @@ pub use error::{Busy, Limit, OpenError, ReadError};
 pub use instance::Instance;
 pub use prestage::Prestaged;
 pub use reader::{Mode, Plan, Reader, Tally};
-pub use settings::{Engine, Fault, Nvme, Settings};
+pub use settings::{Engine, Fault, Nvme, NvmeDevice, Settings};
 pub use source::{PAGE_BYTES, Page, Pages, Purpose, Source, SourceError};

@@ -128,6 +128,7 @@ pub(crate) struct Metrics {
     prestages_started: IntCounter,
     prestages: Counters,
     nvme_in_use: IntGauge,
+    nvme_out: IntGauge,
     nvme_slots: IntGauge,
     nvme_blocks: IntGauge,
     nvme_evictions: IntCounter,
@@ -202,9 +203,10 @@ impl Metrics {
                 "Pre-stages that ended, by how they did.",
                 "end",
             )?,
-            nvme_in_use: gauge(
-                "cache_nvme_in_use",
-                "1 while the NVMe tier is in use, 0 when out or closed.",
+            nvme_in_use: gauge("cache_nvme_in_use", "NVMe devices in use.")?,
+            nvme_out: gauge(
+                "cache_nvme_out",
+                "NVMe devices that were set but failed, or are another node's: out of use until the next start.",
             )?,
             nvme_slots: gauge("cache_nvme_slots", "Blocks that the NVMe tier has room for.")?,
             nvme_blocks: gauge("cache_nvme_blocks", "Blocks on NVMe.")?,
@@ -299,16 +301,34 @@ impl Metrics {
         self.prestages.of(end).inc();
     }
 
-    pub(crate) fn nvme_in_use(&self, in_use: bool) {
-        self.nvme_in_use.set(i64::from(in_use));
+    pub(crate) fn nvme_device_in(&self) {
+        self.nvme_in_use.inc();
     }
 
-    pub(crate) fn nvme_slots(&self, count: u32) {
-        self.nvme_slots.set(i64::from(count));
+    /// A device that was in use is not any more.
+    pub(crate) fn nvme_device_gone(&self) {
+        self.nvme_in_use.dec();
     }
 
-    pub(crate) fn nvme_blocks(&self, count: usize) {
-        self.nvme_blocks.set(count as i64);
+    /// A device is out until the next start.
+    pub(crate) fn nvme_device_out(&self) {
+        self.nvme_out.inc();
+    }
+
+    pub(crate) fn nvme_slots_came(&self, count: u32) {
+        self.nvme_slots.add(i64::from(count));
+    }
+
+    pub(crate) fn nvme_slots_went(&self, count: u32) {
+        self.nvme_slots.sub(i64::from(count));
+    }
+
+    pub(crate) fn nvme_blocks_came(&self, count: usize) {
+        self.nvme_blocks.add(count as i64);
+    }
+
+    pub(crate) fn nvme_blocks_went(&self, count: usize) {
+        self.nvme_blocks.sub(count as i64);
     }
 
     pub(crate) fn nvme_evicted(&self) {

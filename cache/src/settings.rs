@@ -51,18 +51,26 @@ pub struct Settings {
 /// Settings of the NVMe tier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nvme {
-    /// The slab's file. It is made when it is not there, and held with an exclusive lock while the cache is open.
-    pub path: PathBuf,
-    /// The file's size; it is allocated at once. At least 16 blocks. Its index takes about 70 bytes of memory a block,
-    /// beyond the limits above.
-    pub bytes: u64,
-    /// The node that the slab belongs to: a slab that another node wrote is refused. Up to 64 bytes. Default empty.
+    /// The files or raw devices; at least one. Blocks are spread over them by hash, each its share by size.
+    pub devices: Vec<NvmeDevice>,
+    /// The node that the slabs belong to: one that another node wrote is left alone, and out of use. Up to 64 bytes. Default empty.
     pub node: String,
     /// What reads and writes. Default `IoUring`.
     pub engine: Engine,
-    /// Bytes of blocks that may wait to be written. A block that finds the queue full is not kept, and counted.
+    /// Bytes of blocks that may wait to be written, over all devices. A block that finds the queue full is not kept, and counted.
     /// Default 32 MiB.
     pub write_queue_bytes: u64,
+}
+
+/// One file or raw device of the NVMe tier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NvmeDevice {
+    /// A file, which is made when it is not there, or a block device. It is held with an exclusive lock while the cache
+    /// is open. A device that holds anything else than a slab, or zeros, is refused.
+    pub path: PathBuf,
+    /// How much of it is used; a file is allocated at once. At least 16 blocks. Its index takes about 52 bytes of memory
+    /// a block, beyond the limits of [`Settings`].
+    pub bytes: u64,
 }
 
 /// What reads and writes the NVMe tier.
@@ -79,8 +87,7 @@ impl Nvme {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, bytes: u64) -> Self {
         Self {
-            path: path.into(),
-            bytes,
+            devices: vec![NvmeDevice { path: path.into(), bytes }],
             node: String::new(),
             engine: Engine::IoUring,
             write_queue_bytes: 32 * MIB,
@@ -154,12 +161,27 @@ impl Settings {
             require(!time.is_zero(), key, "must be more than 0 seconds".into());
         }
         if let Some(nvme) = &self.nvme {
-            require(nvme.bytes >= blocks(16), "nvme.bytes", at_least(blocks(16), nvme.bytes));
+            require(!nvme.devices.is_empty(), "nvme.device", "must name at least one device".into());
+            // One alone is written without a list.
+            let key = if nvme.devices.len() > 1 { "nvme.device" } else { "nvme.bytes" };
+            for (at, device) in nvme.devices.iter().enumerate() {
+                let NvmeDevice { path, bytes } = device;
+                let of =
+                    if nvme.devices.len() > 1 { format!(" ({})", path.display()) } else { String::new() };
+                require(*bytes >= blocks(16), key, at_least(blocks(16), *bytes) + &of);
+                let is_new = nvme.devices[..at].iter().all(|earlier| earlier.path != *path);
+                require(
+                    is_new,
+                    key,
+                    format!("must be another file each time, {} is there twice", path.display()),
+                );
+            }
+            let queues = blocks(nvme.devices.len() as u64);
             require(
-                nvme.write_queue_bytes >= block && nvme.write_queue_bytes < self.working_bytes,
+                nvme.write_queue_bytes >= queues && nvme.write_queue_bytes < self.working_bytes,
                 "nvme.write_queue_bytes",
                 format!(
-                    "must be at least one block ({block}) and less than working_bytes ({}), is {}",
+                    "must be at least a block for each device ({queues}) and less than working_bytes ({}), is {}",
                     self.working_bytes, nvme.write_queue_bytes
                 ),
             );
@@ -177,6 +199,18 @@ mod tests {
     fn the_defaults_are_sound() {
         let with_nvme = Settings { nvme: Some(Nvme::new("slab", 1 << 30)), ..Settings::default() };
         assert_eq!((Settings::default().check(), with_nvme.check()), (Vec::new(), Vec::new()));
+    }
+
+    /// Of several devices each must be large enough, be named once, and have room in the queue of writes.
+    #[test]
+    fn each_of_several_devices_is_looked_at() {
+        let mut nvme = Nvme::new("a", 1 << 30);
+        nvme.devices.push(NvmeDevice { path: "b".into(), bytes: MIB });
+        nvme.devices.push(NvmeDevice { path: "a".into(), bytes: 1 << 30 });
+        nvme.write_queue_bytes = 2 * MIB;
+        let faults = Settings { nvme: Some(nvme), ..Settings::default() }.check();
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
+        assert_eq!(keys, ["nvme.device", "nvme.device", "nvme.write_queue_bytes"], "{faults:?}");
     }
 
     /// Every fault is told, each with its key.

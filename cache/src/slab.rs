@@ -1,14 +1,10 @@
-//! The NVMe tier: blocks in fixed slots of one preallocated file.
+//! The NVMe tier: blocks spread over one or several devices.
 //!
-//! A write is queued and answered at once; until it is on disk the block is served out of the queue, and a block that
-//! finds the queue full is not kept (and counted). A read takes a slot's header and the pages it wants in one
-//! request and verifies each page; a bad page makes the block a miss, and it is forgotten. Slots being read are never
-//! overwritten. A device that fails too often is taken out of use: everything is a miss from then on, and the node
-//! goes on.
-//!
-//! The index in memory says where a block lies; page sums stay on disk, in the headers. What is given up for a new block,
-//! and whether a block is worth a write at all, is [`eviction`]'s to say.
+//! Which device a block belongs to follows from its key and from the devices in use, by weighted rendezvous: each gets
+//! its share by size, and when one goes out of use its blocks alone belong elsewhere. What lies where a block no longer
+//! belongs is not found there, and given up in time.
 
+mod device;
 mod engine;
 mod eviction;
 mod file;
@@ -17,65 +13,26 @@ mod index;
 mod open;
 mod ring;
 mod superblock;
-#[cfg(test)]
-mod tests;
 mod threads;
 mod uring;
 
-use std::collections::HashMap;
-use std::io;
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::Arc;
 
-use tokio::sync::{Notify, oneshot};
-use tracing::{error, warn};
+use futures::future::join_all;
+use tracing::error;
 
-use crate::block::{Block, SECTOR_BYTES};
-use crate::buffer::Buffer;
+use crate::block::Block;
 use crate::error::OpenError;
-use crate::layout::{self, BlockKey};
+use crate::layout::{BlockKey, mix};
 use crate::metrics::{Metrics, NotKept};
-use crate::page;
 use crate::settings::Nvme;
-use crate::source::PAGE_BYTES;
-use crate::sync::lock;
-use engine::{Engine, SlotRead, SlotWrite};
-use file::SlabFile;
-use header::Header;
-use index::Index;
-use open::Opened;
-use superblock::Geometry;
-
-/// Failed reads and writes after which the device is taken out of use, until the node starts again. One can be a bad
-/// sector, whose slot is not used again; a device that fails this often fails more, and each failure costs a reader
-/// the kernel's own retries, seconds long.
-const ERRORS_MAX: u32 = 8;
+use device::Device;
+pub(crate) use device::Pin;
 
 /// Blocks on NVMe. Clones are the same slab.
 #[derive(Clone)]
-pub(crate) struct Slab(Arc<Inner>);
-
-struct Inner {
-    geometry: Geometry,
-    slab_id: u64,
-    engine: Box<dyn Engine>,
-    state: Mutex<State>,
-    /// A queued block was written, or given up.
-    settled: Notify,
-    queue_bytes_max: usize,
-    errors: AtomicU32,
-    in_use: AtomicBool,
-    metrics: Arc<Metrics>,
-}
-
-struct State {
-    index: Index,
-    queue: HashMap<BlockKey, Block>,
-    queue_bytes: usize,
-    generation_next: u64,
-    closing: bool,
+pub(crate) struct Slab {
+    devices: Arc<[Device]>,
 }
 
 /// Where a block was found.
@@ -84,21 +41,6 @@ pub(crate) enum Found {
     Queued(Block),
     /// On disk.
     Stored(Pin),
-}
-
-/// A block on disk that cannot go away while this is held.
-pub(crate) struct Pin {
-    slab: Slab,
-    key: BlockKey,
-    slot: u32,
-    /// The block had been read lately.
-    pub(crate) touched_before: bool,
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        lock(&self.slab.0.state).index.unpin(self.slot);
-    }
 }
 
 /// How much it matters that a block is kept.
@@ -120,274 +62,117 @@ pub(crate) enum Offered {
 }
 
 impl Slab {
-    /// Opens the slab that `settings` describe.
+    /// Opens the devices that `settings` describe. One that has failed, or belongs to another node, is left out.
     pub(crate) async fn open(
         settings: &Nvme,
         block_bytes: u64,
-        metrics: Arc<Metrics>,
+        metrics: &Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let settings = settings.clone();
-        tokio::task::spawn_blocking(move || Self::open_blocking(&settings, block_bytes, metrics))
-            .await
-            .expect("opening a slab does not panic")
+        let opening = settings
+            .devices
+            .iter()
+            .map(|device| Device::open(settings, device, block_bytes, metrics.clone()));
+        let mut devices = Vec::new();
+        for opened in join_all(opening).await {
+            match opened {
+                Ok(device) => devices.push(device),
+                Err(error) if error.leaves_device_out() => {
+                    error!(%error, "an NVMe device cannot be used: the node goes on without it");
+                    metrics.nvme_device_out();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { devices: devices.into() })
     }
 
-    fn open_blocking(settings: &Nvme, block_bytes: u64, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
-        let (file, found) = open::open(settings, block_bytes)?;
-        let failed = |cause| OpenError::Io { path: settings.path.clone(), doing: "start", cause };
-        let file = SlabFile::new(&settings.path, file).map_err(failed)?;
-        let engine = engine::start(settings.engine, Arc::new(file)).map_err(failed)?;
-        Ok(Self::start(settings, found, engine, metrics))
-    }
-
-    fn start(settings: &Nvme, opened: Opened, engine: Box<dyn Engine>, metrics: Arc<Metrics>) -> Self {
-        metrics.nvme_in_use(true);
-        metrics.nvme_slots(opened.geometry.slots_count);
-        metrics.nvme_blocks(opened.index.blocks_count());
-        Self(Arc::new(Inner {
-            geometry: opened.geometry,
-            slab_id: opened.slab_id,
-            engine,
-            state: Mutex::new(State {
-                index: opened.index,
-                queue: HashMap::new(),
-                queue_bytes: 0,
-                generation_next: opened.generation_next,
-                closing: false,
-            }),
-            settled: Notify::new(),
-            queue_bytes_max: layout::to_len(settings.write_queue_bytes),
-            errors: AtomicU32::new(0),
-            in_use: AtomicBool::new(true),
-            metrics,
-        }))
-    }
-
-    /// Whether blocks are kept and found: false once the device was taken out, or the slab closed.
+    /// Whether blocks are kept and found at all.
     pub(crate) fn in_use(&self) -> bool {
-        self.0.in_use.load(Ordering::Acquire)
+        self.devices.iter().any(Device::in_use)
     }
 
+    /// Bytes of blocks that there is room for.
     pub(crate) fn bytes(&self) -> u64 {
-        u64::from(self.0.geometry.slots_count) * self.0.geometry.block_bytes
+        self.devices.iter().filter(|device| device.in_use()).map(Device::bytes).sum()
     }
 
     /// Whether the block is here, without counting as a use.
     pub(crate) fn contains(&self, key: &BlockKey) -> bool {
-        let state = lock(&self.0.state);
-        self.in_use() && (state.index.contains(key) || state.queue.contains_key(key))
+        self.device(key).is_some_and(|device| device.contains(key))
     }
 
     /// Finds the block, which counts as used.
     pub(crate) fn find(&self, key: &BlockKey) -> Option<Found> {
-        let mut state = lock(&self.0.state);
-        if !self.in_use() {
-            return None;
-        }
-        if let Some(block) = state.queue.get(key) {
-            return Some(Found::Queued(block.clone()));
-        }
-        let pinned = state.index.pin(key)?;
-        let touched_before = pinned.touched_before;
-        Some(Found::Stored(Pin { slab: self.clone(), key: *key, slot: pinned.slot, touched_before }))
+        self.device(key)?.find(key)
     }
 
     /// Offers a block, whose pages have these checksums, to be written in the background.
     pub(crate) fn offer(&self, key: BlockKey, block: &Block, sums: Vec<u32>, keep: Keep) -> Offered {
-        let write = {
-            let mut state = lock(&self.0.state);
-            if state.closing || !self.in_use() {
-                return Offered::Refused(NotKept::DeviceOut);
-            }
-            if state.index.contains(&key) || state.queue.contains_key(&key) {
-                return Offered::Kept;
-            }
-            if state.queue_bytes + block.footprint() > self.0.queue_bytes_max {
-                return Offered::Refused(NotKept::QueueFull);
-            }
-            if keep == Keep::IfWorthIt && !state.index.is_worth_writing(&key) {
-                return Offered::Refused(NotKept::Spared);
-            }
-            let Some(chosen) = state.index.choose() else { return Offered::Refused(NotKept::NoSlot) };
-            if chosen.evicted {
-                self.0.metrics.nvme_evicted();
-            }
-            let generation = state.generation_next;
-            state.generation_next += 1;
-            state.queue_bytes += block.footprint();
-            state.queue.insert(key, block.clone());
-            self.write(
-                key,
-                chosen.slot,
-                block,
-                Header { key, generation, block_len: len32(block.len()), sums },
-            )
-        };
-        self.0.engine.write(write);
-        Offered::Kept
+        match self.device(&key) {
+            Some(device) => device.offer(key, block, sums, keep),
+            None => Offered::Refused(NotKept::DeviceOut),
+        }
     }
 
-    /// Waits until a block of `bytes` would find room in the queue.
-    pub(crate) async fn room(&self, bytes: usize) {
-        self.settled(|state| state.queue_bytes + bytes <= self.0.queue_bytes_max).await;
+    /// Waits until a block `key` of `bytes` would find room in the queue.
+    pub(crate) async fn room(&self, key: &BlockKey, bytes: usize) {
+        if let Some(device) = self.device(key) {
+            device.room(bytes).await;
+        }
     }
 
-    /// Writes what is queued, makes it durable, and lets go of the file. Nothing is found from now on.
+    /// Writes what is queued, makes it durable, and lets go of the devices. Nothing is found from now on.
     pub(crate) async fn close(&self) {
-        lock(&self.0.state).closing = true;
-        self.settled(|state| state.queue.is_empty()).await;
-        self.0.in_use.store(false, Ordering::Release);
-        self.0.metrics.nvme_in_use(false);
-        let slab = self.clone();
-        let stopped = tokio::task::spawn_blocking(move || slab.0.engine.stop()).await;
-        if let Ok(Err(error)) = stopped {
-            error!(%error, "close slab");
-        }
+        join_all(self.devices.iter().map(Device::close)).await;
     }
 
-    async fn settled(&self, holds: impl Fn(&State) -> bool) {
-        loop {
-            let settled = self.0.settled.notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
-            if !self.in_use() || holds(&lock(&self.0.state)) {
-                return;
+    /// The device that the block belongs to.
+    fn device(&self, key: &BlockKey) -> Option<&Device> {
+        let mut in_use = self.devices.iter().filter(|device| device.in_use());
+        match &*self.devices {
+            [_] | [] => in_use.next(),
+            _ => {
+                let hash = key.hash64();
+                in_use.min_by(|one, other| distance(hash, one).total_cmp(&distance(hash, other)))
             }
-            settled.await;
         }
     }
+}
 
-    fn write(&self, key: BlockKey, slot: u32, block: &Block, header: Header) -> SlotWrite {
-        let geometry = &self.0.geometry;
-        let slab = self.clone();
-        let (bytes, footprint, started) = (block.len(), block.footprint(), Instant::now());
-        SlotWrite {
-            header_offset: geometry.header_offset(slot),
-            header: header.encode(self.0.slab_id, slot, geometry.header_bytes()),
-            data_offset: geometry.data_offset(slot),
-            data: block.sectors(),
-            done: Box::new(move |outcome| {
-                let stored = outcome.is_ok();
-                if stored {
-                    slab.0.metrics.nvme_written(bytes, started.elapsed());
-                }
-                slab.settle(key, slot, footprint, stored);
-                if let Err(error) = outcome {
-                    slab.0.metrics.not_kept(NotKept::DeviceError);
-                    slab.device_failed("write", slot, &error);
-                }
-            }),
-        }
-    }
+/// The nearest device has the block. Exponentially distributed with the device's size as its rate, so each is nearest
+/// as often as its share of all sizes says.
+fn distance(hash: u64, device: &Device) -> f64 {
+    nearness(hash, device.slab_id(), device.bytes())
+}
 
-    /// A queued block is on disk, or never will be.
-    fn settle(&self, key: BlockKey, slot: u32, footprint: usize, stored: bool) {
-        let block = {
-            let mut state = lock(&self.0.state);
-            state.queue_bytes -= footprint;
-            match stored {
-                true => state.index.stored(slot, key),
-                false => state.index.not_stored(slot),
-            }
-            self.0.metrics.nvme_blocks(state.index.blocks_count());
-            state.queue.remove(&key)
+fn nearness(hash: u64, slab_id: u64, bytes: u64) -> f64 {
+    // Half a step up: never 0, whose logarithm is no number.
+    let unit = ((mix(hash ^ slab_id) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+    -unit.ln() / bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Devices share blocks by size, and one that goes takes its own alone.
+    #[test]
+    fn blocks_are_spread_by_size_and_stay_when_another_device_goes() {
+        let devices = [(11, 1 << 30), (22, 2 << 30), (33, 1 << 30)];
+        let nearest = |hash: u64, devices: &[(u64, u64)]| {
+            let by = |device: &&(u64, u64)| nearness(hash, device.0, device.1);
+            devices.iter().min_by(|one, other| by(one).total_cmp(&by(other))).expect("there are devices").0
         };
-        drop(block);
-        self.0.settled.notify_waiters();
-    }
-
-    fn device_failed(&self, doing: &'static str, slot: u32, cause: &io::Error) {
-        if !self.in_use() {
-            return; // closed, or out already
+        let mut counts = std::collections::HashMap::new();
+        for block in 0..40_000_u64 {
+            let hash = mix(block.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let before = nearest(hash, &devices);
+            *counts.entry(before).or_insert(0) += 1;
+            let without = nearest(hash, &devices[..2]);
+            assert!(before == 33 || before == without);
         }
-        self.0.metrics.device_error();
-        let errors = self.0.errors.fetch_add(1, Ordering::AcqRel) + 1;
-        warn!(doing, slot, errors, error = %cause, "NVMe device error");
-        if errors >= ERRORS_MAX && self.0.in_use.swap(false, Ordering::AcqRel) {
-            self.0.metrics.nvme_in_use(false);
-            error!(errors, "NVMe device taken out of use: blocks are kept in memory alone");
-            self.0.settled.notify_waiters();
+        for (device, share) in [(11, 10_000_i32), (22, 20_000), (33, 10_000)] {
+            assert!((counts[&device] - share).abs() < 600, "{counts:?}");
         }
     }
-}
-
-impl Pin {
-    /// Reads the pages `pages` (counted within the block, which is `block_len` bytes long) into the start of
-    /// `buffer`, and verifies each. `None` when the block is not to be had after all: it is a miss then.
-    pub(crate) async fn read(self, block_len: usize, pages: Range<usize>, buffer: Buffer) -> Option<Buffer> {
-        let inner = self.slab.0.clone();
-        let start = pages.start * PAGE_LEN;
-        let end = (pages.end * PAGE_LEN).min(block_len);
-        let data_bytes = (end - start).next_multiple_of(SECTOR_BYTES);
-        let (answer, answered) = oneshot::channel();
-        let started = Instant::now();
-        inner.engine.read(SlotRead {
-            header_offset: inner.geometry.header_offset(self.slot),
-            header_bytes: inner.geometry.header_bytes(),
-            data_offset: inner.geometry.data_offset(self.slot) + start as u64,
-            data_bytes,
-            buffer,
-            // The pin moves with the request: the slot is safe even if the reader goes away.
-            done: Box::new(move |outcome| {
-                let bytes = pages_len(&pages, block_len);
-                if let Some(read) = self.counted(outcome, bytes, started) {
-                    let _ = answer.send((self, pages, read));
-                }
-            }),
-        });
-        // Sums are worked out where the bytes are wanted, not on the engine's thread; nobody's are not.
-        let (pin, pages, (header, buffer)) = answered.await.ok()?;
-        pin.is_good(&header, &buffer, block_len, pages).then_some(buffer)
-    }
-
-    /// What was read, once it is counted. A failure costs the block.
-    fn counted<R>(&self, outcome: io::Result<R>, bytes: usize, started: Instant) -> Option<R> {
-        match outcome {
-            Ok(read) => {
-                self.slab.0.metrics.nvme_read(bytes, started.elapsed());
-                Some(read)
-            }
-            Err(error) => {
-                self.forget(true);
-                self.slab.device_failed("read", self.slot, &error);
-                None
-            }
-        }
-    }
-
-    /// Verifies what was read. A block that proves bad is forgotten.
-    fn is_good(&self, header: &[u8], buffer: &Buffer, block_len: usize, pages: Range<usize>) -> bool {
-        let good = Header::decode(header, self.slab.0.slab_id, self.slot)
-            .filter(|header| header.key == self.key && header.block_len as usize == block_len)
-            .is_some_and(|header| pages_match(buffer, &header.sums, block_len, pages));
-        if !good {
-            self.slab.0.metrics.nvme_corrupt();
-            warn!(slot = self.slot, "a block on NVMe failed its checksum: fetched again");
-            self.forget(false);
-        }
-        good
-    }
-
-    fn forget(&self, device_failed: bool) {
-        let mut state = lock(&self.slab.0.state);
-        state.index.forget(self.slot, device_failed);
-        self.slab.0.metrics.nvme_blocks(state.index.blocks_count());
-    }
-}
-
-const PAGE_LEN: usize = PAGE_BYTES as usize;
-
-/// The length of the pages `pages` of a block of `block_len` bytes.
-fn pages_len(pages: &Range<usize>, block_len: usize) -> usize {
-    (pages.end * PAGE_LEN).min(block_len) - pages.start * PAGE_LEN
-}
-
-fn pages_match(bytes: &[u8], sums: &[u32], block_len: usize, pages: Range<usize>) -> bool {
-    let bytes = &bytes[..pages_len(&pages, block_len)];
-    let Some(sums) = sums.get(pages) else { return false };
-    bytes.chunks(PAGE_LEN).zip(sums).all(|(bytes, sum)| page::checksum(bytes) == *sum)
-}
-
-fn len32(len: usize) -> u32 {
-    u32::try_from(len).expect("a block is at most 16 MiB")
 }

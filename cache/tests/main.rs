@@ -1,5 +1,6 @@
 //! The cache through its public face, over an origin in memory and a slab in a fresh folder.
 
+mod disk_faults;
 mod faults;
 mod fills;
 mod memory_bound;

@@ -181,7 +181,7 @@ async fn a_slab_of_another_shape_starts_empty() {
     let origin = Origin::new(1, MIB);
     let shapes: [fn(&mut Settings); 2] = [
         |settings| settings.block_bytes = 128 * KIB,
-        |settings| settings.nvme.as_mut().expect("nvme").bytes = 2 * SLAB_BYTES,
+        |settings| settings.nvme.as_mut().expect("nvme").devices[0].bytes = 2 * SLAB_BYTES,
     ];
     for reshape in shapes {
         let folder = tempfile::tempdir().expect("folder");
@@ -193,18 +193,6 @@ async fn a_slab_of_another_shape_starts_empty() {
         assert_eq!(node.read_all(&origin).await.origin_bytes, MIB);
         node.cache.close().await;
     }
-}
-
-#[tokio::test]
-async fn another_nodes_slab_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().expect("folder");
-    let origin = Origin::new(1, MIB);
-    filled(folder.path(), &origin).await;
-    let mut other = nvme_only(folder.path(), SLAB_BYTES);
-    other.nvme.as_mut().expect("nvme").node = "ord1".into();
-    assert!(matches!(open_error(other).await, OpenError::OtherNode { owner, .. } if owner == "las1"));
-    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
-    assert_eq!(node.read_all(&origin).await.nvme_bytes, MIB);
 }
 
 #[tokio::test]

@@ -358,8 +358,10 @@ async fn open_cache(plan: &Plan<'_>, directory: &Path, registry: &Registry) -> R
     let mut settings = plan.settings.cache.clone();
     if let Some(nvme) = &mut settings.nvme {
         nvme.node = plan.region.to_string();
-        if nvme.path.as_os_str().is_empty() {
-            nvme.path = directory.join("cache.slab");
+        for device in &mut nvme.devices {
+            let unnamed = device.path.as_os_str().is_empty();
+            // One that is not absolute lies in the node's own folder.
+            device.path = directory.join(if unnamed { Path::new("cache.slab") } else { &device.path });
         }
     }
     Ok(Cache::open(settings, registry).await?)

@@ -332,11 +332,20 @@ fn read_cache(file: &mut Keys) -> (cache::Settings, u64) {
 
 fn read_nvme(cache: &mut Keys) -> cache::Nvme {
     let mut keys = cache.table("nvme");
-    if !keys.holds("bytes") {
-        keys.fault("bytes", "is missing");
+    let mut devices: Vec<_> = keys
+        .tables("device")
+        .into_iter()
+        .map(|mut device| {
+            let read = cache::NvmeDevice { path: device.path("path"), bytes: read_nvme_bytes(&mut device) };
+            keys.extend(device.finish());
+            read
+        })
+        .collect();
+    if devices.is_empty() {
+        let path = keys.optional_text("path").unwrap_or_default().into();
+        devices.push(cache::NvmeDevice { path, bytes: read_nvme_bytes(&mut keys) });
     }
-    let mut nvme = cache::Nvme::new(keys.optional_text("path").unwrap_or_default(), 0);
-    nvme.bytes = keys.bytes("bytes", nvme.bytes, 0..=u64::MAX);
+    let mut nvme = cache::Nvme { devices, ..cache::Nvme::new("", 0) };
     nvme.write_queue_bytes = keys.bytes("write_queue_bytes", nvme.write_queue_bytes, 0..=u64::MAX);
     match keys.optional_text("engine").as_deref() {
         None | Some("io_uring") => {}
@@ -345,6 +354,13 @@ fn read_nvme(cache: &mut Keys) -> cache::Nvme {
     }
     cache.extend(keys.finish());
     nvme
+}
+
+fn read_nvme_bytes(keys: &mut Keys) -> u64 {
+    if !keys.holds("bytes") {
+        keys.fault("bytes", "is missing");
+    }
+    keys.bytes("bytes", 0, 0..=u64::MAX)
 }
 
 fn read_store(file: &mut Keys) -> Store {

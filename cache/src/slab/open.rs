@@ -1,14 +1,17 @@
-//! Opens a slab's file: locks it, keeps or resets what is in it, and rebuilds the index from its headers.
+//! Opens a slab's file or raw device: locks it, keeps or resets what is in it, and rebuilds the index from its headers.
 //!
 //! A slab is a cache: one of another version, block size or size, or with a damaged superblock, is reset with a
 //! warning. What may be somebody's (a file of another kind, another node's slab) is refused and left as it is.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock, fstatvfs};
+use rustix::io::Errno;
 use tracing::{info, warn};
 
 use super::header::Fixed;
@@ -17,10 +20,16 @@ use super::superblock::{Geometry, Superblock, Unusable};
 use crate::block::SECTOR_BYTES;
 use crate::error::OpenError;
 use crate::layout::BlockKey;
-use crate::settings::Nvme;
+use crate::settings::NvmeDevice;
 
 /// Headers are read in runs of about this many bytes.
 const HEADERS_RUN_BYTES: usize = 1024 * 1024;
+
+/// How long a lock is waited for. The kernel ends a killed process's transfers after the process, and its lock with them:
+/// whoever has the lock is the only one who writes.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
+
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// What a slab's file holds.
 pub(crate) struct Opened {
@@ -31,28 +40,45 @@ pub(crate) struct Opened {
     pub(crate) generation_next: u64,
 }
 
-/// Opens, and where needed makes, the slab that `settings` describe. The file stays locked while it is open. Blocks: it may allocate a whole file.
-pub(crate) fn open(settings: &Nvme, block_bytes: u64) -> Result<(File, Opened), OpenError> {
-    let path = &settings.path;
+/// Opens, and where needed makes, the slab that `device` describes, for `node`. It stays locked while the file is open.
+/// Blocks: it may allocate a whole file.
+pub(crate) fn open(device: &NvmeDevice, node: &str, block_bytes: u64) -> Result<(File, Opened), OpenError> {
+    let path = &device.path;
     let failed = |doing: &'static str| move |cause| OpenError::Io { path: path.clone(), doing, cause };
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(failed("open"))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => OpenError::InUse(path.clone()),
+    let is_raw = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device());
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if is_raw {
+        // Refused while it is mounted, or part of anything that is.
+        options.custom_flags(i32::try_from(OFlags::EXCL.bits()).expect("O_EXCL fits an i32"));
+    } else {
+        options.create(true).truncate(false);
+    }
+    let file = options.open(path).map_err(|cause| match cause.kind() {
+        io::ErrorKind::ResourceBusy => OpenError::InUse(path.clone()),
+        _ => failed("open")(cause),
+    })?;
+    lock(&file).map_err(|error| match error {
+        Errno::WOULDBLOCK => OpenError::InUse(path.clone()),
         other => failed("lock")(other.into()),
     })?;
+    let file_bytes = (&file).seek(SeekFrom::End(0)).map_err(failed("measure"))?;
 
-    let geometry = Geometry::new(settings.bytes, block_bytes);
+    let geometry = Geometry::new(device.bytes, block_bytes);
     let mut sector = vec![0; SECTOR_BYTES];
     let read = read_start(&file, &mut sector).map_err(failed("read the superblock"))?;
     let reset = match Superblock::decode(&sector[..read]) {
-        Ok(found) if found.node != settings.node => {
+        Ok(found) if found.node != node => {
             return Err(OpenError::OtherNode { path: path.clone(), owner: found.node });
         }
         Err(Unusable::Foreign) => return Err(OpenError::NotASlab(path.clone())),
         Ok(found) if found.block_bytes != block_bytes => Err("its block size was another"),
-        Ok(found) if found.file_bytes != settings.bytes => Err("its size was another"),
+        Ok(found) if found.file_bytes != device.bytes => Err("its size was another"),
+        Ok(_) if file_bytes < device.bytes => Err("it was cut short"),
         Ok(found) => Ok(found.slab_id),
+        Err(Unusable::Blank) if is_raw && !is_blank(&file).map_err(failed("look for something else"))? => {
+            return Err(OpenError::NotASlab(path.clone()));
+        }
         Err(Unusable::Blank) => Err("it is new"),
         Err(Unusable::Version(_)) => Err("its version was another"),
         Err(Unusable::Damaged) => Err("its superblock was damaged"),
@@ -66,7 +92,8 @@ pub(crate) fn open(settings: &Nvme, block_bytes: u64) -> Result<(File, Opened), 
         }
         Err(reason) => {
             warn_of_reset(path, reason);
-            let slab_id = format(&file, settings, geometry).map_err(failed("allocate"))?;
+            allocate(&file, is_raw, file_bytes, device).map_err(failed("allocate"))?;
+            let slab_id = format(&file, node, geometry).map_err(failed("make"))?;
             let index = Index::new(geometry.slots_count);
             Ok((file, Opened { geometry, slab_id, index, generation_next: 1 }))
         }
@@ -78,6 +105,17 @@ fn warn_of_reset(path: &Path, reason: &'static str) {
         info!(path = %path.display(), "slab made");
     } else {
         warn!(path = %path.display(), reason, "slab reset: what it held is fetched again");
+    }
+}
+
+/// Locks the file for this process, waiting a little for the last one's lock to go.
+fn lock(file: &File) -> Result<(), Errno> {
+    let deadline = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),
+            outcome => return outcome,
+        }
     }
 }
 
@@ -93,24 +131,53 @@ fn read_start(file: &File, sector: &mut [u8]) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Makes the file an empty slab, all of it allocated. The superblock comes last: a crash before leaves a blank file.
-fn format(file: &File, settings: &Nvme, geometry: Geometry) -> io::Result<u64> {
-    file.set_len(0)?;
-    match fallocate(file, FallocateFlags::empty(), 0, geometry.file_bytes) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::OPNOTSUPP) => {
-            warn!(path = %settings.path.display(), "the file system cannot allocate ahead: the slab may run out of space");
-            file.set_len(geometry.file_bytes)?;
+/// Whether there is nothing in the first mebibyte, which is where file systems and volume managers leave their marks.
+fn is_blank(file: &File) -> io::Result<bool> {
+    let mut start = vec![0; 1024 * 1024];
+    let read = read_start(file, &mut start)?;
+    Ok(start[..read].iter().all(|byte| *byte == 0))
+}
+
+/// Sees to it that there is room for all of the slab, and that nothing is left of an earlier superblock.
+fn allocate(file: &File, is_raw: bool, file_bytes: u64, device: &NvmeDevice) -> io::Result<()> {
+    if is_raw {
+        if file_bytes < device.bytes {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("the device has {file_bytes} bytes, fewer than {}", device.bytes),
+            ));
         }
-        Err(error) => return Err(error.into()),
+        return file.write_all_at(&[0; SECTOR_BYTES], 0);
     }
+    file.set_len(0)?;
+    // Asked first: what is allocated until the disk is full is missing elsewhere meanwhile.
+    let room = fstatvfs(file)?;
+    if room.f_bavail.saturating_mul(room.f_frsize) < device.bytes {
+        return Err(Errno::NOSPC.into());
+    }
+    match fallocate(file, FallocateFlags::empty(), 0, device.bytes) {
+        Ok(()) => Ok(()),
+        Err(Errno::OPNOTSUPP) => {
+            warn!(path = %device.path.display(), "the file system cannot allocate ahead: the slab may run out of space");
+            file.set_len(device.bytes)
+        }
+        Err(error) => {
+            // What could be had is of no use; others may need it.
+            file.set_len(0)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Makes it an empty slab. The superblock comes last: a crash before leaves a blank file.
+fn format(file: &File, node: &str, geometry: Geometry) -> io::Result<u64> {
     file.sync_all()?;
     let slab_id = random()?;
     let superblock = Superblock {
         slab_id,
         file_bytes: geometry.file_bytes,
         block_bytes: geometry.block_bytes,
-        node: settings.node.clone(),
+        node: node.to_owned(),
     };
     file.write_all_at(&superblock.encode(), 0)?;
     file.sync_all()?;
@@ -158,8 +225,6 @@ fn rebuild(file: &File, geometry: Geometry, slab_id: u64) -> io::Result<(Index, 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::Instance;
     use crate::slab::header::Header;

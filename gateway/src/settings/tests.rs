@@ -98,7 +98,7 @@ fn what_is_said_is_taken() {
         (settings.cache.memory_bytes, settings.cache.wait_max),
         (128 << 20, Duration::from_millis(250))
     );
-    assert_eq!(settings.cache.nvme.map(|nvme| nvme.bytes), Some(1 << 30));
+    assert_eq!(settings.cache.nvme.map(|nvme| nvme.devices), Some(cache::Nvme::new("", 1 << 30).devices));
     assert_eq!((settings.store.grace, settings.log_level), (Duration::from_secs(2), Level::DEBUG));
 }
 
@@ -124,6 +124,12 @@ fn each_wrong_file_is_refused_with_its_key() {
         ("[cache]\nnvme = 1", "cache.nvme"),
         ("[cache.nvme]\nbytes = \"1 MiB\"", "cache.nvme.bytes"),
         ("[cache.nvme]\nbytes = \"1 GiB\"\nsize = 1", "cache.nvme.size"),
+        ("[[cache.nvme.device]]\nbytes = \"1 GiB\"", "cache.nvme.device[0].path"),
+        ("[[cache.nvme.device]]\npath = \"a\"", "cache.nvme.device[0].bytes"),
+        (
+            "[cache.nvme]\nbytes = \"1 GiB\"\ndevice = [{ path = \"a\", bytes = \"1 GiB\" }]",
+            "cache.nvme.bytes",
+        ),
         ("[cache.nvme]\nbytes = \"1 GiB\"\nengine = \"aio\"", "cache.nvme.engine"),
         ("[store]\ngrace = \"-1s\"", "store.grace"),
         ("[store]\ninline_bytes_max = \"1 MiB\"", "store.inline_bytes_max"),

@@ -1,0 +1,150 @@
+//! Disks that fail, fill up, are cut off in the middle of a write, or are another node's: never a wrong byte, and the
+//! node goes on. Faults of single transfers are tested beside the engines.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use cache::{Cache, Mode, NvmeDevice, Settings};
+use prometheus::Registry;
+
+use crate::origin::Origin;
+use crate::{MIB, Node, nvme_only};
+
+const SLAB_BYTES: u64 = 16 * MIB;
+
+/// Two files of `SLAB_BYTES` in `folder`, and no memory tier.
+fn two_devices(folder: &Path) -> Settings {
+    let mut settings = nvme_only(folder, SLAB_BYTES);
+    let nvme = settings.nvme.as_mut().expect("nvme");
+    nvme.devices.push(NvmeDevice { path: folder.join("second"), bytes: SLAB_BYTES });
+    settings
+}
+
+/// Reads an object until every block of it is on disk, and closes.
+async fn filled(settings: Settings, origin: &Arc<Origin>) {
+    let node = Node::open(settings).await;
+    node.read_all(origin).await;
+    node.cache.close().await;
+    assert_eq!(node.metric("cache_blocks_not_kept_total", None), 0);
+}
+
+#[tokio::test]
+async fn blocks_are_spread_over_devices_in_whatever_order_they_are_named() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, 8 * MIB);
+    filled(two_devices(folder.path()), &origin).await;
+    let mut turned = two_devices(folder.path());
+    turned.nvme.as_mut().expect("nvme").devices.reverse();
+    let node = Node::open(turned).await;
+    assert_eq!((node.metric("cache_nvme_in_use", None), node.metric("cache_nvme_blocks", None)), (2, 32));
+    assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
+    node.cache.close().await;
+    // One alone holds its share.
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    let here = node.metric("cache_nvme_blocks", None);
+    assert!((8..=24).contains(&here), "{here} of 32 blocks");
+    node.read_all(&origin).await;
+}
+
+/// A device that loses what it holds under a running node is taken out; the other one goes on, and takes its blocks.
+#[tokio::test]
+async fn a_device_that_fails_is_taken_out_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, 8 * MIB);
+    filled(two_devices(folder.path()), &origin).await;
+    let node = Node::open(two_devices(folder.path())).await;
+    let second = File::options().write(true).open(folder.path().join("second")).expect("opens");
+    second.set_len(4096).expect("cut");
+    // Without a fill: what is written anew makes the file longer again.
+    node.read_as(&origin, 0..origin.object_bytes, Mode::LookOnly).await; // compares every byte
+    assert_eq!((node.metric("cache_nvme_in_use", None), node.metric("cache_nvme_out", None)), (1, 1));
+    node.read_all(&origin).await;
+    while node.metric("cache_buffer_bytes", None) > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
+    node.cache.close().await;
+    assert_eq!((node.metric("cache_nvme_blocks", None), node.metric("cache_nvme_slots", None)), (0, 0));
+    // What is left of it is made anew.
+    let node = Node::open(two_devices(folder.path())).await;
+    assert_eq!(node.metric("cache_nvme_in_use", None), 2);
+    node.read_all(&origin).await;
+}
+
+/// A device that another node wrote is left alone, and the node does without it.
+#[tokio::test]
+async fn another_nodes_device_is_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, MIB);
+    let mut others = nvme_only(folder.path(), SLAB_BYTES);
+    let nvme = others.nvme.as_mut().expect("nvme");
+    (nvme.node, nvme.devices[0].path) = ("ord1".into(), folder.path().join("second"));
+    filled(others, &origin).await;
+    let before = fs::read(folder.path().join("second")).expect("read");
+    let node = Node::open(two_devices(folder.path())).await;
+    assert_eq!((node.metric("cache_nvme_in_use", None), node.metric("cache_nvme_out", None)), (1, 1));
+    assert_eq!(node.read_all(&origin).await.origin_bytes, MIB);
+    node.cache.close().await;
+    assert!(fs::read(folder.path().join("second")).expect("read") == before, "it was written to");
+}
+
+/// A disk without room for the slab: nothing is taken of it, and the node does without.
+#[tokio::test]
+async fn a_disk_without_room_is_left_out() {
+    let folder = tempfile::tempdir().expect("folder");
+    let room = rustix::fs::statvfs(folder.path()).expect("asked");
+    let node = Node::open(nvme_only(folder.path(), 2 * (room.f_bavail + 1) * room.f_frsize)).await;
+    assert_eq!((node.metric("cache_nvme_in_use", None), node.metric("cache_nvme_out", None)), (0, 1));
+    assert_eq!(fs::metadata(folder.path().join("slab")).expect("there").len(), 0);
+    let origin = Origin::new(1, MIB);
+    node.read_all(&origin).await;
+    node.cache.close().await;
+}
+
+/// A process that is killed in the middle of writes, at different moments: what the next one finds is right.
+#[tokio::test]
+async fn killed_in_the_middle_of_writes() {
+    let folder = tempfile::tempdir().expect("folder");
+    for turn in 0..4 {
+        let mut child = Command::new(env::current_exe().expect("this binary"))
+            .args(["--exact", "disk_faults::writes_until_it_is_killed", "--ignored", "--nocapture"])
+            .env("CACHE_TEST_FOLDER", folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        // Each line is an object of 2 MiB read through, its last blocks still on their way to disk.
+        let reads = lines.map_while(Result::ok).filter(|line| line.contains("object read"));
+        assert_eq!(reads.take(3 + 4 * turn).count(), 3 + 4 * turn, "the child ended early");
+        child.kill().expect("kill -9");
+        child.wait().expect("gone");
+
+        let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+        assert!(node.metric("cache_nvme_blocks", None) > 0, "nothing was found");
+        for id in 0..16 {
+            node.read_all(&Origin::new(id, 2 * MIB)).await; // compares every byte
+        }
+        node.cache.close().await;
+        assert_eq!(node.metric("cache_nvme_device_errors_total", None), 0);
+    }
+}
+
+/// Not a test by itself: what [`killed_in_the_middle_of_writes`] kills.
+#[tokio::test]
+#[ignore = "run as a process of its own, by another test"]
+async fn writes_until_it_is_killed() {
+    let folder = PathBuf::from(env::var_os("CACHE_TEST_FOLDER").expect("set by whoever starts this"));
+    let registry = Registry::new();
+    let cache = Cache::open(nvme_only(&folder, SLAB_BYTES), &registry).await.expect("opens");
+    let node = Node { cache, registry };
+    // More objects than fit, so that old blocks are overwritten too.
+    for id in (0..16).cycle() {
+        node.read_all(&Origin::new(id, 2 * MIB)).await;
+        println!("object read");
+    }
+}
