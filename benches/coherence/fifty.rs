@@ -45,6 +45,8 @@ struct Case {
     owner_cpu: Duration,
     owner_peak_bytes: u64,
     clears: u64,
+    /// Sessions that the owner has ended: none, unless it or the nodes are too slow here.
+    ended: u64,
 }
 
 /// Writes at a steady rate while nobody, fifty nodes nearby, and fifty nodes far away keep what is written.
@@ -64,6 +66,7 @@ pub(crate) async fn answer(rounds: usize) {
         owner_cpu: Duration::ZERO,
         owner_peak_bytes: 0,
         clears: 0,
+        ended: 0,
     };
     let mut cases = [
         case("nobody", 0, Duration::ZERO),
@@ -106,8 +109,10 @@ impl Case {
             .map(|node| interest(node).iter().map(|bucket| written.of(bucket)).sum::<u64>())
             .sum();
         let cleared = || nodes.iter().map(Node::clears).sum::<u64>();
+        let ended = || nodes.iter().map(Node::ended).sum::<u64>();
         let settling = async {
-            while cleared() < wanted {
+            // A session that was ended is sent no more.
+            while cleared() < wanted && ended() == 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -115,6 +120,7 @@ impl Case {
             .await
             .unwrap_or_else(|_| panic!("{} clears of {wanted} have arrived", cleared()));
         self.clears += cleared();
+        self.ended += ended();
     }
 }
 
@@ -159,13 +165,13 @@ async fn write_steadily(writer: &Client) -> (Latencies, Written) {
 
 fn print(cases: &[Case]) {
     println!(
-        "| 500 writes/s, kept by | write, median | 99 % | CPU of the owner | per write | its most memory so far | clears |"
+        "| 500 writes/s, kept by | write, median | 99 % | CPU of the owner | per write | its most memory so far | clears | sessions ended |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for case in cases {
         let writes = case.took.count() as f64;
         println!(
-            "| {} | {} | {} | {:.0} % | {:.0} µs | {:.0} MiB | {} |",
+            "| {} | {} | {} | {:.0} % | {:.0} µs | {:.0} MiB | {} | {} |",
             case.name,
             milliseconds(case.took.median()),
             milliseconds(case.took.p99()),
@@ -173,6 +179,7 @@ fn print(cases: &[Case]) {
             case.owner_cpu.as_secs_f64() * 1e6 / writes,
             case.owner_peak_bytes as f64 / f64::from(1 << 20),
             case.clears,
+            case.ended,
         );
     }
     let row = |case: &Case| {
@@ -186,6 +193,7 @@ fn print(cases: &[Case]) {
             "owner_cpu_seconds": case.owner_cpu.as_secs_f64(),
             "owner_peak_bytes": case.owner_peak_bytes,
             "clears": case.clears,
+            "sessions_ended": case.ended,
         })
     };
     println!("{}", json!({ "fifty": cases.iter().map(row).collect::<Vec<_>>() }));

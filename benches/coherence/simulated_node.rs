@@ -29,7 +29,15 @@ const RENEWALS_PER_LEASE: u32 = 3;
 /// A simulated node with a session. It ends when dropped.
 pub(crate) struct Node {
     following: JoinHandle<()>,
-    clears: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What an owner has told a node.
+#[derive(Default)]
+struct Counts {
+    clears: AtomicU64,
+    /// Sessions that the owner has ended, for want of acknowledgements.
+    ended: AtomicU64,
 }
 
 #[derive(Serialize)]
@@ -76,19 +84,23 @@ impl Node {
         };
         send(&mut stream, &FromNode::Hello { previous: None }).await;
         let FromOwner::Welcome { lease_millis } = receive(&mut stream).await else { panic!("no session") };
-        let asks = buckets.iter().map(|bucket| Ask::Object { bucket, key: "k0" }).collect();
-        send(&mut stream, &FromNode::Resolve { no: 1, asks }).await;
-        let clears = Arc::new(AtomicU64::new(0));
+        resolve(&mut stream, 1, &buckets).await;
+        let counts = Arc::new(Counts::default());
         let (answered, is_answered) = oneshot::channel();
         let lease = Duration::from_millis(lease_millis);
-        let following = tokio::spawn(follow(stream, lease, Arc::clone(&clears), answered));
+        let following = tokio::spawn(follow(stream, lease, buckets, Arc::clone(&counts), answered));
         is_answered.await.expect("the owner answers");
-        Self { following, clears }
+        Self { following, counts }
     }
 
     /// How many clears it was sent.
     pub(crate) fn clears(&self) -> u64 {
-        self.clears.load(Ordering::Relaxed)
+        self.counts.clears.load(Ordering::Relaxed)
+    }
+
+    /// How many of its sessions the owner has ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.counts.ended.load(Ordering::Relaxed)
     }
 }
 
@@ -98,44 +110,67 @@ impl Drop for Node {
     }
 }
 
-/// Renews and acknowledges until it is dropped.
+/// Renews and acknowledges until it is dropped, and asks for another session when one is ended.
 async fn follow(
     stream: impl AsyncRead + AsyncWrite,
     lease: Duration,
-    clears: Arc<AtomicU64>,
+    buckets: BTreeSet<String>,
+    counts: Arc<Counts>,
     answered: oneshot::Sender<()>,
 ) {
     let (mut from_owner, mut to_owner) = tokio::io::split(stream);
-    let (messages, mut arriving) = tokio::sync::mpsc::channel(64);
+    let (messages, mut arriving) = tokio::sync::mpsc::channel(256);
     let reading = async { while messages.send(receive(&mut from_owner).await).await.is_ok() {} };
     let working = async {
-        let (mut answered, mut renewals, mut renew_at) =
-            (Some(answered), 0, interval(lease / RENEWALS_PER_LEASE));
+        let (mut renewals, mut resolves, mut answered) = (0, 1, Some(answered));
+        let mut renew_at = interval(lease / RENEWALS_PER_LEASE);
         loop {
-            tokio::select! {
+            let mut message = tokio::select! {
                 _ = renew_at.tick() => {
                     renewals += 1;
                     send(&mut to_owner, &FromNode::Renew { no: renewals }).await;
+                    continue;
                 }
-                message = arriving.recv() => match message.expect("the reader goes on") {
+                message = arriving.recv() => message,
+            };
+            // What has arrived together is acknowledged together.
+            let mut applied = None;
+            while let Some(arrived) = message {
+                match arrived {
                     FromOwner::Clear { no } => {
-                        clears.fetch_add(1, Ordering::Relaxed);
-                        send(&mut to_owner, &FromNode::Ack { up_to: no }).await;
+                        counts.clears.fetch_add(1, Ordering::Relaxed);
+                        applied = Some(no);
                     }
                     FromOwner::Answers {} => {
                         // Whoever started this waits for the first answers alone.
                         let _ = answered.take().map(|answered| answered.send(()));
                     }
                     FromOwner::Renewed {} => {}
-                    FromOwner::Ended => panic!("the owner has ended the session"),
-                    FromOwner::Opened { .. } | FromOwner::Welcome { .. } | FromOwner::Refused {} => {
-                        panic!("the owner says hello again")
+                    FromOwner::Ended => {
+                        counts.ended.fetch_add(1, Ordering::Relaxed);
+                        send(&mut to_owner, &FromNode::Hello { previous: None }).await;
                     }
-                },
+                    FromOwner::Welcome { .. } => {
+                        resolves += 1;
+                        resolve(&mut to_owner, resolves, &buckets).await;
+                    }
+                    // It was too slow: for a while its questions are answered, and it is not waited for.
+                    FromOwner::Refused {} => {}
+                    FromOwner::Opened { .. } => panic!("the owner opens the stream again"),
+                }
+                message = arriving.try_recv().ok();
+            }
+            if let Some(up_to) = applied {
+                send(&mut to_owner, &FromNode::Ack { up_to }).await;
             }
         }
     };
     tokio::join!(reading, working);
+}
+
+async fn resolve(stream: &mut (impl AsyncWrite + Unpin), no: u64, buckets: &BTreeSet<String>) {
+    let asks = buckets.iter().map(|bucket| Ask::Object { bucket, key: "k0" }).collect();
+    send(stream, &FromNode::Resolve { no, asks }).await;
 }
 
 async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &FromNode<'_>) {
