@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod bit_flips;
+mod coherence;
 mod crash;
 mod cross_origin;
 mod dashboard;

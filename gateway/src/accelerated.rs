@@ -26,17 +26,17 @@ use origin::permit::{On, Role};
 use origin::read_request::{ReadRequest, Reading, absent, decide, object_headers};
 use pingora::proxy::Session;
 use s3s::header::X_AMZ_TAGGING_COUNT;
-use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 use time::OffsetDateTime;
 
 use self::body::Body;
 use self::cache_status::{CACHE_STATUS, cache_status};
-use self::heads::{Current, Found, Heads, ObjectName};
+use self::heads::{Found, Heads, ObjectName};
 pub use self::owner::Owner;
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::metrics::Metrics;
-use crate::peer::messages::{Answer, Ask, FullHead, failure};
+use crate::peer::messages::FullHead;
 use crate::permission::{Asking, Denied, DeniedSlot, Refused, RequestContext};
 use crate::quota::{Charged, Gate};
 use crate::refusal::Refusal;
@@ -62,8 +62,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Parts {
     /// The region that this node serves in.
     pub region: RegionName,
-    /// The region where users are written.
-    pub home: RegionName,
     /// The owner of every region, by its name.
     pub owners: HashMap<RegionName, Arc<Owner>>,
     /// This node's blocks.
@@ -167,11 +165,7 @@ impl Accelerated {
     /// `ServiceUnavailable` when the owner cannot be asked.
     pub async fn facts(&self, region: &RegionName, bucket: &str) -> S3Result<Option<Facts>> {
         let owner = self.parts.owners.get(region).ok_or(S3ErrorCode::ServiceUnavailable)?;
-        match owner.ask(vec![Ask::Facts { bucket: bucket.to_owned() }]).await?.into_iter().next() {
-            Some(Answer::Facts(facts)) => Ok(facts),
-            Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
-            _ => Err(s3_error!(InternalError, "answer of another kind than the question")),
-        }
+        Ok(owner.facts(bucket).await?.map(Arc::unwrap_or_clone))
     }
 
     /// Everything up to the first byte: what is granted, and its body with the first bytes in hand.
@@ -249,11 +243,11 @@ impl Accelerated {
     }
 
     /// The object and, where the request claims to be somebody's, who that is: both as they were at one moment after the
-    /// request came.
+    /// request came (rule 6).
     ///
     /// The user is looked at after the object. Who was the same before and after was so in between; who was not may have
     /// been somebody else when the object was read, so that the two together would allow what no moment allowed: then
-    /// both are looked at once more.
+    /// both are looked at once more. Under live sessions neither look is a message to anybody.
     async fn look_up(
         &self,
         owner: &Owner,
@@ -261,31 +255,36 @@ impl Accelerated {
         claim: Option<&Claim<'_>>,
         mode: Mode,
     ) -> Result<(S3Result<Found>, Option<Credential>), Refusal> {
-        let asks_home = name.region == self.parts.home;
         let Some(access_key) = claim.map(Claim::access_key) else {
-            return Ok((self.heads.current(owner, name, None, mode).await?.found, None));
+            return Ok((self.heads.current(owner, name, mode).await?, None));
         };
-        let mut before = self.seen.get(access_key).await;
+        let identities = &self.parts.identities;
         let mut was_known = true;
+        let mut before = match self.seen.get(access_key).await {
+            Some(seen) => Some(seen),
+            None => {
+                // A first look at both, side by side: each may be a round trip.
+                let first =
+                    futures::join!(self.heads.current(owner, name, mode), identities.find(access_key));
+                let (found, credential) = (first.0?, first.1?);
+                was_known = found.as_ref().is_ok_and(|found| found.was_known);
+                let Some(credential) = credential else { return Ok((found, None)) };
+                Some(credential.user)
+            }
+        };
         for _ in 0..LOOKS_MAX {
-            let Current { mut found, user } =
-                self.heads.current(owner, name, Some(access_key).filter(|_| asks_home), mode).await?;
+            let mut found = self.heads.current(owner, name, mode).await?;
             if let Ok(found) = &mut found {
                 // What the first look brought here is no hit of the second.
                 was_known &= found.was_known;
                 found.was_known = was_known;
             }
-            let credential = match user {
-                Some(row) => row?.map(|row| self.parts.identities.open(&row)).transpose()?.flatten(),
-                None => self.parts.identities.find(access_key).await?,
-            };
-            let Some(user) = credential.as_ref().map(|credential| credential.user.clone()) else {
-                return Ok((found, None));
-            };
+            let Some(credential) = identities.find(access_key).await? else { return Ok((found, None)) };
+            let user = credential.user.clone();
             if before.is_some_and(|before| before == user) {
-                return Ok((found, credential));
+                self.seen.insert(access_key.to_owned(), user).await;
+                return Ok((found, Some(credential)));
             }
-            self.seen.insert(access_key.to_owned(), user.clone()).await;
             before = Some(user);
         }
         Err(Refusal::slow_down(RETRY_AFTER))

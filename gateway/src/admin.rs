@@ -8,9 +8,11 @@ mod users;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode, header};
+use origin::regional::LeaseClass;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -83,7 +85,7 @@ impl Admin {
         match path {
             "/healthz" => Answer::plain(StatusCode::OK, "alive"),
             "/readyz" => match self.readiness.verdict().await {
-                Ok(()) => Answer::plain(StatusCode::OK, "ready"),
+                Ok(()) => Answer::plain(StatusCode::OK, &ready(&self.readiness.withheld())),
                 Err(reason) => {
                     Answer::plain(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {reason}"))
                 }
@@ -114,6 +116,16 @@ impl HttpServerApp for Admin {
         let stream = session.finish().await.ok()??;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
+}
+
+/// Ready, and what is not yet.
+fn ready(withheld: &[(LeaseClass, Duration)]) -> String {
+    let mut text = "ready".to_owned();
+    for (class, left) in withheld {
+        let seconds = left.as_millis().div_ceil(1000);
+        text += &format!("; changes of {} wait {seconds} s for leases of the process before", class.as_str());
+    }
+    text
 }
 
 async fn write(session: &mut ServerSession, answer: Answer, is_head: bool) -> pingora::Result<()> {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use cache::Cache;
 use futures::future::join_all;
 use origin::Directory;
-use origin::regional::{RegionalStore, Seams};
+use origin::regional::{LeaseClass, RegionalStore, Seams};
 use pingora::listeners::tls::Acceptor;
 use prometheus::Registry;
 use rustls::crypto::ring;
@@ -29,14 +29,16 @@ use crate::accelerated::{self, Accelerated, Owner};
 use crate::admin::{Admin, Readiness, UsersApi};
 use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
+use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Sessions};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
-use crate::listen::{Bound, Front, Transport};
+use crate::listen::{Bound, Front, OtherProtocol, Transport};
 use crate::metrics::{self, DropReason, Metrics};
 use crate::operator::OperatorSocket;
 use crate::peer::{self, Credentials, Peers};
 use crate::proxy::{self, Role};
 use crate::quota::Gate;
 use crate::settings::{Listen, Settings};
+use crate::status::Standing;
 use crate::store_service::StoreService;
 use crate::target::{EndpointKind, Listener};
 use crate::tls::Certificate;
@@ -72,6 +74,15 @@ impl Plan<'_> {
         self.topology.home().name() == self.region
     }
 }
+
+/// Most bytes of users that a node keeps: some thousands of them.
+const USERS_BYTES_MAX: usize = 4 << 20;
+
+/// A node gives a session back that nobody has asked anything under for this long.
+const SESSION_IDLE_AFTER: Duration = Duration::from_secs(60);
+
+/// How long a node that stops waits for others to give their sessions up: a round trip, for those that are there.
+const LAST_SESSIONS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The operators' socket of a node, in its directory.
 const OPERATOR_SOCKET: &str = "admin.sock";
@@ -125,6 +136,8 @@ pub struct Node {
     shared: Arc<proxy::Node>,
     connection: listen::Limits,
     peer_transport: Transport,
+    sessions: Arc<Sessions>,
+    followers: Followers,
 }
 
 impl Node {
@@ -147,26 +160,36 @@ impl Node {
         metrics.begin(plan.topology);
         let peers = Peers::new(plan.topology, &credentials, peer::Limits::default(), &metrics)?;
         let peers = Arc::new(peers);
-        let home =
-            peers.peer(plan.topology.home().name().as_str()).expect("every region has an owner").clone();
+        let followers = Followers::new(&plan, &peers, &metrics);
         let accounts = Arc::new(Accounts::default());
-        let directory_of_accounts: Arc<dyn Directory> = match plan.is_home() {
-            true => accounts.clone(),
-            false => Arc::new(AccountsFromHome::new(home.clone())),
+        let directory_of_accounts: Arc<dyn Directory> = match &followers.users {
+            None => accounts.clone(),
+            Some(home) => Arc::new(AccountsFromHome::new(home.clone())),
         };
-        let store = open_store(&plan, &directory, directory_of_accounts, &registry).await?;
+        let coherence = &plan.settings.coherence;
+        let sessions = Sessions::new(coherence.clone(), plan.topology.clone(), metrics.clone());
+        let seams =
+            Seams { directory: directory_of_accounts, announcer: sessions.clone(), ..Seams::default() };
+        let store = open_store(&plan, &directory, seams, &registry).await?;
+        let accounts_at_home = plan.is_home().then(|| accounts.clone());
+        sessions.begin(&store, accounts_at_home).await.map_err(StartError::Leases)?;
         let cache = open_cache(&plan, &directory, &registry).await?;
 
-        let owners = owners(&plan, &store, &peers, &metrics);
-        let (identities, users, readiness): (Arc<dyn Identities>, _, _) = if plan.is_home() {
-            let users = Users::open(store.clone(), keys.clone(), accounts.clone()).await?;
-            let buckets = Buckets::new(owners.clone());
-            let admin = UserAdmin::new(users, buckets, plan.region.clone(), plan.endpoints.to_vec());
-            (Arc::new(AtHome::new(store.clone(), keys)), Some(Arc::new(admin)), Readiness::default())
-        } else {
-            (Arc::new(FromHome::new(home.clone(), keys)), None, Readiness::away_from(home))
+        let owners = owners(&plan, &store, &peers, &followers, &metrics);
+        let (identities, users, readiness): (Arc<dyn Identities>, _, _) = match &followers.users {
+            None => {
+                let users = Users::open(store.clone(), keys.clone(), accounts).await?;
+                let buckets = Buckets::new(owners.clone());
+                let admin = UserAdmin::new(users, buckets, plan.region.clone(), plan.endpoints.to_vec());
+                (Arc::new(AtHome::new(store.clone(), keys)), Some(Arc::new(admin)), Readiness::default())
+            }
+            Some(home) => {
+                let on_loss = coherence.on_home_loss;
+                let identities = FromHome::new(home.clone(), keys, on_loss, metrics.clone());
+                (Arc::new(identities), None, Readiness::away_from(home.clone(), on_loss))
+            }
         };
-        let accounts = plan.is_home().then_some(accounts);
+        let readiness = readiness.of_owner(sessions.clone());
         let limits = &plan.settings.limits;
         let per_key = Arc::new(Gate::new(
             limits.per_key,
@@ -176,7 +199,6 @@ impl Node {
         ));
         let accelerated = Accelerated::new(accelerated::Parts {
             region: plan.region.clone(),
-            home: plan.topology.home().name().clone(),
             owners,
             cache: cache.clone(),
             heads_bytes_max: plan.settings.heads_bytes_max,
@@ -190,7 +212,7 @@ impl Node {
             region: plan.region.clone(),
             accelerated,
             store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone(), per_key),
-            peer_server: peer::Server::new(store.clone(), accounts),
+            peer_server: peer::Server::new(store.clone()),
             peers,
             trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),
@@ -217,7 +239,9 @@ impl Node {
             topology: plan.topology.clone(),
             shared: Arc::new(shared),
             connection: limits.connection.clone(),
-            peer_transport: mutual_tls(&credentials)?,
+            peer_transport: mutual_tls(&credentials, sessions.clone())?,
+            sessions,
+            followers,
         })
     }
 
@@ -244,7 +268,8 @@ impl Node {
     ) -> Result<Running, StartError> {
         let users = self.users.ok_or_else(|| self.topology.home().name().clone());
         let users_api = UsersApi::new(users.clone(), self.identities.clone(), self.topology.clone());
-        let operators = OperatorSocket::open(&self.directory.join(OPERATOR_SOCKET), users)?;
+        let standing = Standing::new(self.region.clone(), self.sessions.clone(), self.followers.all.clone());
+        let operators = OperatorSocket::open(&self.directory.join(OPERATOR_SOCKET), users, standing)?;
         let metrics = self.shared.metrics.clone();
         let (clients, peers, admin) = (Front::default(), Front::default(), Front::default());
         let public = match certificate {
@@ -273,11 +298,13 @@ impl Node {
             cache: self.cache,
             operators,
         };
-        Ok(Running { readiness: self.readiness, clients, peers, admin, files })
+        let (sessions, followers) = (self.sessions, self.followers);
+        Ok(Running { readiness: self.readiness, clients, peers, admin, files, sessions, followers })
     }
 
     /// Closes a node that never served.
     pub async fn close(self) {
+        self.followers.close();
         self.cache.close().await;
         self.store.close().await;
     }
@@ -290,6 +317,61 @@ pub struct Running {
     peers: Front,
     admin: Front,
     files: Files,
+    sessions: Arc<Sessions>,
+    followers: Followers,
+}
+
+/// This node's sessions with other regions' owners.
+struct Followers {
+    /// About objects, by region.
+    objects: HashMap<RegionName, Arc<Follower>>,
+    /// About users, with home; `None` where this region is home.
+    users: Option<Arc<Follower>>,
+    all: Vec<Arc<Follower>>,
+}
+
+impl Followers {
+    fn new(plan: &Plan<'_>, peers: &Peers, metrics: &Metrics) -> Self {
+        let others: Vec<_> =
+            plan.topology.regions().iter().map(Region::name).filter(|name| *name != plan.region).collect();
+        let on_home_loss = plan.settings.coherence.on_home_loss;
+        let follower = |region: &RegionName, class: LeaseClass| {
+            Follower::new(FollowerParts {
+                peer: peers.peer(region.as_str()).expect("every region has an owner").clone(),
+                class,
+                here: plan.region.clone(),
+                weight_max: match class {
+                    LeaseClass::Objects => share(plan.settings.heads_bytes_max, others.len()),
+                    LeaseClass::Users => USERS_BYTES_MAX,
+                },
+                idle_after: match (class, on_home_loss) {
+                    // Who would go on without home has to know its users when that happens.
+                    (LeaseClass::Users, OnHomeLoss::ServeKnown(_)) => None,
+                    (LeaseClass::Users | LeaseClass::Objects, _) => Some(SESSION_IDLE_AFTER),
+                },
+                metrics: metrics.clone(),
+            })
+        };
+        let objects: HashMap<_, _> =
+            others.iter().map(|region| ((*region).clone(), follower(region, LeaseClass::Objects))).collect();
+        let home = plan.topology.home().name();
+        let users = (!plan.is_home()).then(|| follower(home, LeaseClass::Users));
+        let all = objects.values().chain(&users).cloned().collect();
+        Self { objects, users, all }
+    }
+
+    fn drain(&self) {
+        self.all.iter().for_each(|follower| follower.drain());
+    }
+
+    fn close(&self) {
+        self.all.iter().for_each(|follower| follower.close());
+    }
+}
+
+/// Each of `count` shares of `bytes`.
+fn share(bytes: u64, count: usize) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX) / count.max(1)
 }
 
 /// What a node holds on disk, closed last.
@@ -319,20 +401,31 @@ pub async fn stop(nodes: Vec<Running>, patience: Duration) {
     info!("draining");
     let deadline = Instant::now() + patience;
     let (mut clients, mut peers, mut admin, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut sessions, mut followers) = (Vec::new(), Vec::new());
     for node in nodes {
         node.readiness.begin_draining();
+        // First of all: from here on no change anywhere waits for this node.
+        node.followers.drain();
         clients.push(node.clients);
         peers.push(node.peers);
         admin.push(node.admin);
         files.push(node.files);
+        sessions.push(node.sessions);
+        followers.push(node.followers);
     }
-    for (fronts, of) in [(clients, "clients"), (peers, "peers"), (admin, "operators")] {
-        let cut = drain_all(fronts, deadline).await;
-        if cut > 0 {
-            warn!(connections = cut, of, "connections cut: they did not end within the drain limit");
-        }
-    }
+    drain(clients, "clients", deadline).await;
+    join_all(sessions.iter().map(|sessions| sessions.close(LAST_SESSIONS_PATIENCE))).await;
+    drain(peers, "peers", deadline).await;
+    drain(admin, "operators", deadline).await;
+    followers.iter().for_each(Followers::close);
     join_all(files.into_iter().map(Files::close)).await;
+}
+
+async fn drain(fronts: Vec<Front>, of: &str, deadline: Instant) {
+    let cut = drain_all(fronts, deadline).await;
+    if cut > 0 {
+        warn!(connections = cut, of, "connections cut: they did not end within the drain limit");
+    }
 }
 
 async fn drain_all(fronts: Vec<Front>, deadline: Instant) -> usize {
@@ -343,7 +436,7 @@ async fn drain_all(fronts: Vec<Front>, deadline: Instant) -> usize {
 async fn open_store(
     plan: &Plan<'_>,
     directory: &Path,
-    accounts: Arc<dyn Directory>,
+    seams: Seams,
     registry: &Registry,
 ) -> Result<RegionalStore, StartError> {
     let chosen = &plan.settings.store;
@@ -351,7 +444,7 @@ async fn open_store(
     settings.grace = chosen.grace;
     settings.inline_bytes_max = chosen.inline_bytes_max;
     settings.metadata_cache_bytes = chosen.metadata_cache_bytes;
-    Ok(RegionalStore::open(settings, Seams { directory: accounts, ..Seams::default() }, registry).await?)
+    Ok(RegionalStore::open(settings, seams, registry).await?)
 }
 
 async fn open_cache(plan: &Plan<'_>, directory: &Path, registry: &Registry) -> Result<Cache, StartError> {
@@ -372,25 +465,29 @@ fn owners(
     plan: &Plan<'_>,
     store: &RegionalStore,
     peers: &Peers,
+    followers: &Followers,
     metrics: &Metrics,
 ) -> HashMap<RegionName, Arc<Owner>> {
     let owner = |region: &RegionName| match region == plan.region {
         true => Owner::Own { region: region.clone(), store: store.clone(), metrics: metrics.clone() },
-        false => Owner::Peer(peers.peer(region.as_str()).expect("every region has an owner").clone()),
+        false => Owner::Peer {
+            peer: peers.peer(region.as_str()).expect("every region has an owner").clone(),
+            objects: followers.objects.get(region).expect("every other region is followed").clone(),
+        },
     };
     let regions = plan.topology.regions().iter().map(Region::name);
     regions.map(|region| (region.clone(), Arc::new(owner(region)))).collect()
 }
 
 /// TLS of the peer listener: nobody connects without a certificate of the cluster's authority.
-fn mutual_tls(credentials: &Credentials) -> Result<Transport, StartError> {
+fn mutual_tls(credentials: &Credentials, sessions: Arc<Sessions>) -> Result<Transport, StartError> {
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports TLS 1.2 and 1.3")
         .with_client_cert_verifier(credentials.client_verifier()?)
         .with_cert_resolver(credentials.server_certificate()?);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Transport::Tls(Arc::new(Acceptor::from_server_config(Arc::new(config)))))
+    config.alpn_protocols = vec![sessions.name().to_vec(), b"http/1.1".to_vec()];
+    Ok(Transport::TlsBeside(Arc::new(Acceptor::from_server_config(Arc::new(config))), sessions))
 }
 
 /// Notes the time now and then, so that a start under a clock that was set back is refused.

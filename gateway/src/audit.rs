@@ -1,5 +1,5 @@
-//! The audit log: one line for every request that somebody was not allowed to make, and for every command about users
-//! that a tenant was refused.
+//! The audit log: one line for every request that somebody was not allowed to make, for every command about users that a
+//! tenant was refused, and for every user who was believed without home.
 //!
 //! A line is written by the node that decided, whichever path it decided on: where a request is handed on, that is the
 //! owner, and the node that the client reached only passes its answer on. It names who asked, for what, and the class of
@@ -103,6 +103,11 @@ pub fn command_refused(by: Option<&User>, client: Option<IpAddr>, command: &str,
         status = status.as_u16(),
         "denied"
     );
+}
+
+/// Writes that the user of `access_key` was believed as last known, because home did not answer.
+pub fn served_known(access_key: &str) {
+    info!(target: TARGET, access_key, "user believed without home");
 }
 
 /// Whether a refusal with `code` that permission did not make says that a signature is missing, wrong, too old or does not

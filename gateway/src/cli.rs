@@ -4,6 +4,7 @@
 
 mod cluster;
 mod explain;
+mod status;
 mod user;
 
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ pub enum Command {
     User(User),
     /// Say whether somebody may do something, and what decides: which statement, list, grant or level.
     Explain(Explain),
+    /// Show how the running nodes stand with each other: sessions, leases, who keeps changes waiting.
+    Status(Asking),
 }
 
 /// Where the configuration and the data are.
@@ -329,6 +332,16 @@ impl Explain {
     /// One line for stderr.
     pub fn run(self) -> Result<(), String> {
         explain::run(self)
+    }
+}
+
+impl Asking {
+    /// Shows how the nodes stand on stdout.
+    ///
+    /// # Errors
+    /// One line for stderr.
+    pub fn show_status(&self) -> Result<(), String> {
+        status::run(self)
     }
 }
 

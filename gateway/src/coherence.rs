@@ -42,3 +42,21 @@ pub mod scope;
 
 pub mod node;
 pub mod owner;
+
+mod clocks;
+mod kept;
+mod settings;
+mod wire;
+
+mod follow;
+mod serve;
+
+pub(crate) use clocks::boottime;
+pub use follow::Follower;
+pub(crate) use follow::{Parts as FollowerParts, Unanswered, Use};
+pub(crate) use kept::Kept;
+pub use serve::Sessions;
+pub use settings::{OnHomeLoss, Settings};
+
+/// What a session's stream is called in the TLS handshake.
+pub(crate) const SESSION_ALPN: &[u8] = wire::ALPN;

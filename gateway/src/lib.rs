@@ -51,6 +51,7 @@ pub mod tls;
 pub mod admin;
 pub mod explain;
 pub mod operator;
+pub mod status;
 pub mod user_admin;
 
 pub mod check;

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::ALPN;
 use pingora::listeners::tls::Acceptor;
@@ -121,6 +122,17 @@ pub enum Transport {
     Plain,
     /// HTTP/1.1 or HTTP/2 over TLS, as the client and the settings' ALPN agree.
     Tls(Arc<Acceptor>),
+    /// The same, or a protocol that is not HTTP, where the client asks for that one.
+    TlsBeside(Arc<Acceptor>, Arc<dyn OtherProtocol>),
+}
+
+/// A protocol that shares a listener with HTTP: the client chooses it in the TLS handshake (ALPN).
+pub trait OtherProtocol: Send + Sync {
+    /// Its name in the handshake.
+    fn name(&self) -> &'static [u8];
+
+    /// Speaks it on one connection until that ends, which should be soon after `stop` has turned true.
+    fn converse(&self, stream: Stream, stop: watch::Receiver<bool>) -> BoxFuture<'_, ()>;
 }
 
 /// Everything in this process that accepts connections, and the connections themselves.
@@ -221,18 +233,22 @@ where
     /// One connection, from its handshake to its end.
     async fn converse(self, tcp: TcpStream) {
         let Ok(connection) = Connection::new(tcp) else { return };
-        let stream: Stream = match &self.transport {
-            Transport::Plain => Box::new(connection),
-            Transport::Tls(acceptor) => {
-                match timeout(self.limits.handshake_timeout, acceptor.tls_handshake(connection)).await {
-                    Ok(Ok(stream)) => Box::new(stream),
-                    Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
-                    Err(_) => return debug!("TLS handshake took too long"),
-                }
-            }
+        let (acceptor, other) = match &self.transport {
+            Transport::Plain => return http1::serve(Box::new(connection), self).await,
+            Transport::Tls(acceptor) => (acceptor, None),
+            Transport::TlsBeside(acceptor, other) => (acceptor, Some(other.clone())),
         };
-        match stream.selected_alpn_proto() {
-            Some(ALPN::H2) => http2::serve(stream, self).await,
+        let stream: Stream =
+            match timeout(self.limits.handshake_timeout, acceptor.tls_handshake(connection)).await {
+                Ok(Ok(stream)) => Box::new(stream),
+                Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
+                Err(_) => return debug!("TLS handshake took too long"),
+            };
+        match (stream.selected_alpn_proto(), other) {
+            (Some(ALPN::H2), _) => http2::serve(stream, self).await,
+            (Some(ALPN::Custom(chosen)), Some(other)) if chosen.protocol() == other.name() => {
+                other.converse(stream, self.stop).await;
+            }
             _ => http1::serve(stream, self).await,
         }
     }

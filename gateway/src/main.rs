@@ -40,6 +40,7 @@ fn run(command: Command) -> Result<(), String> {
         Command::Cluster(command) => command.run(),
         Command::User(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Status(asking) => asking.show_status(),
     }
 }
 

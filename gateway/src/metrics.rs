@@ -4,13 +4,17 @@
 //! Where a request was refused before its region or operation was known, the label is `none`. The registry
 //! puts `penstock_` before every name and says whose node it is in the label `node`.
 
+mod sessions;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+pub use self::sessions::{Confirmation, Direction, MessageKind, OwnerGauges, SessionMetrics};
 use crate::target::{EndpointKind, Operation};
 use crate::topology::{RegionName, Topology};
 
@@ -57,7 +61,7 @@ impl ReadSource {
 /// What a node asks an owning region for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginChannel {
-    /// Heads, facts and users, batched.
+    /// Heads, facts and users, batched, on a session's stream.
     Resolve,
     /// Pages of an instance.
     Blob,
@@ -200,6 +204,7 @@ pub struct Metrics {
     origin_requests: IntCounterVec,
     origin_bytes: IntCounterVec,
     origin_seconds: HistogramVec,
+    sessions: Arc<SessionMetrics>,
 }
 
 /// The registry of one region's node, and nothing of any other.
@@ -280,12 +285,20 @@ impl Metrics {
                 "Seconds from asking an owning region to its first answer.",
                 &["region", "channel"],
             ),
+            sessions: Arc::new(SessionMetrics::new(&series)),
         }
+    }
+
+    /// The series of sessions.
+    #[must_use]
+    pub fn sessions(&self) -> &SessionMetrics {
+        &self.sessions
     }
 
     /// Shows every series from the start, at 0: a rate needs the count before the first event, and a dashboard
     /// should not have to guess what exists.
     pub fn begin(&self, topology: &Topology) {
+        self.sessions.begin(topology);
         for reason in DropReason::ALL {
             self.drops.with_label_values(&[reason.as_str()]);
         }

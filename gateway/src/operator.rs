@@ -16,6 +16,7 @@ pub use client::{AskError, ask};
 pub use server::{OperatorSocket, SocketError};
 
 use crate::explain::{Explanation, Question};
+use crate::status::Status;
 use crate::user_admin::{Done as UsersDone, UserCommand};
 
 /// Most bytes of a command: a user with all the grants there can be, with room to spare.
@@ -29,6 +30,8 @@ pub enum Command {
     User(UserCommand),
     /// Say whether somebody may do something, and why.
     Explain(Question),
+    /// Say how the node stands with the other nodes.
+    Status,
 }
 
 /// What the node answers.
@@ -54,6 +57,8 @@ pub enum Done {
     User(UsersDone),
     /// Of a question about permission.
     Explained(Explanation),
+    /// How the node stands.
+    Status(Status),
 }
 
 /// A name for the socket at `path` that is short enough for any directory: the kernel takes 108 bytes and no more.

@@ -1,19 +1,20 @@
 //! The peer channel: how the nodes of one cluster talk to each other.
 //!
 //! Each node has one more listener for it, with TLS in both directions: every node holds a certificate of the
-//! cluster's own authority that names its region, and neither side talks to anything else. What a request wants is
-//! said by its `x-penstock-channel` header:
+//! cluster's own authority that names its region, and neither side talks to anything else. Sessions have a protocol of
+//! their own there, chosen in the TLS handshake: questions about objects, buckets and users ([`messages`]) travel on
+//! their streams, which are [`coherence`](crate::coherence)'s. The rest is HTTP, and what a request wants is said by its
+//! `x-penstock-channel` header:
 //!
-//! - `resolve`: a batch of questions about objects, buckets and users ([`messages`]), answered in one round trip;
 //! - `blob`: checked pages of one instance, streamed ([`frames`]);
 //! - `forward`: a client's request as it came, to be answered by the owner of the bucket's region. That one is
 //!   served by the bridge; only the connection for it is made here ([`Peers::upstream`]).
 //!
-//! The node that asks is [`client`], with the queue that makes batches in [`asks`]; the node that answers is
-//! [`server`]. Not here: what an answer may be used for, which is [`accelerated`](crate::accelerated)'s to judge.
+//! The node that asks is [`client`]; the node that answers is [`server`], with [`answers`] out of its store. Not here:
+//! what an answer may be used for.
 
 mod answers;
-mod asks;
+mod ask_error;
 mod client;
 mod credentials;
 mod frames;
@@ -24,8 +25,8 @@ use cache::Purpose;
 use http::HeaderMap;
 use http::header::HeaderName;
 
-pub(crate) use answers::answer;
-pub use asks::AskError;
+pub(crate) use answers::{answer_one, estimated_bytes};
+pub use ask_error::AskError;
 pub use client::{Limits, Peer, Peers};
 pub use credentials::{Credentials, CredentialsError};
 pub use server::Server;
@@ -38,8 +39,6 @@ pub const CHANNEL_HEADER: HeaderName = HeaderName::from_static("x-penstock-chann
 /// What a request on the peer listener wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
-    /// A batch of questions; see [`messages`].
-    Resolve,
     /// Pages of one instance.
     Blob,
     /// A client's request, to be answered by this node's own store and never sent onward.
@@ -52,14 +51,13 @@ impl Channel {
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(CHANNEL_HEADER).iter();
         let (value, None) = (values.next()?, values.next()) else { return None };
-        [Self::Resolve, Self::Blob, Self::Forward].into_iter().find(|channel| value == channel.as_str())
+        [Self::Blob, Self::Forward].into_iter().find(|channel| value == channel.as_str())
     }
 
     /// The channel's name in the header.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Resolve => "resolve",
             Self::Blob => "blob",
             Self::Forward => "forward",
         }

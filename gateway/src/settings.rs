@@ -13,6 +13,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::client::{Network, TrustedProxies};
+use crate::coherence::{self, OnHomeLoss};
 use crate::quota::Quota;
 use crate::topology::{RegionName, Topology};
 use crate::{bridge, listen};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub front: Front,
     /// The front door's limits.
     pub limits: Limits,
+    /// How what nodes keep is held true.
+    pub coherence: coherence::Settings,
     /// The block cache's settings; the path of its NVMe tier is empty where the file gives none.
     pub cache: cache::Settings,
     /// Bytes of heads that a node keeps beside its cached blocks. Default 16 MiB.
@@ -145,18 +148,29 @@ impl Settings {
     /// Every fault, each with its key. Text that is not TOML is one fault with the line as its key.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
         let mut file = Keys::new("", toml_table(text).map_err(|fault| vec![fault])?);
+        let on_home_loss = read_on_home_loss(&mut file);
         let (topology, listen) = read_topology(&mut file);
         let tls = read_tls(&mut file);
         let front = read_front(&mut file);
         let limits = read_limits(&mut file);
+        let coherence = read_coherence(&mut file, on_home_loss);
         let (cache, heads_bytes_max) = read_cache(&mut file);
         let store = read_store(&mut file);
         let log_level = read_log_level(&mut file);
         let faults = file.finish();
         match topology {
-            Some(topology) if faults.is_empty() => {
-                Ok(Self { topology, listen, tls, front, limits, cache, heads_bytes_max, store, log_level })
-            }
+            Some(topology) if faults.is_empty() => Ok(Self {
+                topology,
+                listen,
+                tls,
+                front,
+                limits,
+                coherence,
+                cache,
+                heads_bytes_max,
+                store,
+                log_level,
+            }),
             _ => Err(faults),
         }
     }
@@ -182,7 +196,6 @@ fn toml_table(text: &str) -> Result<toml::Table, Fault> {
 
 fn read_topology(file: &mut Keys) -> (Option<Topology>, Vec<Option<Listen>>) {
     let (domain, home) = (file.text("domain"), file.text("home"));
-    check_on_home_loss(file);
     let mut regions = Vec::new();
     let mut listen = Vec::new();
     for mut region in file.tables("region") {
@@ -201,17 +214,41 @@ fn read_topology(file: &mut Keys) -> (Option<Topology>, Vec<Option<Listen>>) {
     }
 }
 
-/// What a node does with users that it cannot confirm, because home does not answer: it refuses them, with 503 and
-/// `Retry-After`. There is nothing to choose yet; the key is known so that the choice can be written down.
-fn check_on_home_loss(file: &mut Keys) {
+/// What a node does with users that it cannot confirm, because home does not answer. `serve_known` belongs to one of
+/// the choices, and is refused beside the other.
+fn read_on_home_loss(file: &mut Keys) -> OnHomeLoss {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let is_bounded = file.holds("serve_known");
+    let bound = file.duration("serve_known", minutes(15), minutes(1)..=minutes(24 * 60));
     match file.optional_text("on_home_loss").as_deref() {
+        Some("serve-known") => return OnHomeLoss::ServeKnown(bound),
+        None | Some("refuse") if is_bounded => {
+            file.fault("serve_known", "needs on_home_loss = \"serve-known\"");
+        }
         None | Some("refuse") => {}
-        Some("serve-known") => file.fault(
-            "on_home_loss",
-            "\"serve-known\" is not supported by this release, which confirms users at home each time: \"refuse\" is",
-        ),
-        Some(_) => file.fault("on_home_loss", "must be \"refuse\""),
+        Some(_) => file.fault("on_home_loss", "must be \"refuse\" or \"serve-known\""),
     }
+    OnHomeLoss::Refuse
+}
+
+fn read_coherence(file: &mut Keys, on_home_loss: OnHomeLoss) -> coherence::Settings {
+    let (millis, seconds) = (Duration::from_millis, Duration::from_secs);
+    let mut settings = coherence::Settings { on_home_loss, ..coherence::Settings::default() };
+    let mut keys = file.table("coherence");
+    for (key, field, allowed) in [
+        ("lease", &mut settings.lease, millis(500)..=seconds(60)),
+        ("users_lease", &mut settings.users_lease, millis(500)..=seconds(600)),
+        ("max_ack_wait", &mut settings.max_ack_wait, millis(10)..=seconds(30)),
+        ("margin", &mut settings.margin, millis(10)..=seconds(10)),
+        ("hold_wait", &mut settings.hold_wait, Duration::ZERO..=seconds(60)),
+    ] {
+        *field = keys.duration(key, *field, allowed);
+    }
+    for (key, problem) in settings.check() {
+        keys.fault(key, problem);
+    }
+    file.extend(keys.finish());
+    settings
 }
 
 fn read_listen(region: &mut Keys) -> Option<Listen> {

@@ -11,6 +11,9 @@ use s3s::dto::{CreateBucketInput, DeleteObjectInput, PutObjectInput, StreamingBl
 use s3s::{Body, S3, S3Error, S3Request, S3Result, s3_error};
 use tempfile::TempDir;
 
+use crate::coherence::Sessions;
+use crate::identity::Accounts;
+
 /// The one bucket.
 pub(crate) const BUCKET: &str = "photos";
 
@@ -29,6 +32,17 @@ impl TestStore {
         let dir = tempfile::tempdir().expect("temporary directory");
         let settings = Settings::new(dir.path(), "ord1");
         let store = RegionalStore::open(settings, Seams::default(), &Registry::new()).await.expect("store");
+        create_bucket(&store, BUCKET, ACCOUNT).await;
+        Self { store, _dir: dir }
+    }
+
+    /// The same, with `sessions` about it, and about users where there are `accounts`.
+    pub(crate) async fn open_with(sessions: &Arc<Sessions>, accounts: Option<Arc<Accounts>>) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let settings = Settings::new(dir.path(), "ord1");
+        let seams = Seams { announcer: sessions.clone(), ..Seams::default() };
+        let store = RegionalStore::open(settings, seams, &Registry::new()).await.expect("store");
+        sessions.begin(&store, accounts).await.expect("sessions");
         create_bucket(&store, BUCKET, ACCOUNT).await;
         Self { store, _dir: dir }
     }

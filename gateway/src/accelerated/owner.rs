@@ -6,11 +6,15 @@ use std::sync::Arc;
 use cache::{Instance, Page, Pages, Purpose, Source, SourceError};
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use origin::head::Facts;
 use origin::regional::{ReadError, RegionalStore};
+use s3s::S3Result;
 
+use crate::coherence::scope::Subject;
+use crate::coherence::{Follower, Kept, Use};
 use crate::metrics::{Metrics, OriginChannel};
-use crate::peer::messages::{Answer, Ask};
-use crate::peer::{self, AskError, Peer};
+use crate::peer::Peer;
+use crate::peer::messages::FullHead;
 use crate::topology::RegionName;
 
 /// One region's owner, as this node reaches it.
@@ -25,18 +29,50 @@ pub enum Owner {
         metrics: Metrics,
     },
     /// Another process.
-    Peer(Arc<Peer>),
+    Peer {
+        /// The way to it.
+        peer: Arc<Peer>,
+        /// What it said, and whether that is still so.
+        objects: Arc<Follower>,
+    },
 }
 
 impl Owner {
-    /// The answers to `asks` in order, each read after this call was made and after the one before it.
+    /// A bucket's facts, and the head of an object in it, from one snapshot of the owner's after this call; nothing that is
+    /// kept is believed.
     ///
     /// # Errors
-    /// When the owner cannot be asked; each single answer may still be a refusal.
-    pub async fn ask(&self, asks: Vec<Ask>) -> Result<Vec<Answer>, AskError> {
+    /// When the owner cannot be asked, or refuses.
+    pub async fn object(
+        &self,
+        bucket: &str,
+        key: &str,
+    ) -> S3Result<(Option<Arc<Facts>>, Option<Arc<FullHead>>)> {
         match self {
-            Self::Own { store, .. } => Ok(peer::answer(store, &asks).await),
-            Self::Peer(peer) => peer.ask(asks).await,
+            Self::Own { store, .. } => {
+                let found = store.resolve(bucket, key, None).await?;
+                let (inline, facts) = (found.inline, found.facts.map(Arc::new));
+                Ok((facts, found.head.map(|head| Arc::new(FullHead { head, inline }))))
+            }
+            Self::Peer { objects, .. } => {
+                let subject = Subject::Object { bucket: bucket.into(), key: key.into(), version: None };
+                let found = objects.find(subject, Use::AskOnly).await?;
+                Ok((found.facts.and_then(Kept::into_facts), found.value.and_then(Kept::into_head)))
+            }
+        }
+    }
+
+    /// A bucket's facts after this call: out of what is kept under a live session, or asked.
+    ///
+    /// # Errors
+    /// When the owner cannot be asked, or refuses.
+    pub async fn facts(&self, bucket: &str) -> S3Result<Option<Arc<Facts>>> {
+        match self {
+            Self::Own { store, .. } => Ok(store.facts(bucket).await?.map(Arc::new)),
+            Self::Peer { objects, .. } => {
+                let found = objects.find(Subject::Facts { bucket: bucket.into() }, Use::LookAndKeep).await?;
+                Ok(found.value.and_then(Kept::into_facts))
+            }
         }
     }
 }
@@ -45,7 +81,7 @@ impl Source for Owner {
     fn origin(&self) -> &str {
         match self {
             Self::Own { region, .. } => region.as_str(),
-            Self::Peer(peer) => peer.origin(),
+            Self::Peer { peer, .. } => peer.origin(),
         }
     }
 
@@ -69,7 +105,7 @@ impl Source for Owner {
                     Ok(pages.boxed())
                 })
             }
-            Self::Peer(peer) => peer.pages(instance, pages, purpose),
+            Self::Peer { peer, .. } => peer.pages(instance, pages, purpose),
         }
     }
 }

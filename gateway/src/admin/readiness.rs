@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::peer::Peer;
-use crate::peer::messages::{Answer, Ask};
+use origin::regional::LeaseClass;
+
+use crate::coherence::scope::Subject;
+use crate::coherence::{Follower, OnHomeLoss, Sessions, Use};
 
 /// How long home may take to answer before the node counts as cut off from it.
 const HOME_PATIENCE: Duration = Duration::from_secs(2);
@@ -18,7 +20,8 @@ const NOBODY: &str = "READINESS";
 #[derive(Default)]
 pub struct Readiness {
     draining: AtomicBool,
-    home: Option<Arc<Peer>>,
+    home: Option<(Arc<Follower>, OnHomeLoss)>,
+    sessions: Option<Arc<Sessions>>,
 }
 
 /// Why a node should get no traffic.
@@ -40,10 +43,15 @@ impl fmt::Display for NotReady {
 }
 
 impl Readiness {
-    /// Of a node whose region is not home and that finds users at `home`.
+    /// Of a node whose region is not home and that finds users through `home`.
+    pub(crate) fn away_from(home: Arc<Follower>, on_home_loss: OnHomeLoss) -> Self {
+        Self { home: Some((home, on_home_loss)), ..Self::default() }
+    }
+
+    /// The same of a node that owns a store, whose changes `sessions` announces.
     #[must_use]
-    pub fn away_from(home: Arc<Peer>) -> Self {
-        Self { draining: AtomicBool::new(false), home: Some(home) }
+    pub fn of_owner(self, sessions: Arc<Sessions>) -> Self {
+        Self { sessions: Some(sessions), ..self }
     }
 
     /// From now on the node is not ready.
@@ -51,7 +59,15 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the node should get traffic, asking home where that is another region.
+    /// What a node that is ready cannot do yet: changes, where leases of an earlier process may be in force.
+    #[must_use]
+    pub fn withheld(&self) -> Vec<(LeaseClass, Duration)> {
+        let left = |class| Some((class, self.sessions.as_ref()?.withheld(class)?));
+        LeaseClass::ALL.into_iter().filter_map(left).collect()
+    }
+
+    /// Whether the node should get traffic. Where home is another region it is asked, unless its users are known under a
+    /// session that lives.
     ///
     /// # Errors
     /// The reason why it should not.
@@ -59,11 +75,16 @@ impl Readiness {
         if self.draining.load(Ordering::Relaxed) {
             return Err(NotReady::Draining);
         }
-        let Some(home) = &self.home else { return Ok(()) };
-        let ask = home.ask(vec![Ask::User { access_key: NOBODY.to_owned() }]);
-        match tokio::time::timeout(HOME_PATIENCE, ask).await.ok().and_then(Result::ok).as_deref() {
-            Some([Answer::User(_)]) => Ok(()),
-            _ => Err(NotReady::HomeOutOfReach),
+        let Some((home, on_home_loss)) = &self.home else { return Ok(()) };
+        if home.is_live() {
+            return Ok(());
         }
+        let nobody = home.find(Subject::User { access_key: NOBODY.into() }, Use::LookAndKeep);
+        let answered = tokio::time::timeout(HOME_PATIENCE, nobody).await.is_ok_and(|found| found.is_ok());
+        let goes_on = match on_home_loss {
+            OnHomeLoss::Refuse => false,
+            OnHomeLoss::ServeKnown(at_most) => home.was_live_within(*at_most),
+        };
+        if answered || goes_on { Ok(()) } else { Err(NotReady::HomeOutOfReach) }
     }
 }

@@ -36,6 +36,9 @@ pub enum StartError {
     /// The store does not open.
     #[error("store: {0}")]
     Store(#[from] origin::regional::OpenError),
+    /// The store does not say which leases were granted on it.
+    #[error("leases: {0}")]
+    Leases(s3s::S3Error),
     /// The users cannot be read.
     #[error("users: {0}")]
     Users(#[from] UsersError),

@@ -13,7 +13,7 @@ pub(super) fn run(command: Explain) -> Result<(), String> {
     match user::ask_home(&Command::Explain(question), &asking.data)? {
         Done::Explained(told) if asking.json => println!("{:#}", serde_json::json!(told)),
         Done::Explained(told) => println!("{told}"),
-        Done::User(_) => return Err("the node answered another question".to_owned()),
+        Done::User(_) | Done::Status(_) => return Err("the node answered another question".to_owned()),
     }
     Ok(())
 }

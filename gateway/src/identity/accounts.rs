@@ -13,8 +13,10 @@ use origin::acl::Owner;
 use s3s::S3Result;
 
 use super::User;
-use crate::peer::messages::{AccountAsk, Answer, Ask, failure};
-use crate::peer::{AskError, Peer};
+use crate::coherence::scope::{Account, Subject};
+use crate::coherence::{Follower, Kept, Use};
+use crate::peer::AskError;
+use crate::peer::messages::AccountAsk;
 
 /// An address that more accounts than this share is ambiguous all the same.
 const ACCOUNTS_OF_ONE_EMAIL_MAX: usize = 2;
@@ -81,23 +83,19 @@ impl Directory for Accounts {
     }
 }
 
-/// The accounts as other regions find them: by asking home.
-pub struct AccountsFromHome(Arc<Peer>);
+/// The accounts as other regions find them: by asking home, each time.
+pub struct AccountsFromHome(Arc<Follower>);
 
 impl AccountsFromHome {
-    /// The accounts of the region that `home` owns.
-    #[must_use]
-    pub fn new(home: Arc<Peer>) -> Self {
+    /// The accounts of the region that `home` follows.
+    pub(crate) fn new(home: Arc<Follower>) -> Self {
         Self(home)
     }
 
-    async fn find(&self, ask: AccountAsk) -> S3Result<Vec<Owner>> {
-        match self.0.ask(vec![Ask::Account(ask)]).await?.pop() {
-            Some(Answer::Accounts(accounts)) => Ok(accounts),
-            Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
-            Some(Answer::Object { .. } | Answer::Facts(_) | Answer::User(_)) | None => {
-                Err(AskError::Malformed("no accounts in the answer about some".to_owned()).into())
-            }
+    async fn find(&self, account: Account) -> S3Result<Vec<Owner>> {
+        match self.0.find(Subject::Account(account), Use::AskOnly).await?.value {
+            Some(Kept::Accounts(accounts)) => Ok(accounts.to_vec()),
+            _ => Err(AskError::Malformed("no accounts in the answer about some".to_owned()).into()),
         }
     }
 }
@@ -105,11 +103,11 @@ impl AccountsFromHome {
 #[async_trait]
 impl Directory for AccountsFromHome {
     async fn by_id(&self, canonical_id: &str) -> S3Result<Option<Owner>> {
-        Ok(self.find(AccountAsk::Id(canonical_id.to_owned())).await?.pop())
+        Ok(self.find(Account::Id(canonical_id.into())).await?.pop())
     }
 
     async fn by_email(&self, email: &str) -> S3Result<Vec<Owner>> {
-        self.find(AccountAsk::Email(email.to_owned())).await
+        self.find(Account::Email(email.into())).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Finding a user: in this node's own store where the region is home, by asking home everywhere else.
+//! Finding a user: in this node's own store where the region is home, under a session with home everywhere else.
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use origin::regional::{RegionalStore, UserRow};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::{ClusterKeys, Credential, Identities, StoredUser};
-use crate::peer::messages::{Answer, Ask, failure};
-use crate::peer::{AskError, Peer};
+use crate::audit;
+use crate::coherence::scope::Subject;
+use crate::coherence::{Follower, Kept, OnHomeLoss, Unanswered, Use};
+use crate::metrics::Metrics;
 
 /// Users as the home region's own node finds them: in its store.
 pub struct AtHome {
@@ -16,10 +18,12 @@ pub struct AtHome {
     keys: Arc<ClusterKeys>,
 }
 
-/// Users as other regions' nodes find them: by asking home, each time.
+/// Users as other regions' nodes find them: what home said under a session that lives, or asked of home.
 pub struct FromHome {
-    home: Arc<Peer>,
+    home: Arc<Follower>,
     keys: Arc<ClusterKeys>,
+    on_home_loss: OnHomeLoss,
+    metrics: Metrics,
 }
 
 impl AtHome {
@@ -31,10 +35,23 @@ impl AtHome {
 }
 
 impl FromHome {
-    /// The users of the region that `home` owns.
-    #[must_use]
-    pub fn new(home: Arc<Peer>, keys: Arc<ClusterKeys>) -> Self {
-        Self { home, keys }
+    /// The users of the region that `home` follows.
+    pub(crate) fn new(
+        home: Arc<Follower>,
+        keys: Arc<ClusterKeys>,
+        on_home_loss: OnHomeLoss,
+        metrics: Metrics,
+    ) -> Self {
+        Self { home, keys, on_home_loss, metrics }
+    }
+
+    /// The user as last known, while that is still believed although home cannot be asked.
+    fn last_known(&self, subject: &Subject) -> Option<UserRow> {
+        let OnHomeLoss::ServeKnown(at_most) = self.on_home_loss else { return None };
+        let known = self.home.last_known(subject, at_most)?.into_user()?;
+        self.metrics.sessions().served_known(self.home.region());
+        audit::served_known(&known.row.access_key);
+        Some(known.row.clone())
     }
 }
 
@@ -52,14 +69,15 @@ impl Identities for AtHome {
 #[async_trait]
 impl Identities for FromHome {
     async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
-        let ask = Ask::User { access_key: access_key.to_owned() };
-        match self.home.ask(vec![ask]).await?.pop() {
-            Some(Answer::User(row)) => opened(row, &self.keys),
-            Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
-            Some(Answer::Object { .. } | Answer::Facts(_) | Answer::Accounts(_)) | None => {
-                Err(AskError::Malformed("no user in the answer about one".to_owned()).into())
+        let subject = Subject::User { access_key: access_key.into() };
+        let row = match self.home.find(subject.clone(), Use::LookAndKeep).await {
+            Ok(found) => found.value.and_then(Kept::into_user).map(|user| user.row.clone()),
+            Err(unanswered @ Unanswered::Asking(_)) => {
+                Some(self.last_known(&subject).ok_or_else(|| S3Error::from(unanswered))?)
             }
-        }
+            Err(refused @ Unanswered::Refused(_)) => return Err(refused.into()),
+        };
+        opened(row, &self.keys)
     }
 
     fn open(&self, row: &UserRow) -> S3Result<Option<Credential>> {

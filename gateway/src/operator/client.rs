@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::{Answer, Command, short_name};
 
-/// A command takes milliseconds; a node that is silent for this long is stuck.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A command takes milliseconds, or what a change of users may wait for nodes that are away: half a minute as shipped. A
+/// node that is silent for this long is stuck.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

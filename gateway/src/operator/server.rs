@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::{Answer, COMMAND_BYTES_MAX, Command, Done, short_name};
 use crate::explain::explain;
+use crate::status::Standing;
 use crate::topology::RegionName;
 use crate::user_admin::{Manager, UserAdmin};
 
@@ -32,6 +33,12 @@ pub struct SocketError {
     cause: io::Error,
 }
 
+/// What commands are about.
+struct Node {
+    users: Result<Arc<UserAdmin>, RegionName>,
+    standing: Standing,
+}
+
 /// The operators' socket of one node. Dropping it closes and removes it.
 pub struct OperatorSocket {
     path: PathBuf,
@@ -44,9 +51,13 @@ impl OperatorSocket {
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn open(path: &Path, users: Result<Arc<UserAdmin>, RegionName>) -> Result<Self, SocketError> {
+    pub fn open(
+        path: &Path,
+        users: Result<Arc<UserAdmin>, RegionName>,
+        standing: Standing,
+    ) -> Result<Self, SocketError> {
         let listener = listen(path).map_err(|cause| SocketError { path: path.to_owned(), cause })?;
-        let accepting = tokio::spawn(accept(listener, Arc::new(users)));
+        let accepting = tokio::spawn(accept(listener, Arc::new(Node { users, standing })));
         Ok(Self { path: path.to_owned(), accepting })
     }
 }
@@ -70,16 +81,16 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, users: Arc<Result<Arc<UserAdmin>, RegionName>>) {
+async fn accept(listener: UnixListener, node: Arc<Node>) {
     let places = Arc::new(Semaphore::new(COMMANDS_MAX));
     loop {
         let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, _)) => {
-                let users = users.clone();
+                let node = node.clone();
                 tokio::spawn(async move {
                     // An operator who went away gets no answer; there is nobody to tell.
-                    let _ = converse(stream, &users).await;
+                    let _ = converse(stream, &node).await;
                     drop(place);
                 });
             }
@@ -91,14 +102,14 @@ async fn accept(listener: UnixListener, users: Arc<Result<Arc<UserAdmin>, Region
     }
 }
 
-async fn converse(stream: UnixStream, users: &Result<Arc<UserAdmin>, RegionName>) -> io::Result<()> {
+async fn converse(stream: UnixStream, node: &Node) -> io::Result<()> {
     let operator = Manager::Operator { uid: stream.peer_cred()?.uid() };
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(COMMAND_BYTES_MAX));
     tokio::time::timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
     let answer = match serde_json::from_slice(&line) {
-        Ok(command) => obey(command, &operator, users).await,
+        Ok(command) => obey(command, &operator, node).await,
         Err(error) => Answer::Refused(format!("not a command of this release: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
@@ -106,8 +117,9 @@ async fn converse(stream: UnixStream, users: &Result<Arc<UserAdmin>, RegionName>
     tokio::time::timeout(PATIENCE, writer.write_all(&line)).await?
 }
 
-async fn obey(command: Command, operator: &Manager, users: &Result<Arc<UserAdmin>, RegionName>) -> Answer {
-    let users = match users {
+async fn obey(command: Command, operator: &Manager, node: &Node) -> Answer {
+    let users = match &node.users {
+        _ if command == Command::Status => return Answer::Done(Box::new(Done::Status(node.standing.now()))),
         Ok(users) => users,
         Err(home) => return Answer::NotHome { home: home.to_string() },
     };
@@ -118,6 +130,7 @@ async fn obey(command: Command, operator: &Manager, users: &Result<Arc<UserAdmin
         Command::Explain(question) => {
             explain(users, question).await.map(Done::Explained).map_err(|error| error.to_string())
         }
+        Command::Status => Ok(Done::Status(node.standing.now())),
     };
     done.map_or_else(Answer::Refused, |done| Answer::Done(Box::new(done)))
 }
@@ -129,9 +142,31 @@ mod tests {
     use origin::regional::{RegionalStore, Seams, Settings};
 
     use super::*;
+    use crate::coherence::{self, Sessions};
     use crate::identity::{AtHome, ClusterKeys, Identities, UserName, Users};
-    use crate::operator::{Done, ask};
+    use crate::metrics::Metrics;
+    use crate::operator::ask;
+    use crate::topology::Topology;
     use crate::user_admin::{Buckets, Done as UsersDone, UserCommand};
+
+    /// Of a node that knows no other one.
+    fn standing() -> Standing {
+        let topology =
+            Topology::new("penstock.localhost", "ord1", [("ord1", "127.0.0.1:9003")]).expect("good");
+        let metrics = Metrics::new(&prometheus::Registry::new());
+        let sessions = Sessions::new(coherence::Settings::default(), Arc::new(topology), metrics);
+        Standing::new(RegionName::parse("ord1").expect("name"), sessions, Vec::new())
+    }
+
+    #[tokio::test]
+    async fn every_node_says_how_it_stands() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("admin.sock");
+        let home = RegionName::parse("las1").expect("name");
+        let _socket = OperatorSocket::open(&path, Err(home), standing()).expect("socket");
+        let Answer::Done(done) = told(&path, Command::Status).await else { panic!("no status") };
+        assert!(matches!(*done, Done::Status(status) if status.region == "ord1"));
+    }
 
     async fn told(socket: &Path, command: Command) -> Answer {
         let socket = socket.to_owned();
@@ -160,7 +195,7 @@ mod tests {
         let users = Users::open(store.clone(), keys.clone(), Arc::default()).await.expect("users");
         let home = RegionName::parse("ord1").expect("name");
         let admin = UserAdmin::new(users, Buckets::new(HashMap::new()), home, Vec::new());
-        let socket = OperatorSocket::open(&path, Ok(Arc::new(admin))).expect("socket");
+        let socket = OperatorSocket::open(&path, Ok(Arc::new(admin)), standing()).expect("socket");
         assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o600);
 
         let made = told(&path, create_alice()).await;
@@ -189,7 +224,7 @@ mod tests {
         let path = dir.path().join("d".repeat(120)).join("admin.sock");
         std::fs::create_dir(path.parent().expect("parent")).expect("create");
         let home = RegionName::parse("ord1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home)).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing()).expect("socket");
         assert_eq!(told(&path, create_alice()).await, Answer::NotHome { home: "ord1".into() });
     }
 
@@ -198,7 +233,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("admin.sock");
         let home = RegionName::parse("ord1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home)).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing()).expect("socket");
         let mut stream = UnixStream::connect(&path).await.expect("connect");
         stream.write_all(b"{\"purge_everything\":{}}\n").await.expect("write");
         let mut answer = String::new();

@@ -1,4 +1,4 @@
-//! Answers out of a store: the same whether another node asks or this one does.
+//! Answers out of a store to what other nodes ask.
 
 use origin::regional::RegionalStore;
 use s3s::{S3Result, s3_error};
@@ -6,32 +6,12 @@ use s3s::{S3Result, s3_error};
 use super::messages::{Answer, Ask, FullHead, ObjectAsk, Told};
 use crate::identity::Accounts;
 
-/// The answers to `asks`, one after the other: none is older than the one before it. About accounts it knows nothing.
-pub(crate) async fn answer(store: &RegionalStore, asks: &[Ask]) -> Vec<Answer> {
-    answer_up_to(store, None, asks, usize::MAX).await
+/// The answer to `ask`; about accounts out of home's `accounts`.
+pub(crate) async fn answer_one(store: &RegionalStore, accounts: Option<&Accounts>, ask: &Ask) -> Answer {
+    try_answer(store, accounts, ask).await.unwrap_or_else(Answer::from)
 }
 
-/// The same, with home's `accounts`, but stops after the answer with which they are `bytes_full` or more.
-pub(super) async fn answer_up_to(
-    store: &RegionalStore,
-    accounts: Option<&Accounts>,
-    asks: &[Ask],
-    bytes_full: usize,
-) -> Vec<Answer> {
-    let mut answers = Vec::with_capacity(asks.len());
-    let mut bytes = 0;
-    for ask in asks {
-        if bytes >= bytes_full {
-            break;
-        }
-        let answer = answer_one(store, accounts, ask).await.unwrap_or_else(Answer::from);
-        bytes += estimated_bytes(&answer);
-        answers.push(answer);
-    }
-    answers
-}
-
-async fn answer_one(store: &RegionalStore, accounts: Option<&Accounts>, ask: &Ask) -> S3Result<Answer> {
+async fn try_answer(store: &RegionalStore, accounts: Option<&Accounts>, ask: &Ask) -> S3Result<Answer> {
     match ask {
         Ask::Object(ask) => object(store, ask).await,
         Ask::Facts { bucket } => Ok(Answer::Facts(store.facts(bucket).await?)),
@@ -55,7 +35,7 @@ async fn object(store: &RegionalStore, ask: &ObjectAsk) -> S3Result<Answer> {
 }
 
 /// About as many bytes as the answer takes on the way; what can be large is counted, the rest is a guess.
-fn estimated_bytes(answer: &Answer) -> usize {
+pub(crate) fn estimated_bytes(answer: &Answer) -> usize {
     const SMALL: usize = 512;
     match answer {
         Answer::Object { facts, head, marker: _ } => {

@@ -1,12 +1,12 @@
 //! The node that asks: connections to every other region's owner, and what travels over them.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use cache::{Instance, Page, Pages, Purpose, Source, SourceError};
 use futures::future::BoxFuture;
@@ -16,11 +16,15 @@ use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::CertKey;
 use reqwest::StatusCode;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::asks::{AskError, Bounds, Carrier, Queue};
+use super::ask_error::AskError;
 use super::frames::Decoder;
-use super::messages::{ANSWERS_BYTES_MAX, Answer, Answers, Ask, Batch, PROTOCOL};
 use super::{CHANNEL_HEADER, Channel, Credentials, CredentialsError, peer_name, purpose_name};
+use crate::coherence::SESSION_ALPN;
 use crate::metrics::{Metrics, OriginChannel, OriginOutcome};
 use crate::topology::{PeerAddress, Region, RegionName, Topology};
 
@@ -33,8 +37,6 @@ pub struct Limits {
     pub ask_timeout: Duration,
     /// Between two pieces of a stream of pages.
     pub read_timeout: Duration,
-    /// Batches of questions under way to one region.
-    pub batches_max: usize,
     /// Questions waiting for one region; past it they are refused with `SlowDown`.
     pub waiting_max: usize,
     /// Idle connections kept to one region.
@@ -47,7 +49,6 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(2),
             ask_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(10),
-            batches_max: 16,
             waiting_max: 4096,
             idle_connections_max: 64,
         }
@@ -95,20 +96,21 @@ impl Peers {
             .build()
             .map_err(unusable)?;
         let (client_cert_key, authority) = credentials.upstream();
-        let bounds = Bounds { batches_max: limits.batches_max, waiting_max: limits.waiting_max };
+        let mut session_tls = credentials.client_config()?;
+        session_tls.alpn_protocols = vec![SESSION_ALPN.to_vec()];
+        let session_tls = TlsConnector::from(Arc::new(session_tls));
         let peer = |region: &Region| {
             let name = peer_name(region.name(), topology.domain());
-            let line = Arc::new(Line {
+            let line = Line {
                 client: client.clone(),
                 base: format!("https://{name}:{}", region.peer().port()),
-                ask_timeout: limits.ask_timeout,
                 region: region.name().clone(),
                 metrics: metrics.clone(),
-            });
+            };
             Arc::new(Peer {
                 name,
                 address: region.peer().clone(),
-                questions: Arc::new(Queue::new(line.clone(), bounds, tokio::runtime::Handle::current())),
+                session_tls: session_tls.clone(),
                 line,
                 limits,
                 client_cert_key: client_cert_key.clone(),
@@ -130,20 +132,47 @@ impl Peers {
 pub struct Peer {
     name: String,
     address: PeerAddress,
-    questions: Arc<Queue>,
-    line: Arc<Line>,
+    session_tls: TlsConnector,
+    line: Line,
     limits: Limits,
     client_cert_key: Arc<CertKey>,
     authority: Arc<CaType>,
 }
 
 impl Peer {
-    /// The answers to `asks` in order, each read at the owner after this call was made and after the one before it.
+    /// The region that it owns.
+    #[must_use]
+    pub fn region(&self) -> &RegionName {
+        &self.line.region
+    }
+
+    /// How long to wait for it.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A connection to the owner for a session: TLS in both directions like everything on this channel.
     ///
     /// # Errors
-    /// When the owner cannot be asked; each single answer may still be a refusal.
-    pub async fn ask(&self, asks: Vec<Ask>) -> Result<Vec<Answer>, AskError> {
-        self.questions.ask(asks).await
+    /// When there is none within the limit, or the owner does not speak of sessions.
+    pub(crate) async fn connect_for_session(&self) -> Result<TlsStream<TcpStream>, AskError> {
+        let connecting = async {
+            let address = lookup(&self.address).await?.next().ok_or(io::ErrorKind::NotFound)?;
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            let name = ServerName::try_from(self.name.clone()).map_err(io::Error::other)?;
+            self.session_tls.connect(name, tcp).await
+        };
+        let connected = tokio::time::timeout(self.limits.connect_timeout, connecting);
+        let stream = connected
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|e: io::Error| AskError::Unreachable(format!("{}: {e}", self.address)))?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(SESSION_ALPN) => Ok(stream),
+            _ => Err(AskError::Malformed("another protocol than that of sessions".to_owned())),
+        }
     }
 
     /// A pingora upstream for a request to be forwarded to the owner: TLS with this node's certificate, and no
@@ -187,46 +216,11 @@ impl Source for Peer {
 struct Line {
     client: reqwest::Client,
     base: String,
-    ask_timeout: Duration,
     region: RegionName,
     metrics: Metrics,
 }
 
-#[async_trait]
-impl Carrier for Line {
-    async fn carry(&self, asks: &[Ask]) -> Result<Vec<Answer>, AskError> {
-        let sent = Instant::now();
-        let answers = self.resolve(asks).await;
-        let outcome = if answers.is_ok() { OriginOutcome::Answered } else { OriginOutcome::Failed };
-        self.metrics.origin_request(&self.region, OriginChannel::Resolve, outcome, sent.elapsed());
-        answers
-    }
-}
-
 impl Line {
-    async fn resolve(&self, asks: &[Ask]) -> Result<Vec<Answer>, AskError> {
-        let batch = rmp_serde::to_vec_named(&Batch { protocol: PROTOCOL, asks: asks.into() })
-            .map_err(|e| AskError::Malformed(e.to_string()))?;
-        let request = self
-            .client
-            .post(format!("{}/resolve", self.base))
-            .header(CHANNEL_HEADER, Channel::Resolve.as_str())
-            .timeout(self.ask_timeout)
-            .body(batch);
-        let response = request.send().await.map_err(unreachable)?;
-        if response.status() != StatusCode::OK {
-            return Err(AskError::Malformed(format!("status {}", response.status())));
-        }
-        let body = read_bounded(response, ANSWERS_BYTES_MAX).await?;
-        self.metrics.origin_bytes(&self.region, OriginChannel::Resolve, body.len() as u64);
-        let answers: Answers =
-            rmp_serde::from_slice(&body).map_err(|e| AskError::Malformed(e.to_string()))?;
-        match answers.protocol {
-            PROTOCOL => Ok(answers.answers.into_owned()),
-            other => Err(AskError::Malformed(format!("protocol {other}"))),
-        }
-    }
-
     async fn pages(
         &self,
         instance: Instance,
@@ -291,22 +285,6 @@ fn decoded(pieces: Pieces) -> Pages {
     .boxed()
 }
 
-/// The whole body of `response`, unless it is longer than `bytes_max`.
-async fn read_bounded(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, AskError> {
-    let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(unreachable)? {
-        if body.len() + piece.len() > bytes_max {
-            return Err(AskError::Malformed(format!("more than {bytes_max} bytes")));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
-}
-
-fn unreachable(error: reqwest::Error) -> AskError {
-    AskError::Unreachable(with_causes(&error.without_url()))
-}
-
 fn broken(error: impl std::error::Error + Send + Sync + 'static) -> SourceError {
     SourceError::broken(with_causes(&error))
 }
@@ -330,7 +308,7 @@ impl reqwest::dns::Resolve for PeerNames {
     }
 }
 
-async fn lookup(address: &PeerAddress) -> std::io::Result<std::vec::IntoIter<SocketAddr>> {
+async fn lookup(address: &PeerAddress) -> io::Result<std::vec::IntoIter<SocketAddr>> {
     if let Ok(ip) = address.host().parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, address.port())].into_iter());
     }

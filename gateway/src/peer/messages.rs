@@ -1,11 +1,8 @@
-//! What `resolve` carries: a batch of questions, and their answers in the same order.
+//! What nodes ask owners: questions, and their answers in the same order. They travel on a session's stream
+//! ([`coherence`](crate::coherence)).
 //!
 //! A node that already holds a head or a bucket's facts names their random revisions; an answer then says
 //! [`Same`](Told::Same) instead of repeating them, so confirming costs a few bytes whatever the object is.
-//! MessagePack with field names: a peer one release ahead may add fields, and [`PROTOCOL`] says when it may not.
-
-use std::borrow::Cow;
-use std::io;
 
 use origin::acl::Owner;
 use origin::head::{DeleteMarker, Facts, Head};
@@ -14,43 +11,18 @@ use origin::regional::{Page, UserRow};
 use s3s::{S3Error, S3ErrorCode};
 use serde::{Deserialize, Serialize};
 
-/// The version of this format. A node answers the versions it knows and refuses others.
-pub const PROTOCOL: u16 = 1;
-
 /// Most questions in one batch.
 pub const ASKS_MAX: usize = 256;
 
-/// Most bytes of a batch of questions, as encoded: 256 keys of 1,024 bytes, their buckets and versions, with room to
+/// Most bytes of the questions of a batch, as encoded: 256 keys of 1,024 bytes, their buckets and versions, with room to
 /// spare. Whoever makes a batch closes it before it grows past this; whoever reads one refuses more.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
-
-/// Most bytes that a batch takes beside its questions: a map of two, `protocol` and a u16, `asks` and the length of an
-/// array.
-pub(super) const FRAME_BYTES_MAX: usize = 1 + 9 + 3 + 5 + 5;
 
 /// Past this many bytes of answers no further question of the batch is answered; the rest is asked again.
 pub const ANSWERS_BYTES_FULL: usize = 4 << 20;
 
 /// Most bytes of answers that a node reads: what is full, and one more head with 10,000 parts.
 pub const ANSWERS_BYTES_MAX: usize = 16 << 20;
-
-/// Questions to one owner, asked together.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Batch<'a> {
-    /// [`PROTOCOL`] of whoever asks.
-    pub protocol: u16,
-    /// At most [`ASKS_MAX`]; each is read after the one before it was.
-    pub asks: Cow<'a, [Ask]>,
-}
-
-/// The answers to a batch, in its order: at least one, and fewer than were asked when they grow large.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Answers<'a> {
-    /// [`PROTOCOL`] of whoever answers.
-    pub protocol: u16,
-    /// One for each question from the first on.
-    pub answers: Cow<'a, [Answer]>,
-}
 
 /// One question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,30 +50,6 @@ pub enum AccountAsk {
     Id(String),
     /// The e-mail address of one of its users.
     Email(String),
-}
-
-impl Ask {
-    /// Exactly as many bytes as the question takes in a batch.
-    pub(super) fn encoded_bytes(&self) -> usize {
-        let mut counted = Counted(0);
-        rmp_serde::encode::write_named(&mut counted, self)
-            .expect("a question holds nothing that MessagePack cannot");
-        counted.0
-    }
-}
-
-/// Counts what is written and keeps none of it.
-struct Counted(usize);
-
-impl io::Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Which object, and what is already known of it.

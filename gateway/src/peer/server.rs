@@ -1,4 +1,4 @@
-//! The node that answers: `resolve` and `blob` over this region's own store.
+//! The node that answers: `blob` over this region's own store.
 //!
 //! Who may ask is settled by TLS before a request is read. What they send is bounded all the same: a peer can be of
 //! another release, or broken.
@@ -18,12 +18,9 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::answers::answer_up_to;
-use super::messages::{ANSWERS_BYTES_FULL, ASKS_MAX, Answer, Answers, BATCH_BYTES_MAX, Batch, PROTOCOL};
 use super::{Channel, frames, purpose_name};
-use crate::identity::Accounts;
 
 /// For one read of a question, and for one write of an answer; a peer on a good line needs none of it.
 const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,7 +55,6 @@ impl Default for StreamLimits {
 #[derive(Clone)]
 pub struct Server {
     store: RegionalStore,
-    accounts: Option<Arc<Accounts>>,
     streams: Arc<Streams>,
 }
 
@@ -82,26 +78,22 @@ impl Streams {
 }
 
 impl Server {
-    /// A server over the store that this process owns, and over all accounts where its region is home.
+    /// A server over the store that this process owns.
     #[must_use]
-    pub fn new(store: RegionalStore, accounts: Option<Arc<Accounts>>) -> Self {
-        Self::with_limits(store, accounts, StreamLimits::default())
+    pub fn new(store: RegionalStore) -> Self {
+        Self::with_limits(store, StreamLimits::default())
     }
 
-    pub(super) fn with_limits(
-        store: RegionalStore,
-        accounts: Option<Arc<Accounts>>,
-        limits: StreamLimits,
-    ) -> Self {
+    pub(super) fn with_limits(store: RegionalStore, limits: StreamLimits) -> Self {
         let streams = Streams {
             fills: Semaphore::new(limits.fills_max),
             direct_reads: Semaphore::new(limits.direct_reads_max),
             wait_max: limits.wait_max,
         };
-        Self { store, accounts, streams: Arc::new(streams) }
+        Self { store, streams: Arc::new(streams) }
     }
 
-    /// Answers one request on the peer listener, which must be for `resolve` or `blob`.
+    /// Answers one request on the peer listener, which must be for `blob`.
     ///
     /// # Errors
     /// When the answer could not be written whole; the connection must then be reset.
@@ -109,37 +101,9 @@ impl Server {
         session.set_read_timeout(Some(STALLED_TIMEOUT));
         session.set_write_timeout(Some(STALLED_TIMEOUT));
         match channel {
-            Channel::Resolve => self.resolve(session).await,
             Channel::Blob => self.blob(session).await,
             Channel::Forward => refuse(session, StatusCode::NOT_FOUND).await,
         }
-    }
-
-    async fn resolve(&self, session: &mut Session) -> pingora::Result<()> {
-        let Some(body) = read_bounded(session, BATCH_BYTES_MAX).await? else {
-            return refuse(session, StatusCode::PAYLOAD_TOO_LARGE).await;
-        };
-        let asks = match rmp_serde::from_slice::<Batch>(&body) {
-            Ok(batch) if batch.protocol == PROTOCOL && batch.asks.len() <= ASKS_MAX => batch.asks,
-            Ok(batch) => {
-                warn!(
-                    protocol = batch.protocol,
-                    asks = batch.asks.len(),
-                    "questions of an unknown kind refused"
-                );
-                return refuse(session, StatusCode::BAD_REQUEST).await;
-            }
-            Err(problem) => {
-                warn!(%problem, "malformed questions refused");
-                return refuse(session, StatusCode::BAD_REQUEST).await;
-            }
-        };
-        let answers =
-            encode(&answer_up_to(&self.store, self.accounts.as_deref(), &asks, ANSWERS_BYTES_FULL).await);
-        let mut head = ResponseHeader::build(StatusCode::OK, Some(1))?;
-        head.insert_header(CONTENT_LENGTH, answers.len())?;
-        session.write_response_header(Box::new(head), false).await?;
-        session.write_response_body(Some(answers), true).await
     }
 
     async fn blob(&self, session: &mut Session) -> pingora::Result<()> {
@@ -210,23 +174,6 @@ fn wanted_pages(path: &[u8]) -> Option<(Instance, Range<u64>, Purpose)> {
     Some((instance, first..first.checked_add(count)?, purpose)).filter(|_| in_bounds)
 }
 
-/// The request's whole body; `None` when it is longer than `bytes_max`.
-async fn read_bounded(session: &mut Session, bytes_max: usize) -> pingora::Result<Option<BytesMut>> {
-    let mut body = BytesMut::new();
-    while let Some(piece) = session.read_request_body().await? {
-        if body.len() + piece.len() > bytes_max {
-            return Ok(None);
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(Some(body))
-}
-
-fn encode(answers: &[Answer]) -> Bytes {
-    let answers = Answers { protocol: PROTOCOL, answers: answers.into() };
-    rmp_serde::to_vec_named(&answers).expect("answers hold nothing that MessagePack cannot").into()
-}
-
 /// An empty answer that says no.
 async fn refuse(session: &mut Session, status: StatusCode) -> pingora::Result<()> {
     let mut head = ResponseHeader::build(status, Some(1))?;
@@ -263,6 +210,6 @@ mod tests {
             assert_eq!(pages(&path(wrong)), None, "{wrong}");
         }
         assert_eq!(pages(&format!("/blob/{}/0/1/fill", &id[1..])), None);
-        assert_eq!(pages("/resolve"), None);
+        assert_eq!(pages("/blobs"), None);
     }
 }

@@ -6,21 +6,26 @@ use cache::{Purpose, Source as _, SourceError};
 use futures::TryStreamExt;
 use origin::Directory;
 use origin::head::PAGE_BYTES;
-use origin::regional::UserRow;
-use pingora::listeners::tls::{Acceptor, TlsSettings};
+use origin::regional::{LeaseClass, UserRow};
+use pingora::listeners::ALPN;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::Ssl;
 use pingora::protocols::l4::stream::Stream;
 use pingora::proxy::Session;
 use prometheus::Registry;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls::crypto::ring;
 use tokio::net::TcpListener;
 
-use super::messages::{Answer, Ask, ObjectAsk, Told};
 use super::server::StreamLimits;
 use super::*;
+use crate::coherence::scope::Subject;
+use crate::coherence::{self, Follower, FollowerParts, Kept, Sessions, Unanswered, Use};
 use crate::identity::{Account, Accounts, AccountsFromHome, Level, User};
+use crate::listen::OtherProtocol;
 use crate::metrics::Metrics;
 use crate::test_store::{BUCKET, TestStore};
-use crate::topology::Topology;
+use crate::topology::{RegionName, Topology};
 
 /// A cluster's authority.
 struct Authority {
@@ -57,8 +62,9 @@ struct Node {
 }
 
 impl Node {
+    /// One that is home.
     async fn start(credentials: &Credentials) -> Self {
-        Self::start_with(credentials, None, StreamLimits::default()).await
+        Self::start_with(credentials, Some(Arc::default()), StreamLimits::default()).await
     }
 
     /// One that is home where it has accounts.
@@ -67,23 +73,35 @@ impl Node {
         accounts: Option<Arc<Accounts>>,
         limits: StreamLimits,
     ) -> Self {
-        let stored = TestStore::open().await;
-        let mut settings = TlsSettings::intermediate("", "").expect("settings");
-        settings.set_client_cert_verifier(credentials.client_verifier().expect("verifier"));
-        settings.set_cert_resolver(credentials.server_certificate().expect("certificate"));
+        let metrics = Metrics::new(&Registry::new());
+        let regions = [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2")];
+        let topology = Arc::new(Topology::new("penstock.localhost", "ord1", regions).expect("topology"));
+        let sessions = Sessions::new(coherence::Settings::default(), topology, metrics);
+        let stored = TestStore::open_with(&sessions, accounts).await;
+        let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(credentials.client_verifier().expect("verifier"))
+            .with_cert_resolver(credentials.server_certificate().expect("certificate"));
+        tls.alpn_protocols = vec![sessions.name().to_vec(), b"http/1.1".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("address");
-        let server = Server::with_limits(stored.store.clone(), accounts, limits);
-        tokio::spawn(accept(listener, Arc::new(settings.build()), server));
+        let server = Server::with_limits(stored.store.clone(), limits);
+        let tls = Arc::new(Acceptor::from_server_config(Arc::new(tls)));
+        tokio::spawn(accept(listener, tls, server, sessions));
         Self { address, stored }
     }
 }
 
-async fn accept(listener: TcpListener, tls: Arc<Acceptor>, server: Server) {
+async fn accept(listener: TcpListener, tls: Arc<Acceptor>, server: Server, sessions: Arc<Sessions>) {
     while let Ok((socket, _)) = listener.accept().await {
-        let (tls, server) = (tls.clone(), server.clone());
+        let (tls, server, sessions) = (tls.clone(), server.clone(), sessions.clone());
         tokio::spawn(async move {
             let Ok(stream) = tls.tls_handshake(Stream::from(socket)).await else { return };
+            if matches!(stream.selected_alpn_proto(), Some(ALPN::Custom(_))) {
+                let (_stop, stopped) = tokio::sync::watch::channel(false);
+                return sessions.converse(Box::new(stream), stopped).await;
+            }
             let mut session = Session::new_h1(Box::new(stream));
             session.read_request().await.expect("request");
             let channel = Channel::of(&session.req_header().headers).expect("channel");
@@ -102,23 +120,38 @@ fn ord1(credentials: &Credentials, address: SocketAddr) -> Arc<Peer> {
     peers.peer("ord1").expect("ord1").clone()
 }
 
+/// The sessions of las1 with that node.
+fn follow(credentials: &Credentials, address: SocketAddr, class: LeaseClass) -> Arc<Follower> {
+    Follower::new(FollowerParts {
+        peer: ord1(credentials, address),
+        class,
+        here: RegionName::parse("las1").expect("name"),
+        weight_max: 1 << 20,
+        idle_after: None,
+        metrics: Metrics::new(&Registry::new()),
+    })
+}
+
+/// Asks for the user ALICE.
+async fn find_alice(home: &Arc<Follower>) -> Result<Option<UserRow>, Unanswered> {
+    let found = home.find(Subject::User { access_key: "ALICE".into() }, Use::LookAndKeep).await?;
+    Ok(found.value.and_then(Kept::into_user).map(|user| user.row.clone()))
+}
+
 fn alice() -> UserRow {
     UserRow { access_key: "ALICE".into(), value: b"sealed".to_vec() }
 }
 
-fn ask_alice() -> Vec<Ask> {
-    vec![Ask::User { access_key: "ALICE".into() }, Ask::User { access_key: "NOBODY".into() }]
-}
-
 #[tokio::test]
-async fn a_node_of_the_cluster_is_answered_in_order() {
+async fn a_node_of_the_cluster_is_answered() {
     let cluster = Authority::new();
     let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let credentials = cluster.credentials("las1.peer.penstock.localhost");
+    let home = follow(&credentials, node.address, LeaseClass::Users);
+    assert_eq!(find_alice(&home).await.expect("answer"), None);
     node.stored.store.change_users(vec![alice()], Vec::new()).await.expect("put");
-    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
-    let answers = peer.ask(ask_alice()).await.expect("answers");
-    let [Answer::User(Some(user)), Answer::User(None)] = &answers[..] else { panic!("{answers:?}") };
-    assert_eq!(user, &alice());
+    assert_eq!(find_alice(&home).await.expect("answer"), Some(alice()));
+    assert!(home.is_live());
 }
 
 /// What an ACL names is asked of home, and of nobody else.
@@ -146,16 +179,16 @@ async fn accounts_are_asked_of_home() {
     let ours = cluster.credentials("ord1.peer.penstock.localhost");
     let theirs = cluster.credentials("las1.peer.penstock.localhost");
     let home = Node::start_with(&ours, Some(accounts), StreamLimits::default()).await;
-    let directory = AccountsFromHome::new(ord1(&theirs, home.address));
+    let directory = AccountsFromHome::new(follow(&theirs, home.address, LeaseClass::Users));
     let owner = directory.by_id(&alice.account.canonical_id).await.expect("answered").expect("known");
     assert_eq!((owner.id, owner.display_name.as_str()), (alice.account.canonical_id, "Research"));
     assert_eq!(directory.by_id(&"cd".repeat(32)).await.expect("answered"), None);
     assert_eq!(directory.by_email("Alice@example.com").await.expect("answered").len(), 1);
     assert!(directory.by_email("bob@example.com").await.expect("answered").is_empty());
 
-    let elsewhere = Node::start(&ours).await;
-    let directory = AccountsFromHome::new(ord1(&theirs, elsewhere.address));
-    assert!(directory.by_email("alice@example.com").await.is_err(), "who is not home says so");
+    let elsewhere = Node::start_with(&ours, None, StreamLimits::default()).await;
+    let directory = AccountsFromHome::new(follow(&theirs, elsewhere.address, LeaseClass::Users));
+    assert!(directory.by_email("alice@example.com").await.is_err(), "who is not home does not say");
 }
 
 #[tokio::test]
@@ -168,8 +201,9 @@ async fn a_node_of_another_authority_is_refused_by_the_server() {
     let stranger = params.signed_by(&key, &other.issuer).expect("signed").pem();
     let credentials =
         Credentials::from_pem(cluster.pem.as_bytes(), stranger.as_bytes(), key.serialize_pem().as_bytes());
-    let refused = ord1(&credentials.expect("usable"), node.address).ask(ask_alice()).await;
-    assert!(matches!(refused, Err(AskError::Unreachable(_))), "{refused:?}");
+    let home = follow(&credentials.expect("usable"), node.address, LeaseClass::Users);
+    let refused = find_alice(&home).await;
+    assert!(matches!(refused, Err(Unanswered::Asking(AskError::Unreachable(_)))), "{refused:?}");
 }
 
 #[tokio::test]
@@ -187,8 +221,8 @@ async fn a_caller_without_a_certificate_is_refused_by_the_server() {
         .resolve("ord1.peer.penstock.localhost", node.address)
         .build()
         .expect("client");
-    let url = format!("https://ord1.peer.penstock.localhost:{}/resolve", node.address.port());
-    let refused = client.post(url).header(CHANNEL_HEADER, "resolve").send().await;
+    let url = format!("https://ord1.peer.penstock.localhost:{}/blob", node.address.port());
+    let refused = client.post(url).header(CHANNEL_HEADER, "blob").send().await;
     assert!(refused.is_err(), "{refused:?}");
 }
 
@@ -196,9 +230,9 @@ async fn a_caller_without_a_certificate_is_refused_by_the_server() {
 async fn a_node_of_another_region_is_not_taken_for_the_one_asked() {
     let cluster = Authority::new();
     let node = Node::start(&cluster.credentials("lga1.peer.penstock.localhost")).await;
-    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
-    let refused = peer.ask(ask_alice()).await;
-    let Err(AskError::Unreachable(reason)) = &refused else { panic!("{refused:?}") };
+    let home = follow(&cluster.credentials("las1.peer.penstock.localhost"), node.address, LeaseClass::Users);
+    let refused = find_alice(&home).await;
+    let Err(Unanswered::Asking(AskError::Unreachable(reason))) = &refused else { panic!("{refused:?}") };
     assert!(reason.contains("not valid for name"), "{reason}");
 }
 
@@ -206,8 +240,8 @@ async fn a_node_of_another_region_is_not_taken_for_the_one_asked() {
 async fn a_node_that_is_not_there_is_unreachable_soon() {
     let cluster = Authority::new();
     let nobody = TcpListener::bind("127.0.0.1:0").await.expect("bind").local_addr().expect("address");
-    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), nobody);
-    let refused = peer.ask(ask_alice()).await.expect_err("nobody answers");
+    let home = follow(&cluster.credentials("las1.peer.penstock.localhost"), nobody, LeaseClass::Users);
+    let refused = find_alice(&home).await.expect_err("nobody answers");
     let refused = s3s::S3Error::from(refused);
     assert_eq!(refused.status_code(), Some(http::StatusCode::SERVICE_UNAVAILABLE));
     assert!(refused.headers().is_some_and(|headers| headers.contains_key(http::header::RETRY_AFTER)));
@@ -241,27 +275,6 @@ async fn pages_arrive_as_they_are_stored() {
             assert!(got == object[start as usize..end as usize], "{bytes} {pages:?}");
         }
     }
-}
-
-#[tokio::test]
-async fn a_known_head_is_confirmed_in_few_bytes() {
-    let cluster = Authority::new();
-    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
-    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
-    node.stored.put("k", "hello").await;
-    let ask = |known_head, known_facts| {
-        let object =
-            ObjectAsk { bucket: BUCKET.into(), key: "k".into(), version: None, known_head, known_facts };
-        vec![Ask::Object(object)]
-    };
-    let first = peer.ask(ask(None, None)).await.expect("answer").remove(0);
-    let Answer::Object { facts: Told::Is(facts), head: Told::Is(full), .. } = first else {
-        panic!("{first:?}")
-    };
-    assert_eq!(full.inline.as_ref().map(|page| &page.bytes[..]), Some(&b"hello"[..]));
-    let known = ask(Some(full.head.revision), Some(facts.revision));
-    let again = peer.ask(known).await.expect("answer").remove(0);
-    assert!(matches!(again, Answer::Object { facts: Told::Same, head: Told::Same, .. }), "{again:?}");
 }
 
 /// A read past a cache that takes its time leaves the places of fills alone. One more of its kind waits, is told, and
@@ -308,7 +321,7 @@ fn a_channel_is_named_once_and_exactly() {
         )
     };
     assert_eq!(of(&["blob"]), Some(Channel::Blob));
-    for wrong in [&[][..], &["Blob"], &["blob", "blob"], &["session"], &["resolve, blob"]] {
+    for wrong in [&[][..], &["Blob"], &["blob", "blob"], &["session"], &["resolve"], &["forward, blob"]] {
         assert_eq!(of(wrong), None, "{wrong:?}");
     }
 }

@@ -35,15 +35,25 @@ fn the_shipped_file_is_good_and_names_the_three_regions_in_order() {
 }
 
 #[test]
-fn users_that_home_cannot_confirm_are_refused_and_nothing_else_can_be_chosen() {
+fn what_becomes_of_users_without_home_is_chosen() {
     let with = |choice: &str| {
-        let text = format!("on_home_loss = {choice}\n{GOOD}");
-        Settings::parse(&text).map(|_| ()).map_err(|faults| faults[0].to_string())
+        let text = format!("{choice}\n{GOOD}");
+        Settings::parse(&text).map(|good| good.coherence.on_home_loss).map_err(|faults| faults[0].to_string())
     };
-    assert_eq!(with("\"refuse\""), Ok(()));
-    assert!(with("\"serve-known\"").expect_err("later").contains("not supported"));
-    assert!(with("\"Refuse\"").expect_err("no choice").contains("on_home_loss"));
-    assert!(with("true").expect_err("no text").contains("must be text"));
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    assert_eq!(with(""), Ok(OnHomeLoss::Refuse));
+    assert_eq!(with("on_home_loss = \"refuse\""), Ok(OnHomeLoss::Refuse));
+    assert_eq!(with("on_home_loss = \"serve-known\""), Ok(OnHomeLoss::ServeKnown(minutes(15))));
+    let both = "on_home_loss = \"serve-known\"\nserve_known = \"1h\"";
+    assert_eq!(with(both), Ok(OnHomeLoss::ServeKnown(minutes(60))));
+    for (wrong, key) in [
+        ("on_home_loss = \"Refuse\"", "on_home_loss"),
+        ("on_home_loss = true", "on_home_loss"),
+        ("serve_known = \"1h\"", "serve_known"),
+        ("on_home_loss = \"serve-known\"\nserve_known = \"1s\"", "serve_known"),
+    ] {
+        assert!(with(wrong).expect_err(wrong).contains(key), "{wrong}");
+    }
 }
 
 #[test]
@@ -51,6 +61,7 @@ fn what_is_not_said_has_its_default() {
     let settings = Settings::parse(GOOD).expect("good");
     assert_eq!(settings.limits.connection.head_timeout, listen::Limits::default().head_timeout);
     assert_eq!(settings.log_level, Level::INFO);
+    assert_eq!(settings.coherence, coherence::Settings::default());
     assert!(settings.front.allow_unsigned_payload_over_http);
     assert_eq!((settings.limits.per_address, settings.limits.per_key), Default::default());
     assert!(settings.tls.is_none() && settings.cache.nvme.is_none());
@@ -75,6 +86,10 @@ fn what_is_said_is_taken() {
         burst = 300
         [limits.per_address]
         in_flight_max = 8
+        [coherence]
+        lease = "1s"
+        users_lease = "10s"
+        margin = "50ms"
         [cache]
         memory_bytes = "128 MiB"
         wait_max = "250ms"
@@ -99,6 +114,10 @@ fn what_is_said_is_taken() {
         (128 << 20, Duration::from_millis(250))
     );
     assert_eq!(settings.cache.nvme.map(|nvme| nvme.devices), Some(cache::Nvme::new("", 1 << 30).devices));
+    let seconds = Duration::from_secs;
+    let coherence =
+        (settings.coherence.lease, settings.coherence.users_lease, settings.coherence.max_ack_wait);
+    assert_eq!(coherence, (seconds(1), seconds(10), seconds(1)));
     assert_eq!((settings.store.grace, settings.log_level), (Duration::from_secs(2), Level::DEBUG));
 }
 
@@ -131,6 +150,11 @@ fn each_wrong_file_is_refused_with_its_key() {
             "cache.nvme.bytes",
         ),
         ("[cache.nvme]\nbytes = \"1 GiB\"\nengine = \"aio\"", "cache.nvme.engine"),
+        ("[coherence]\nlease = \"0s\"", "coherence.lease"),
+        ("[coherence]\nlease = \"40s\"", "coherence.users_lease"),
+        ("[coherence]\nmargin = \"50ms\"", "coherence.margin"),
+        ("[coherence]\nmax_ack_wait = \"1m\"", "coherence.max_ack_wait"),
+        ("[coherence]\nlease_ms = 3000", "coherence.lease_ms"),
         ("[store]\ngrace = \"-1s\"", "store.grace"),
         ("[store]\ninline_bytes_max = \"1 MiB\"", "store.inline_bytes_max"),
         ("[log]\nlevel = \"loud\"", "log.level"),

@@ -12,8 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::Refused;
 use crate::accelerated::Owner;
 use crate::identity::{Access, BucketGrant};
-use crate::peer::AskError;
-use crate::peer::messages::{Answer, Ask, ObjectAsk, Told, failure};
 use crate::topology::RegionName;
 
 /// Longest bucket name that is asked about: S3's own limit.
@@ -136,14 +134,6 @@ impl WantedBucket {
     }
 }
 
-/// What an owner told who was not told what this node holds: it holds nothing.
-fn told<T>(told: Told<T>) -> Option<T> {
-    match told {
-        Told::Is(value) => Some(value),
-        Told::Same | Told::Absent => None,
-    }
-}
-
 /// Every region's buckets, as this node reaches them.
 pub struct Buckets(HashMap<RegionName, Arc<Owner>>);
 
@@ -213,26 +203,13 @@ impl Buckets {
         key: &str,
     ) -> S3Result<(Option<Facts>, Option<Head>)> {
         let owner = self.0.get(region).expect("the region is one of these");
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        let ask = ObjectAsk { bucket, key, version: None, known_head: None, known_facts: None };
-        match owner.ask(vec![Ask::Object(ask)]).await?.pop() {
-            Some(Answer::Object { facts, head, .. }) => Ok((told(facts), told(head).map(|full| full.head))),
-            Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
-            Some(Answer::Facts(_) | Answer::User(_) | Answer::Accounts(_)) | None => {
-                Err(AskError::Malformed("no object in the answer about one".to_owned()).into())
-            }
-        }
+        let (facts, head) = owner.object(bucket, key).await?;
+        Ok((facts.map(Arc::unwrap_or_clone), head.map(|full| full.head.clone())))
     }
 
     async fn facts(&self, region: &RegionName, bucket: &str) -> S3Result<Option<Facts>> {
         let owner = self.0.get(region).expect("the region was found among these");
-        match owner.ask(vec![Ask::Facts { bucket: bucket.to_owned() }]).await?.pop() {
-            Some(Answer::Facts(facts)) => Ok(facts),
-            Some(Answer::Failed { code, message }) => Err(failure(&code, message)),
-            Some(Answer::Object { .. } | Answer::User(_) | Answer::Accounts(_)) | None => {
-                Err(AskError::Malformed("no facts in the answer about a bucket".to_owned()).into())
-            }
-        }
+        Ok(owner.facts(bucket).await?.map(Arc::unwrap_or_clone))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use s3s::S3Error;
 
 use super::RegionalStore;
-use super::db::{ReadRows, WriteRows};
+use super::db::ReadRows;
 use super::seams::Change;
 use super::table::Table;
 

@@ -1,0 +1,31 @@
+//! `penstock status`: asks the running nodes with their data here, over their Unix sockets, how they stand.
+
+use super::Asking;
+use crate::assemble::operator_sockets;
+use crate::operator::{Answer, Command, Done, ask};
+
+pub(super) fn run(asking: &Asking) -> Result<(), String> {
+    let data = &asking.data;
+    let sockets = operator_sockets(data).map_err(|error| format!("{}: {error}", data.display()))?;
+    if sockets.is_empty() {
+        return Err(format!("{}: no node is running with its data there", data.display()));
+    }
+    let mut nodes = Vec::new();
+    for socket in sockets {
+        match ask(&socket, &Command::Status).map_err(|error| error.to_string())? {
+            Answer::Done(done) => match *done {
+                Done::Status(status) => nodes.push(status),
+                Done::User(_) | Done::Explained(_) => {
+                    return Err("the node answered another question".to_owned());
+                }
+            },
+            Answer::Refused(reason) => return Err(reason),
+            Answer::NotHome { .. } => return Err("the node answered another question".to_owned()),
+        }
+    }
+    match asking.json {
+        true => println!("{:#}", serde_json::json!(nodes)),
+        false => nodes.iter().for_each(|node| print!("{node}")),
+    }
+    Ok(())
+}

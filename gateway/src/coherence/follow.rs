@@ -1,0 +1,570 @@
+//! A node's end of one stream to an owner: sockets, clocks and waiters around [`Node`].
+//!
+//! A stream is opened when something is asked, and again when it breaks while its session lives. One task writes what
+//! the machine wants sent, another reads; the reader alone keeps and forgets (rule 3), and neither waits for the other.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use origin::regional::LeaseClass;
+use s3s::S3Error;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::clocks::{boottime, monotonic};
+use super::kept::{self, Failure, Kept};
+use super::node::{Found, Keeping, Message as ToSend, Node, NodeSettings, NodeStatus, Question, Served};
+use super::numbers::{ClearNo, RenewalNo, ResolveNo, SessionId, Waiter};
+use super::scope::Subject;
+use super::wire::{self, FromNode, FromOwner, Id, PROTOCOL, PROTOCOL_OLDEST, Said, WireError};
+use crate::metrics::{
+    Confirmation, Direction, MessageKind, Metrics, OriginChannel, OriginOutcome, SessionMetrics,
+};
+use crate::peer::messages::{ASKS_MAX, BATCH_BYTES_MAX, Told, failure};
+use crate::peer::{AskError, Peer};
+use crate::topology::RegionName;
+
+/// Between a stream that broke and the next one.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes that a question takes beside its names: the field names of the longest kind and two revisions.
+const ASK_ENVELOPE_BYTES: usize = 160;
+
+/// Whether what is kept may answer, and whether what comes may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Both.
+    LookAndKeep,
+    /// What is kept may answer; what comes is not kept.
+    LookOnly,
+    /// Neither.
+    AskOnly,
+}
+
+/// What a node's end is made of.
+pub(crate) struct Parts {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) class: LeaseClass,
+    /// The region that this node serves in.
+    pub(crate) here: RegionName,
+    /// Most bytes to keep.
+    pub(crate) weight_max: usize,
+    /// Without a request for this long the session is given back.
+    pub(crate) idle_after: Option<Duration>,
+    pub(crate) metrics: Metrics,
+}
+
+/// This process's end of its streams to one owner, of one class.
+pub struct Follower {
+    parts: Parts,
+    state: Mutex<State>,
+    /// There may be something to send.
+    stir: Notify,
+    closed: CancellationToken,
+    runtime: Handle,
+}
+
+struct State {
+    node: Node<Kept>,
+    waiters: HashMap<Waiter, Reply>,
+    last_waiter: u64,
+    /// A task sees to the stream.
+    is_running: bool,
+    is_draining: bool,
+    /// As the metrics show it.
+    shows_live: bool,
+    /// Until when, on CLOCK_BOOTTIME, a session was or will be live.
+    last_live: Option<Duration>,
+    /// When something was sent that the owner has to answer, and it has said nothing since.
+    unheard_since: Option<Instant>,
+    /// Renewals and resolves under way, by their numbers.
+    renewals: HashMap<u64, Duration>,
+    resolves: HashMap<u64, Sent>,
+}
+
+/// A resolve that has left.
+struct Sent {
+    at: Duration,
+    /// Which of its questions named something that is kept.
+    named: Vec<bool>,
+}
+
+type Reply = oneshot::Sender<Result<Found<Kept>, Unanswered>>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Unanswered {
+    /// The owner cannot be asked.
+    Asking(AskError),
+    /// The owner says why not.
+    Refused(Failure),
+}
+
+impl From<Unanswered> for S3Error {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Asking(error) => error.into(),
+            Unanswered::Refused(Failure { code, message }) => failure(&code, message),
+        }
+    }
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("the owner said nothing for too long")]
+    Silence,
+    #[error("the owner broke the protocol: {0}")]
+    Violation(&'static str),
+    #[error("the owner closed it")]
+    Closed,
+    #[error("nothing was asked for a while")]
+    Idle,
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Wire(error.into())
+    }
+}
+
+impl Follower {
+    /// An end without a stream. Its tasks run on the calling runtime.
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let settings = NodeSettings {
+            weight_max: parts.weight_max,
+            asks_max: ASKS_MAX,
+            ask_bytes_max: BATCH_BYTES_MAX - ASKS_MAX * ASK_ENVELOPE_BYTES,
+            waiting_max: parts.peer.limits().waiting_max,
+            idle_after: parts.idle_after,
+        };
+        Arc::new(Self {
+            parts,
+            state: Mutex::new(State {
+                node: Node::new(settings),
+                waiters: HashMap::new(),
+                last_waiter: 0,
+                is_running: false,
+                is_draining: false,
+                shows_live: false,
+                last_live: None,
+                unheard_since: None,
+                renewals: HashMap::new(),
+                resolves: HashMap::new(),
+            }),
+            stir: Notify::new(),
+            closed: CancellationToken::new(),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// What `subject` is at a moment after this call: out of what is kept under a live session, or asked.
+    ///
+    /// # Errors
+    /// When the owner cannot be asked, or does not say.
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        subject: Subject,
+        how: Use,
+    ) -> Result<Found<Kept>, Unanswered> {
+        if subject.name_bytes() > BATCH_BYTES_MAX / 2 {
+            return Err(Unanswered::Asking(AskError::TooLong(subject.name_bytes())));
+        }
+        let (answer, _waiting) = {
+            let mut state = self.lock();
+            if how != Use::AskOnly
+                && let Some(found) = state.node.look(boottime(), &subject)
+            {
+                return Ok(found);
+            }
+            state.last_waiter += 1;
+            let waiter = Waiter(state.last_waiter);
+            let keeping = if how == Use::LookAndKeep { Keeping::IfAllowed } else { Keeping::Never };
+            state.node.ask(subject, waiter, keeping).map_err(|_| Unanswered::Asking(AskError::Busy))?;
+            let (reply, answer) = oneshot::channel();
+            state.waiters.insert(waiter, reply);
+            if !state.is_running && !self.closed.is_cancelled() {
+                state.is_running = true;
+                self.runtime.spawn(self.clone().run());
+            }
+            (answer, Waiting { follower: self.clone(), waiter })
+        };
+        self.stir.notify_one();
+        let answered = timeout(self.parts.peer.limits().ask_timeout, answer).await;
+        match answered {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => {
+                Err(Unanswered::Asking(AskError::Unreachable("no answer in time".to_owned())))
+            }
+        }
+    }
+
+    /// The region whose owner this follows.
+    pub(crate) fn region(&self) -> &RegionName {
+        self.parts.peer.region()
+    }
+
+    /// What kind of session this is.
+    pub(crate) fn class(&self) -> LeaseClass {
+        self.parts.class
+    }
+
+    /// What is kept answers alone.
+    pub(crate) fn is_live(&self) -> bool {
+        self.lock().node.is_live(boottime())
+    }
+
+    /// `subject` as it was last known under a session that ended no more than `at_most` ago, because the owner went out of
+    /// reach; `None` while a session lives. Not the truth: only who has chosen to go on without it may use it.
+    pub(crate) fn last_known(&self, subject: &Subject, at_most: Duration) -> Option<Kept> {
+        let now = boottime();
+        let (known, until) = self.lock().node.last_known(now, subject)?;
+        (now <= until + at_most).then_some(known)
+    }
+
+    /// When a session was last live, if that is no more than `at_most` ago.
+    pub(crate) fn was_live_within(&self, at_most: Duration) -> bool {
+        self.lock().last_live.is_some_and(|was_live| boottime() <= was_live + at_most)
+    }
+
+    /// For operators.
+    pub(crate) fn status(&self) -> NodeStatus {
+        self.lock().node.status()
+    }
+
+    /// Gives the session back, for no writer shall wait for a node that goes away; what is asked from here on is asked
+    /// each time.
+    pub(crate) fn drain(&self) {
+        let mut state = self.lock();
+        state.is_draining = true;
+        state.node.drain();
+        drop(state);
+        self.stir.notify_one();
+    }
+
+    /// Ends the stream for good.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> &SessionMetrics {
+        self.parts.metrics.sessions()
+    }
+
+    /// Sees to the stream for as long as somebody waits, or a session lives.
+    async fn run(self: Arc<Self>) {
+        loop {
+            let connected = tokio::select! {
+                connected = self.parts.peer.connect_for_session() => connected,
+                () = self.closed.cancelled() => Err(AskError::Unreachable("this node is shutting down".into())),
+            };
+            match connected {
+                Ok(stream) => {
+                    let ended = tokio::select! {
+                        ended = self.converse(stream) => ended,
+                        () = self.closed.cancelled() => Ended::Closed,
+                    };
+                    debug!(region = %self.region(), class = self.class().as_str(), %ended, "session's stream ended");
+                }
+                Err(error) => return self.give_up(&error).await,
+            }
+            if !self.goes_on() {
+                return;
+            }
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    /// There is no way to the owner: whoever waits is told, and the next one tries again.
+    async fn give_up(&self, error: &AskError) {
+        let lease_left = self.tell_that_nobody_answers(error);
+        // Nobody else would notice that the lease runs out.
+        tokio::select! {
+            () = tokio::time::sleep(lease_left) => self.show(&mut self.lock()),
+            () = self.closed.cancelled() => {}
+        }
+    }
+
+    /// Returns how long the session still lives.
+    fn tell_that_nobody_answers(&self, error: &AskError) -> Duration {
+        let mut state = self.lock();
+        state.is_running = false;
+        for (waiter, reply) in std::mem::take(&mut state.waiters) {
+            state.node.forget(waiter);
+            // Whoever asked may have gone.
+            let _ = reply.send(Err(Unanswered::Asking(error.clone())));
+            self.parts.metrics.origin_request(
+                self.region(),
+                OriginChannel::Resolve,
+                OriginOutcome::Failed,
+                Duration::ZERO,
+            );
+        }
+        self.show(&mut state);
+        let live_until = state.node.status().live_until.unwrap_or_default();
+        live_until.saturating_sub(boottime())
+    }
+
+    /// The stream is over; whether there is to be another one.
+    fn goes_on(&self) -> bool {
+        let mut state = self.lock();
+        state.node.lost();
+        state.unheard_since = None;
+        state.renewals.clear();
+        let failed = std::mem::take(&mut state.resolves);
+        for sent in failed.into_values() {
+            let took = boottime().saturating_sub(sent.at);
+            self.parts.metrics.origin_request(
+                self.region(),
+                OriginChannel::Resolve,
+                OriginOutcome::Failed,
+                took,
+            );
+        }
+        self.show(&mut state);
+        let is_wanted = !state.waiters.is_empty() || (state.node.is_live(boottime()) && !state.is_draining);
+        state.is_running = is_wanted && !self.closed.is_cancelled();
+        state.is_running
+    }
+
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite) -> Ended {
+        self.lock().node.connected();
+        let (reader, writer) = tokio::io::split(stream);
+        let ended = tokio::select! {
+            ended = self.read(BufReader::new(reader)) => ended,
+            ended = self.write(BufWriter::new(writer)) => ended,
+        };
+        ended.err().unwrap_or(Ended::Closed)
+    }
+
+    async fn write(&self, mut stream: impl AsyncWrite + Unpin) -> Result<(), Ended> {
+        let patience = self.parts.peer.limits().ask_timeout;
+        let open = FromNode::Open {
+            newest: PROTOCOL,
+            oldest: PROTOCOL_OLDEST,
+            class: self.class().into(),
+            node: self.parts.here.to_string(),
+        };
+        stream.write_all(&wire::encode(&open)).await?;
+        let mut said_goodbye = false;
+        loop {
+            let (message, deadline, is_waited_for) = self.next_message();
+            match message {
+                Some(message) => {
+                    self.count(Direction::Sent, message.kind());
+                    said_goodbye = match message {
+                        FromNode::Goodbye => true,
+                        FromNode::Hello { .. } => false,
+                        _ => said_goodbye,
+                    };
+                    let frame = wire::encode(&message);
+                    let writing = timeout(patience, stream.write_all(&frame));
+                    writing.await.map_err(|_| Ended::Silence)??;
+                }
+                None => {
+                    timeout(patience, stream.flush()).await.map_err(|_| Ended::Silence)??;
+                    if said_goodbye && !is_waited_for {
+                        // Goodbye is to arrive, not to be reset away.
+                        stream.shutdown().await?;
+                        return Err(Ended::Idle);
+                    }
+                    self.rest_until(deadline).await?;
+                }
+            }
+        }
+    }
+
+    /// The next message, when to look again if there is none, and whether somebody waits for an answer.
+    fn next_message(&self) -> (Option<FromNode>, Option<Duration>, bool) {
+        let mut state = self.lock();
+        let now = boottime();
+        state.node.tick(now, monotonic());
+        let message = state.node.next_outgoing(now).map(|message| state.sent(now, message));
+        if matches!(message, Some(FromNode::Hello { .. } | FromNode::Renew { .. } | FromNode::Resolve { .. }))
+            && state.unheard_since.is_none()
+        {
+            state.unheard_since = Some(Instant::now());
+        }
+        if message == Some(FromNode::Goodbye) {
+            // Given back, not lost.
+            state.shows_live = false;
+            self.sessions().live(self.region(), self.class(), false);
+        }
+        self.show(&mut state);
+        (message, state.node.deadline(), !state.waiters.is_empty())
+    }
+
+    /// Waits until there may be something to send, but not for an owner that is silent.
+    async fn rest_until(&self, deadline: Option<Duration>) -> Result<(), Ended> {
+        let silent_at = self.lock().unheard_since.map(|since| since + self.parts.peer.limits().ask_timeout);
+        let due = deadline.map(|at| Instant::now() + at.saturating_sub(boottime()));
+        let wake = [silent_at, due].into_iter().flatten().min();
+        let sleeping = async {
+            match wake {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.stir.notified() => {}
+            () = sleeping => {}
+        }
+        let unheard = self.lock().unheard_since;
+        match unheard.is_some_and(|since| since.elapsed() >= self.parts.peer.limits().ask_timeout) {
+            true => Err(Ended::Silence),
+            false => Ok(()),
+        }
+    }
+
+    async fn read(&self, mut stream: impl AsyncRead + Unpin) -> Result<(), Ended> {
+        match wire::read::<FromOwner>(&mut stream).await?.ok_or(Ended::Closed)? {
+            FromOwner::Opened { protocol } if (PROTOCOL_OLDEST..=PROTOCOL).contains(&protocol) => {}
+            _ => return Err(Ended::Violation("no version that both speak")),
+        }
+        loop {
+            let message = wire::read::<FromOwner>(&mut stream).await?.ok_or(Ended::Closed)?;
+            self.count(Direction::Received, message.kind());
+            self.take(message)?;
+            self.stir.notify_one();
+        }
+    }
+
+    /// What a message changes; waits for nothing (rule 10).
+    fn take(&self, message: FromOwner) -> Result<(), Ended> {
+        let mut state = self.lock();
+        let now = boottime();
+        state.unheard_since = None;
+        match message {
+            FromOwner::Opened { .. } => return Err(Ended::Violation("opened twice")),
+            FromOwner::Welcome { session, lease_millis, resolves_max } => {
+                let (session, lease) = (SessionId(*session.as_bytes()), Duration::from_millis(lease_millis));
+                state.node.welcomed(now, session, lease, (resolves_max as usize).max(1));
+            }
+            FromOwner::Refused { again_after_millis, resolves_max } => {
+                let again_after = Duration::from_millis(again_after_millis);
+                state.node.refused(now, again_after, (resolves_max as usize).max(1));
+            }
+            FromOwner::Renewed { no } => {
+                state.node.renewed(now, RenewalNo(no));
+                if let Some(sent) = state.renewals.remove(&no) {
+                    self.sessions().renewed(self.region(), self.class(), now.saturating_sub(sent));
+                }
+                // Those before it are not answered any more.
+                state.renewals.retain(|earlier, _| *earlier > no);
+            }
+            FromOwner::Clear { no, scope } => state.node.clear(ClearNo(no), &scope.into()),
+            FromOwner::Ended => state.node.ended(now),
+            FromOwner::Answers { no, facts, answers } => {
+                let took = self.note_answers(&mut state, now, no, &answers);
+                self.parts.metrics.origin_request(
+                    self.region(),
+                    OriginChannel::Resolve,
+                    OriginOutcome::Answered,
+                    took,
+                );
+                let served = state.node.answers(now, ResolveNo(no), kept::answers(facts, answers));
+                let served = served.map_err(|_| Ended::Violation("answers to no question"))?;
+                state.serve(served);
+            }
+        }
+        self.show(&mut state);
+        Ok(())
+    }
+
+    /// Counts what was confirmed, and returns how long the answers took.
+    fn note_answers(
+        &self,
+        state: &mut State,
+        now: Duration,
+        no: u64,
+        answers: &[wire::Answered],
+    ) -> Duration {
+        let Some(sent) = state.resolves.remove(&no) else { return Duration::ZERO };
+        for (answered, _) in answers.iter().zip(&sent.named).filter(|(_, named)| **named) {
+            let is_same = matches!(answered.answer, Said::Object { head: Told::Same, .. });
+            let outcome = if is_same { Confirmation::Same } else { Confirmation::Changed };
+            self.sessions().confirmed(self.region(), self.class(), outcome);
+        }
+        now.saturating_sub(sent.at)
+    }
+
+    fn count(&self, direction: Direction, kind: MessageKind) {
+        self.sessions().message(Some(self.region()), self.class(), direction, kind);
+    }
+
+    /// Brings the metrics up to date.
+    fn show(&self, state: &mut State) {
+        let is_live = state.node.is_live(boottime());
+        state.last_live = state.node.status().live_until.or(state.last_live);
+        if is_live == state.shows_live {
+            return;
+        }
+        state.shows_live = is_live;
+        self.sessions().live(self.region(), self.class(), is_live);
+        if !is_live && !state.is_draining {
+            self.sessions().lapsed(self.region(), self.class());
+        }
+    }
+}
+
+impl State {
+    /// The message as it travels, noted as sent.
+    fn sent(&mut self, now: Duration, message: ToSend) -> FromNode {
+        match message {
+            ToSend::Hello { previous } => {
+                FromNode::Hello { previous: previous.map(|session| Id::from_bytes(session.0)) }
+            }
+            ToSend::Renew { no } => {
+                self.renewals.insert(no.0, now);
+                FromNode::Renew { no: no.0 }
+            }
+            ToSend::Ack { up_to } => FromNode::Ack { up_to: up_to.0 },
+            ToSend::Release(area) => FromNode::Release { area: area.into() },
+            ToSend::Resolve { no, questions } => {
+                let named = questions.iter().map(|question| question.known.is_some()).collect();
+                self.resolves.insert(no.0, Sent { at: now, named });
+                FromNode::Resolve {
+                    no: no.0,
+                    asks: questions.iter().map(|asked: &Question| kept::ask(asked)).collect(),
+                }
+            }
+            ToSend::Goodbye => FromNode::Goodbye,
+        }
+    }
+
+    fn serve(&mut self, served: Served<Kept, Failure>) {
+        for (waiter, answer) in served {
+            if let Some(reply) = self.waiters.remove(&waiter) {
+                // Whoever asked may have gone.
+                let _ = reply.send(answer.map_err(Unanswered::Refused));
+            }
+        }
+    }
+}
+
+/// Somebody who waits for an answer, until they have it or go.
+struct Waiting {
+    follower: Arc<Follower>,
+    waiter: Waiter,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut state = self.follower.lock();
+        if state.waiters.remove(&self.waiter).is_some() {
+            state.node.forget(self.waiter);
+        }
+    }
+}

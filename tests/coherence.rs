@@ -1,0 +1,309 @@
+//! Never stale, and no round trip on a hit: what sessions promise, with nodes that stop, end and are cut off.
+//!
+//! Times are never measured here: what a promise costs is counted in messages, and what must have happened is waited for.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use rustix::process::Signal;
+use tests::cluster::REGIONS;
+use tests::wan::Cut;
+use tests::{Client, Cluster, Options, Request, process};
+
+/// Leases that no pause of a busy machine outlasts.
+const LONG_LEASES: &str = "[coherence]\nlease = \"30s\"\nusers_lease = \"60s\"\n";
+
+/// Leases that are soon over.
+const SHORT_LEASES: &str = "[coherence]\nlease = \"1s\"\nusers_lease = \"1s\"\nmax_ack_wait = \"200ms\"\n";
+
+/// A hit of another region's object, by a user whom another region knows, under a policy that has to be asked: no
+/// message but renewals goes to, or comes from, any other node.
+#[tokio::test]
+async fn a_hit_under_a_live_session_is_no_message_to_anybody() {
+    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+    let owner = cluster.standard("las1");
+    owner.create_bucket("data").await;
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::data/*"}]}"#;
+    let _ = owner.send(Request::new("PUT", "/data?policy").body(policy)).await.ok();
+    let _ = owner.put("data", "k", "hot").await.ok();
+    let visitor = cluster.create_user("visitor", &["--account", "visitors", "--level", "read"]);
+    // Its objects are las1's and its users ord1's: both are elsewhere.
+    let reader = cluster.accelerated("lga1", "las1").with_keys(visitor);
+    for _ in 0..2 {
+        assert_eq!(reader.get("data", "k").await.ok().text(), "hot");
+        assert_eq!(reader.get("data", "missing").await.status, 403, "and may not list");
+    }
+    let before = messages(&cluster, "lga1").await;
+    for _ in 0..50 {
+        let answer = reader.get("data", "k").await.ok();
+        assert!(answer.header("cache-status").contains("hit"), "{}", answer.header("cache-status"));
+        assert_eq!(reader.get("data", "missing").await.status, 403);
+    }
+    assert_eq!(messages(&cluster, "lga1").await, before);
+}
+
+/// A key that is not there, and a bucket that is not, are kept like any other: the next read after a change sees it.
+#[tokio::test]
+async fn what_is_not_there_is_seen_as_soon_as_it_is() {
+    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+    let readers = REGIONS.map(|at| cluster.accelerated(at, "ord1"));
+    let owner = cluster.standard("ord1");
+    for _ in 0..2 {
+        for reader in &readers {
+            assert_eq!(reader.get("data", "k").await.refusal(), (404, "NoSuchBucket".to_owned()));
+        }
+    }
+    owner.create_bucket("data").await;
+    for round in 0..3 {
+        for reader in readers.iter().chain(&readers) {
+            assert_eq!(reader.get("data", "k").await.refusal(), (404, "NoSuchKey".to_owned()), "{round}");
+        }
+        let _ = owner.put("data", "k", format!("{round}")).await.ok();
+        for reader in readers.iter().chain(&readers) {
+            assert_eq!(reader.get("data", "k").await.ok().text(), format!("{round}"));
+        }
+        let _ = owner.delete("data", "k").await.ok();
+    }
+}
+
+/// A node that stands still for longer than a lease keeps one change waiting, and the next ones not; going on, it
+/// answers nothing that is old.
+#[tokio::test]
+async fn a_stopped_node_is_waited_out_once_and_is_never_stale_afterwards() {
+    let site = Site::start(Options::settings(SHORT_LEASES).served()).await;
+    site.heat().await;
+    let before = waited_out(&site.cluster).await;
+    site.cluster.process("las1").signal(Signal::STOP);
+    site.write("second").await;
+    let after = waited_out(&site.cluster).await;
+    for version in 0..20 {
+        site.write(&format!("third {version}")).await;
+    }
+    let later = waited_out(&site.cluster).await;
+    site.cluster.process("las1").signal(Signal::CONT);
+    assert_eq!(site.reader.get("data", "k").await.ok().text(), "third 19");
+    assert_eq!((after - before, later - after), (1.0, 0.0));
+}
+
+/// The same for one that cannot be reached: its lease runs out, and then it answers nothing.
+#[tokio::test]
+async fn a_node_that_is_cut_off_answers_nothing_old() {
+    let site = Site::start(Options::settings(SHORT_LEASES).served().distant(Duration::ZERO)).await;
+    site.heat().await;
+    let link = site.cluster.link("las1", "ord1");
+    link.cut_both(Cut::BlackHole);
+    let before = waited_out(&site.cluster).await;
+    site.write("second").await;
+    let away = site.reader.get("data", "k").await;
+    assert_eq!(away.status, 503, "{}", away.text());
+    assert_ne!(away.header("retry-after"), "");
+    site.write("third").await;
+    assert_eq!(waited_out(&site.cluster).await - before, 1.0);
+    link.heal();
+    assert_eq!(site.read_when_back().await, "third");
+}
+
+/// An owner that starts again changes nothing before the leases of its earlier process are over: a node that cannot hear
+/// of it has stopped answering by then.
+#[tokio::test]
+async fn an_owner_that_starts_again_waits_for_the_leases_that_it_granted() {
+    let leases = "[coherence]\nlease = \"4s\"\nusers_lease = \"4s\"\nhold_wait = \"10s\"\n";
+    let mut site = Site::start(Options::settings(leases).served().distant(Duration::ZERO)).await;
+    site.heat().await;
+    site.cluster.link("las1", "ord1").cut_both(Cut::BlackHole);
+    site.cluster.kill_node("ord1");
+    site.cluster.start_node_again("ord1").await;
+    let ready = reqwest::get(format!("{}/readyz", site.cluster.admin("ord1"))).await.expect("asked");
+    assert_eq!(ready.status(), 200);
+    // It reads on, says that it holds, and the write waits.
+    assert_eq!(site.cluster.standard("ord1").get("data", "k").await.ok().text(), "first");
+    site.write("second").await;
+    let away = site.reader.get("data", "k").await;
+    assert_eq!(away.status, 503, "{}", away.text());
+    site.cluster.link("las1", "ord1").heal();
+    assert_eq!(site.read_when_back().await, "second");
+}
+
+/// Past the bound a change is not waited for: its client is told when to come back.
+#[tokio::test]
+async fn a_change_that_would_wait_too_long_is_refused() {
+    let leases = "[coherence]\nlease = \"10s\"\nusers_lease = \"10s\"\nhold_wait = \"0s\"\n";
+    let mut site = Site::start(Options::settings(leases).served()).await;
+    site.heat().await;
+    site.cluster.kill_node("ord1");
+    site.cluster.start_node_again("ord1").await;
+    let ready = reqwest::get(format!("{}/readyz", site.cluster.admin("ord1"))).await.expect("asked");
+    let ready = ready.text().await.expect("text");
+    let refused = site.cluster.standard("ord1").put("data", "k", "second").await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let again_after: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((1..=11).contains(&again_after), "{again_after}");
+    assert!(ready.starts_with("ready; changes of objects wait"), "{ready}");
+    assert_eq!(site.reader.get("data", "k").await.ok().text(), "first", "reads go on");
+}
+
+/// A node that is asked to end gives its sessions back first: no change waits for it, and its owner, asked to end too,
+/// leaves nothing to wait for.
+#[tokio::test]
+async fn a_clean_end_leaves_nothing_to_wait_for() {
+    let leases = "[coherence]\nlease = \"10s\"\nusers_lease = \"10s\"\nhold_wait = \"0s\"\n";
+    let mut site = Site::start(Options::settings(leases).served()).await;
+    site.heat().await;
+    site.cluster.stop();
+    site.cluster.start_again().await;
+    site.write("second").await;
+    assert_eq!(site.reader.get("data", "k").await.ok().text(), "second");
+    assert_eq!(waited_out(&site.cluster).await, 0.0);
+}
+
+/// What was kept is confirmed in batches after a lapse, and its blocks are not fetched again.
+#[tokio::test]
+async fn what_was_kept_is_confirmed_in_batches() {
+    const KEYS: usize = 200;
+    let site = Site::start(Options::settings(SHORT_LEASES).served().distant(Duration::from_millis(20))).await;
+    let keys: Vec<_> = (0..KEYS).map(|n| format!("k{n}")).collect();
+    let owner = site.cluster.standard("ord1");
+    join_all(keys.iter().map(|key| owner.put("data", key, key.clone()))).await;
+    let read_all = async || {
+        let texts = join_all(keys.iter().map(|key| site.reader.get("data", key))).await;
+        for (key, answer) in keys.iter().zip(texts) {
+            assert_eq!(*key, answer.ok().text());
+        }
+    };
+    read_all().await;
+    let confirmed = async || {
+        let scrape = site.cluster.scrape("las1").await;
+        scrape.sum("penstock_session_confirmations_total", &[("class", "objects"), ("outcome", "same")])
+    };
+    let resolves = async || {
+        let labels = [("class", "objects"), ("direction", "sent"), ("kind", "resolve"), ("region", "ord1")];
+        site.cluster.scrape("las1").await.sum("penstock_session_messages_total", &labels)
+    };
+    let granted =
+        async || site.cluster.scrape("ord1").await.sum("penstock_session_granted", &[("class", "objects")]);
+    let (confirmed_before, resolves_before) = (confirmed().await, resolves().await);
+    site.cluster.link("las1", "ord1").cut_both(Cut::BlackHole);
+    while granted().await > 0.0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    site.cluster.link("las1", "ord1").heal();
+    site.read_when_back().await;
+    read_all().await;
+    assert!(confirmed().await - confirmed_before >= KEYS as f64, "{}", confirmed().await - confirmed_before);
+    let resolves = resolves().await - resolves_before;
+    assert!(resolves < KEYS as f64 / 2.0, "{resolves} messages for {KEYS} heads");
+}
+
+/// With `refuse`, users are believed until their lease is over and no longer; with `serve-known` those that were known
+/// still are, and others are not.
+#[tokio::test]
+async fn without_home_users_are_refused_or_served_as_known() {
+    for (choice, then) in [("refuse", 503), ("serve-known", 200)] {
+        let settings = format!("on_home_loss = \"{choice}\"\n{SHORT_LEASES}");
+        let mut cluster = Cluster::start_with(Options::settings(&settings).served()).await;
+        cluster.standard("las1").create_bucket("data").await;
+        let _ = cluster.standard("las1").put("data", "k", "hot").await.ok();
+        let known = cluster.keys().clone();
+        let stranger = cluster.create_user("stranger", &["--account", "others", "--level", "full"]);
+        let reader = cluster.accelerated("lga1", "las1");
+        assert_eq!(reader.get("data", "k").await.ok().text(), "hot");
+        let lapses = async |cluster: &Cluster| {
+            let labels = [("class", "users"), ("region", "ord1")];
+            cluster.scrape("lga1").await.sum("penstock_session_lapses_total", &labels)
+        };
+        let before = lapses(&cluster).await;
+        cluster.kill_node("ord1");
+        while lapses(&cluster).await == before {
+            // Until then a user is as known.
+            let status = reader.get("data", "k").await.status;
+            assert!(status == 200 || status == then, "{choice}: {status}");
+        }
+        for _ in 0..3 {
+            assert_eq!(reader.with_keys(known.clone()).get("data", "k").await.status, then, "{choice}");
+            assert_eq!(reader.with_keys(stranger.clone()).get("data", "k").await.status, 503, "{choice}");
+        }
+        let served = cluster.scrape("lga1").await.sum("penstock_session_users_served_known_total", &[]);
+        assert_eq!(served > 0.0, then == 200, "{choice}: {served}");
+        if then == 200 {
+            assert!(cluster.process("lga1").log().contains("user believed without home"));
+        }
+    }
+}
+
+/// `penstock status` shows every node's sessions.
+#[tokio::test]
+async fn status_shows_who_holds_what() {
+    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+    cluster.standard("ord1").create_bucket("data").await;
+    let _ = cluster.standard("ord1").put("data", "k", "hot").await.ok();
+    let _ = cluster.accelerated("las1", "ord1").get("data", "k").await.ok();
+    let (status, said) = process::run(&["status", "--json", "--data", &cluster.data_argument()]);
+    assert!(status.success(), "{said}");
+    let nodes: serde_json::Value = serde_json::from_str(&said).expect("--json answers in JSON");
+    let node = |region: &str| {
+        nodes.as_array().expect("nodes").iter().find(|node| node["region"] == region).expect("each region")
+    };
+    let grants = node("ord1")["grants"].as_array().expect("grants");
+    let objects = grants.iter().find(|grants| grants["class"] == "objects").expect("of objects");
+    let session = &objects["sessions"].as_array().expect("sessions")[0];
+    assert_eq!((&session["node"], &session["interest"]), (&"las1".into(), &1.into()), "{said}");
+    let holds = node("las1")["holds"].as_array().expect("holds");
+    let held = holds.iter().find(|held| held["class"] == "objects" && held["region"] == "ord1");
+    assert!(held.expect("held")["lease_left_millis"].as_u64().expect("a number") > 0, "{said}");
+    let (status, said) = process::run(&["status", "--data", &cluster.data_argument()]);
+    assert!(status.success() && said.contains("las1: connected"), "{said}");
+}
+
+/// A bucket `data` in ord1 with an object `k`, and a reader of it at las1.
+struct Site {
+    reader: Client,
+    cluster: Cluster,
+}
+
+impl Site {
+    async fn start(options: Options) -> Self {
+        let cluster = Cluster::start_with(options).await;
+        let owner = cluster.standard("ord1");
+        owner.create_bucket("data").await;
+        let _ = owner.put("data", "k", "first").await.ok();
+        Self { reader: cluster.accelerated("las1", "ord1"), cluster }
+    }
+
+    /// Reads until las1 answers alone.
+    async fn heat(&self) {
+        for _ in 0..2 {
+            assert_eq!(self.reader.get("data", "k").await.ok().text(), "first");
+        }
+        let labels = [("class", "objects"), ("region", "ord1")];
+        assert_eq!(self.cluster.scrape("las1").await.sum("penstock_session_live", &labels), 1.0);
+    }
+
+    async fn write(&self, text: &str) {
+        let _ = self.cluster.standard("ord1").put("data", "k", text.to_owned()).await.ok();
+    }
+
+    /// What las1 reads once it reaches ord1 again.
+    async fn read_when_back(&self) -> String {
+        loop {
+            let answer = self.reader.get("data", "k").await;
+            match answer.status {
+                503 => tokio::time::sleep(Duration::from_millis(50)).await,
+                _ => return answer.ok().text(),
+            }
+        }
+    }
+}
+
+/// Messages of any kind but renewals between `node` and others.
+async fn messages(cluster: &Cluster, node: &str) -> f64 {
+    let scrape = cluster.scrape(node).await;
+    let of_kind = |kind: &str| scrape.sum("penstock_session_messages_total", &[("kind", kind)]);
+    let requests = scrape.sum("penstock_origin_requests_total", &[]);
+    scrape.sum("penstock_session_messages_total", &[]) - of_kind("renew") - of_kind("renewed") + requests
+}
+
+/// Sessions that ord1's changes had to wait out.
+async fn waited_out(cluster: &Cluster) -> f64 {
+    let labels = [("class", "objects")];
+    cluster.scrape("ord1").await.sum("penstock_session_leases_waited_out_total", &labels)
+}
