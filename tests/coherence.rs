@@ -230,6 +230,53 @@ async fn without_home_users_are_refused_or_served_as_known() {
     }
 }
 
+/// Where nodes serve users as known, deleting one names those that did not hear of it, and they do hear once they are back.
+#[tokio::test]
+async fn a_deleted_user_s_unreached_nodes_are_named() {
+    let leases = "[coherence]\nlease = \"1s\"\nusers_lease = \"1s\"\nmax_ack_wait = \"3s\"\n";
+    let settings = format!("on_home_loss = \"serve-known\"\n{leases}");
+    let cluster = Cluster::start_with(Options::settings(&settings).served().distant(Duration::ZERO)).await;
+    cluster.standard("las1").create_bucket("data").await;
+    let _ = cluster.standard("las1").put("data", "k", "hot").await.ok();
+    let user = cluster.create_user("user", &["--account", "dev", "--level", "full"]);
+    let _ = cluster.create_user("other", &["--account", "dev", "--level", "full"]);
+    // One that every node knows, and that may not read: what counts is that they are told apart.
+    let known = async |at: &str| {
+        cluster.accelerated(at, "las1").with_keys(user.clone()).get("data", "k").await.status
+    };
+    let has_session =
+        async |at: &str| cluster.scrape(at).await.sum("penstock_session_live", &[("class", "users")]) == 1.0;
+    for at in ["las1", "lga1"] {
+        assert!(matches!(known(at).await, 200 | 403), "{at}");
+        while !has_session(at).await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    cluster.link("lga1", "ord1").cut_both(Cut::BlackHole);
+    let deleted = delete_user(&cluster, "user").await;
+    assert_eq!(deleted["unreached"], serde_json::json!(["lga1"]), "{deleted}");
+    assert_eq!(known("las1").await, 403);
+    cluster.link("lga1", "ord1").heal();
+    // Back again, it is told: from then on the key is nobody's there too.
+    while !has_session("lga1").await {
+        let _ = known("lga1").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let refused = cluster.accelerated("lga1", "las1").with_keys(user.clone()).get("data", "k").await;
+    assert_eq!(refused.refusal(), (403, "InvalidAccessKeyId".to_owned()));
+    let deleted = delete_user(&cluster, "other").await;
+    assert_eq!(deleted["unreached"], serde_json::Value::Null, "{deleted}");
+}
+
+async fn delete_user(cluster: &Cluster, name: &'static str) -> serde_json::Value {
+    let data = cluster.data_argument();
+    // Not on this thread: the links between the nodes run on it.
+    let asking = move || process::run(&["user", "delete", name, "--json", "--data", &data]);
+    let (status, said) = tokio::task::spawn_blocking(asking).await.expect("no panic");
+    assert!(status.success(), "{said}");
+    serde_json::from_str(&said).expect("--json answers in JSON")
+}
+
 /// `penstock status` shows every node's sessions.
 #[tokio::test]
 async fn status_shows_who_holds_what() {

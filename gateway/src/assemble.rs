@@ -180,7 +180,8 @@ impl Node {
             None => {
                 let users = Users::open(store.clone(), keys.clone(), accounts).await?;
                 let buckets = Buckets::new(owners.clone());
-                let admin = UserAdmin::new(users, buckets, plan.region.clone(), plan.endpoints.to_vec());
+                let admin = UserAdmin::new(users, buckets, plan.region.clone(), plan.endpoints.to_vec())
+                    .reaching(sessions.clone());
                 (Arc::new(AtHome::new(store.clone(), keys)), Some(Arc::new(admin)), Readiness::default())
             }
             Some(home) => {

@@ -21,6 +21,7 @@ pub use commands::{OwnKeys, UserCommand, WantedUser};
 pub use shown::{Done, Secret, ShownGrant, ShownKeyPair, ShownUser};
 
 use crate::client_setup::ClientEndpoint;
+use crate::coherence::Sessions;
 use crate::identity::{KeyPair, KeyPairError, Level, Listed, NewUser, User, UserName, Users, UsersError};
 use crate::topology::RegionName;
 
@@ -77,6 +78,7 @@ pub struct UserAdmin {
     buckets: Buckets,
     home: RegionName,
     endpoints: HashMap<String, ClientEndpoint>,
+    sessions: Option<Arc<Sessions>>,
 }
 
 impl UserAdmin {
@@ -84,7 +86,13 @@ impl UserAdmin {
     #[must_use]
     pub fn new(users: Users, buckets: Buckets, home: RegionName, endpoints: Vec<ClientEndpoint>) -> Self {
         let endpoints = endpoints.into_iter().map(|endpoint| (endpoint.region.clone(), endpoint)).collect();
-        Self { users, buckets, home, endpoints }
+        Self { users, buckets, home, endpoints, sessions: None }
+    }
+
+    /// Names after each change the nodes that `sessions` says it did not reach.
+    #[must_use]
+    pub fn reaching(self, sessions: Arc<Sessions>) -> Self {
+        Self { sessions: Some(sessions), ..self }
     }
 
     /// The table.
@@ -106,8 +114,13 @@ impl UserAdmin {
     pub async fn obey(&self, command: UserCommand, manager: &Manager) -> Result<Done, Refused> {
         let command = within(command, manager)?;
         let (action, details) = (command.action(), command.details());
-        let done = self.execute(command, manager).await?;
+        let mut done = self.execute(command, manager).await?;
         if let Some(action) = action {
+            let unreached =
+                self.sessions.as_ref().map_or_else(Vec::new, |sessions| sessions.users_unreached());
+            if let Some(user) = done.user_mut() {
+                user.unreached.clone_from(&unreached);
+            }
             let (by, uid) = match manager {
                 Manager::Operator { uid } => ("operator".to_owned(), Some(*uid)),
                 Manager::Tenant(user) => (format!("{}/{}", user.account.name, user.name), None),
@@ -122,6 +135,7 @@ impl UserAdmin {
                 user = user.map(|user| user.name.as_str()),
                 access_keys = user.map(|user| user.access_keys.join(" ")),
                 details,
+                unreached = (!unreached.is_empty()).then(|| unreached.join(" ")),
                 "users"
             );
         }

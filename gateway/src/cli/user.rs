@@ -45,6 +45,13 @@ pub(super) fn run(command: User) -> Result<(), String> {
         return Err("the node answered another question".to_owned());
     };
     println!("{}", if asking.json { format!("{:#}", done.to_json()) } else { shown_as_text(&done) });
+    let unreached = done.user().filter(|user| !asking.json && !user.unreached.is_empty());
+    if let Some(user) = unreached {
+        eprintln!(
+            "penstock: not reached, and may go on with the user as it was for as long as serve_known says: {}",
+            user.unreached.join(" ")
+        );
+    }
     Ok(())
 }
 
@@ -192,6 +199,7 @@ mod tests {
             is_disabled: false,
             grants: Vec::new(),
             access_key: "PKALICE".into(),
+            unreached: Vec::new(),
             access_keys: vec!["PKALICE".into()],
         }
     }

@@ -434,8 +434,10 @@ impl Follower {
             _ => return Err(Ended::Violation("no version that both speak")),
         }
         loop {
-            let message = wire::read::<FromOwner>(&mut stream).await?.ok_or(Ended::Closed)?;
+            let (message, bytes) =
+                wire::read_counted::<FromOwner>(&mut stream).await?.ok_or(Ended::Closed)?;
             self.count(Direction::Received, message.kind());
+            self.parts.metrics.origin_bytes(self.region(), OriginChannel::Resolve, bytes as u64);
             self.take(message)?;
             self.stir.notify_one();
         }

@@ -27,14 +27,14 @@ use super::kept;
 use super::numbers::{ChangeNo, ClearNo, Mark, RenewalNo, ResolveNo, SessionId, StreamNo};
 use super::owner::{Outgoing, Owner, OwnerSettings, OwnerStatus, Read, Todo};
 use super::scope::Scope;
-use super::settings::Settings;
+use super::settings::{OnHomeLoss, Settings};
 use super::wire::{self, Class, FromNode, FromOwner, Id, WireError};
 use crate::identity::Accounts;
 use crate::listen::OtherProtocol;
 use crate::metrics::{Direction, MessageKind, Metrics, OwnerGauges};
 use crate::peer::messages::{ANSWERS_BYTES_FULL, ASKS_MAX, Answer, Ask};
 use crate::peer::{answer_one, estimated_bytes};
-use crate::topology::{RegionName, Topology};
+use crate::topology::{Region, RegionName, Topology};
 
 /// Sessions of one class: a cluster has fewer nodes than this.
 const SESSIONS_MAX: usize = 4096;
@@ -203,6 +203,31 @@ impl Sessions {
     #[must_use]
     pub fn status(&self) -> Vec<(LeaseClass, OwnerStatus)> {
         self.ends().map(|end| (end.class, end.lock().owner.status(boottime()))).collect()
+    }
+
+    /// Regions whose node may go on for a while with users as they were before a change that was just made: where it is to
+    /// serve those it knew, and has no session under which it has heard of every change.
+    #[must_use]
+    pub fn users_unreached(&self) -> Vec<String> {
+        let (OnHomeLoss::ServeKnown(_), Some(end)) =
+            (self.settings.on_home_loss, self.ends().find(|end| end.class == LeaseClass::Users))
+        else {
+            return Vec::new();
+        };
+        let status = end.lock().owner.status(boottime());
+        let heard = |name: &str| {
+            let mut sessions = status.sessions.iter();
+            sessions.any(|session| {
+                &*session.node == name && session.is_connected && session.unacknowledged_count == 0
+            })
+        };
+        let others = self
+            .topology
+            .regions()
+            .iter()
+            .map(Region::name)
+            .filter(|name| *name != self.topology.home().name());
+        others.map(RegionName::as_str).filter(|name| !heard(name)).map(str::to_owned).collect()
     }
 
     /// Until changes of `class` may be committed, after a start; `None` when they may.

@@ -41,6 +41,9 @@ pub(crate) const FROM_OWNER_BYTES_MAX: usize = ANSWERS_BYTES_MAX + 4096;
 /// Most keys that one message clears; whoever clears more clears the bucket.
 pub(crate) const CLEARED_KEYS_MAX: usize = 1000;
 
+/// Bytes of a frame before its message.
+const LENGTH_BYTES: usize = 4;
+
 /// Most bytes of a node's name.
 const NODE_NAME_BYTES_MAX: usize = 256;
 
@@ -342,7 +345,6 @@ pub(crate) fn common_protocol(newest: u16, oldest: u16) -> Option<u16> {
 
 /// The frame of `message`.
 pub(crate) fn encode(message: &impl Message) -> Bytes {
-    const LENGTH_BYTES: usize = 4;
     let mut frame = BytesMut::with_capacity(256);
     frame.put_u32(0);
     let mut writer = frame.writer();
@@ -354,11 +356,13 @@ pub(crate) fn encode(message: &impl Message) -> Bytes {
     frame.freeze()
 }
 
-/// The next message on `stream`; `None` where it ends between two.
+/// The next message on `stream` and the bytes that it took; `None` where the stream ends between two.
 ///
 /// # Errors
 /// [`WireError`]; nothing more can be read then.
-pub(crate) async fn read<M: Message>(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<M>, WireError> {
+pub(crate) async fn read_counted<M: Message>(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<(M, usize)>, WireError> {
     let bytes = match stream.read_u32().await {
         Ok(bytes) => bytes as usize,
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -372,7 +376,15 @@ pub(crate) async fn read<M: Message>(stream: &mut (impl AsyncRead + Unpin)) -> R
     if stream.take(bytes as u64).read_to_end(&mut body).await? < bytes {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    parse(&body).map(Some)
+    Ok(Some((parse(&body)?, LENGTH_BYTES + bytes)))
+}
+
+/// The same, without counting.
+///
+/// # Errors
+/// As [`read_counted`].
+pub(crate) async fn read<M: Message>(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<M>, WireError> {
+    Ok(read_counted(stream).await?.map(|(message, _)| message))
 }
 
 fn parse<M: Message>(body: &[u8]) -> Result<M, WireError> {

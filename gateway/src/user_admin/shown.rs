@@ -54,6 +54,14 @@ impl Done {
         }
     }
 
+    /// The same, to be told more of.
+    pub(super) fn user_mut(&mut self) -> Option<&mut ShownUser> {
+        match self {
+            Self::User(user) | Self::Deleted(user) | Self::UserWithKeys { user, .. } => Some(user),
+            Self::Users(_) | Self::Resealed { .. } => None,
+        }
+    }
+
     /// The user that the command was about.
     #[must_use]
     pub fn user(&self) -> Option<&ShownUser> {
@@ -91,6 +99,10 @@ pub struct ShownUser {
     pub access_key: String,
     /// All access keys that are good, the newest first.
     pub access_keys: Vec<String>,
+    /// Regions whose node may go on for a while with the user as it was before this change, because it was out of reach and
+    /// is to serve those it knew (`on_home_loss = "serve-known"`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<String>,
 }
 
 /// A grant as managers see one.
@@ -173,6 +185,7 @@ impl From<Listed> for ShownUser {
                 .collect(),
             access_key: user.access_key,
             access_keys,
+            unreached: Vec::new(),
         }
     }
 }
