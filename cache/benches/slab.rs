@@ -63,9 +63,11 @@ fn main() {
 async fn run(slab: &Path) {
     let source = Arc::new(Content);
     let cache = open(slab, Engine::IoUring).await;
-    let mut reader = cache.read(INSTANCE, OBJECT_BYTES, 0..OBJECT_BYTES, Mode::Fill, source.clone());
-    while let Some(piece) = reader.next().await {
-        piece.expect("read");
+    // A pre-stage waits for the queue of writes, so every block is kept.
+    cache.prestage("bench", INSTANCE, OBJECT_BYTES, source.clone()).expect("starts");
+    let whole = cache.read(INSTANCE, OBJECT_BYTES, 0..OBJECT_BYTES, Mode::LookOnly, source.clone());
+    while !whole.plan().hit {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     cache.close().await;
     println!("{:<32} {:>22} {:>22}", "CPU-s/GiB, MB/s", ENGINES[0].0, ENGINES[1].0);
