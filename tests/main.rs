@@ -10,6 +10,7 @@ mod dashboard;
 mod dependencies;
 mod deployment;
 mod directives;
+mod documents;
 mod doors;
 mod explain;
 mod forwarding;

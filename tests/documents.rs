@@ -1,0 +1,121 @@
+//! Documents that say what to do: held against their digests before anything of it is done, at the owner's listener and
+//! through another region's.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+use tests::{Client, Cluster, Endpoint, Request};
+
+/// What is put, and where.
+const DOCUMENTS: [(&str, &str); 5] = [
+    ("/data?tagging", "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"),
+    ("/data/k?tagging", "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"),
+    (
+        "/data?publicAccessBlock",
+        "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>",
+    ),
+    (
+        "/data?ownershipControls",
+        "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>",
+    ),
+    (
+        "/data?policy",
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::data/x"}}"#,
+    ),
+];
+
+fn md5(body: &str) -> (&'static str, String) {
+    ("content-md5", BASE64.encode(Md5::digest(body)))
+}
+
+fn sha256(body: &str) -> (&'static str, String) {
+    ("x-amz-checksum-sha256", BASE64.encode(Sha256::digest(body)))
+}
+
+/// Status and code of `body` sent with this digest.
+async fn sent(
+    client: &Client,
+    method: &'static str,
+    target: &str,
+    body: &str,
+    digest: Option<(&str, String)>,
+) -> (u16, String) {
+    let mut request = Request::new(method, target).unsigned_body(body.to_owned());
+    if let Some((name, value)) = digest {
+        request = request.header(name, value);
+    }
+    client.send(request).await.refusal()
+}
+
+#[tokio::test]
+async fn a_document_that_was_damaged_on_its_way_does_nothing() {
+    let cluster = Cluster::start().await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let _ = owner.put("data", "k", "hello").await.ok();
+    let forwarded = cluster.standard("las1").under(Endpoint::Standard.host("ord1"));
+    let bad = (400, "BadDigest".to_owned());
+    for client in [&owner, &forwarded] {
+        for (target, body) in DOCUMENTS {
+            let shown = async || client.send(Request::new("GET", target)).await.text();
+            let before = shown().await;
+            let damaged = format!("{}.", &body[..body.len() - 1]);
+            for digest in [md5(body), sha256(body)] {
+                assert_eq!(sent(client, "PUT", target, &damaged, Some(digest)).await, bad, "{target}");
+            }
+            let none = Some(("content-md5", "bm9uZQ==".to_owned()));
+            assert_eq!(sent(client, "PUT", target, body, none).await, (400, "InvalidDigest".to_owned()));
+            // Nothing was changed, in the elements that name no request.
+            let elements =
+                |text: &str| (text.contains("<Code>"), text.contains("Statement"), text.contains("<Key>a"));
+            assert_eq!(elements(&shown().await), elements(&before), "{target}");
+            for digest in [Some(md5(body)), Some(sha256(body)), None] {
+                let (status, code) = sent(client, "PUT", target, body, digest).await;
+                assert!((200..300).contains(&status), "{target}: {status} {code}");
+            }
+            let (status, _) = client.send(Request::new("DELETE", target)).await.refusal();
+            assert_eq!(status, 204, "{target}");
+        }
+        let list = "<Delete><Object><Key>k</Key></Object></Delete>";
+        let other = "<Delete><Object><Key>j</Key></Object></Delete>";
+        let delete = async |digest| sent(client, "POST", "/data?delete", list, digest).await;
+        assert_eq!(delete(None).await, (400, "InvalidRequest".to_owned()));
+        assert_eq!(delete(Some(md5(other))).await, bad);
+        assert_eq!(delete(Some(sha256(other))).await, bad);
+        assert_eq!(client.get("data", "k").await.ok().text(), "hello");
+        assert_eq!(delete(Some(md5(list))).await.0, 200);
+        assert_eq!(client.get("data", "k").await.status, 404);
+        let _ = client.put("data", "k", "hello").await.ok();
+    }
+}
+
+/// How many tags an object has is told to whoever may read them, at both endpoints, cold and hot.
+#[tokio::test]
+async fn tags_are_counted_for_who_may_read_them() {
+    let cluster = Cluster::start().await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let tagged = Request::new("PUT", "/data/k").header("x-amz-tagging", "a=1&b=2").body("hello");
+    let _ = owner.send(tagged).await.ok();
+    let allow = |actions: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":"*","Action":[{actions}],"Resource":"arn:aws:s3:::data/*"}}}}"#
+        )
+    };
+    for (actions, strangers) in [
+        (r#""s3:GetObject""#, ""),
+        (r#""s3:GetObject","s3:GetObjectTagging""#, "2"),
+        (r#""s3:GetObject""#, ""),
+    ] {
+        let _ = owner.send(Request::new("PUT", "/data?policy").body(allow(actions))).await.ok();
+        for client in [&owner, &cluster.accelerated("las1", "ord1")] {
+            for method in ["GET", "HEAD", "GET"] {
+                let request = || Request::new(method, "/data/k");
+                let stranger = client.send_signed(client.unsigned(request())).await.ok();
+                assert_eq!(stranger.header("x-amz-tagging-count"), strangers, "{actions} {method}");
+                assert_eq!(client.send(request()).await.ok().header("x-amz-tagging-count"), "2");
+            }
+        }
+    }
+}
