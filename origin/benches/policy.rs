@@ -14,6 +14,9 @@ use rustix::time::{ClockId, clock_gettime};
 const ROUND: Duration = Duration::from_millis(40);
 const ROUNDS_COUNT: usize = 9;
 
+/// `?` in one text of a hostile policy: about as many as one may have.
+const WILDCARDS: usize = 60;
+
 /// A request with what most requests say.
 struct Says;
 
@@ -127,13 +130,13 @@ fn many() -> String {
 
 /// Pieces that match at every place but for their last character.
 fn hostile_resources() -> String {
-    let pattern = format!("*{}b*", "a?".repeat(200));
-    text(&(0..38).map(|_| statement("Deny", &pattern, "")).collect::<Vec<_>>())
+    let pattern = format!("*{}b*", "a?".repeat(WILDCARDS));
+    text(&(0..85).map(|_| statement("Deny", &pattern, "")).collect::<Vec<_>>())
 }
 
 fn hostile_values() -> String {
-    let pattern = format!(r#""*{}b*""#, "a?".repeat(1200));
-    let patterns = vec![pattern; 8].join(",");
+    let pattern = format!(r#""*{}b*""#, "a?".repeat(WILDCARDS));
+    let patterns = vec![pattern; 145].join(",");
     text(&[statement(
         "Deny",
         "*",
