@@ -17,6 +17,7 @@ use tempfile::TempDir;
 pub use gate::Gate;
 pub use options::Options;
 
+use crate::MIB;
 use crate::client::Client;
 use crate::metrics::Scrape;
 use crate::ports;
@@ -29,6 +30,9 @@ pub const REGIONS: [&str; 3] = ["ord1", "las1", "lga1"];
 
 /// The domain of the shipped `regions.toml`.
 pub const DOMAIN: &str = "penstock.localhost";
+
+/// What a node may use beyond its cache's memory.
+pub const ALLOWANCE_BYTES: u64 = 256 * MIB;
 
 /// How long a cluster may take to be ready, on a busy machine with a debug build.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -270,6 +274,7 @@ impl Cluster {
 
     /// Asks every process to end, as a service manager does, and waits: each must exit with 0.
     pub fn stop(&mut self) {
+        self.check_memory();
         self.processes.iter().for_each(|process| process.signal(Signal::TERM));
         self.wait_for_end();
     }
@@ -328,6 +333,18 @@ impl Cluster {
             assert!(ended.is_none(), "penstock ended with {ended:?}:\n{}", process.log_tail());
             assert!(Instant::now() < deadline, "{region} is not ready:\n{}", process.log_tail());
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Every node's promise: its peak stays under its cache's memory and an allowance. A process that has ended cannot
+    /// be asked any more.
+    fn check_memory(&self) {
+        let bounds: Vec<_> =
+            REGIONS.iter().map(|node| self.options.memory_bytes(node) + ALLOWANCE_BYTES).collect();
+        let bounds = if self.options.serves() { bounds } else { vec![bounds.iter().sum()] };
+        for (process, bound) in self.processes.iter().zip(bounds) {
+            let peak = process.peak_memory_bytes_so_far().unwrap_or_default();
+            assert!(peak < bound, "the peak was {} MiB of {} MiB", peak / MIB, bound / MIB);
         }
     }
 
@@ -408,9 +425,12 @@ impl Drop for Cluster {
             for process in &self.processes {
                 eprintln!("--- the last lines of penstock's log ---\n{}", process.log_tail());
             }
-        } else if let Some(line) = self.unexpected_error() {
+            return;
+        }
+        if let Some(line) = self.unexpected_error() {
             panic!("penstock logged an error:\n{line}");
         }
+        self.check_memory();
     }
 }
 

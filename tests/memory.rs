@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use tests::{Client, Cluster, Content, MIB, Options, Request};
+use tests::cluster::{ALLOWANCE_BYTES, REGIONS};
+use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-/// What a node may use beyond its cache memory.
-const ALLOWANCE_BYTES: u64 = 256 * MIB;
+/// Slow clients at one time: nearly as many as a node answers.
+const SLOW_CLIENTS: usize = 1000;
 
 /// Cold and warm herds, uploads, and readers that stop reading: three nodes in one process, held to one node's bound.
 #[tokio::test]
@@ -29,6 +30,85 @@ async fn peak_memory_stays_within_its_bound() {
     let bound = 3 * 64 * MIB + ALLOWANCE_BYTES;
     assert!(peak < bound, "the peak was {} MiB of {} MiB", peak / MIB, bound / MIB);
     drop(stalled);
+}
+
+/// A thousand readers who stop reading in the middle of their answers, at the store.
+#[tokio::test]
+async fn slow_readers_of_the_store_are_cheap() {
+    let cluster = with_data().await;
+    let ord1 = cluster.standard("ord1");
+    let stalled = stall_all(&ord1).await;
+    wait_for_in_flight(&cluster, "ord1", SLOW_CLIENTS).await;
+    assert_within_bounds(&cluster);
+    // Whoever is quick gets through beside them.
+    pull(&ord1, content()).await;
+    drop(stalled);
+}
+
+/// The same of the cache.
+#[tokio::test]
+async fn slow_readers_of_the_cache_are_cheap() {
+    let cluster = with_data().await;
+    let stalled = stall_all(&cluster.accelerated("las1", "ord1")).await;
+    assert_within_bounds(&cluster);
+    drop(stalled);
+}
+
+/// The same on the way to another region, where there are few places: who finds none is told to slow down.
+#[tokio::test]
+async fn slow_readers_of_another_region_are_cheap() {
+    let cluster = with_data().await;
+    let at_las1 = cluster.client("las1", Endpoint::Standard).under(Endpoint::Standard.host("ord1"));
+    let stalled = stall_all(&at_las1).await;
+    wait_for_in_flight(&cluster, "las1", 64).await;
+    assert_within_bounds(&cluster);
+    let refused = cluster.scrape("las1").await.sum("penstock_drops_total", &[("reason", "forwards")]);
+    assert_eq!(refused, (SLOW_CLIENTS - 64) as f64);
+    drop(stalled);
+}
+
+/// One process a region, and an object in ord1.
+async fn with_data() -> Cluster {
+    let patient = "[limits]\nstalled_reader = \"5m\"\nstalled_upload = \"5m\"";
+    let cluster = Cluster::start_with(Options::cache("32 MiB", "128 MiB").and(patient).served()).await;
+    let ord1 = cluster.standard("ord1");
+    ord1.create_bucket("data").await;
+    let _ = ord1.send(Request::new("PUT", "/data/k").content(content())).await.ok();
+    cluster
+}
+
+fn content() -> Content {
+    Content::new(7, 64 * MIB)
+}
+
+/// [`SLOW_CLIENTS`] readers who stop after the first byte of their answers, in different places of the object.
+async fn stall_all(client: &Client) -> Vec<TcpStream> {
+    join_all((0..SLOW_CLIENTS as u64).map(|nth| stall(client, nth % 48 * MIB))).await
+}
+
+async fn wait_for_in_flight(cluster: &Cluster, node: &str, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while cluster.scrape(node).await.sum("penstock_requests_in_flight", &[]) != count as f64 {
+        assert!(Instant::now() < deadline, "{node} does not have {count} requests in flight");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Each node by itself, after everything had the time to settle where it stands still.
+fn assert_within_bounds(cluster: &Cluster) {
+    for node in REGIONS {
+        let (peak, bound) = (cluster.process(node).peak_memory_bytes(), 32 * MIB + ALLOWANCE_BYTES);
+        println!("{node}: the peak was {} MiB of {} MiB", peak / MIB, bound / MIB);
+        assert!(peak < bound, "{node}: the peak was {} MiB of {} MiB", peak / MIB, bound / MIB);
+    }
+}
+
+/// A connection with a small window, so that the kernel takes little of what a reader leaves.
+async fn connect(client: &Client) -> TcpStream {
+    let address = client.origin().trim_start_matches("http://").parse().expect("an address");
+    let socket = TcpSocket::new_v4().expect("make a socket");
+    socket.set_recv_buffer_size(16 * 1024).expect("a small window");
+    socket.connect(address).await.expect("connect")
 }
 
 /// A reader that stops reading is let go after `stalled_reader`, in the middle of its answer.
@@ -62,8 +142,7 @@ async fn wait_for_a_stall(cluster: &Cluster, node: &str) {
 /// Opens a GET from byte `start` on, reads its first byte and no more.
 async fn stall(client: &Client, start: u64) -> TcpStream {
     let query = client.presigned("GET", "/data/k", 600);
-    let address = client.origin().trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).await.expect("connect");
+    let mut stream = connect(client).await;
     let request =
         format!("GET /data/k?{query} HTTP/1.1\r\nhost: {}\r\nrange: bytes={start}-\r\n\r\n", client.host());
     stream.write_all(request.as_bytes()).await.expect("send the request");

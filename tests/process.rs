@@ -92,13 +92,20 @@ impl Process {
     }
 
     /// The most memory it ever had resident, in bytes (`VmHWM`).
+    ///
+    /// # Panics
+    /// When it has ended.
     pub fn peak_memory_bytes(&self) -> u64 {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.id())).expect("read the process's status");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the kernel tells VmHWM");
+        self.peak_memory_bytes_so_far().expect("the kernel tells VmHWM of a running process")
+    }
+
+    /// The same; `None` when it has ended.
+    pub fn peak_memory_bytes_so_far(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         let kib: u64 =
             line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("VmHWM is a number");
-        kib * 1024
+        Some(kib * 1024)
     }
 
     /// Processor time it has used so far, its own and the kernel's for it.

@@ -219,6 +219,7 @@ impl Node {
             limits: limits.transfer.clone(),
             silent_owner: limits.silent_owner,
             places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
+            forward_places: Arc::new(Semaphore::new(limits.forwards_in_flight_max)),
             per_address: Gate::new(
                 limits.per_address,
                 DropReason::AddressRate,

@@ -45,6 +45,7 @@ pub mod clock;
 pub mod cluster;
 pub mod copying;
 pub mod logging;
+pub mod memory;
 pub mod signals;
 pub mod tls;
 

@@ -120,6 +120,8 @@ pub enum DropReason {
     Connections,
     /// More requests in flight than the limit.
     InFlight,
+    /// More requests on their way to other regions than the limit.
+    Forwards,
     /// More requests a second from one address than its quota.
     AddressRate,
     /// More requests at one time from one address than its quota.
@@ -140,9 +142,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Connections,
         Self::InFlight,
+        Self::Forwards,
         Self::AddressRate,
         Self::AddressInFlight,
         Self::KeyRate,
@@ -159,6 +162,7 @@ impl DropReason {
         match self {
             Self::Connections => "connections",
             Self::InFlight => "in_flight",
+            Self::Forwards => "forwards",
             Self::AddressRate => "address_rate",
             Self::AddressInFlight => "address_in_flight",
             Self::KeyRate => "key_rate",

@@ -29,7 +29,7 @@ pub(crate) use answers::{answer_one, estimated_bytes};
 pub use ask_error::AskError;
 pub use client::{Limits, Peer, Peers};
 pub use credentials::{Credentials, CredentialsError};
-pub use server::Server;
+pub use server::{STREAMS_BYTES_MAX, Server};
 
 use crate::topology::RegionName;
 

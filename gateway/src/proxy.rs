@@ -24,6 +24,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use s3s::S3ErrorCode;
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::accelerated::{self, Accelerated};
 use crate::access_log::{self, Line};
@@ -52,6 +53,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// its refusal says why.
 const OWNER_FIRST: Duration = Duration::from_secs(2);
 
+/// How long a request waits for a place on the way to another region before it is told to slow down.
+const FORWARD_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// What all listeners of one node share.
 pub struct Node {
     /// The regions of the cluster.
@@ -72,8 +76,10 @@ pub struct Node {
     pub limits: bridge::Limits,
     /// How long the owner of another region may be silent about a request that was forwarded to it.
     pub silent_owner: Duration,
-    /// Requests being answered at once, on all public listeners together; one more is told to slow down.
+    /// Requests being answered at once, on all listeners together, other nodes' own aside; one more is told to slow down.
     pub places: Arc<Semaphore>,
+    /// Requests on their way to other regions at once; one more waits for [`FORWARD_WAIT_MAX`].
+    pub forward_places: Arc<Semaphore>,
     /// What each client address may ask.
     pub per_address: Gate<IpAddr>,
     /// Whether a signed request over plain HTTP may have a body that its signature does not cover.
@@ -134,7 +140,9 @@ pub struct Exchange {
     denied: DeniedSlot,
     /// What its address is charged.
     _charged: Option<Charged>,
-    _held: Option<(InFlight, OwnedSemaphorePermit)>,
+    _counted: Option<InFlight>,
+    _place: Option<OwnedSemaphorePermit>,
+    _forward_place: Option<OwnedSemaphorePermit>,
 }
 
 /// What has gone over a client's connection for one request.
@@ -193,20 +201,37 @@ impl Proxy {
                     let address = quota::of_address(address);
                     exchange._charged = Some(self.node.per_address.enter(address, Instant::now()).await?);
                 }
-                let place = self.node.places.clone().try_acquire_owned().map_err(|_| {
-                    self.node.metrics.dropped(DropReason::InFlight);
-                    Refusal::slow_down(RETRY_AFTER)
-                })?;
-                exchange._held = Some((self.node.metrics.request_arrived(exchange.endpoint), place));
+                exchange._place = Some(self.place()?);
+                exchange._counted = Some(self.node.metrics.request_arrived(exchange.endpoint));
                 Ok(Arrival::FromClient)
             }
             Role::Peer => {
                 exchange.arrival = Some(Arrival::FromPeer);
                 exchange.id = told.request_id.unwrap_or(exchange.id);
                 exchange.client = told.client;
+                exchange._place = Some(self.place()?);
                 Ok(Arrival::FromPeer)
             }
         }
+    }
+
+    /// A place among the requests that are answered at once.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.node.places.clone().try_acquire_owned().map_err(|_| self.too_many(DropReason::InFlight))
+    }
+
+    /// A place on the way to another region.
+    async fn forward_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = self.node.forward_places.clone().acquire_owned();
+        match timeout(FORWARD_WAIT_MAX, place).await {
+            Ok(place) => Ok(place.expect("semaphores are never closed")),
+            Err(_) => Err(self.too_many(DropReason::Forwards)),
+        }
+    }
+
+    fn too_many(&self, of: DropReason) -> Refusal {
+        self.node.metrics.dropped(of);
+        Refusal::slow_down(RETRY_AFTER)
     }
 
     fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arc<Target>, Refusal> {
@@ -298,6 +323,7 @@ impl Proxy {
         exchange: &mut Exchange,
         target: &Target,
     ) -> Result<Answer, Failed> {
+        exchange._forward_place = Some(self.forward_place().await?);
         let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
         let mut upstream = owner.upstream().await.map_err(|_| unreachable())?;
         // Starts anew with every piece of the client's body, whose silence is not the owner's.
@@ -511,7 +537,9 @@ impl ProxyHttp for Proxy {
             is_recorded: false,
             denied: DeniedSlot::default(),
             _charged: None,
-            _held: None,
+            _counted: None,
+            _place: None,
+            _forward_place: None,
         }
     }
 

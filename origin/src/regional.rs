@@ -74,6 +74,7 @@ mod wanted_acl;
 mod write_condition;
 
 mod answered;
+mod buffers;
 mod check;
 mod commit;
 mod db;
@@ -115,6 +116,7 @@ use crate::directory::Directory;
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
+pub use buffers::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 pub use check::Report;
 use commit::Writer;
 use disk::Disk;

@@ -77,6 +77,15 @@ impl Options {
         self
     }
 
+    /// Bytes of blocks that `node` keeps in memory.
+    pub(super) fn memory_bytes(&self, node: &str) -> u64 {
+        let file: Table = self.regions_toml(node, 0).parse().expect("it was written as TOML");
+        let size = file["cache"]["memory_bytes"].as_str().expect("tests write sizes as text").to_owned();
+        let (number, unit) = size.split_once(' ').expect("a number and a unit");
+        let number: u64 = number.parse().expect("a number");
+        number << ["B", "KiB", "MiB", "GiB"].iter().position(|known| *known == unit).expect("a unit") * 10
+    }
+
     /// Whether the public listeners speak HTTPS.
     pub(super) fn is_tls(&self) -> bool {
         self.tls

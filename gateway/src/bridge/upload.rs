@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,9 +18,6 @@ use super::aws_chunked::Framing;
 use super::document::Document;
 use crate::refusal::Refusal;
 use crate::target::Payload;
-
-/// Reads (64 KiB each, at most) that wait between client and store, so that one need not wait for the other.
-const READS_AHEAD: usize = 4;
 
 /// What a client that sends may take.
 #[derive(Clone, Debug)]
@@ -51,16 +49,41 @@ pub(super) fn pipe(
         .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length = if session.is_body_empty() { Some(0) } else { length };
-    let (pieces, receiver) = mpsc::channel(READS_AHEAD);
-    let wanted = Arc::new(Notify::new());
+    // Nothing is read ahead: the store gathers and hashes beside receiving, and a client that outruns it waits in its
+    // socket. What one read brings may still be several pieces.
+    let (pieces, receiver) = mpsc::channel(1);
+    let wanted = Arc::new(Wanted::default());
     let feed = Feed { pieces, wanted: wanted.clone(), framing, document, expects_continue };
     (feed, UploadBody { pieces: receiver, wanted, length })
+}
+
+/// Whether the store waits for the next piece.
+#[derive(Default)]
+struct Wanted {
+    is_now: AtomicBool,
+    changed: Notify,
+}
+
+impl Wanted {
+    /// The store waits, or does not any more.
+    fn set(&self, is_now: bool) {
+        self.is_now.store(is_now, Ordering::Release);
+        if is_now {
+            self.changed.notify_one();
+        }
+    }
+
+    async fn wait(&self) {
+        while !self.is_now.load(Ordering::Acquire) {
+            self.changed.notified().await;
+        }
+    }
 }
 
 /// The client's end.
 pub(super) struct Feed {
     pieces: mpsc::Sender<Result<Bytes, Broken>>,
-    wanted: Arc<Notify>,
+    wanted: Arc<Wanted>,
     framing: Option<Framing>,
     document: Option<Document>,
     expects_continue: bool,
@@ -73,7 +96,7 @@ impl Feed {
     /// # Errors
     /// Why the body is not one: the reader of the other end has been given an error too.
     pub(super) async fn run(mut self, session: &mut Session, limits: &Limits) -> Result<(), Refusal> {
-        self.wanted.notified().await;
+        self.wanted.wait().await;
         let fed = self.forward(session, limits).await;
         if fed.is_err() {
             // The reader may be gone; then nobody needs to know.
@@ -91,6 +114,10 @@ impl Feed {
         let mut pace = Pace::default();
         let mut passed = Vec::new();
         loop {
+            tokio::select! {
+                () = self.wanted.wait() => {}
+                () = self.pieces.closed() => return Ok(()),
+            }
             let asked = Instant::now();
             let read = timeout(limits.stalled_upload, session.read_request_body()).await;
             let bytes = match read {
@@ -151,7 +178,7 @@ impl Pace {
 /// The store's end: the body of the request that s3s reads.
 pub(super) struct UploadBody {
     pieces: mpsc::Receiver<Result<Bytes, Broken>>,
-    wanted: Arc<Notify>,
+    wanted: Arc<Wanted>,
     length: Option<u64>,
 }
 
@@ -163,8 +190,9 @@ impl Body for UploadBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.wanted.notify_one();
-        self.pieces.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        let polled = self.pieces.poll_recv(cx);
+        self.wanted.set(polled.is_pending());
+        polled.map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -31,12 +31,23 @@ const PAGES_MAX: u64 = 16_384;
 /// Most bytes of pages put into one write.
 const WRITE_BYTES: usize = 256 * 1024;
 
+/// Streams of fills that leave at one time.
+const FILLS_MAX: usize = 32;
+
+/// Streams that leave at one time to be read past a cache.
+const DIRECT_READS_MAX: usize = 32;
+
+/// What all streams together hold beyond what the store reads ahead for them.
+pub const STREAMS_BYTES_MAX: usize =
+    (FILLS_MAX + DIRECT_READS_MAX) * (WRITE_BYTES + origin::head::PAGE_BYTES as usize);
+
 /// How many streams of pages may leave at one time. One too many waits its turn, and is then told that this node is
 /// busy.
 ///
 /// A fill takes its pages as they come and soon makes room for the next; a read past a cache goes as slowly as its
-/// client, so those have places of their own. Each stream holds about 2 MiB of pages read ahead and framed, 128 MiB in
-/// all by default; one that waits holds its connection, of which the listener has a limit.
+/// client, so those have places of their own. Each stream holds the pages of one write, framed, and one more page; what
+/// is read ahead for it the store bounds for all readers together. One that waits holds its connection, of which the
+/// listener has a limit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamLimits {
     pub(super) fills_max: usize,
@@ -47,7 +58,7 @@ pub(super) struct StreamLimits {
 
 impl Default for StreamLimits {
     fn default() -> Self {
-        Self { fills_max: 32, direct_reads_max: 32, wait_max: Duration::from_secs(5) }
+        Self { fills_max: FILLS_MAX, direct_reads_max: DIRECT_READS_MAX, wait_max: Duration::from_secs(5) }
     }
 }
 

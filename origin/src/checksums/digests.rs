@@ -66,6 +66,23 @@ impl Digests {
         if self.collected_bytes < BATCH_BYTES {
             return Ok(());
         }
+        self.hash_collected().await
+    }
+
+    /// Hashes what is collected without waiting for a whole batch; nothing is held when this returns.
+    ///
+    /// # Errors
+    /// As [`Digests::update`].
+    pub(crate) async fn let_go(&mut self) -> S3Result<()> {
+        if !self.collected.is_empty() {
+            self.hash_collected().await?;
+        }
+        let hashers = self.idle().await?;
+        self.hashers = Some(hashers);
+        Ok(())
+    }
+
+    async fn hash_collected(&mut self) -> S3Result<()> {
         let mut hashers = self.idle().await?;
         let batch = mem::take(&mut self.collected);
         self.collected_bytes = 0;

@@ -10,11 +10,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::buffers::{Buffer, Buffers};
 use super::failure::Failure;
 use super::seams::{DiskStep, Faults};
 use crate::head::PAGE_BYTES;
@@ -66,6 +67,8 @@ pub(super) struct Files {
     faults: Arc<dyn Faults>,
     runtime: Handle,
     slots: Arc<Semaphore>,
+    /// What readers and uploads may hold beyond a piece each.
+    pub(super) buffers: Buffers,
     /// Folders of this epoch that are made; 256 at most.
     folders: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
@@ -81,7 +84,8 @@ impl Files {
         fs::create_dir_all(epoch_dir(&dir, epoch))?;
         sync_dir(&dir)?;
         let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
-        Ok(Self { dir, epoch, faults, runtime, slots, folders: Arc::default() })
+        let buffers = Buffers::default();
+        Ok(Self { dir, epoch, faults, runtime, slots, buffers, folders: Arc::default() })
     }
 
     /// Runs `work` on a blocking thread, as one of a bounded number.
@@ -141,12 +145,20 @@ impl Files {
         File::open(self.path(epoch, id))
     }
 
-    /// Reads `bytes` bytes of `file` at `offset`.
-    pub(super) fn read(&self, file: &File, offset: u64, bytes: u64) -> io::Result<Bytes> {
+    /// Reads `bytes` bytes of `file` at `offset`, into `buffer` where they fit.
+    pub(super) fn read(
+        &self,
+        file: &File,
+        offset: u64,
+        bytes: u64,
+        buffer: Option<Buffer>,
+    ) -> io::Result<Bytes> {
         self.faults.before(DiskStep::ReadFile)?;
-        let mut read = BytesMut::zeroed(bytes as usize);
-        file.read_exact_at(&mut read, offset)?;
-        Ok(read.freeze())
+        let bytes = bytes as usize;
+        let fitting = buffer.filter(|buffer| bytes <= buffer.capacity());
+        let mut buffer = fitting.unwrap_or_else(|| Buffer::own(bytes));
+        file.read_exact_at(buffer.fill(bytes), offset)?;
+        Ok(Bytes::from_owner(buffer))
     }
 
     /// Removes a file; one that is gone already is as good as removed. Lasting only once its folder is

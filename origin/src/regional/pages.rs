@@ -1,7 +1,8 @@
 //! Reading an instance: its pages in order, each verified before it leaves.
 //!
-//! Pages are read in runs of at most [`RUN_BYTES`] on blocking threads, the next run while the last is taken. A page
-//! of an instance is mostly a page of one file and carries that page's sum. Where parts meet inside a page, the
+//! Pages are read in runs of at most [`RUN_BYTES`] on blocking threads, the next run while the last is taken; page by
+//! page where the store has no memory to lend for that (`buffers.rs`), which holds one page a reader. A page of an
+//! instance is mostly a page of one file and carries that page's sum. Where parts meet inside a page, the
 //! file pages around the seam are each read and verified whole, and the sum is computed over what is put together.
 
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
+use super::buffers::{Buffer, RUN_BYTES};
 use super::db::ReadRows;
 use super::disk::Disk;
 use super::failure::Failure;
@@ -27,9 +29,7 @@ use super::table::Table;
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
-/// Bytes read at a time.
-const RUN_BYTES: u64 = 512 * 1024;
-const RUN_PAGES: u64 = RUN_BYTES / PAGE_BYTES;
+const RUN_PAGES: u64 = RUN_BYTES as u64 / PAGE_BYTES;
 
 /// One page of an instance: 64 KiB, the last may be shorter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,7 +167,7 @@ struct OpenFile {
 impl Cursor {
     async fn next(&mut self) -> Result<Option<Page>, ReadError> {
         if self.ready.is_empty() {
-            let Some(running) = self.running.take() else { return Ok(None) };
+            let Some(running) = self.running.take().or_else(|| self.start_one()) else { return Ok(None) };
             match running.await.unwrap_or_else(|lost| Err(Failure::Io(io::Error::other(lost)))) {
                 Ok(run) => (self.ready, self.file) = (run.pages, run.file),
                 Err(failure) => return Err(self.explain(failure).await),
@@ -181,15 +181,26 @@ impl Cursor {
         Ok(page)
     }
 
+    /// Starts on the next run, if the store lends the memory for it.
     fn read_ahead(&mut self) {
-        let pages = self.next..self.end.min(self.next + RUN_PAGES);
-        if pages.is_empty() {
-            return;
+        let pages_count = RUN_PAGES.min(self.end - self.next);
+        if pages_count > 0 {
+            let buffer = self.disk.files.buffers.run();
+            self.running = buffer.map(|buffer| self.start(pages_count, buffer));
         }
+    }
+
+    /// Starts on the next page alone, which needs no loan; `None` when there is none.
+    fn start_one(&mut self) -> Option<JoinHandle<Result<Run, Failure>>> {
+        (self.next < self.end).then(|| self.start(1, Buffer::own(PAGE_BYTES as usize)))
+    }
+
+    fn start(&mut self, pages_count: u64, buffer: Buffer) -> JoinHandle<Result<Run, Failure>> {
+        let pages = self.next..self.next + pages_count;
         self.next = pages.end;
         let (disk, instance, file) = (Arc::clone(&self.disk), self.instance, self.file.take());
         let bytes = pages.start * PAGE_BYTES..(pages.end * PAGE_BYTES).min(self.instance_bytes);
-        self.running = Some(self.disk.files.start(move || read_run(&disk, &instance, bytes, file)));
+        self.disk.files.start(move || read_run(&disk, &instance, bytes, file, buffer))
     }
 
     /// A file that is not there is no damage if its instance has meanwhile gone too.
@@ -212,10 +223,11 @@ fn read_run(
     instance: &Instance,
     bytes: Range<u64>,
     file: Option<OpenFile>,
+    buffer: Buffer,
 ) -> Result<Run, Failure> {
     let rows = disk.db.snapshot()?;
     let segments = layout::segments(&rows, instance, bytes.clone())?;
-    let mut reader = Reader { disk, rows, file };
+    let mut reader = Reader { disk, rows, file, buffer: Some(buffer) };
     let mut pages = VecDeque::with_capacity(RUN_PAGES as usize);
     let mut seam = BytesMut::new();
     for segment in segments {
@@ -231,6 +243,8 @@ struct Reader<'a, R> {
     disk: &'a Disk,
     rows: R,
     file: Option<OpenFile>,
+    /// For the first segment; there is seldom another.
+    buffer: Option<Buffer>,
 }
 
 impl<R: ReadRows> Reader<'_, R> {
@@ -269,7 +283,12 @@ impl<R: ReadRows> Reader<'_, R> {
         let touched = segment.offset / PAGE_BYTES..pages_in(segment.offset + segment.bytes);
         let sums = layout::sums(&self.rows, &segment.file, touched.clone())?;
         let start = touched.start * PAGE_BYTES;
-        let mut read = self.disk.files.read(&file, start, (touched.end * PAGE_BYTES).min(bytes) - start)?;
+        let mut read = self.disk.files.read(
+            &file,
+            start,
+            (touched.end * PAGE_BYTES).min(bytes) - start,
+            self.buffer.take(),
+        )?;
         let mut pages = Vec::with_capacity(sums.len());
         for (crc32c, index) in sums.into_iter().zip(touched) {
             let page = read.split_to((PAGE_BYTES as usize).min(read.len()));

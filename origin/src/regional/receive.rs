@@ -89,6 +89,9 @@ impl Incoming {
                 }
                 digests.update(piece.clone()).await?;
                 upload.write(piece).await?;
+                if upload.is_short_of_memory() {
+                    digests.let_go().await?;
+                }
             }
         }
         if received != self.bytes {

@@ -272,6 +272,18 @@ async fn objects_of_every_size_read_back_as_they_were_put_and_after_a_restart() 
     assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
 
+/// Page by page and piece by piece, and whole.
+#[tokio::test]
+async fn transfers_go_on_where_there_is_no_memory_to_lend() {
+    let region = Region::start().await;
+    let buffers = &region.store.shared.disk.files.buffers;
+    let _runs: Vec<_> = std::iter::from_fn(|| buffers.run()).collect();
+    let _gathered = buffers.gather(GATHERED_BYTES_MAX as u64);
+    let bytes = bytes(9, 3 * 1024 * 1024 + 17);
+    let instance = region.store.test_put("k", &bytes).await.expect("put");
+    assert_eq!(region.store.test_read(instance).await.expect("read"), bytes);
+}
+
 #[tokio::test]
 async fn small_objects_travel_with_resolve_and_larger_ones_do_not() {
     let region = Region::start().await;

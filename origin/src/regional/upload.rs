@@ -1,8 +1,9 @@
 //! Bytes on their way in: staged durably beside the store, part of it once a commit publishes them.
 //!
 //! Few bytes stay in memory and go into the instance's row. More go to a file as they come: one write runs while
-//! the next is gathered, so an upload holds at most two gathers of [`GATHER_BYTES`], and page sums are computed on
-//! the way. Dirty pages are sent to the disk every [`SYNC_BYTES`], or the last sync would wait for all of them.
+//! the next is gathered, so an upload holds at most two gathers of [`GATHER_BYTES`], each lent by the store
+//! (`buffers.rs`), or one of [`GATHER_BYTES_MIN`] where it has nothing to lend, written before more is taken; and page sums are computed on the way.
+//! Dirty pages are sent to the disk every [`SYNC_BYTES`], or the last sync would wait for all of them.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crc_fast::{CrcAlgorithm, Digest};
 use s3s::{S3Error, s3_error};
 use tokio::task::JoinHandle;
 
+use super::buffers::Loan;
 use super::failure::Failure;
 use super::files::{Aside, Files};
 use crate::head::PAGE_BYTES;
@@ -18,6 +20,10 @@ use crate::instance::Instance;
 
 /// Bytes of one write to a file.
 const GATHER_BYTES: u64 = 512 * 1024;
+/// Bytes that are gathered without a loan.
+const GATHER_BYTES_MIN: u64 = 32 * 1024;
+/// What is lent for a gather: those who hash it hold half as much again for a moment longer.
+const LOAN_BYTES: u64 = GATHER_BYTES + GATHER_BYTES / 2;
 /// Pieces that are kept as they came; more are made one. Each may keep a larger buffer of the network alive.
 const GATHER_PIECES: usize = 128;
 /// Bytes between two syncs of a long upload.
@@ -45,6 +51,10 @@ pub(crate) struct Upload {
     file: Option<Arc<Aside>>,
     gathered: Vec<Bytes>,
     gathered_bytes: u64,
+    /// For what is gathered; `None` up to [`GATHER_BYTES_MIN`].
+    loan: Option<Loan>,
+    /// The last gather was written early, for want of a loan.
+    is_short_of_memory: bool,
     bytes: u64,
     expected_bytes: Option<u64>,
     reserved_bytes: u64,
@@ -87,6 +97,8 @@ impl Upload {
             file: None,
             gathered: Vec::new(),
             gathered_bytes: 0,
+            loan: None,
+            is_short_of_memory: false,
             bytes: 0,
             expected_bytes,
             reserved_bytes: 0,
@@ -113,12 +125,26 @@ impl Upload {
         self.sums.update(&bytes);
         self.gathered_bytes += bytes.len() as u64;
         self.gathered.push(bytes);
-        if self.gathered_bytes >= GATHER_BYTES {
+        if self.gathered_bytes >= GATHER_BYTES || !self.may_gather() {
             self.write_gathered().await?;
         } else if self.gathered.len() >= GATHER_PIECES {
             self.pack();
         }
         Ok(())
+    }
+
+    /// Whether whoever else holds bytes of this upload should let go of them soon.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.is_short_of_memory
+    }
+
+    /// Whether more may be gathered than is: asks for a loan where it takes one. The few bytes of a row need none.
+    fn may_gather(&mut self) -> bool {
+        if self.loan.is_none() && self.gathered_bytes >= GATHER_BYTES_MIN && !self.is_inline() {
+            self.loan = self.files.buffers.gather(LOAN_BYTES);
+            self.is_short_of_memory = self.loan.is_none();
+        }
+        !self.is_short_of_memory || self.gathered_bytes < GATHER_BYTES_MIN
     }
 
     /// Makes all bytes durable.
@@ -184,12 +210,17 @@ impl Upload {
         let offset = end - std::mem::take(&mut self.gathered_bytes);
         self.start_sync(&file, offset).await?;
         let reservation = self.next_reservation(end);
+        let loan = self.loan.take();
         self.writing = Some(self.files.start(move || {
+            let _loan = loan;
             if let Some((from, bytes)) = reservation {
                 file.reserve(from, bytes)?;
             }
             Ok(file.write(&pieces, offset)?)
         }));
+        if self.is_short_of_memory {
+            settle(&mut self.writing).await?;
+        }
         Ok(())
     }
 

@@ -1,0 +1,67 @@
+//! What a node may take beyond its cache's memory: each part with its limit, added up in one place.
+//!
+//! A part that grows with the number of clients has a place count here, times what one place holds. Requests for bytes
+//! out of the cache hold blocks, which `cache.working_bytes` and `cache.fill_bytes_max` bound; they belong to the
+//! cache's memory.
+
+use origin::regional::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
+
+use crate::peer::STREAMS_BYTES_MAX;
+use crate::settings::Settings;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// What a node's peak may be beyond the memory of its cache, by the settings that Penstock comes with.
+pub const ALLOWANCE_BYTES: u64 = 256 * MIB;
+
+/// The program, its threads and tables, and what the allocator keeps for itself.
+const PROCESS_BYTES: u64 = 24 * MIB;
+
+/// A request in the middle of its body: one piece of 64 KiB on its way, the connection, and the futures that serve it.
+const REQUEST_BYTES: u64 = 80 * KIB;
+
+/// A request on its way to another region: pingora's queues in both directions, and TLS.
+const FORWARD_BYTES: u64 = 512 * KIB;
+
+/// One part of a node's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it is for.
+    pub name: &'static str,
+    /// The most it takes.
+    pub bytes_max: u64,
+}
+
+/// All parts of a node's memory beyond its cache's.
+#[must_use]
+pub fn parts(settings: &Settings) -> [Part; 8] {
+    let part = |name, bytes_max| Part { name, bytes_max };
+    let limits = &settings.limits;
+    let forwards = limits.forwards_in_flight_max as u64;
+    let requests = (limits.requests_in_flight_max as u64).saturating_sub(forwards);
+    [
+        part("process", PROCESS_BYTES),
+        part("metadata", settings.store.metadata_cache_bytes as u64),
+        part("heads", settings.heads_bytes_max),
+        part("read-ahead of the store", READ_AHEAD_BYTES_MAX as u64),
+        part("uploads into the store", GATHERED_BYTES_MAX as u64),
+        part("pages for other nodes", STREAMS_BYTES_MAX as u64),
+        part("forwarded requests", forwards * FORWARD_BYTES),
+        part("other requests", requests * REQUEST_BYTES),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The promise of the README, for the settings that Penstock comes with.
+    #[test]
+    fn the_parts_fit_into_what_a_node_may_take() {
+        let settings = Settings::parse(include_str!("../../regions.toml")).expect("the shipped file is good");
+        let parts = parts(&settings);
+        let sum: u64 = parts.iter().map(|part| part.bytes_max).sum();
+        assert!(sum <= ALLOWANCE_BYTES, "{} MiB: {parts:?}", sum / MIB);
+    }
+}
