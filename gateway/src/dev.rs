@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::assemble::{self, Node, Plan, Sockets, StartError};
 use crate::cli;
 use crate::client_setup::ClientEndpoint;
+use crate::clock::{self, ClockError};
 use crate::cluster::{Authority, AuthorityError, ClusterDir, ClusterError, Purpose, write_private};
 use crate::identity::UsersError;
 use crate::logging;
@@ -54,6 +55,9 @@ pub enum DevError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The clock is plainly wrong.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// The cluster's files cannot be made.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -103,6 +107,7 @@ pub async fn run(arguments: cli::Dev) -> Result<(), DevError> {
     }
     let data =
         std::path::absolute(&arguments.data).map_err(|error| DevError::file(&arguments.data, error))?;
+    check_clock(clock::now_seconds(), &data, &regions)?;
     let _lock = Lock::take(&data)?;
     make_cluster(&ClusterDir::under(&data), &topology)?;
     let certificate = arguments.tls.then(|| issue_certificate(&data, &topology)).transpose()?;
@@ -185,6 +190,11 @@ fn on_loopback(topology: &Topology, port_base: u16) -> Result<Topology, DevError
         topology.regions().iter().zip(&peers).map(|(region, peer)| (region.name().as_str(), peer.as_str()));
     Topology::new(topology.domain(), topology.home().name().as_str(), regions)
         .map_err(|mut faults| DevError::Topology(faults.remove(0)))
+}
+
+/// Judges the clock before anything is made: a certificate dated by a wrong one would outlast the mistake.
+fn check_clock(now: u64, data: &Path, regions: &[RegionName]) -> Result<(), ClockError> {
+    regions.iter().try_for_each(|region| clock::check(now, &data.join(region.as_str())))
 }
 
 /// Makes what the cluster still lacks: all of it at the first start, a certificate for a region added later.
@@ -279,6 +289,20 @@ mod tests {
         {
             assert!(names.iter().any(|known| known == name), "{name}");
         }
+    }
+
+    /// Also where nothing has been made yet, and where another region's node was the last to run.
+    #[test]
+    fn a_wrong_clock_is_refused_before_anything_is_made() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (now, regions) =
+            (clock::now_seconds(), ["ord1", "las1"].map(|name| RegionName::parse(name).expect("a name")));
+        assert!(check_clock(1_000_000_000, dir.path(), &regions).is_err());
+        assert!(check_clock(now, dir.path(), &regions).is_ok());
+        std::fs::create_dir(dir.path().join("las1")).expect("make a node's directory");
+        clock::note(now, &dir.path().join("las1")).expect("note");
+        assert!(check_clock(now - 3600, dir.path(), &regions).is_err());
+        assert!(check_clock(now, dir.path(), &regions).is_ok());
     }
 
     #[test]
