@@ -54,7 +54,7 @@ pub enum Answer {
 #[serde(rename_all = "snake_case")]
 pub enum Done {
     /// Of one about users.
-    User(UsersDone),
+    User(Box<UsersDone>),
     /// Of a question about permission.
     Explained(Explanation),
     /// How the node stands.

@@ -187,7 +187,7 @@ fn answered(shared: &[Arc<Facts>], said: Said) -> node::Answered<Kept, Failure> 
                 head: in_place(head, marker),
             }
         }
-        Said::Other(answer) => other(answer),
+        Said::Other(answer) => other(*answer),
     }
 }
 

@@ -204,7 +204,7 @@ pub(crate) enum Said {
         marker: Option<DeleteMarker>,
     },
     /// To any other question.
-    Other(Answer),
+    Other(Box<Answer>),
 }
 
 /// What a clear is about.
@@ -237,7 +237,7 @@ pub(crate) fn answers(no: u64, answers: Vec<(Answer, bool)>) -> FromOwner {
     };
     let said = |answer: Answer| match answer {
         Answer::Object { facts, head, marker } => Said::Object { facts: place(facts), head, marker },
-        other => Said::Other(other),
+        other => Said::Other(Box::new(other)),
     };
     let (answers, keeps): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
     let said: Vec<_> = answers.into_iter().map(said).collect();

@@ -125,7 +125,8 @@ async fn obey(command: Command, operator: &Manager, node: &Node) -> Answer {
     };
     let done = match command {
         Command::User(command) => {
-            users.obey(command, operator).await.map(Done::User).map_err(|refused| refused.to_string())
+            let done = users.obey(command, operator).await;
+            done.map(|done| Done::User(Box::new(done))).map_err(|refused| refused.to_string())
         }
         Command::Explain(question) => {
             explain(users, question).await.map(Done::Explained).map_err(|error| error.to_string())
@@ -200,7 +201,8 @@ mod tests {
 
         let made = told(&path, create_alice()).await;
         let Answer::Done(made) = made else { panic!("{made:?}") };
-        let Done::User(UsersDone::UserWithKeys { user, key_pairs, .. }) = *made else { panic!("{made:?}") };
+        let Done::User(made) = *made else { panic!("{made:?}") };
+        let UsersDone::UserWithKeys { user, key_pairs, .. } = *made else { panic!("{made:?}") };
         let identities = AtHome::new(store, keys);
         let found = identities.find(&user.access_key).await.expect("found").expect("known");
         assert_eq!(
@@ -212,7 +214,10 @@ mod tests {
         let again = told(&path, create_alice()).await;
         assert!(matches!(again, Answer::Refused(reason) if reason.contains("already")));
         let show = Command::User(UserCommand::Show { user: alice(), reveal: false });
-        assert_eq!(told(&path, show).await, Answer::Done(Box::new(Done::User(UsersDone::User(user)))));
+        assert_eq!(
+            told(&path, show).await,
+            Answer::Done(Box::new(Done::User(Box::new(UsersDone::User(user)))))
+        );
         drop(socket);
         assert!(!path.exists());
     }

@@ -197,7 +197,7 @@ fn the_first_version_is_read_as_it_was_sent() {
     let absent = Said::Object { facts: Told::Absent, head: Told::Absent, marker: None };
     let answers = vec![
         Answered { keep: true, answer: absent },
-        Answered { keep: false, answer: Said::Other(Answer::User(None)) },
+        Answered { keep: false, answer: Said::Other(Box::new(Answer::User(None))) },
     ];
     for (recorded, message) in [
         ("0000001381a64f70656e656481a870726f746f636f6c01", FromOwner::Opened { protocol: 1 }),
