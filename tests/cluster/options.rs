@@ -83,7 +83,8 @@ impl Options {
         let size = file["cache"]["memory_bytes"].as_str().expect("tests write sizes as text").to_owned();
         let (number, unit) = size.split_once(' ').expect("a number and a unit");
         let number: u64 = number.parse().expect("a number");
-        number << ["B", "KiB", "MiB", "GiB"].iter().position(|known| *known == unit).expect("a unit") * 10
+        let thousands = ["B", "KiB", "MiB", "GiB"].iter().position(|known| *known == unit).expect("a unit");
+        number << (10 * thousands)
     }
 
     /// Whether the public listeners speak HTTPS.
