@@ -81,7 +81,8 @@ impl Options {
     pub(super) fn memory_bytes(&self, node: &str) -> u64 {
         let file: Table = self.regions_toml(node, 0).parse().expect("it was written as TOML");
         let size = file["cache"]["memory_bytes"].as_str().expect("tests write sizes as text").to_owned();
-        let (number, unit) = size.split_once(' ').expect("a number and a unit");
+        // Nothing needs no unit.
+        let (number, unit) = size.split_once(' ').unwrap_or((&size, "B"));
         let number: u64 = number.parse().expect("a number");
         let thousands = ["B", "KiB", "MiB", "GiB"].iter().position(|known| *known == unit).expect("a unit");
         number << (10 * thousands)
