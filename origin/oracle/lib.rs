@@ -54,6 +54,15 @@ fn ours(policy: &Policy, request: &Request) -> &'static str {
     }
 }
 
+/// A policy as it is kept, not as it is put: which keys an action can meet is S3's own rule, which the other does not have.
+fn as_kept(text: &str) -> StoredPolicy {
+    serde_json::from_value(json!(text)).expect("a policy is kept as its text")
+}
+
+fn parsed(stored: &StoredPolicy) -> &Policy {
+    stored.policy().unwrap_or_else(|refused| panic!("{refused}"))
+}
+
 fn theirs(text: &str, request: &Request) -> &'static str {
     let policy: IAMPolicy = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
     let mut context = Context::new().with_string("aws:username", request.user);
@@ -271,12 +280,9 @@ fn decisions_agree_with_an_independent_evaluator() {
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&strategy, |(statements, requests)| {
         let text = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
-        // As kept, not as put: what an action can meet is S3's own rule, which the other does not have.
-        let stored: StoredPolicy =
-            serde_json::from_value(json!(text)).expect("a policy is kept as its text");
-        let policy = stored.policy().unwrap_or_else(|e| panic!("{e}: {text}"));
+        let stored = as_kept(&text);
         for request in requests {
-            let (ours, theirs) = (ours(policy, &request), theirs(&text, &request));
+            let (ours, theirs) = (ours(parsed(&stored), &request), theirs(&text, &request));
             prop_assert_eq!(ours, theirs, "{} {:?}", text, request);
             *counts.borrow_mut().entry(ours).or_default() += 1;
         }
@@ -388,12 +394,12 @@ fn known_disagreements() {
     ];
     for (statement, key, said, expected_ours, expected_theirs) in cases {
         let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
-        let policy = Policy::parse(&text, "photos").unwrap_or_else(|refused| panic!("{refused}: {text}"));
+        let stored = as_kept(&text);
         let says = if said.is_empty() { BTreeMap::new() } else { BTreeMap::from([(key, said)]) };
         let resource = "arn:aws:s3:::photos/a".to_owned();
         let request = Request { user: "alice", action: Action::GetObject, resource, says };
         assert_eq!(
-            (ours(&policy, &request), theirs(&text, &request)),
+            (ours(parsed(&stored), &request), theirs(&text, &request)),
             (expected_ours, expected_theirs),
             "{text}"
         );
