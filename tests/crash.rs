@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use crc_fast::CrcAlgorithm;
 use futures::future::join_all;
 use tests::disk::data_files;
 use tests::random::Random;
@@ -158,7 +161,8 @@ impl Key {
 
     /// What the key holds now, every byte checked.
     async fn read(&self, client: &Client) -> Option<Content> {
-        let answer = client.get("data", &self.name).await;
+        let request = Request::new("GET", format!("/data/{}", self.name));
+        let answer = client.send(request.header("x-amz-checksum-mode", "ENABLED")).await;
         if answer.refusal() == (404, "NoSuchKey".into()) {
             return None;
         }
@@ -166,6 +170,9 @@ impl Key {
         let seed = answer.header("x-amz-meta-seed").parse().expect("the seed in the metadata");
         let content = Content::new(seed, answer.body.len() as u64);
         content.assert_at(0, &answer.body);
+        // What an object gets that came without a checksum, in parts or not: of the whole.
+        let checksum = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &answer.body);
+        assert_eq!(answer.header("x-amz-checksum-crc64nvme"), STANDARD.encode(checksum.to_be_bytes()));
         Some(content)
     }
 }

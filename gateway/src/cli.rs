@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::clock;
 use crate::identity::Level;
 use crate::user_admin::{WantedBucket, WantedGrant};
 
@@ -321,7 +322,7 @@ impl Cluster {
     /// # Errors
     /// One line for stderr.
     pub fn run(self) -> Result<(), String> {
-        cluster::run(self)
+        cluster::run(self, clock::now_seconds())
     }
 }
 

@@ -484,6 +484,19 @@ fn leaves_body_open(target: &Target) -> bool {
     target.signature.signature().is_some() && !target.payload.is_signed()
 }
 
+/// What a client is told of a forwarded request that broke off before its answer began; `None` where nobody listens.
+fn refusal_of(error: &Error) -> Option<Refusal> {
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Upstream, _) => Some(unreachable()),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(S3ErrorCode::InternalError.into()),
+        // It may have closed its own half alone: it then waits for an answer.
+        (ErrorSource::Downstream, ErrorType::ConnectionClosed | ErrorType::ReadError) => {
+            Some(S3ErrorCode::IncompleteBody.into())
+        }
+        (ErrorSource::Downstream, _) => None,
+    }
+}
+
 /// Who is at the other end of the connection.
 fn connection_of(session: &Session) -> Client {
     let address = session.client_addr().and_then(|address| address.as_inet());
@@ -662,11 +675,7 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
         let mut error_code = 0;
-        if !begun && *error.esource() != ErrorSource::Downstream {
-            let refusal = match error.esource() {
-                ErrorSource::Upstream => unreachable(),
-                _ => S3ErrorCode::InternalError.into(),
-            };
+        if let Some(refusal) = refusal_of(error).filter(|_| !begun) {
             session.set_keepalive(None);
             if let Ok(sent) = self.refuse(session, exchange, &refusal).await {
                 exchange.first_byte = Some(sent.first_byte);

@@ -74,6 +74,10 @@ impl Door {
         Self { client: self.client.under(host), ..self.clone() }
     }
 
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.wire, Wire::Http2(_))
+    }
+
     pub(super) fn host(&self) -> &str {
         self.client.host()
     }

@@ -3,19 +3,32 @@
 use std::path::{Path, PathBuf};
 
 use super::{Cluster, Place};
+use crate::clock;
 use crate::cluster::{ClusterDir, ClusterError};
 use crate::settings::Settings;
 
-pub(super) fn run(command: Cluster) -> Result<(), String> {
+/// Does what `command` says, at `now`.
+pub(super) fn run(command: Cluster, now: u64) -> Result<(), String> {
     let made = match command {
-        Cluster::Init { data } => ClusterDir::under(&data).init(),
+        Cluster::Init { data } => {
+            check_clock(now, &data)?;
+            ClusterDir::under(&data).init()
+        }
         Cluster::RotateKey { data } => return rotate_key(&data),
-        Cluster::Node { region, place } => make_node(&region, &place)?,
+        Cluster::Node { region, place } => {
+            check_clock(now, &place.data.join(&region))?;
+            make_node(&region, &place)?
+        }
     };
     for path in made.map_err(|error| error.to_string())? {
         println!("made {}", path.display());
     }
     Ok(())
+}
+
+/// A certificate dated by a wrong clock would outlast the mistake.
+fn check_clock(now: u64, used: &Path) -> Result<(), String> {
+    clock::check(now, used).map_err(|error| error.to_string())
 }
 
 fn rotate_key(data: &Path) -> Result<(), String> {
@@ -34,4 +47,19 @@ fn make_node(region: &str, place: &Place) -> Result<Result<Vec<PathBuf>, Cluster
     let region =
         known.ok_or_else(|| format!("{}: no region is called {region:?}", place.config.display()))?;
     Ok(ClusterDir::under(&place.data).make_node(region.name(), &settings.topology))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_made_under_a_clock_that_is_plainly_wrong() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let init = || Cluster::Init { data: dir.path().to_owned() };
+        let error = run(init(), 1_000_000_000).expect_err("2001");
+        assert!(error.contains("2001-09-09"), "{error}");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 0);
+        run(init(), clock::now_seconds()).expect("today");
+    }
 }

@@ -66,7 +66,10 @@ fn make_directory(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) ->
         make_directory(above, sync)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && !path.is_dir() => {
+            Err(io::Error::new(ErrorKind::NotADirectory, "is not a directory"))
+        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
         _ => sync(above),
     }
 }
@@ -129,7 +132,8 @@ mod tests {
         assert_eq!(made(&path).expect("there"), [dir.path().join("data")]);
         std::fs::write(dir.path().join("file"), "").expect("write");
         for taken in ["file", "file/below"] {
-            made(&dir.path().join(taken)).expect_err("a file is in the way");
+            let error = made(&dir.path().join(taken)).expect_err("a file is in the way");
+            assert_eq!(error.to_string(), "is not a directory");
         }
     }
 

@@ -209,7 +209,7 @@ fn create(opening: &Opening, dir: &Path, region: &str) -> Result<(), Failure> {
 /// Makes a folder and those above it, each durable in the one that it is in. One that is there may be what a start
 /// made that was killed before it could sync.
 fn make_dir(dir: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+    fs::create_dir_all(dir).map_err(|cause| in_the_way(dir).unwrap_or(cause))?;
     let dir = dir.canonicalize()?;
     let device = |dir: &Path| fs::metadata(dir).map(|found| found.dev());
     for (inner, outer) in dir.ancestors().zip(dir.ancestors().skip(1)) {
@@ -224,6 +224,13 @@ fn make_dir(dir: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Re
         }
     }
     Ok(())
+}
+
+/// What to say of a file that is where `dir`, or a folder above it, should be.
+fn in_the_way(dir: &Path) -> Option<io::Error> {
+    let file = dir.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir())?;
+    let name = file.file_name()?.to_string_lossy();
+    Some(io::Error::new(io::ErrorKind::NotADirectory, format!("{name} is not a directory")))
 }
 
 const FORMAT_KEY: &[u8] = b"format";
@@ -298,6 +305,16 @@ mod tests {
             for outer in ["ord1/store", "ord1", ""] {
                 assert!(synced.contains(&above.join(outer)), "{outer} is not among {synced:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let above = tempfile::tempdir().expect("a folder");
+        fs::write(above.path().join("store"), "").expect("write a file");
+        for dir in ["store", "store/data"] {
+            let error = make_dir(&above.path().join(dir), |_| Ok(())).expect_err("a file is in the way");
+            assert_eq!(error.to_string(), "store is not a directory");
         }
     }
 
