@@ -62,7 +62,7 @@ pub enum OpenError {
     /// The settings have these faults.
     #[error("cache settings: {}", list(.0))]
     Settings(Vec<Fault>),
-    /// Another process holds the slab.
+    /// Another process holds the slab. A cache opens without, and takes it later: nobody outside of this crate sees this.
     #[error("slab {0}: in use by another process")]
     InUse(PathBuf),
     /// The file is not a slab; it is left alone.

@@ -129,6 +129,7 @@ pub(crate) struct Metrics {
     prestages: Counters,
     nvme_in_use: IntGauge,
     nvme_out: IntGauge,
+    nvme_awaited: IntGauge,
     nvme_slots: IntGauge,
     nvme_blocks: IntGauge,
     nvme_evictions: IntCounter,
@@ -207,6 +208,10 @@ impl Metrics {
             nvme_out: gauge(
                 "cache_nvme_out",
                 "NVMe devices that were set but failed, or are another node's: out of use until the next start.",
+            )?,
+            nvme_awaited: gauge(
+                "cache_nvme_awaited",
+                "NVMe devices that another process holds: taken into use once it lets go of them.",
             )?,
             nvme_slots: gauge("cache_nvme_slots", "Blocks that the NVMe tier has room for.")?,
             nvme_blocks: gauge("cache_nvme_blocks", "Blocks on NVMe.")?,
@@ -313,6 +318,15 @@ impl Metrics {
     /// A device is out until the next start.
     pub(crate) fn nvme_device_out(&self) {
         self.nvme_out.inc();
+    }
+
+    /// Another process holds a device.
+    pub(crate) fn nvme_device_awaited(&self) {
+        self.nvme_awaited.inc();
+    }
+
+    pub(crate) fn nvme_device_no_longer_awaited(&self) {
+        self.nvme_awaited.dec();
     }
 
     pub(crate) fn nvme_slots_came(&self, count: u32) {

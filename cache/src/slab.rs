@@ -10,16 +10,18 @@ mod eviction;
 mod file;
 mod header;
 mod index;
+mod late;
 mod open;
 mod ring;
 mod superblock;
 mod threads;
 mod uring;
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use futures::future::join_all;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::block::Block;
 use crate::error::OpenError;
@@ -28,11 +30,14 @@ use crate::metrics::{Metrics, NotKept};
 use crate::settings::Nvme;
 use device::Device;
 pub(crate) use device::Pin;
+use late::Late;
 
 /// Blocks on NVMe. Clones are the same slab.
 #[derive(Clone)]
 pub(crate) struct Slab {
-    devices: Arc<[Device]>,
+    /// A place for each device that is set; empty for as long as another process holds it.
+    devices: Arc<[OnceLock<Device>]>,
+    late: Arc<Late>,
 }
 
 /// Where a block was found.
@@ -62,7 +67,8 @@ pub(crate) enum Offered {
 }
 
 impl Slab {
-    /// Opens the devices that `settings` describe. One that has failed, or belongs to another node, is left out.
+    /// Opens the devices that `settings` describe. One that has failed, or belongs to another node, is left out; one that
+    /// another process holds is waited for, and joins later.
     pub(crate) async fn open(
         settings: &Nvme,
         block_bytes: u64,
@@ -71,29 +77,33 @@ impl Slab {
         let opening = settings
             .devices
             .iter()
-            .map(|device| Device::open(settings, device, block_bytes, metrics.clone()));
-        let mut devices = Vec::new();
-        for opened in join_all(opening).await {
+            .map(|device| Device::open(settings, device, block_bytes, open::LOCK_WAIT_MAX, metrics.clone()));
+        let opened = join_all(opening).await;
+        let devices: Arc<[_]> = settings.devices.iter().map(|_| OnceLock::new()).collect();
+        let late = Late::new(settings.clone(), block_bytes, devices.clone(), metrics.clone());
+        for (place, opened) in opened.into_iter().enumerate() {
+            let path = &settings.devices[place].path;
             match opened {
-                Ok(device) => devices.push(device),
-                Err(error) if error.leaves_device_out() => {
-                    error!(%error, "an NVMe device cannot be used: the node goes on without it");
-                    metrics.nvme_device_out();
+                Ok(device) => _ = devices[place].set(device),
+                Err(OpenError::InUse(_)) => {
+                    warn!(path = %path.display(), "another process holds the slab: the node goes on without it until it is free");
+                    late.wait_for(place);
                 }
+                Err(error) if error.leaves_device_out() => leave_out(path, &error, metrics),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { devices: devices.into() })
+        Ok(Self { devices, late: Arc::new(late) })
     }
 
     /// Whether blocks are kept and found at all.
     pub(crate) fn in_use(&self) -> bool {
-        self.devices.iter().any(Device::in_use)
+        self.in_use_now().next().is_some()
     }
 
     /// Bytes of blocks that there is room for.
     pub(crate) fn bytes(&self) -> u64 {
-        self.devices.iter().filter(|device| device.in_use()).map(Device::bytes).sum()
+        self.in_use_now().map(Device::bytes).sum()
     }
 
     /// Whether the block is here, without counting as a use.
@@ -123,12 +133,13 @@ impl Slab {
 
     /// Writes what is queued, makes it durable, and lets go of the devices. Nothing is found from now on.
     pub(crate) async fn close(&self) {
-        join_all(self.devices.iter().map(Device::close)).await;
+        self.late.give_up().await;
+        join_all(self.devices.iter().filter_map(OnceLock::get).map(Device::close)).await;
     }
 
     /// The device that the block belongs to.
     fn device(&self, key: &BlockKey) -> Option<&Device> {
-        let mut in_use = self.devices.iter().filter(|device| device.in_use());
+        let mut in_use = self.in_use_now();
         match &*self.devices {
             [_] | [] => in_use.next(),
             _ => {
@@ -137,6 +148,16 @@ impl Slab {
             }
         }
     }
+
+    fn in_use_now(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter_map(OnceLock::get).filter(|device| device.in_use())
+    }
+}
+
+/// Says that a device stays out, and why.
+fn leave_out(path: &Path, error: &OpenError, metrics: &Metrics) {
+    error!(path = %path.display(), %error, "an NVMe device cannot be used: the node goes on without it");
+    metrics.nvme_device_out();
 }
 
 /// The nearest device has the block. Exponentially distributed with the device's size as its rate, so each is nearest

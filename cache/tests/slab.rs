@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use cache::{Cache, Engine, Mode, Nvme, OpenError, Settings};
 use prometheus::Registry;
@@ -204,16 +205,41 @@ async fn a_file_of_another_kind_is_refused_and_left_alone() {
     assert_eq!(fs::read_to_string(&slab).expect("read"), "somebody's thesis");
 }
 
+/// A node whose slab another process holds starts without it, and takes it, with what is in it, once it is free. Until
+/// then it does not write to it.
 #[tokio::test]
-async fn a_slab_in_use_is_refused_until_it_is_closed() {
+async fn a_slab_in_use_is_done_without_until_it_is_free() {
     let folder = tempfile::tempdir().expect("folder");
-    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
-    assert!(matches!(open_error(nvme_only(folder.path(), SLAB_BYTES)).await, OpenError::InUse(_)));
-    node.cache.close().await;
-    Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    let (kept, other) = (Origin::new(1, MIB), Origin::new(2, MIB));
+    filled(folder.path(), &kept).await;
+    let old = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    let new = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    let gauges = |node: &Node| {
+        ["cache_nvme_in_use", "cache_nvme_awaited", "cache_nvme_out"].map(|name| node.metric(name, None))
+    };
+    assert_eq!((gauges(&old), gauges(&new)), ([1, 0, 0], [0, 1, 0]));
+    assert_eq!(new.read_all(&other).await.bypass_bytes, MIB);
+    assert_eq!(old.read_all(&kept).await.nvme_bytes, MIB);
+    old.cache.close().await;
+    while gauges(&new) != [1, 0, 0] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(new.read_all(&kept).await.nvme_bytes, MIB);
+    assert_eq!(new.read_all(&other).await.origin_bytes, MIB);
     // The closed one goes on without the tier.
-    let origin = Origin::new(1, MIB);
-    assert_eq!(node.read_all(&origin).await.bypass_bytes, MIB);
+    assert_eq!(old.read_all(&kept).await.bypass_bytes, MIB);
+}
+
+/// A node that is closed while it waits for its slab does not take it afterwards.
+#[tokio::test]
+async fn a_node_that_is_closed_waits_for_no_slab() {
+    let folder = tempfile::tempdir().expect("folder");
+    let old = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    let closed = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    closed.cache.close().await;
+    old.cache.close().await;
+    let next = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    assert_eq!((next.metric("cache_nvme_in_use", None), closed.metric("cache_nvme_in_use", None)), (1, 0));
 }
 
 #[tokio::test]

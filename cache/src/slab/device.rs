@@ -19,7 +19,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use tracing::{error, warn};
@@ -89,26 +89,27 @@ impl Drop for Pin {
 }
 
 impl Device {
-    /// Opens one of the devices that `settings` describe.
+    /// Opens one of the devices that `settings` describe, waiting at most `lock_wait_max` for another process's lock.
     pub(crate) async fn open(
         settings: &Nvme,
         device: &NvmeDevice,
         block_bytes: u64,
+        lock_wait_max: Duration,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let (settings, device) = (settings.clone(), device.clone());
-        tokio::task::spawn_blocking(move || Self::open_blocking(&settings, &device, block_bytes, metrics))
-            .await
-            .expect("opening a slab does not panic")
+        let open = move || Self::open_blocking(&settings, &device, block_bytes, lock_wait_max, metrics);
+        tokio::task::spawn_blocking(open).await.expect("opening a slab does not panic")
     }
 
     fn open_blocking(
         settings: &Nvme,
         device: &NvmeDevice,
         block_bytes: u64,
+        lock_wait_max: Duration,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let (file, found) = open::open(device, &settings.node, block_bytes)?;
+        let (file, found) = open::open(device, &settings.node, block_bytes, lock_wait_max)?;
         let failed = |cause| OpenError::Io { path: device.path.clone(), doing: "start", cause };
         let file = SlabFile::new(&device.path, file).map_err(failed)?;
         let engine = engine::start(settings.engine, Arc::new(file)).map_err(failed)?;

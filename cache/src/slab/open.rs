@@ -25,9 +25,9 @@ use crate::settings::NvmeDevice;
 /// Headers are read in runs of about this many bytes.
 const HEADERS_RUN_BYTES: usize = 1024 * 1024;
 
-/// How long a lock is waited for. The kernel ends a killed process's transfers after the process, and its lock with them:
+/// How long a lock is waited for before a node starts without. The kernel ends a killed process's transfers after the process, and its lock with them:
 /// whoever has the lock is the only one who writes.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
+pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
 
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
@@ -41,8 +41,13 @@ pub(crate) struct Opened {
 }
 
 /// Opens, and where needed makes, the slab that `device` describes, for `node`. It stays locked while the file is open.
-/// Blocks: it may allocate a whole file.
-pub(crate) fn open(device: &NvmeDevice, node: &str, block_bytes: u64) -> Result<(File, Opened), OpenError> {
+/// Another process's lock is waited for at most `lock_wait_max`. Blocks: it may allocate a whole file.
+pub(crate) fn open(
+    device: &NvmeDevice,
+    node: &str,
+    block_bytes: u64,
+    lock_wait_max: Duration,
+) -> Result<(File, Opened), OpenError> {
     let path = &device.path;
     let failed = |doing: &'static str| move |cause| OpenError::Io { path: path.clone(), doing, cause };
     let is_raw = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device());
@@ -58,7 +63,7 @@ pub(crate) fn open(device: &NvmeDevice, node: &str, block_bytes: u64) -> Result<
         io::ErrorKind::ResourceBusy => OpenError::InUse(path.clone()),
         _ => failed("open")(cause),
     })?;
-    lock(&file).map_err(|error| match error {
+    lock(&file, lock_wait_max).map_err(|error| match error {
         Errno::WOULDBLOCK => OpenError::InUse(path.clone()),
         other => failed("lock")(other.into()),
     })?;
@@ -109,8 +114,8 @@ fn warn_of_reset(path: &Path, reason: &'static str) {
 }
 
 /// Locks the file for this process, waiting a little for the last one's lock to go.
-fn lock(file: &File) -> Result<(), Errno> {
-    let deadline = Instant::now() + LOCK_WAIT_MAX;
+fn lock(file: &File, wait_max: Duration) -> Result<(), Errno> {
+    let deadline = Instant::now() + wait_max;
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),

@@ -59,7 +59,7 @@ impl Bench {
         let mut settings = Nvme::new(folder.path().join("slab"), 4 << 20);
         settings.write_queue_bytes = 2 * BLOCK_BYTES;
         let device = &settings.devices[0];
-        let (file, opened) = open::open(device, "", BLOCK_BYTES).expect("opens");
+        let (file, opened) = open::open(device, "", BLOCK_BYTES, Duration::ZERO).expect("opens");
         let file = Arc::new(SlabFile::new(&device.path, file).expect("opens"));
         let engine = engine::start(settings.engine, file).expect("starts");
         let faults = Arc::new(Faults::default());
