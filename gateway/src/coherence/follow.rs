@@ -81,7 +81,7 @@ struct State {
     shows_live: bool,
     /// Until when, on CLOCK_BOOTTIME, a session was or will be live.
     last_live: Option<Duration>,
-    /// When something was sent that the owner has to answer, and it has said nothing since.
+    /// Since when the owner, which has something to answer, has said nothing.
     unheard_since: Option<Instant>,
     /// Renewals and resolves under way, by their numbers.
     renewals: HashMap<u64, Duration>,
@@ -447,15 +447,16 @@ impl Follower {
     fn take(&self, message: FromOwner) -> Result<(), Ended> {
         let mut state = self.lock();
         let now = boottime();
-        state.unheard_since = None;
         match message {
             FromOwner::Opened { .. } => return Err(Ended::Violation("opened twice")),
             FromOwner::Welcome { session, lease_millis, resolves_max } => {
                 let (session, lease) = (SessionId(*session.as_bytes()), Duration::from_millis(lease_millis));
+                state.renewals.clear();
                 state.node.welcomed(now, session, lease, (resolves_max as usize).max(1));
             }
             FromOwner::Refused { again_after_millis, resolves_max } => {
                 let again_after = Duration::from_millis(again_after_millis);
+                state.renewals.clear();
                 state.node.refused(now, again_after, (resolves_max as usize).max(1));
             }
             FromOwner::Renewed { no } => {
@@ -481,6 +482,8 @@ impl Follower {
                 state.serve(served);
             }
         }
+        // A word about one thing is none about the others: they are waited for anew, not given up.
+        state.unheard_since = state.is_owed().then(Instant::now);
         self.show(&mut state);
         Ok(())
     }
@@ -522,6 +525,11 @@ impl Follower {
 }
 
 impl State {
+    /// The owner has something to answer.
+    fn is_owed(&self) -> bool {
+        self.node.is_greeting() || !self.renewals.is_empty() || !self.resolves.is_empty()
+    }
+
     /// The message as it travels, noted as sent.
     fn sent(&mut self, now: Duration, message: ToSend) -> FromNode {
         match message {
@@ -570,3 +578,6 @@ impl Drop for Waiting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -501,6 +501,12 @@ impl<V: Value, P: Plant> Node<V, P> {
         }
     }
 
+    /// A session was asked for, and the owner has not said whether it gives one.
+    #[must_use]
+    pub fn is_greeting(&self) -> bool {
+        matches!(self.line, Line::Greeted(_))
+    }
+
     /// What is kept under the session answers alone.
     #[must_use]
     pub fn is_live(&self, now: Duration) -> bool {
