@@ -8,7 +8,6 @@
 mod cores;
 #[path = "coherence/fifty.rs"]
 mod fifty;
-#[path = "coherence/figures.rs"]
 mod figures;
 #[path = "coherence/hits.rs"]
 mod hits;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long each of many requests took.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
@@ -27,11 +27,8 @@ impl Latencies {
         self.quantile(0.99)
     }
 
-    pub(crate) fn longest(&self) -> Duration {
-        self.quantile(1.0)
-    }
-
-    fn quantile(&self, share: f64) -> Duration {
+    /// The one that a `share` of them, up to 1.0 for the longest, is no longer than.
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let last = sorted.len().checked_sub(1).expect("something was measured");

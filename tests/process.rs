@@ -101,21 +101,12 @@ impl Process {
 
     /// The same; `None` when it has ended.
     pub fn peak_memory_bytes_so_far(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-        let kib: u64 =
-            line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("VmHWM is a number");
-        Some(kib * 1024)
+        peak_memory_bytes(self.id())
     }
 
     /// Processor time it has used so far, its own and the kernel's for it.
     pub fn cpu_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("read the process's times");
-        let after_name = stat.rsplit_once(')').expect("the name is in parentheses").1;
-        let ticks: u64 =
-            after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().expect("ticks")).sum();
-        // USER_HZ is 100 on every Linux that a test runs on.
-        Duration::from_millis(ticks * 10)
+        cpu_time(self.id())
     }
 
     /// Everything it has written so far.
@@ -137,6 +128,32 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The most memory that the process with this id ever had resident, in bytes (`VmHWM`); `None` when it has ended.
+///
+/// # Panics
+/// When the kernel does not say.
+#[must_use]
+pub fn peak_memory_bytes(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("VmHWM is a number");
+    Some(kib * 1024)
+}
+
+/// Processor time that the process with this id has used so far, its own and the kernel's for it.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn cpu_time(id: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("read the process's times");
+    let after_name = stat.rsplit_once(')').expect("the name is in parentheses").1;
+    let ticks: u64 =
+        after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().expect("ticks")).sum();
+    // USER_HZ is 100 on every Linux that a test runs on.
+    Duration::from_millis(ticks * 10)
 }
 
 /// Runs `penstock` with `args` to its end: the exit status, and all that it printed.

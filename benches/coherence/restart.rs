@@ -121,7 +121,7 @@ fn print(readers: &[Readers], owner_cpu: Duration) {
             reader.wall.as_secs_f64(),
             milliseconds(reader.took.median()),
             milliseconds(reader.took.p99()),
-            milliseconds(reader.took.longest()),
+            milliseconds(reader.took.quantile(1.0)),
             reader.told_to_come_back,
             reader.batches,
             reader.bytes_from_owner / 1e6,

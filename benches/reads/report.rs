@@ -1,0 +1,144 @@
+//! What was measured, as a table for readers and as JSON for programs.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::case::{Case, Per};
+use crate::figures::{Latencies, milliseconds};
+use crate::server::Kind;
+
+const GIB: f64 = (1u64 << 30) as f64;
+const MIB: u64 = 1 << 20;
+
+/// What one server did in one case.
+pub(crate) struct Measured {
+    pub(crate) kind: Kind,
+    pub(crate) rounds: Vec<Round>,
+    pub(crate) peak_memory_bytes: u64,
+}
+
+/// What one round took.
+pub(crate) struct Round {
+    pub(crate) wall: Duration,
+    /// Of the server's processes, in user and kernel.
+    pub(crate) cpu: Duration,
+    /// Served.
+    pub(crate) bytes: u64,
+    pub(crate) requests: usize,
+    pub(crate) origin_bytes: u64,
+    pub(crate) first_byte: Latencies,
+    pub(crate) whole: Latencies,
+}
+
+impl Measured {
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self { kind, rounds: Vec::new(), peak_memory_bytes: 0 }
+    }
+
+    fn median(&self, figure: impl Fn(&Round) -> f64) -> f64 {
+        let mut figures: Vec<f64> = self.rounds.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    }
+
+    /// Seconds a GiB, or seconds a request.
+    fn cpu(&self, per: Per) -> f64 {
+        self.median(|round| match per {
+            Per::Gib => round.cpu.as_secs_f64() * GIB / round.bytes as f64,
+            Per::Request => round.cpu.as_secs_f64() / round.requests as f64,
+        })
+    }
+
+    fn megabytes_per_second(&self) -> f64 {
+        self.median(|round| round.bytes as f64 / 1e6 / round.wall.as_secs_f64())
+    }
+
+    /// Of the requests of all rounds together.
+    fn all(&self, times: impl Fn(&Round) -> &Latencies) -> Latencies {
+        let mut all = Latencies::default();
+        self.rounds.iter().for_each(|round| all.extend(times(round).clone()));
+        all
+    }
+
+    fn origin_share(&self) -> f64 {
+        self.median(|round| round.origin_bytes as f64 / round.bytes as f64)
+    }
+}
+
+pub(crate) fn print_table(cases: &[(&Case, Vec<Measured>)]) {
+    println!(
+        "| case | server | CPU | speed | of the first | first byte, median | whole, median | 99 % | 99.9 % | peak memory | origin bytes a byte |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    for (case, rows) in cases {
+        for row in rows {
+            println!("{}", line_beside(case, row, &rows[0]));
+        }
+    }
+}
+
+/// One row by itself, for whoever waits for the table.
+pub(crate) fn line(case: &Case, row: &Measured) -> String {
+    line_beside(case, row, row)
+}
+
+fn line_beside(case: &Case, row: &Measured, first: &Measured) -> String {
+    let per = case.per();
+    // A server without processes of its own is the origin: its CPU is no cache's.
+    let cpu = match (row.kind, per) {
+        (Kind::Direct, _) => String::new(),
+        (_, Per::Gib) => format!("{:.2} s/GiB", row.cpu(per)),
+        (_, Per::Request) => format!("{:.0} µs/request", row.cpu(per) * 1e6),
+    };
+    let (first_byte, whole) = (row.all(|round| &round.first_byte), row.all(|round| &round.whole));
+    let memory = match row.kind {
+        Kind::Direct => String::new(),
+        _ => format!("{} MiB", row.peak_memory_bytes / MIB),
+    };
+    let share = match row.kind {
+        Kind::Floor | Kind::Direct => String::new(),
+        _ => format!("{:.2}", row.origin_share()),
+    };
+    format!(
+        "| {} | {} | {cpu} | {:.0} MB/s | {:.2} | {} | {} | {} | {} | {memory} | {share} |",
+        case.what,
+        row.kind.name(),
+        row.megabytes_per_second(),
+        row.megabytes_per_second() / first.megabytes_per_second(),
+        milliseconds(first_byte.median()),
+        milliseconds(whole.median()),
+        milliseconds(whole.p99()),
+        milliseconds(whole.quantile(0.999)),
+    )
+}
+
+pub(crate) fn print_json(cases: &[(&Case, Vec<Measured>)]) {
+    let round = |round: &Round| {
+        json!({
+            "seconds": round.wall.as_secs_f64(),
+            "cpu_seconds": round.cpu.as_secs_f64(),
+            "bytes": round.bytes,
+            "requests": round.requests,
+            "origin_bytes": round.origin_bytes,
+            "first_byte_ms": quantiles(&round.first_byte),
+            "whole_ms": quantiles(&round.whole),
+        })
+    };
+    let row = |row: &Measured| {
+        json!({
+            "server": row.kind.name(),
+            "peak_memory_bytes": row.peak_memory_bytes,
+            "rounds": row.rounds.iter().map(round).collect::<Vec<_>>(),
+        })
+    };
+    let cases = cases.iter().map(
+        |(case, rows)| json!({ "case": case.name, "servers": rows.iter().map(row).collect::<Vec<_>>() }),
+    );
+    println!("{}", json!({ "cases": cases.collect::<Vec<_>>() }));
+}
+
+fn quantiles(of: &Latencies) -> serde_json::Value {
+    let at = |share| of.quantile(share).as_secs_f64() * 1e3;
+    json!({ "p50": at(0.5), "p99": at(0.99), "p99.9": at(0.999) })
+}
