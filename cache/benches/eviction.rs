@@ -14,7 +14,7 @@ use foyer::{Cache, CacheBuilder, EvictionConfig, LfuConfig, LruConfig, S3FifoCon
 #[path = "../src/slab/eviction.rs"]
 mod eviction;
 
-use eviction::Eviction;
+use eviction::{Eviction, Whose};
 
 const BLOCKS: u64 = 40_000;
 const CACHE: u32 = 10_000;
@@ -97,7 +97,7 @@ fn of_slab(trace: &[u64], sparing: bool) -> Score {
         if memory.contains(&block) {
             return (true, false);
         }
-        if sparing && !eviction.is_worth_writing(mix(block)) {
+        if sparing && !eviction.is_worth_writing(mix(block), 0) {
             memory.push_back(block);
             if memory.len() > MEMORY {
                 memory.pop_front();
@@ -114,7 +114,7 @@ fn of_slab(trace: &[u64], sparing: bool) -> Score {
         };
         slot_of.insert(block, slot);
         in_slot[slot as usize] = block;
-        eviction.insert(slot, mix(block));
+        eviction.insert(slot, mix(block), Whose { tenant: 0, weight: 1 });
         (false, true)
     })
 }

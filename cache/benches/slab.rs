@@ -1,9 +1,10 @@
-//! What does a byte off NVMe cost, by io_uring and by threads, whole blocks and single pages?
+//! What does a byte off NVMe cost, by io_uring and by threads, whole blocks and single pages? And what by block size?
 //!
 //! One slab file, filled once, is read through the cache's own reader, without a memory tier, so that every read comes
 //! from disk past the page cache and has its sums verified. The two engines take turns, round by round, over the same
-//! reads. Printed is the median round: CPU seconds a GiB (all threads of the process), and MB/s. Last, what a node
-//! that nobody asks anything costs.
+//! reads. Printed is the median round: CPU seconds a GiB (all threads of the process), and MB/s. Then the same by
+//! io_uring for slabs of three block sizes, with what it took to fill them. Last, what a node that nobody asks anything
+//! costs.
 //!
 //! `cargo bench -p cache --bench slab [-- FOLDER]`: the slab lies in FOLDER, or below the target folder.
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use cache::{
     Cache, Engine, Instance, Mode, Nvme, PAGE_BYTES, Page, Pages, Purpose, Settings, Source, SourceError,
+    Tenant,
 };
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
@@ -43,6 +45,8 @@ const WORK: [Work; 4] = [
     Work { name: "64 KiB, 8 at a time, in order", read_bytes: 64 * KIB, at_once: 8, one_in: 1 },
 ];
 
+const BLOCK_SIZES: [u64; 3] = [256 * KIB, MIB, 4 * MIB];
+
 const ENGINES: [(&str, Engine); 2] = [("threads", Engine::Threads), ("io_uring", Engine::IoUring)];
 
 fn main() {
@@ -62,20 +66,13 @@ fn main() {
 
 async fn run(slab: &Path) {
     let source = Arc::new(Content);
-    let cache = open(slab, Engine::IoUring).await;
-    // A pre-stage waits for the queue of writes, so every block is kept.
-    cache.prestage("bench", INSTANCE, OBJECT_BYTES, source.clone()).expect("starts");
-    let whole = cache.read(INSTANCE, OBJECT_BYTES, 0..OBJECT_BYTES, Mode::LookOnly, source.clone());
-    while !whole.plan().hit {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    cache.close().await;
+    fill(slab, MIB, &source).await;
     println!("{:<32} {:>22} {:>22}", "CPU-s/GiB, MB/s", ENGINES[0].0, ENGINES[1].0);
     for work in WORK {
         let mut rounds = [Vec::new(), Vec::new()];
         for round in 0..=ROUNDS {
             for (at, (_, engine)) in ENGINES.iter().enumerate() {
-                let cache = open(slab, *engine).await;
+                let cache = open(slab, MIB, *engine).await;
                 let took = pass(&cache, &source, work).await;
                 cache.close().await;
                 if round > 0 {
@@ -91,8 +88,9 @@ async fn run(slab: &Path) {
         }
         println!();
     }
+    block_sizes(slab, &source).await;
     for (name, engine) in ENGINES {
-        let cache = open(slab, engine).await;
+        let cache = open(slab, MIB, engine).await;
         let before = cpu();
         tokio::time::sleep(Duration::from_secs(3)).await;
         println!("idle for 3 s, {name}: {:.1} ms of CPU", (cpu() - before).as_secs_f64() * 1e3);
@@ -100,9 +98,59 @@ async fn run(slab: &Path) {
     }
 }
 
-async fn open(slab: &Path, engine: Engine) -> Cache {
+fn tenant() -> Tenant {
+    Tenant::named("bench")
+}
+
+/// The same reads out of slabs of several block sizes, which take turns.
+async fn block_sizes(beside: &Path, source: &Arc<Content>) {
+    let slabs = BLOCK_SIZES.map(|bytes| (bytes, beside.with_extension(format!("{}", bytes / KIB))));
+    print!("\n{:<32}", "CPU-s/GiB, MB/s by block size");
+    slabs.iter().for_each(|(bytes, _)| print!(" {:>18} KiB", bytes / KIB));
+    print!("\n{:<32}", "fill");
+    for (block_bytes, slab) in &slabs {
+        let (cpu_before, begun) = (cpu(), Instant::now());
+        fill(slab, *block_bytes, source).await;
+        let gib = OBJECT_BYTES as f64 / (1_u64 << 30) as f64;
+        let (cpu, wall) = ((cpu() - cpu_before).as_secs_f64() / gib, begun.elapsed().as_secs_f64());
+        print!(" {cpu:>12.3}, {:>7.0}", OBJECT_BYTES as f64 / 1e6 / wall);
+    }
+    println!();
+    for work in WORK {
+        let mut rounds = BLOCK_SIZES.map(|_| Vec::new());
+        for _ in 0..ROUNDS {
+            for (at, (block_bytes, slab)) in slabs.iter().enumerate() {
+                let cache = open(slab, *block_bytes, Engine::IoUring).await;
+                rounds[at].push(pass(&cache, source, work).await);
+                cache.close().await;
+            }
+        }
+        print!("{:<32}", work.name);
+        for rounds in rounds {
+            let cpu = median(rounds.iter().map(|(cpu, _)| *cpu).collect());
+            let speed = median(rounds.iter().map(|(_, speed)| *speed).collect());
+            print!(" {cpu:>12.3}, {speed:>7.0}");
+        }
+        println!();
+    }
+    slabs.iter().for_each(|(_, slab)| _ = std::fs::remove_file(slab));
+}
+
+/// Makes a slab that holds every block of the object.
+async fn fill(slab: &Path, block_bytes: u64, source: &Arc<Content>) {
+    let cache = open(slab, block_bytes, Engine::IoUring).await;
+    // A pre-stage waits for the queue of writes, so every block is kept.
+    cache.prestage(tenant(), INSTANCE, OBJECT_BYTES, source.clone()).expect("starts");
+    let whole = cache.read(tenant(), INSTANCE, OBJECT_BYTES, 0..OBJECT_BYTES, Mode::LookOnly, source.clone());
+    while !whole.plan().hit {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    cache.close().await;
+}
+
+async fn open(slab: &Path, block_bytes: u64, engine: Engine) -> Cache {
     let nvme = Nvme { engine, ..Nvme::new(slab, OBJECT_BYTES + 64 * MIB) };
-    let settings = Settings { memory_bytes: 0, nvme: Some(nvme), ..Settings::default() };
+    let settings = Settings { memory_bytes: 0, block_bytes, nvme: Some(nvme), ..Settings::default() };
     Cache::open(settings, &Registry::new()).await.expect("opens")
 }
 
@@ -117,7 +165,8 @@ async fn pass(cache: &Cache, source: &Arc<Content>, work: Work) -> (f64, f64) {
                 if work.one_in > 1 { number * 2_654_435_761 % (reads_count * work.one_in) } else { number };
             let start = place * work.read_bytes;
             let range = start..start + work.read_bytes;
-            let mut reader = cache.read(INSTANCE, OBJECT_BYTES, range, Mode::LookOnly, source.clone());
+            let mut reader =
+                cache.read(tenant(), INSTANCE, OBJECT_BYTES, range, Mode::LookOnly, source.clone());
             let mut read = 0;
             while let Some(piece) = reader.next().await {
                 read += piece.expect("read").len() as u64;

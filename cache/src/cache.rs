@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use crate::budget::Budget;
 use crate::buffer::Pool;
-use crate::error::{Busy, OpenError, ReadError};
+use crate::error::{Busy, Limit, OpenError, ReadError};
 use crate::flight::Flights;
 use crate::instance::Instance;
 use crate::layout::{self, BlockKey, Layout};
@@ -23,6 +24,8 @@ use crate::reader::{Mode, Reader};
 use crate::settings::Settings;
 use crate::slab::Slab;
 use crate::source::Source;
+use crate::tenant::{Tenant, Weights};
+use crate::walk::Walks;
 
 /// A node's block cache. Clones are the same cache.
 #[derive(Clone)]
@@ -39,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) budget: Budget,
     pub(crate) pull_patience: Patience,
     pub(crate) prestages: Prestages,
+    pub(crate) walks: Walks,
     pub(crate) metrics: Arc<Metrics>,
     /// Where fills run, whichever runtime their readers are polled on.
     pub(crate) runtime: Handle,
@@ -56,8 +60,9 @@ impl Cache {
             return Err(OpenError::Settings(faults));
         }
         let metrics = Arc::new(Metrics::new(registry)?);
+        let weights = Arc::new(Weights::new(&settings.tenant_weights));
         let slab = match &settings.nvme {
-            Some(nvme) => Some(Slab::open(nvme, settings.block_bytes, &metrics).await?),
+            Some(nvme) => Some(Slab::open(nvme, settings.block_bytes, &weights, &metrics).await?),
             None => None,
         };
         let capacity = settings.memory_bytes.saturating_add(settings.working_bytes);
@@ -68,9 +73,10 @@ impl Cache {
             lending: Lending::new(settings.working_bytes / 2, pool.clone(), settings.wait_max),
             pool,
             flights: Flights::new(),
-            budget: Budget::new(&settings),
+            budget: Budget::new(&settings, weights),
             pull_patience: Patience { silence_max: settings.origin_silence_max, busy_max: settings.wait_max },
             prestages: Prestages::default(),
+            walks: Walks::default(),
             metrics,
             runtime: Handle::current(),
             closed: AtomicBool::new(false),
@@ -89,12 +95,14 @@ impl Cache {
         }
     }
 
-    /// Reads the bytes `range` of `instance`, which has `object_bytes` bytes in all; what lies past the end is cut off.
+    /// Reads the bytes `range` of `instance`, which has `object_bytes` bytes in all; what lies past the end is cut off. What
+    /// has to be filled for it counts towards the share of `tenant`.
     /// An object of 2³² blocks or more is refused (256 TiB in the smallest blocks).
     /// Nothing happens before the first [`Reader::next`].
     #[must_use]
     pub fn read(
         &self,
+        tenant: Tenant,
         instance: Instance,
         object_bytes: u64,
         range: Range<u64>,
@@ -102,9 +110,11 @@ impl Cache {
         source: Arc<dyn Source>,
     ) -> Reader {
         match Layout::new(object_bytes, self.0.settings.block_bytes) {
-            Some(layout) => Reader::new(self.0.clone(), Object { instance, layout, source }, range, mode),
+            Some(layout) => {
+                Reader::new(self.0.clone(), Object { instance, layout, source, tenant }, range, mode)
+            }
             None => {
-                let object = Object { instance, layout: Layout::empty(), source };
+                let object = Object { instance, layout: Layout::empty(), source, tenant };
                 Reader::refused(
                     self.0.clone(),
                     object,
@@ -120,15 +130,36 @@ impl Cache {
     /// [`Busy`] when as many pre-stages run as may.
     pub fn prestage(
         &self,
-        tenant: &str,
+        tenant: Tenant,
         instance: Instance,
         object_bytes: u64,
         source: Arc<dyn Source>,
     ) -> Result<Prestaged, Busy> {
         match Layout::new(object_bytes, self.0.settings.block_bytes) {
-            Some(layout) => prestage::start(&self.0, tenant, Object { instance, layout, source }),
+            Some(layout) => prestage::start(&self.0, Object { instance, layout, source, tenant }),
             None => Ok(Prestaged::TooLarge),
         }
+    }
+
+    /// Whether `instance` is being pre-staged.
+    #[must_use]
+    pub fn is_prestaging(&self, instance: &Instance) -> bool {
+        self.0.prestages.are_running(instance)
+    }
+
+    /// Pins an object to NVMe: for as long as `lasting` says none of its blocks is given up for others, whether they are
+    /// there by now or come later. Nothing is fetched. A pin replaces the one before; zero ends it. Pins end with the
+    /// process.
+    ///
+    /// # Errors
+    /// [`Busy`] when the objects pinned would have more bytes together than half of the NVMe tier has.
+    ///
+    /// # Panics
+    /// When `lasting` is longer than a clock can tell: some hundred thousand million years.
+    pub fn pin(&self, instance: Instance, object_bytes: u64, lasting: Duration) -> Result<(), Busy> {
+        let slab = self.0.slab.as_ref().ok_or(Busy(Limit::Pins))?;
+        let until = (!lasting.is_zero()).then(|| Instant::now() + lasting);
+        slab.keep(instance, object_bytes, until).then_some(()).ok_or(Busy(Limit::Pins))
     }
 }
 

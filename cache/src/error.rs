@@ -34,6 +34,8 @@ pub enum Limit {
     DirectReads,
     /// `prestages_max` or `prestages_per_tenant_max`.
     Prestages,
+    /// Half of the NVMe tier may be pinned; or there is none.
+    Pins,
     /// The origin says that it is busy.
     Origin,
 }
@@ -46,14 +48,15 @@ impl std::fmt::Display for Limit {
             Self::Fills => "too many fills of this origin",
             Self::DirectReads => "too many direct reads of this origin",
             Self::Prestages => "too many pre-stages",
+            Self::Pins => "no more of NVMe may be pinned",
             Self::Origin => "the origin is busy",
         })
     }
 }
 
-/// A pre-stage was not started because a limit was reached.
+/// A pre-stage was not started, or an object not pinned, because a limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no room for the pre-stage: {0}")]
+#[error("no room: {0}")]
 pub struct Busy(pub Limit);
 
 /// Why a cache could not be opened.

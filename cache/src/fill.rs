@@ -16,10 +16,10 @@ use futures::future::{Either, select, try_join};
 use tokio::sync::Notify;
 
 use crate::block::Block;
-use crate::budget::{FillPlace, Patience};
 use crate::buffer::For;
 use crate::cache::Shared;
 use crate::error::ReadError;
+use crate::fair::{Place, Urgency};
 use crate::flight::{Claim, Flight, From, Interest};
 use crate::layout;
 use crate::metrics::{FillEnd, NotKept};
@@ -47,7 +47,7 @@ struct Fill {
     first_page: u64,
     interest: Weak<Interest>,
     why: Why,
-    place: Option<FillPlace>,
+    place: Option<Place>,
 }
 
 /// Starts to fill the blocks from the start of `blocks` up to the first that is there or on its way, with
@@ -59,11 +59,15 @@ pub(crate) fn start(
     first_page: u64,
     why: Why,
 ) -> Option<Arc<Interest>> {
-    let place = match why {
-        Why::Ahead => Some(shared.budget.fill_ahead(object.source.origin())?),
-        Why::Demand | Why::Prestage => None,
+    let (place, ahead) = match why {
+        Why::Ahead => {
+            let missing_count = blocks.clone().take_while(|index| is_missing(shared, object, *index)).count();
+            let ahead = shared.budget.blocks_ahead(object.tenant, missing_count)?;
+            (Some(shared.budget.fill_ahead(object.source.origin(), object.tenant)?), Some(ahead))
+        }
+        Why::Demand | Why::Prestage => (None, None),
     };
-    let interest = Arc::new(Interest::new(blocks.clone()));
+    let interest = Arc::new(Interest::new(blocks.clone(), ahead));
     let mut flights = Vec::new();
     for index in blocks {
         match claim(shared, object, index, &interest) {
@@ -86,6 +90,11 @@ pub(crate) fn start(
     };
     shared.runtime.spawn(fill.run());
     Some(interest)
+}
+
+fn is_missing(shared: &Shared, object: &Object, index: u32) -> bool {
+    let key = object.key(index);
+    !shared.has(&key) && shared.flights.get(&key).is_none()
 }
 
 fn claim(shared: &Arc<Shared>, object: &Object, index: u32, interest: &Arc<Interest>) -> Option<Arc<Flight>> {
@@ -121,25 +130,30 @@ impl Fill {
 
     async fn take_place(&mut self) -> Result<(), ReadError> {
         if self.place.is_none() {
-            let origin = self.object.source.origin();
-            let place = self.take(|patience| self.shared.budget.fill(origin, patience)).await?;
+            let (origin, tenant) = (self.object.source.origin(), self.object.tenant);
+            let place = self.take(|urgency| self.shared.budget.fill(origin, tenant, urgency)).await?;
             self.place = Some(place);
         }
         Ok(())
     }
 
-    /// Takes a place out of the budget. A pre-stage stands in line with its like, and from the moment that a reader
-    /// waits for it, with readers.
-    async fn take<T, F>(&self, place: impl Fn(Patience) -> F) -> Result<T, ReadError>
+    /// Takes a place out of the budget. What no reader waits for stands in line with its like, and from the moment that
+    /// one does, with readers.
+    async fn take<T, F>(&self, place: impl Fn(Urgency) -> F) -> Result<T, ReadError>
     where
         F: Future<Output = Result<T, ReadError>>,
     {
-        if self.why == Why::Prestage
-            && let Some(taken) = self.unless_reader_waits(place(Patience::Background)).await
+        let urgency = match self.why {
+            Why::Demand => None,
+            Why::Ahead => Some(Urgency::Ahead),
+            Why::Prestage => Some(Urgency::Background),
+        };
+        if let Some(urgency) = urgency
+            && let Some(taken) = self.unless_reader_waits(place(urgency)).await
         {
             return taken;
         }
-        place(Patience::Reader).await
+        place(Urgency::Demand).await
     }
 
     /// What `patient` brings, or `None` once a reader waits for this fill, or nobody wants it any more.
@@ -189,8 +203,10 @@ impl Fill {
                 if page != pages.start && self.unwanted() {
                     return Ok(FillEnd::Abandoned);
                 }
+                let (origin, tenant) = (self.object.source.origin(), self.object.tenant);
                 let count = self.object.pages_count(flight.key.index);
-                flight.hold(self.take(|patience| self.shared.budget.fill_pages(count, patience)).await?);
+                let room = |urgency| self.shared.budget.fill_pages(origin, tenant, count, urgency);
+                flight.hold(self.take(room).await?);
             }
             let Some(arrived) = pull.next().await else { break };
             if flight.put(self.place_of(page, flight), arrived?) {
@@ -261,7 +277,7 @@ impl Fill {
     async fn offer(&self, flight: &Flight, block: &Block, sums: Vec<u32>) -> bool {
         let Some(slab) = &self.shared.slab else { return false };
         self.unless_reader_waits(slab.room(&flight.key, block.footprint())).await;
-        match slab.offer(flight.key, block, sums, self.matters()) {
+        match slab.offer(flight.key, block, sums, self.object.tenant, self.matters()) {
             Offered::Kept => true,
             Offered::Refused(reason) => {
                 self.shared.metrics.not_kept(reason);

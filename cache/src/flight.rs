@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use crate::block::Block;
 use crate::budget::{FillRoom, OutlastingRoom};
 use crate::error::ReadError;
+use crate::fair::Place;
 use crate::layout::BlockKey;
 use crate::page::VerifiedPage;
 use crate::sync::lock;
@@ -34,13 +35,15 @@ pub(crate) struct Interest {
     /// Readers that have taken all there is and wait for more.
     waiting: AtomicUsize,
     came_to_wait: Notify,
+    /// What it takes of the room for blocks filled ahead, until every reader has passed them.
+    _ahead: Option<Place>,
 }
 
 impl Interest {
-    /// Interest in a fill of `blocks`, or of as many of them as it can claim.
-    pub(crate) fn new(blocks: Range<u32>) -> Self {
+    /// Interest in a fill of `blocks`, or of as many of them as it can claim, which has the places `ahead`.
+    pub(crate) fn new(blocks: Range<u32>, ahead: Option<Place>) -> Self {
         let (first, end) = (blocks.start, AtomicU32::new(blocks.end));
-        Self { first, end, waiting: AtomicUsize::new(0), came_to_wait: Notify::new() }
+        Self { first, end, waiting: AtomicUsize::new(0), came_to_wait: Notify::new(), _ahead: ahead }
     }
 
     /// The fill brings `count` blocks.
@@ -332,7 +335,7 @@ mod tests {
     }
 
     fn interest() -> Arc<Interest> {
-        Arc::new(Interest::new(2..3))
+        Arc::new(Interest::new(2..3, None))
     }
 
     /// A page is ready at once for whoever wants it, in any order; the others still wait.

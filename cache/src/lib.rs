@@ -17,11 +17,14 @@ mod prestage;
 mod reader;
 
 mod budget;
+mod fair;
 mod fill;
 mod flight;
 mod lend;
 mod load;
+mod pace;
 mod pull;
+mod walk;
 
 mod memory;
 mod slab;
@@ -35,6 +38,7 @@ mod object;
 mod page;
 mod source;
 mod sync;
+mod tenant;
 
 pub use cache::Cache;
 pub use error::{Busy, Limit, OpenError, ReadError};
@@ -43,3 +47,4 @@ pub use prestage::Prestaged;
 pub use reader::{Mode, Plan, Reader, Tally};
 pub use settings::{Engine, Fault, Nvme, NvmeDevice, Settings};
 pub use source::{PAGE_BYTES, Page, Pages, Purpose, Source, SourceError};
+pub use tenant::Tenant;

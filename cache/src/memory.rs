@@ -19,13 +19,13 @@ const LASTING_BLOCKS_MIN: u64 = 32;
 /// Blocks in memory. Without room for a single block it keeps nothing.
 pub(crate) struct MemoryTier {
     blocks: Option<Cache<BlockKey, Block>>,
-    lasts: bool,
+    blocks_max: u64,
 }
 
 impl MemoryTier {
     pub(crate) fn new(memory_bytes: u64, block_bytes: u64) -> Self {
         if memory_bytes < block_bytes {
-            return Self { blocks: None, lasts: false };
+            return Self { blocks: None, blocks_max: 0 };
         }
         let shards = (memory_bytes / block_bytes / SHARD_BLOCKS_MIN).clamp(1, SHARDS_MAX);
         let builder = CacheBuilder::new(crate::layout::to_len(memory_bytes))
@@ -35,7 +35,7 @@ impl MemoryTier {
             // yet first: a reader just ahead of its tier's size then fetched 1.46 times its object.
             .with_eviction_config(LruConfig::default())
             .with_weighter(|_: &BlockKey, block: &Block| block.footprint());
-        Self { blocks: Some(builder.build()), lasts: memory_bytes / block_bytes >= LASTING_BLOCKS_MIN }
+        Self { blocks: Some(builder.build()), blocks_max: memory_bytes / block_bytes }
     }
 
     /// Whether blocks are kept at all.
@@ -45,7 +45,12 @@ impl MemoryTier {
 
     /// Whether a block that is put in will be there for whoever waits for it now.
     pub(crate) fn lasts(&self) -> bool {
-        self.lasts
+        self.blocks_max >= LASTING_BLOCKS_MIN
+    }
+
+    /// Whole blocks that there is room for.
+    pub(crate) fn blocks_max(&self) -> u64 {
+        self.blocks_max
     }
 
     /// The block, which counts as used.
@@ -63,7 +68,7 @@ impl MemoryTier {
         if let Some(blocks) = &self.blocks {
             blocks.insert(key, block);
         }
-        self.lasts
+        self.lasts()
     }
 
     pub(crate) fn used_bytes(&self) -> usize {

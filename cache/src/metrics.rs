@@ -9,6 +9,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 
 use crate::cache::Shared;
 use crate::error::ReadError;
+use crate::slab::Slab;
 use crate::source::SourceError;
 
 /// Where the bytes of a read came from.
@@ -122,6 +123,7 @@ pub(crate) struct Metrics {
     fills: Counters,
     fills_resumed: IntCounter,
     origin_requests: IntCounter,
+    origin_hedges: IntCounter,
     origin_bytes: IntCounter,
     origin_errors: Counters,
     not_kept: Counters,
@@ -183,6 +185,10 @@ impl Metrics {
             origin_requests: counter(
                 "cache_origin_requests_total",
                 "Runs of pages asked of origins, repeated ones included.",
+            )?,
+            origin_hedges: counter(
+                "cache_origin_hedges_total",
+                "Runs of pages asked for once more because the answer was late.",
             )?,
             origin_bytes: counter("cache_origin_bytes_total", "Bytes of good pages that came from origins.")?,
             origin_errors: Counters::new::<Trouble>(
@@ -274,6 +280,10 @@ impl Metrics {
 
     pub(crate) fn origin_asked(&self) {
         self.origin_requests.inc();
+    }
+
+    pub(crate) fn origin_asked_again(&self) {
+        self.origin_hedges.inc();
     }
 
     pub(crate) fn pulled(&self, bytes: usize) {
@@ -382,6 +392,7 @@ struct Sizes {
     memory: IntGauge,
     buffers: IntGauge,
     fills: IntGauge,
+    pinned: IntGauge,
 }
 
 impl Sizes {
@@ -397,11 +408,12 @@ impl Sizes {
                 "cache_fill_bytes",
                 "Bytes of blocks in the middle of a fill, or held by readers after it because no tier had room.",
             )?,
+            pinned: IntGauge::new("cache_nvme_pinned_bytes", "Bytes of objects pinned to NVMe.")?,
         })
     }
 
-    fn gauges(&self) -> [&IntGauge; 3] {
-        [&self.memory, &self.buffers, &self.fills]
+    fn gauges(&self) -> [&IntGauge; 4] {
+        [&self.memory, &self.buffers, &self.fills, &self.pinned]
     }
 }
 
@@ -415,6 +427,7 @@ impl Collector for Sizes {
             self.memory.set(shared.memory.used_bytes() as i64);
             self.buffers.set(shared.pool.used_bytes() as i64);
             self.fills.set(shared.budget.fill_bytes_used() as i64);
+            self.pinned.set(shared.slab.as_ref().map_or(0, Slab::kept_bytes) as i64);
         }
         self.gauges().into_iter().flat_map(Collector::collect).collect()
     }

@@ -1,4 +1,4 @@
-//! The bytes that a read is about: an instance, how it is cut, and where it comes from.
+//! The bytes that a read is about: an instance, how it is cut, where it comes from, and who wants it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use crate::instance::Instance;
 use crate::layout::{self, BlockKey, Layout};
 use crate::pull::Pull;
 use crate::source::{Purpose, Source};
+use crate::tenant::Tenant;
 
-/// An instance and its origin.
+/// An instance, its origin, and on whose behalf it is read.
 #[derive(Clone)]
 pub(crate) struct Object {
     pub(crate) instance: Instance,
     pub(crate) layout: Layout,
     pub(crate) source: Arc<dyn Source>,
+    pub(crate) tenant: Tenant,
 }
 
 impl Object {
@@ -30,6 +32,7 @@ impl Object {
 
     /// Starts to pull `pages` from the origin.
     pub(crate) fn pull(&self, pages: Range<u64>, purpose: Purpose, shared: &Shared) -> Pull {
-        Pull::new(self.clone(), pages, purpose, shared.pull_patience, shared.metrics.clone())
+        let pace = shared.budget.pace(self.source.origin());
+        Pull::new(self.clone(), pages, purpose, shared.pull_patience, pace, shared.metrics.clone())
     }
 }

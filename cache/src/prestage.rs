@@ -14,6 +14,7 @@ use crate::instance::Instance;
 use crate::metrics::PrestageEnd;
 use crate::object::Object;
 use crate::sync::lock;
+use crate::tenant::Tenant;
 
 /// Fills of one pre-stage side by side.
 const FILLS_MAX: usize = 4;
@@ -31,10 +32,16 @@ pub enum Prestaged {
 
 /// The pre-stages that run: whose, of what.
 #[derive(Default)]
-pub(crate) struct Prestages(Mutex<HashMap<Instance, String>>);
+pub(crate) struct Prestages(Mutex<HashMap<Instance, Tenant>>);
 
-/// Starts to fill the whole of `object` for `tenant`.
-pub(crate) fn start(shared: &Arc<Shared>, tenant: &str, object: Object) -> Result<Prestaged, Busy> {
+impl Prestages {
+    pub(crate) fn are_running(&self, instance: &Instance) -> bool {
+        lock(&self.0).contains_key(instance)
+    }
+}
+
+/// Starts to fill the whole of `object` for its tenant.
+pub(crate) fn start(shared: &Arc<Shared>, object: Object) -> Result<Prestaged, Busy> {
     if object.layout.object_bytes() > shared.bytes_max() {
         return Ok(Prestaged::TooLarge);
     }
@@ -43,13 +50,13 @@ pub(crate) fn start(shared: &Arc<Shared>, tenant: &str, object: Object) -> Resul
         if running.contains_key(&object.instance) {
             return Ok(Prestaged::Running);
         }
-        let of_tenant = running.values().filter(|name| *name == tenant).count();
+        let of_tenant = running.values().filter(|tenant| **tenant == object.tenant).count();
         if running.len() >= shared.settings.prestages_max
             || of_tenant >= shared.settings.prestages_per_tenant_max
         {
             return Err(Busy(Limit::Prestages));
         }
-        running.insert(object.instance, tenant.to_owned());
+        running.insert(object.instance, object.tenant);
     }
     shared.metrics.prestage_started();
     let place = Place { shared: shared.clone(), instance: object.instance };

@@ -4,22 +4,30 @@
 //! page is asked for again, of the same instance, up to [`RETRIES_MAX`] times with a growing pause. The count
 //! starts anew once a good stretch has arrived, so that a pull of a terabyte may break more often than one of a block.
 //!
+//! An answer whose first page is later than nearly all were of late is asked for once more, and whichever comes first is
+//! taken: one question in twenty may be such a repeated one ([`pace`]).
+//!
 //! An origin that says it is busy is not broken: it is asked again for as long as a reader waits for any other place.
+//!
+//! [`pace`]: crate::pace
 
 use std::error::Error;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::future::{Either, select, select_ok};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Limit, ReadError};
 use crate::metrics::Metrics;
 use crate::object::Object;
+use crate::pace::Pace;
 use crate::page::{self, VerifiedPage};
-use crate::source::{Page, Pages, Purpose, SourceError};
+use crate::source::{PAGE_BYTES, Page, Pages, Purpose, SourceError};
 
 /// Times that an origin which broke off is asked again, until the readers get the error. The pauses make 300 ms: enough
 /// for a connection that was cut, and short for a client, which asks again too.
@@ -54,10 +62,13 @@ pub(crate) struct Pull {
     asked_end: u64,
     answer: Option<Pages>,
     asked_at: Instant,
+    /// When the answer's first page came, and which it was.
+    began: Option<(Instant, u64)>,
     patience: Patience,
     retries: u32,
     broken_at: u64,
     busy: Option<Busy>,
+    pace: Arc<Pace>,
     metrics: Arc<Metrics>,
 }
 
@@ -69,12 +80,32 @@ struct Busy {
     times: u32,
 }
 
+/// What an origin is asked.
+#[derive(Clone)]
+struct Question {
+    object: Object,
+    pages: Range<u64>,
+    purpose: Purpose,
+}
+
+impl Question {
+    /// Asks, and waits for the first page.
+    async fn begin(self, silence_max: Duration) -> Result<(Page, Pages), SourceError> {
+        let Self { object, pages, purpose } = self;
+        let asked = object.source.pages(object.instance, pages, purpose);
+        let mut answer = timeout(silence_max, asked).await.map_err(|_| silent())??;
+        let page = next_page(&mut answer, silence_max).await?;
+        Ok((page, answer))
+    }
+}
+
 impl Pull {
     pub(crate) fn new(
         object: Object,
         pages: Range<u64>,
         purpose: Purpose,
         patience: Patience,
+        pace: Arc<Pace>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -83,7 +114,9 @@ impl Pull {
             asked_end: pages.start,
             answer: None,
             asked_at: Instant::now(),
+            began: None,
             patience,
+            pace,
             retries: 0,
             broken_at: pages.start,
             busy: None,
@@ -92,7 +125,8 @@ impl Pull {
         }
     }
 
-    /// The next page. `None` when all have been given. Dropping the returned future loses nothing.
+    /// The next page. `None` when all have been given. Dropping the returned future loses no page; an answer that has not
+    /// begun is asked for anew.
     pub(crate) async fn next(&mut self) -> Option<Result<VerifiedPage, ReadError>> {
         if self.missing.is_empty() {
             return None;
@@ -117,24 +151,48 @@ impl Pull {
     }
 
     async fn ask(&mut self) -> Result<VerifiedPage, SourceError> {
-        let silence_max = self.patience.silence_max;
         if self.missing.start == self.asked_end {
             self.answer = None;
         }
-        let answer = match &mut self.answer {
-            Some(answer) => answer,
-            none => {
-                self.metrics.origin_asked();
+        let Page { bytes, crc32c } = match &mut self.answer {
+            Some(answer) => next_page(answer, self.patience.silence_max).await?,
+            None => {
                 self.asked_at = Instant::now();
                 self.asked_end = self.missing.end.min(self.missing.start + ASK_PAGES_MAX);
-                let pages = self.missing.start..self.asked_end;
-                let asked = self.object.source.pages(self.object.instance, pages, self.purpose);
-                none.insert(timeout(silence_max, asked).await.map_err(|_| silent())??)
+                let (page, answer) = self.first_page(self.missing.start..self.asked_end).await?;
+                self.pace.answered(self.asked_at.elapsed());
+                self.began = Some((Instant::now(), self.missing.start));
+                self.answer = Some(answer);
+                page
             }
         };
-        let page = timeout(silence_max, answer.next()).await.map_err(|_| silent())?;
-        let Page { bytes, crc32c } = page.ok_or_else(|| SourceError::broken("the answer ended early"))??;
-        self.verify(bytes, crc32c)
+        let page = self.verify(bytes, crc32c)?;
+        if self.missing.start + 1 == self.asked_end
+            && let Some((at, first)) = self.began
+        {
+            self.pace.streamed((self.asked_end - first - 1) * PAGE_BYTES, at.elapsed());
+        }
+        Ok(page)
+    }
+
+    /// The first of `pages` and the answer that gives the others; of two answers, if the first is late.
+    async fn first_page(&mut self, pages: Range<u64>) -> Result<(Page, Pages), SourceError> {
+        let late = self.pace.asked();
+        let question = Question { object: self.object.clone(), pages, purpose: self.purpose };
+        let silence_max = self.patience.silence_max;
+        self.metrics.origin_asked();
+        let first = pin!(question.clone().begin(silence_max));
+        let Some(late) = late else { return first.await };
+        match select(first, pin!(sleep(late))).await {
+            Either::Left((begun, _)) => begun,
+            Either::Right(((), first)) if self.pace.may_hedge() => {
+                self.metrics.origin_asked();
+                self.metrics.origin_asked_again();
+                let (begun, _other) = select_ok([first, pin!(question.begin(silence_max))]).await?;
+                Ok(begun)
+            }
+            Either::Right(((), first)) => first.await,
+        }
     }
 
     fn verify(&self, bytes: Bytes, crc32c: u32) -> Result<VerifiedPage, SourceError> {
@@ -180,6 +238,11 @@ impl Pull {
         self.retries += 1;
         Ok(RETRY_PAUSE * 2_u32.pow(self.retries - 1))
     }
+}
+
+async fn next_page(answer: &mut Pages, silence_max: Duration) -> Result<Page, SourceError> {
+    let page = timeout(silence_max, answer.next()).await.map_err(|_| silent())?;
+    page.unwrap_or_else(|| Err(SourceError::broken("the answer ended early")))
 }
 
 fn silent() -> SourceError {

@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::sleep;
 
 use crate::block::Block;
 use crate::cache::Shared;
@@ -23,6 +24,7 @@ use crate::lend::PIECE_BYTES_MAX;
 use crate::metrics::Served;
 use crate::object::Object;
 use crate::source::PAGE_BYTES;
+use crate::walk;
 use ahead::Ahead;
 use direct::Direct;
 pub use plan::{Plan, Tally};
@@ -80,10 +82,8 @@ impl Reader {
     pub(crate) fn new(shared: Arc<Shared>, object: Object, range: Range<u64>, mode: Mode) -> Self {
         let end = range.end.min(object.layout.object_bytes());
         let left = range.start.min(end)..end;
-        let ahead = (mode == Mode::Fill && !left.is_empty()).then(|| {
-            let blocks = object.layout.blocks_of(&left);
-            Ahead::new(blocks.clone(), object.layout.block_range(blocks.end - 1).end == left.end)
-        });
+        let ahead = (mode == Mode::Fill && !left.is_empty())
+            .then(|| Ahead::new(&object, &left, shared.walks.goes_on(object.instance, &left)));
         let tally = Tally::default();
         Self {
             shared,
@@ -102,7 +102,9 @@ impl Reader {
 
     /// A reader that gives nothing but `error`.
     pub(crate) fn refused(shared: Arc<Shared>, object: Object, error: ReadError) -> Self {
-        Self { failed: Some(error), ..Self::new(shared, object, 0..0, Mode::Bypass) }
+        let mut reader = Self::new(shared, object, 0..0, Mode::Bypass);
+        reader.failed = Some(error);
+        reader
     }
 
     /// Where what is left of the range would come from now. Costs a look a block.
@@ -223,5 +225,21 @@ impl Reader {
 
     fn hold(&mut self, served: Served, held: Held) {
         self.here = Some(Here { served, held });
+    }
+}
+
+impl Drop for Reader {
+    /// What a read that came to its end has on its way beyond it is for the next one.
+    fn drop(&mut self) {
+        let Some(ahead) = self.ahead.as_mut().filter(|_| self.left.is_empty()) else { return };
+        let (left, looked_to) = ahead.left_behind();
+        let (shared, instance) = (self.shared.clone(), self.object.instance);
+        if !left.is_empty() {
+            self.shared.runtime.spawn(async move {
+                sleep(walk::PATIENCE).await;
+                shared.walks.tire(&instance);
+            });
+        }
+        self.shared.walks.leave(&instance, left, looked_to);
     }
 }

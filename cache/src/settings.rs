@@ -1,5 +1,6 @@
 //! What can be set on a cache, with its defaults and limits.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ pub struct Settings {
     /// Bytes in one cached block: a power of two, 64 KiB to 16 MiB. Changing it empties the NVMe tier.
     /// Default 1 MiB.
     pub block_bytes: u64,
-    /// Bytes of blocks that may be in the middle of a fill at one time. Of these, pre-stages get half, and a quarter may
-    /// be held by slow readers after a fill whose block found no room in a tier. At least four blocks. Default 32 MiB.
+    /// Bytes of blocks that may be in the middle of a fill at one time. Of these, one origin gets three quarters at most and
+    /// pre-stages half, and a quarter may be held by slow readers after a fill whose block found no room in a tier.
+    /// At least four blocks. Default 32 MiB.
     pub fill_bytes_max: u64,
     /// Fills that may read from one origin at one time; further ones wait. Default 32.
     pub fills_per_origin_max: usize,
@@ -32,10 +34,13 @@ pub struct Settings {
     /// Each holds a place at the origin for as long as its client takes, so this should be less than an origin has
     /// places for such reads. Default 16.
     pub direct_reads_per_origin_max: usize,
-    /// Bytes that one fill asks an origin for, whole blocks. Default 8 MiB.
+    /// Bytes that one fill asks an origin for, whole blocks; longer ones, up to 64 MiB, once a reader proves that fast.
+    /// Default 8 MiB.
     pub fill_window_bytes: u64,
-    /// How far ahead of a reader blocks are filled: with the window, this is how many fills of one reader run side by
-    /// side. Cut down when there is no tier to keep what was read ahead. Default 32 MiB.
+    /// How far ahead of a reader blocks are filled when it begins: with the window, this is how many fills of one reader
+    /// run side by side. Then it follows what the reader takes in the time that its origin needs for a window, up to four
+    /// times this. Never more than the tiers will keep: a quarter of the memory tier and half of the queue of writes to
+    /// NVMe, shared by all readers. Default 64 MiB.
     pub fill_ahead_bytes: u64,
     /// How long a reader waits for a place (a buffer, a fill of its origin, an origin that is busy) before it is told
     /// `Busy`. Default 10 s.
@@ -46,6 +51,9 @@ pub struct Settings {
     pub prestages_max: usize,
     /// Pre-stages that one tenant may have running at one time. Default 2.
     pub prestages_per_tenant_max: usize,
+    /// What tenants' shares are measured by, by name: of fills and their bytes when several wait for them, and of the
+    /// blocks on NVMe when there is no free slot. Each 1 to 1000; whoever is not named weighs 1. Default: nobody is.
+    pub tenant_weights: BTreeMap<String, u32>,
 }
 
 /// Settings of the NVMe tier.
@@ -68,7 +76,7 @@ pub struct NvmeDevice {
     /// A file, which is made when it is not there, or a block device. It is held with an exclusive lock while the cache
     /// is open. A device that holds anything else than a slab, or zeros, is refused.
     pub path: PathBuf,
-    /// How much of it is used; a file is allocated at once. At least 16 blocks. Its index takes about 52 bytes of memory
+    /// How much of it is used; a file is allocated at once. At least 16 blocks. Its index takes about 64 bytes of memory
     /// a block, beyond the limits of [`Settings`].
     pub bytes: u64,
 }
@@ -106,11 +114,12 @@ impl Default for Settings {
             fills_per_origin_max: 32,
             direct_reads_per_origin_max: 16,
             fill_window_bytes: 8 * MIB,
-            fill_ahead_bytes: 32 * MIB,
+            fill_ahead_bytes: 64 * MIB,
             wait_max: Duration::from_secs(10),
             origin_silence_max: Duration::from_secs(20),
             prestages_max: 8,
             prestages_per_tenant_max: 2,
+            tenant_weights: BTreeMap::new(),
         }
     }
 }
@@ -159,6 +168,10 @@ impl Settings {
         }
         for (key, time) in [("wait_max", self.wait_max), ("origin_silence_max", self.origin_silence_max)] {
             require(!time.is_zero(), key, "must be more than 0 seconds".into());
+        }
+        for (name, weight) in &self.tenant_weights {
+            let in_range = (1..=1000).contains(weight);
+            require(in_range, "tenant_weights", format!("must be 1 to 1000 each, {name} has {weight}"));
         }
         if let Some(nvme) = &self.nvme {
             require(!nvme.devices.is_empty(), "nvme.device", "must name at least one device".into());
@@ -223,6 +236,7 @@ mod tests {
             fill_window_bytes: MIB - 1,
             fills_per_origin_max: 0,
             wait_max: Duration::ZERO,
+            tenant_weights: BTreeMap::from([("lab".into(), 0), ("shop".into(), 1)]),
             nvme: Some(nvme),
             ..Settings::default()
         };
@@ -233,6 +247,7 @@ mod tests {
             "fill_window_bytes",
             "fills_per_origin_max",
             "wait_max",
+            "tenant_weights",
             "nvme.bytes",
             "nvme.write_queue_bytes",
             "nvme.node",

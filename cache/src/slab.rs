@@ -10,6 +10,7 @@ mod eviction;
 mod file;
 mod header;
 mod index;
+mod kept;
 mod late;
 mod open;
 mod ring;
@@ -19,17 +20,21 @@ mod uring;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use futures::future::join_all;
 use tracing::{error, warn};
 
 use crate::block::Block;
 use crate::error::OpenError;
+use crate::instance::Instance;
 use crate::layout::{BlockKey, mix};
 use crate::metrics::{Metrics, NotKept};
 use crate::settings::Nvme;
-use device::Device;
+use crate::tenant::{Tenant, Weights};
 pub(crate) use device::Pin;
+use device::{Device, Opening};
+use kept::Kept;
 use late::Late;
 
 /// Blocks on NVMe. Clones are the same slab.
@@ -38,6 +43,7 @@ pub(crate) struct Slab {
     /// A place for each device that is set; empty for as long as another process holds it.
     devices: Arc<[OnceLock<Device>]>,
     late: Arc<Late>,
+    kept: Arc<Kept>,
 }
 
 /// Where a block was found.
@@ -72,15 +78,22 @@ impl Slab {
     pub(crate) async fn open(
         settings: &Nvme,
         block_bytes: u64,
+        weights: &Arc<Weights>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let opening = settings
-            .devices
-            .iter()
-            .map(|device| Device::open(settings, device, block_bytes, open::LOCK_WAIT_MAX, metrics.clone()));
-        let opened = join_all(opening).await;
+        let kept = Arc::new(Kept::default());
+        let opening = Arc::new(Opening {
+            settings: settings.clone(),
+            block_bytes,
+            weights: weights.clone(),
+            kept: kept.clone(),
+            metrics: metrics.clone(),
+        });
+        let opened =
+            settings.devices.iter().map(|device| Device::open(&opening, device, open::LOCK_WAIT_MAX));
+        let opened = join_all(opened).await;
         let devices: Arc<[_]> = settings.devices.iter().map(|_| OnceLock::new()).collect();
-        let late = Late::new(settings.clone(), block_bytes, devices.clone(), metrics.clone());
+        let late = Late::new(opening, devices.clone());
         for (place, opened) in opened.into_iter().enumerate() {
             let path = &settings.devices[place].path;
             match opened {
@@ -93,7 +106,7 @@ impl Slab {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { devices, late: Arc::new(late) })
+        Ok(Self { devices, late: Arc::new(late), kept })
     }
 
     /// Whether blocks are kept and found at all.
@@ -106,9 +119,31 @@ impl Slab {
         self.in_use_now().map(Device::bytes).sum()
     }
 
+    /// Gives up no block of an object of `object_bytes` bytes before `until`; `None`: from now on any. False if more than
+    /// half of all bytes would be kept then.
+    pub(crate) fn keep(&self, instance: Instance, object_bytes: u64, until: Option<Instant>) -> bool {
+        match until {
+            Some(until) => self.kept.keep(instance, object_bytes, until, self.bytes() / 2),
+            None => {
+                self.kept.release(&instance);
+                true
+            }
+        }
+    }
+
+    /// Bytes of the objects whose blocks are not given up.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.bytes()
+    }
+
     /// Whether the block is here, without counting as a use.
     pub(crate) fn contains(&self, key: &BlockKey) -> bool {
         self.device(key).is_some_and(|device| device.contains(key))
+    }
+
+    /// How many devices are in use.
+    pub(crate) fn devices_count(&self) -> usize {
+        self.in_use_now().count()
     }
 
     /// Finds the block, which counts as used.
@@ -116,10 +151,17 @@ impl Slab {
         self.device(key)?.find(key)
     }
 
-    /// Offers a block, whose pages have these checksums, to be written in the background.
-    pub(crate) fn offer(&self, key: BlockKey, block: &Block, sums: Vec<u32>, keep: Keep) -> Offered {
+    /// Offers a block of `tenant`'s, whose pages have these checksums, to be written in the background.
+    pub(crate) fn offer(
+        &self,
+        key: BlockKey,
+        block: &Block,
+        sums: Vec<u32>,
+        tenant: Tenant,
+        keep: Keep,
+    ) -> Offered {
         match self.device(&key) {
-            Some(device) => device.offer(key, block, sums, keep),
+            Some(device) => device.offer(key, block, sums, tenant, keep),
             None => Offered::Refused(NotKept::DeviceOut),
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use cache::{Cache, Mode, NvmeDevice, Settings};
+use cache::{Cache, Mode, NvmeDevice, Settings, Tenant};
 use prometheus::Registry;
 
 use crate::origin::Origin;
@@ -34,7 +34,7 @@ async fn filled(settings: Settings, origin: &Arc<Origin>) {
 /// Puts every block of an object on disk: a pre-stage waits for the queue of writes, where a reader goes on without.
 async fn store(node: &Node, origin: &Arc<Origin>) {
     node.cache
-        .prestage("tenant", origin.instance, origin.object_bytes, origin.clone())
+        .prestage(Tenant::named("lab"), origin.instance, origin.object_bytes, origin.clone())
         .expect("there is room for a pre-stage");
     let whole = node.reader(origin, 0..origin.object_bytes, Mode::LookOnly);
     while !whole.plan().hit || node.metric("cache_buffer_bytes", None) > 0 {

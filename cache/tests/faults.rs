@@ -136,3 +136,27 @@ async fn direct_reads_have_a_limit_of_their_own() {
     drop(holds);
     node.read_as(&origin, 0..MIB, Mode::Bypass).await;
 }
+
+/// A question whose answer is later than nearly all were is asked once more, and the reader gets that answer; while there
+/// is nothing to compare with, and past the budget, an answer is waited for until it counts as broken off.
+#[tokio::test]
+async fn a_late_answer_is_asked_for_once_more_within_a_budget() {
+    let node = Node::open(Settings { origin_silence_max: 20 * SHORT, ..settings() }).await;
+    let warm_up = |ids: std::ops::Range<u8>| ids.map(|id| Origin::new(id, 64 * KIB)).collect::<Vec<_>>();
+    let late = |id| Origin::faulty(id, 64 * KIB, &[Fault::NeverAnswers]);
+    let counts = |node: &Node| {
+        ["cache_origin_hedges_total", "cache_fills_resumed_total"].map(|name| node.metric(name, None))
+    };
+    node.read_all(&late(100)).await;
+    assert_eq!(counts(&node), [0, 1]);
+    // With the one above as many as it takes: none of these can be late.
+    for origin in warm_up(0..31) {
+        node.read_all(&origin).await;
+    }
+    // One is saved up by now.
+    for (id, expected) in [(101, [1, 1]), (102, [1, 2])] {
+        let origin = late(id);
+        node.read_all(&origin).await;
+        assert_eq!((counts(&node), origin.asked()), (expected, vec![0..1, 0..1]));
+    }
+}

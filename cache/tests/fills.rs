@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache::Mode;
+use cache::{Mode, Settings};
 use futures::future::join_all;
 use tokio::sync::Barrier;
 
@@ -140,4 +140,53 @@ async fn a_plan_tells_where_the_bytes_would_come_from() {
     assert_eq!((plan.joined_bytes, plan.origin_bytes, plan.hit), (256 * KIB, 512 * KIB, false));
     assert!(node.reader(&origin, 0..256 * KIB, Mode::Fill).plan().hit);
     assert!(!node.reader(&origin, 0..256 * KIB, Mode::Bypass).plan().hit);
+}
+
+/// The windows of a large read are asked for side by side before the first of them is there; what is filled ahead of
+/// several readers is together no more than the tiers keep.
+#[tokio::test]
+async fn windows_run_side_by_side_from_the_first_and_are_bounded_together() {
+    // A quarter of it for what is filled ahead: eight windows of 1 MiB.
+    let node = Node::open(Settings { memory_bytes: 32 * MIB, ..settings() }).await;
+    let origins: Vec<_> = (0..4).map(|id| Origin::gated(id, 16 * MIB)).collect();
+    let asked = || origins.iter().map(|origin| origin.asked().len()).sum::<usize>();
+    let mut readers = Vec::new();
+    for origin in &origins {
+        let mut reader = node.reader(origin, 0..16 * MIB, Mode::Fill);
+        origin.open(1);
+        let first = reader.next().await.expect("a piece").expect("good").to_vec();
+        readers.push((reader, first));
+    }
+    // Each reader's own window, and of the eight three for the first and the second, two for the third.
+    while asked() < 4 + 8 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(origins.iter().map(|origin| origin.asked().len()).collect::<Vec<_>>(), [4, 4, 3, 1]);
+    for ((reader, first), origin) in readers.iter_mut().zip(&origins) {
+        origin.open(u64::MAX);
+        first.extend(drain(reader).await.expect("the rest"));
+        assert!(*first == origin.content(0..16 * MIB));
+        assert_eq!(origin.pages_given(), origin.pages_count());
+    }
+}
+
+/// Requests that walk an object find it on its way before they ask; requests here and there bring what they want alone.
+#[tokio::test]
+async fn requests_that_walk_an_object_are_read_ahead_of() {
+    let node = Node::open(settings()).await;
+    let (walked, jumped) = (Origin::new(1, 16 * MIB), Origin::new(2, 256 * MIB));
+    let mut joined = 0;
+    for start in (0..8).map(|number| number * MIB) {
+        let tally = node.read(&walked, start..start + MIB).await;
+        joined += u64::from(tally.origin_bytes == 0);
+    }
+    assert_eq!(joined, 6, "all but the first and the second");
+    assert!(walked.pages_given() > 8 * 16, "nothing is read ahead of the next");
+    for start in [200, 100, 0, 150, 50].map(|number| number * MIB) {
+        node.read(&jumped, start..start + MIB).await;
+    }
+    assert_eq!(jumped.pages_given(), 5 * 16);
 }

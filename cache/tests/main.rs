@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use cache::{Cache, Mode, Nvme, ReadError, Reader, Settings, Tally};
+use cache::{Cache, Mode, Nvme, ReadError, Reader, Settings, Tally, Tenant};
 use origin::Origin;
 use prometheus::Registry;
 
@@ -53,7 +53,14 @@ impl Node {
     }
 
     pub(crate) fn reader(&self, origin: &Arc<Origin>, range: Range<u64>, mode: Mode) -> Reader {
-        self.cache.read(origin.instance, origin.object_bytes, range, mode, origin.clone())
+        self.cache.read(
+            Tenant::named("lab"),
+            origin.instance,
+            origin.object_bytes,
+            range,
+            mode,
+            origin.clone(),
+        )
     }
 
     /// Reads a range to its end, which must hold what the origin has.

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Busy, Limit, Mode, Prestaged, Purpose, ReadError, Settings};
+use cache::{Busy, Limit, Mode, Prestaged, Purpose, ReadError, Settings, Tenant};
 use tokio::time::timeout;
 
 use crate::origin::Origin;
 use crate::{KIB, MIB, Node, drain, nvme_only, settings};
+
+fn lab() -> Tenant {
+    Tenant::named("lab")
+}
 
 #[tokio::test]
 async fn look_only_takes_hits_fetches_the_pages_it_needs_and_keeps_nothing() {
@@ -48,7 +52,7 @@ async fn without_a_tier_everything_goes_past() {
     let node = Node::open(Settings { memory_bytes: 0, ..settings() }).await;
     let origin = Origin::new(1, MIB + 1);
     assert_eq!(node.read_all(&origin).await.bypass_bytes, MIB + 1);
-    assert_eq!(node.cache.prestage("lab", origin.instance, MIB, origin.clone()), Ok(Prestaged::TooLarge));
+    assert_eq!(node.cache.prestage(lab(), origin.instance, MIB, origin.clone()), Ok(Prestaged::TooLarge));
 }
 
 #[tokio::test]
@@ -56,9 +60,10 @@ async fn a_prestage_fills_the_whole_object_onto_nvme() {
     let folder = tempfile::tempdir().expect("folder");
     let node = Node::open(nvme_only(folder.path(), 32 * MIB)).await;
     let origin = Origin::new(1, 6 * MIB + 3);
-    let started = node.cache.prestage("lab", origin.instance, origin.object_bytes, origin.clone());
+    let started = node.cache.prestage(lab(), origin.instance, origin.object_bytes, origin.clone());
     assert_eq!(started, Ok(Prestaged::Started));
     while node.metric("cache_prestages_total", Some("completed")) == 0 {
+        assert!(node.cache.is_prestaging(&origin.instance));
         tokio::task::yield_now().await;
     }
     let tally = node.read_all(&origin).await;
@@ -72,8 +77,9 @@ async fn prestages_are_bounded_by_tenant_and_in_all() {
     let limits = Settings { prestages_max: 3, prestages_per_tenant_max: 2, ..settings() };
     let node = Node::open(limits).await;
     let origins: Vec<_> = (1..=4).map(|id| Origin::gated(id, MIB)).collect();
-    let stage =
-        |tenant: &str, at: usize| node.cache.prestage(tenant, origins[at].instance, MIB, origins[at].clone());
+    let stage = |tenant: &str, at: usize| {
+        node.cache.prestage(Tenant::named(tenant), origins[at].instance, MIB, origins[at].clone())
+    };
     assert_eq!(stage("lab", 0), Ok(Prestaged::Started));
     assert_eq!(stage("lab", 0), Ok(Prestaged::Running));
     assert_eq!(stage("lab", 1), Ok(Prestaged::Started));
@@ -97,7 +103,7 @@ async fn a_reader_does_not_stand_behind_prestages() {
         let node = Node::open(limits).await;
         let (stuck, waiting) = (Origin::gated(1, 4 * MIB), Origin::new(2, MIB));
         let stage = |origin: &Arc<Origin>| {
-            node.cache.prestage("lab", origin.instance, origin.object_bytes, origin.clone())
+            node.cache.prestage(lab(), origin.instance, origin.object_bytes, origin.clone())
         };
         assert_eq!(stage(&stuck), Ok(Prestaged::Started));
         // Half of all there is, which is what pre-stages may have.
@@ -124,7 +130,7 @@ async fn a_prestage_outlives_the_patience_of_its_readers() {
     holds.open(1);
     let mut slow = node.reader(&holds, 0..MIB, Mode::Fill);
     slow.next().await.expect("a piece").expect("good");
-    node.cache.prestage("lab", staged.instance, MIB, staged.clone()).expect("room");
+    node.cache.prestage(lab(), staged.instance, MIB, staged.clone()).expect("room");
     let mut joined = node.reader(&staged, 0..MIB, Mode::Fill);
     while joined.plan().joined_bytes < MIB {
         tokio::task::yield_now().await;
@@ -136,4 +142,34 @@ async fn a_prestage_outlives_the_patience_of_its_readers() {
         tokio::task::yield_now().await;
     }
     assert_eq!(node.read_all(&staged).await.memory_bytes, MIB);
+}
+
+/// What is pinned stays while far more than fits goes through, until its time is over; more than half of the tier cannot
+/// be.
+#[tokio::test]
+async fn what_is_pinned_stays_until_its_pin_ends() {
+    let folder = tempfile::tempdir().expect("folder");
+    let node = Node::open(nvme_only(folder.path(), 16 * MIB)).await;
+    let (pinned, other) = (Origin::new(200, 2 * MIB), Origin::new(201, 6 * MIB));
+    let hour = Duration::from_secs(3600);
+    let pin = |origin: &Origin, lasting| node.cache.pin(origin.instance, origin.object_bytes, lasting);
+    assert_eq!((pin(&pinned, hour), pin(&other, hour)), (Ok(()), Err(Busy(Limit::Pins))));
+    assert_eq!(node.metric("cache_nvme_pinned_bytes", None), 2 * MIB);
+    let turn_over = async |first: u8| {
+        for id in first..first + 20 {
+            node.read_all(&Origin::new(id, 2 * MIB)).await;
+            while node.metric("cache_buffer_bytes", None) > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let is_here = || node.reader(&pinned, 0..pinned.object_bytes, Mode::LookOnly).plan().hit;
+    turn_over(0).await;
+    node.read_all(&pinned).await;
+    turn_over(20).await;
+    assert!(is_here());
+    assert_eq!(pin(&pinned, Duration::ZERO), Ok(()));
+    turn_over(40).await;
+    assert!(!is_here());
+    assert_eq!(node.metric("cache_nvme_pinned_bytes", None), 0);
 }

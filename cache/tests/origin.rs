@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     SilentAfter(u64),
     Busy,
     Gone,
+    /// No answer, for as long as it is waited for.
+    NeverAnswers,
 }
 
 /// One object of `object_bytes` bytes, whose content follows from its instance.
@@ -199,6 +201,7 @@ impl Source for Origin {
             match fault {
                 Some(Fault::Gone) => Err(SourceError::Gone),
                 Some(Fault::Busy) => Err(SourceError::Busy),
+                Some(Fault::NeverAnswers) => std::future::pending().await,
                 Some(Fault::Refuses) => Err(SourceError::broken("refused")),
                 _ => {
                     let pages = stream::unfold(answer, |mut answer| async {

@@ -5,11 +5,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use cache::{Cache, Engine, Mode, Nvme, OpenError, Settings};
+use cache::{Cache, Engine, Mode, Nvme, OpenError, Settings, Tenant};
 use prometheus::Registry;
 
 use crate::origin::Origin;
-use crate::{KIB, MIB, Node, nvme_only};
+use crate::{KIB, MIB, Node, drain, nvme_only};
 
 const SLAB_BYTES: u64 = 16 * MIB;
 
@@ -96,6 +96,37 @@ async fn a_range_within_a_block_reads_its_pages_alone() {
     assert_eq!(node.read(&origin, 200 * KIB..201 * KIB).await.memory_bytes, KIB);
 }
 
+/// What is read from disk for a byte served, out of more than the memory tier holds: in ranges of 8 MiB hardly more than
+/// that, and in ranges of 1 MiB that start anywhere less than half as much again.
+#[tokio::test]
+async fn little_more_is_read_from_disk_than_is_served() {
+    let folder = tempfile::tempdir().expect("folder");
+    let large = Settings { block_bytes: MIB, memory_bytes: 4 * MIB, ..nvme_only(folder.path(), 64 * MIB) };
+    let origin = Origin::new(1, 32 * MIB);
+    let node = Node::open(large.clone()).await;
+    node.cache
+        .prestage(Tenant::named("lab"), origin.instance, origin.object_bytes, origin.clone())
+        .expect("there is room for a pre-stage");
+    while node.metric("cache_nvme_blocks", None) < 32 {
+        tokio::task::yield_now().await;
+    }
+    node.cache.close().await;
+    for (range_bytes, at_most) in [(8 * MIB, 1.05), (MIB, 1.5)] {
+        let node = Node::open(large.clone()).await;
+        let mut place = 1_u64;
+        for _ in 0..64 * MIB / range_bytes {
+            place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let start = (place >> 33) % (origin.object_bytes - range_bytes);
+            let mut reader = node.reader(&origin, start..start + range_bytes, Mode::Fill);
+            assert_eq!(drain(&mut reader).await.expect("reads").len() as u64, range_bytes);
+        }
+        let read = node.metric("cache_nvme_read_bytes_total", None) as f64 / (64 * MIB) as f64;
+        assert!(read > 0.5 && read <= at_most, "{read} in ranges of {range_bytes}");
+        assert_eq!(origin.pages_given(), origin.pages_count());
+        node.cache.close().await;
+    }
+}
+
 /// More blocks than slots: the oldest go, what is found is right.
 #[tokio::test]
 async fn a_full_slab_gives_blocks_up() {
@@ -159,7 +190,14 @@ async fn a_damaged_superblock_is_reset_or_refused() {
             Err(error) => panic!("byte {at}: {error}"),
             Ok(cache) => {
                 assert!(at >= 8, "byte {at}");
-                let reader = cache.read(origin.instance, MIB, 0..MIB, Mode::Fill, origin.clone());
+                let reader = cache.read(
+                    Tenant::named("lab"),
+                    origin.instance,
+                    MIB,
+                    0..MIB,
+                    Mode::Fill,
+                    origin.clone(),
+                );
                 assert_eq!(reader.plan().nvme_bytes, 0, "byte {at}");
                 cache.close().await;
             }

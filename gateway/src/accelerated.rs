@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache::{Busy, Cache, Mode, ReadError, Tally};
+use cache::{Busy, Cache, Mode, ReadError, Tally, Tenant};
 use http::{HeaderMap, HeaderValue, Method};
 use origin::NamedVersion;
 use origin::head::{Facts, Head};
@@ -101,6 +101,8 @@ pub struct Served {
 /// A read that may be answered: everything but the bytes.
 struct Granted {
     owner: Arc<Owner>,
+    /// Whose share of the cache it takes: the caller's account, or for anonymous callers that of the bucket's owner.
+    tenant: Tenant,
     object: Arc<FullHead>,
     was_known: bool,
     reading: Reading,
@@ -239,7 +241,9 @@ impl Accelerated {
         {
             headers.remove(X_AMZ_TAGGING_COUNT);
         }
-        Ok(Granted { owner, object, was_known, reading, headers, caller })
+        let tenant = caller.as_ref().map_or(facts.owner.as_str(), |caller| caller.account.name.as_str());
+        let tenant = Tenant::named(tenant);
+        Ok(Granted { owner, tenant, object, was_known, reading, headers, caller })
     }
 
     /// The object and, where the request claims to be somebody's, who that is: both as they were at one moment after the
@@ -302,7 +306,8 @@ impl Accelerated {
             None => {
                 let instance = cache::Instance(*head.instance.as_bytes());
                 let owner = granted.owner.clone();
-                Body::blocks(self.parts.cache.read(instance, head.bytes, range, mode, owner)).await
+                let cache = &self.parts.cache;
+                Body::blocks(cache.read(granted.tenant, instance, head.bytes, range, mode, owner)).await
             }
         }
     }
@@ -313,9 +318,8 @@ impl Accelerated {
         if inline.is_some() || head.bytes == 0 {
             return Ok(());
         }
-        let account = granted.caller.as_ref().map_or("", |caller| caller.account.name.as_str());
         let instance = cache::Instance(*head.instance.as_bytes());
-        match self.parts.cache.prestage(account, instance, head.bytes, granted.owner.clone()) {
+        match self.parts.cache.prestage(granted.tenant, instance, head.bytes, granted.owner.clone()) {
             Ok(_) => Ok(()),
             Err(Busy(_)) => Err(Refusal::slow_down(RETRY_AFTER)),
         }

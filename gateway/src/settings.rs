@@ -6,6 +6,7 @@
 mod fault;
 mod table;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -369,6 +370,7 @@ fn read_cache(file: &mut Keys) -> (cache::Settings, u64) {
     {
         *field = keys.duration(key, *field, Duration::from_millis(1)..=Duration::from_secs(24 * 3600));
     }
+    settings.tenant_weights = read_account_weights(&mut keys);
     if keys.holds("nvme") {
         settings.nvme = Some(read_nvme(&mut keys));
     }
@@ -378,6 +380,17 @@ fn read_cache(file: &mut Keys) -> (cache::Settings, u64) {
     let heads_bytes_max = keys.bytes("heads_bytes_max", 16 << 20, 1 << 20..=1 << 40);
     file.extend(keys.finish());
     (settings, heads_bytes_max)
+}
+
+fn read_account_weights(cache: &mut Keys) -> BTreeMap<String, u32> {
+    let mut keys = cache.table("account_weights");
+    let weights = keys.names().into_iter().map(|account| {
+        let weight = keys.count(&account, 1, 1..=1000);
+        (account, u32::try_from(weight).expect("at most 1000"))
+    });
+    let weights = weights.collect();
+    cache.extend(keys.finish());
+    weights
 }
 
 fn read_nvme(cache: &mut Keys) -> cache::Nvme {

@@ -11,7 +11,7 @@ use crate::layout;
 use crate::lend::PIECE_BYTES_MAX;
 use crate::load;
 use crate::metrics::Served;
-use crate::slab::{Found, Pin};
+use crate::slab::{Found, Pin, Slab};
 use crate::source::PAGE_BYTES;
 
 /// Looks without a piece, for a block that goes as fast as it comes, until the reader goes past the cache.
@@ -76,11 +76,18 @@ impl Reader {
         let block = self.object.layout.block_range(index);
         let wanted_whole = self.left.start <= block.start && block.end <= self.left.end;
         match (self.mode, self.shared.memory.keeps()) {
-            // The second time, a block wanted in part is worth a place in memory, and the rest of its bytes.
-            (Mode::Fill, true) => wanted_whole || pin.touched_before,
+            // A block wanted in part is worth a place in memory, and the rest of its bytes, if it would have been found
+            // there had it been given one the last time.
+            (Mode::Fill, true) => wanted_whole || self.was_touched_lately(pin),
             (Mode::Fill, false) => wanted_whole && self.shared.lending.piece_bytes_max() == PIECE_BYTES_MAX,
             (Mode::LookOnly | Mode::Bypass, _) => false,
         }
+    }
+
+    fn was_touched_lately(&self, pin: &Pin) -> bool {
+        let devices_count = self.shared.slab.as_ref().map_or(1, Slab::devices_count) as u64;
+        // Each device counts its own reads.
+        pin.touched_ago.is_some_and(|ago| u64::from(ago) * devices_count < self.shared.memory.blocks_max())
     }
 
     /// Reads the next piece's pages of block `index` from NVMe into a buffer of this reader.
@@ -117,6 +124,7 @@ impl Reader {
         match &mut self.ahead {
             // The next look finds the flight.
             Some(ahead) => {
+                self.shared.walks.begin(self.object.instance, &self.left);
                 ahead.demand(&self.shared, &self.object, index, self.left.start / PAGE_BYTES);
                 Ok(())
             }

@@ -28,6 +28,7 @@ use super::engine::{self, Engine, SlotRead, SlotWrite};
 use super::file::SlabFile;
 use super::header::Header;
 use super::index::Index;
+use super::kept::Kept;
 use super::open::{self, Opened};
 use super::superblock::Geometry;
 use super::{Found, Keep, Offered};
@@ -40,11 +41,21 @@ use crate::page;
 use crate::settings::{Nvme, NvmeDevice};
 use crate::source::PAGE_BYTES;
 use crate::sync::lock;
+use crate::tenant::{Tenant, Weights};
 
 /// Failed reads and writes after which the device is taken out of use, until the node starts again. One can be a bad
 /// sector, whose slot is not used again; a device that fails this often fails more, and each failure costs a reader
 /// the kernel's own retries, seconds long.
 const ERRORS_MAX: u32 = 8;
+
+/// What devices are opened with.
+pub(crate) struct Opening {
+    pub(crate) settings: Nvme,
+    pub(crate) block_bytes: u64,
+    pub(crate) weights: Arc<Weights>,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) metrics: Arc<Metrics>,
+}
 
 /// Blocks on one device. Clones are the same device.
 #[derive(Clone)]
@@ -60,6 +71,7 @@ struct Inner {
     queue_bytes_max: usize,
     errors: AtomicU32,
     in_use: AtomicBool,
+    kept: Arc<Kept>,
     metrics: Arc<Metrics>,
 }
 
@@ -78,8 +90,8 @@ pub(crate) struct Pin {
     device: Device,
     key: BlockKey,
     slot: u32,
-    /// The block had been read lately.
-    pub(crate) touched_before: bool,
+    /// How many reads of the device's other blocks there were since this one's last, if it was read before.
+    pub(crate) touched_ago: Option<u32>,
 }
 
 impl Drop for Pin {
@@ -89,34 +101,31 @@ impl Drop for Pin {
 }
 
 impl Device {
-    /// Opens one of the devices that `settings` describe, waiting at most `lock_wait_max` for another process's lock.
+    /// Opens `device`, waiting at most `lock_wait_max` for another process's lock.
     pub(crate) async fn open(
-        settings: &Nvme,
+        opening: &Arc<Opening>,
         device: &NvmeDevice,
-        block_bytes: u64,
         lock_wait_max: Duration,
-        metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let (settings, device) = (settings.clone(), device.clone());
-        let open = move || Self::open_blocking(&settings, &device, block_bytes, lock_wait_max, metrics);
+        let (opening, device) = (opening.clone(), device.clone());
+        let open = move || Self::open_blocking(&opening, &device, lock_wait_max);
         tokio::task::spawn_blocking(open).await.expect("opening a slab does not panic")
     }
 
     fn open_blocking(
-        settings: &Nvme,
+        opening: &Opening,
         device: &NvmeDevice,
-        block_bytes: u64,
         lock_wait_max: Duration,
-        metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let (file, found) = open::open(device, &settings.node, block_bytes, lock_wait_max)?;
+        let (file, found) = open::open(opening, device, lock_wait_max)?;
         let failed = |cause| OpenError::Io { path: device.path.clone(), doing: "start", cause };
         let file = SlabFile::new(&device.path, file).map_err(failed)?;
-        let engine = engine::start(settings.engine, Arc::new(file)).map_err(failed)?;
-        Ok(Self::start(settings, found, engine, metrics))
+        let engine = engine::start(opening.settings.engine, Arc::new(file)).map_err(failed)?;
+        Ok(Self::start(opening, found, engine))
     }
 
-    fn start(settings: &Nvme, opened: Opened, engine: Box<dyn Engine>, metrics: Arc<Metrics>) -> Self {
+    fn start(opening: &Opening, opened: Opened, engine: Box<dyn Engine>) -> Self {
+        let Opening { settings, kept, metrics, .. } = opening;
         metrics.nvme_device_in();
         metrics.nvme_slots_came(opened.geometry.slots_count);
         metrics.nvme_blocks_came(opened.index.blocks_count());
@@ -136,7 +145,8 @@ impl Device {
             queue_bytes_max: layout::to_len(settings.write_queue_bytes) / settings.devices.len().max(1),
             errors: AtomicU32::new(0),
             in_use: AtomicBool::new(true),
-            metrics,
+            kept: kept.clone(),
+            metrics: metrics.clone(),
         }))
     }
 
@@ -170,12 +180,19 @@ impl Device {
             return Some(Found::Queued(block.clone()));
         }
         let pinned = state.index.pin(key)?;
-        let touched_before = pinned.touched_before;
-        Some(Found::Stored(Pin { device: self.clone(), key: *key, slot: pinned.slot, touched_before }))
+        let (slot, touched_ago) = (pinned.slot, pinned.touched_ago);
+        Some(Found::Stored(Pin { device: self.clone(), key: *key, slot, touched_ago }))
     }
 
-    /// Offers a block, whose pages have these checksums, to be written in the background.
-    pub(crate) fn offer(&self, key: BlockKey, block: &Block, sums: Vec<u32>, keep: Keep) -> Offered {
+    /// Offers a block of `tenant`'s, whose pages have these checksums, to be written in the background.
+    pub(crate) fn offer(
+        &self,
+        key: BlockKey,
+        block: &Block,
+        sums: Vec<u32>,
+        tenant: Tenant,
+        keep: Keep,
+    ) -> Offered {
         let write = {
             let mut state = lock(&self.0.state);
             if state.closing || !self.in_use() {
@@ -187,10 +204,13 @@ impl Device {
             if state.queue_bytes + block.footprint() > self.0.queue_bytes_max {
                 return Offered::Refused(NotKept::QueueFull);
             }
-            if keep == Keep::IfWorthIt && !state.index.is_worth_writing(&key) {
+            if keep == Keep::IfWorthIt && !state.index.is_worth_writing(&key, tenant) {
                 return Offered::Refused(NotKept::Spared);
             }
-            let Some(chosen) = state.index.choose() else { return Offered::Refused(NotKept::NoSlot) };
+            let kept = self.0.kept.now();
+            let chosen = state.index.choose(|key| !kept.holds(&key.instance));
+            drop(kept);
+            let Some(chosen) = chosen else { return Offered::Refused(NotKept::NoSlot) };
             if chosen.evicted {
                 self.0.metrics.nvme_evicted();
             }
@@ -198,12 +218,8 @@ impl Device {
             state.generation_next += 1;
             state.queue_bytes += block.footprint();
             state.queue.insert(key, block.clone());
-            self.write(
-                key,
-                chosen.slot,
-                block,
-                Header { key, generation, block_len: len32(block.len()), sums },
-            )
+            let header = Header { key, generation, block_len: len32(block.len()), tenant, sums };
+            self.write(chosen.slot, block, header)
         };
         self.0.engine.write(write);
         Offered::Kept
@@ -240,9 +256,10 @@ impl Device {
         }
     }
 
-    fn write(&self, key: BlockKey, slot: u32, block: &Block, header: Header) -> SlotWrite {
+    fn write(&self, slot: u32, block: &Block, header: Header) -> SlotWrite {
         let geometry = &self.0.geometry;
         let device = self.clone();
+        let (key, tenant) = (header.key, header.tenant);
         let (bytes, footprint, started) = (block.len(), block.footprint(), Instant::now());
         SlotWrite {
             header_offset: geometry.header_offset(slot),
@@ -254,7 +271,7 @@ impl Device {
                 if stored {
                     device.0.metrics.nvme_written(bytes, started.elapsed());
                 }
-                device.settle(key, slot, footprint, stored);
+                device.settle(key, slot, footprint, stored.then_some(tenant));
                 if let Err(error) = outcome {
                     device.0.metrics.not_kept(NotKept::DeviceError);
                     device.device_failed("write", slot, &error);
@@ -263,14 +280,14 @@ impl Device {
         }
     }
 
-    /// A queued block is on disk, or never will be.
-    fn settle(&self, key: BlockKey, slot: u32, footprint: usize, stored: bool) {
+    /// A queued block is on disk, for a tenant, or never will be.
+    fn settle(&self, key: BlockKey, slot: u32, footprint: usize, stored: Option<Tenant>) {
         let block = {
             let mut state = lock(&self.0.state);
             state.queue_bytes -= footprint;
             match stored {
-                true => state.index.stored(slot, key),
-                false => state.index.not_stored(slot),
+                Some(tenant) => state.index.stored(slot, key, tenant),
+                None => state.index.not_stored(slot),
             }
             self.count_blocks(&mut state);
             state.queue.remove(&key)

@@ -7,6 +7,7 @@ use crate::instance::Instance;
 use crate::layout::BlockKey;
 use crate::page;
 use crate::source::PAGE_BYTES;
+use crate::tenant::Tenant;
 
 /// Bytes before the page sums.
 pub(crate) const FIXED_BYTES: usize = 56;
@@ -18,6 +19,8 @@ pub(crate) struct Header {
     /// Grows with every write to the slab; of two headers of one block the later counts.
     pub(crate) generation: u64,
     pub(crate) block_len: u32,
+    /// Whom it was brought for; zero in headers from before there were tenants.
+    pub(crate) tenant: Tenant,
     /// CRC32C of each page.
     pub(crate) sums: Vec<u32>,
 }
@@ -33,7 +36,7 @@ impl Header {
         bytes.extend_from_slice(&self.key.instance.0);
         bytes.extend_from_slice(&u64::from(self.key.index).to_le_bytes());
         bytes.extend_from_slice(&self.block_len.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]); // keeps the sums aligned to 8 bytes
+        bytes.extend_from_slice(&self.tenant.to_bits().to_le_bytes());
         debug_assert_eq!(bytes.len(), FIXED_BYTES);
         for sum in &self.sums {
             bytes.extend_from_slice(&sum.to_le_bytes());
@@ -46,9 +49,9 @@ impl Header {
 
     /// The header in `bytes`, if it is one of slot `slot` of slab `slab_id`.
     pub(crate) fn decode(bytes: &[u8], slab_id: u64, slot: u32) -> Option<Self> {
-        let Fixed { key, generation, block_len, sums } = Fixed::decode(bytes, slab_id, slot)?;
+        let Fixed { key, generation, block_len, tenant, sums } = Fixed::decode(bytes, slab_id, slot)?;
         let sum = |sum: &[u8]| u32::from_le_bytes(sum.try_into().expect("chunks of four"));
-        Some(Self { key, generation, block_len, sums: sums.chunks_exact(4).map(sum).collect() })
+        Some(Self { key, generation, block_len, tenant, sums: sums.chunks_exact(4).map(sum).collect() })
     }
 }
 
@@ -57,6 +60,7 @@ pub(crate) struct Fixed<'b> {
     pub(crate) key: BlockKey,
     pub(crate) generation: u64,
     pub(crate) block_len: u32,
+    pub(crate) tenant: Tenant,
     sums: &'b [u8],
 }
 
@@ -75,10 +79,10 @@ impl<'b> Fixed<'b> {
         let instance = Instance(take(rest)?);
         let index = u32::try_from(u64::from_le_bytes(take(rest)?)).ok()?;
         let block_len = u32::from_le_bytes(take(rest)?);
-        let _padding: [u8; 4] = take(rest)?;
+        let tenant = Tenant::from_bits(u32::from_le_bytes(take(rest)?));
         let pages_count = u64::from(block_len).div_ceil(PAGE_BYTES);
         let sums = rest.get(..crate::layout::to_len(pages_count * 4)).filter(|sums| !sums.is_empty())?;
-        Some(Self { key: BlockKey { instance, index }, generation, block_len, sums })
+        Some(Self { key: BlockKey { instance, index }, generation, block_len, tenant, sums })
     }
 }
 
@@ -94,7 +98,7 @@ mod tests {
 
     fn header() -> Header {
         let key = BlockKey { instance: Instance([9; 16]), index: 3 };
-        Header { key, generation: 5, block_len: 70_000, sums: vec![1, 2] }
+        Header { key, generation: 5, block_len: 70_000, tenant: Tenant::named("lab"), sums: vec![1, 2] }
     }
 
     /// Any flipped bit, another place and another life of the slab: not there.

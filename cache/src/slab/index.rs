@@ -1,12 +1,15 @@
 //! Which block lies in which slot: pure, without I/O.
 //!
 //! A slot that is being read or written is never chosen, so a reader never sees its slot change. What goes when there is
-//! no free slot is [`eviction`]'s to say. About 52 bytes a block, a test says how many; page sums stay on disk.
+//! no free slot is [`eviction`]'s to say. About 64 bytes a block, a test says how many; page sums stay on disk.
 //!
 //! [`eviction`]: super::eviction
 
-use super::eviction::Eviction;
+use std::sync::Arc;
+
+use super::eviction::{Eviction, Whose};
 use crate::layout::BlockKey;
+use crate::tenant::{Tenant, Weights};
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -20,6 +23,9 @@ pub(crate) struct Index {
     free: u32,
     blocks_count: usize,
     eviction: Eviction,
+    weights: Arc<Weights>,
+    /// Reads so far, this many or a multiple of 2³² more; never 0.
+    touches_count: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -31,8 +37,8 @@ struct Slot {
     /// Reads in progress.
     pins: u16,
     use_: Use,
-    /// Read since it was stored.
-    touched: bool,
+    /// Which read of all, counted over the slab, its last one was; 0: none since it was stored.
+    touched_at: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,16 +65,16 @@ pub(crate) struct Chosen {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Pinned {
     pub(crate) slot: u32,
-    /// The block had been read before.
-    pub(crate) touched_before: bool,
+    /// How many reads of other blocks there were since this one's last, if it was read before.
+    pub(crate) touched_ago: Option<u32>,
 }
 
 impl Index {
-    pub(crate) fn new(slots_count: u32) -> Self {
+    pub(crate) fn new(slots_count: u32, weights: Arc<Weights>) -> Self {
         let key = BlockKey { instance: crate::Instance([0; 16]), index: 0 };
         let slot = |number: u32| {
             let next = if number + 1 < slots_count { number + 1 } else { NONE };
-            Slot { key, next, pins: 0, use_: Use::Free, touched: false }
+            Slot { key, next, pins: 0, use_: Use::Free, touched_at: 0 }
         };
         Self {
             slots: (0..slots_count).map(slot).collect(),
@@ -76,19 +82,26 @@ impl Index {
             free: if slots_count > 0 { 0 } else { NONE },
             blocks_count: 0,
             eviction: Eviction::new(slots_count),
+            weights,
+            touches_count: 1,
         }
     }
 
     /// An index of blocks found on disk, each in a slot of its own, the oldest first; of two of one key the later counts.
-    pub(crate) fn rebuilt(slots_count: u32, found: impl Iterator<Item = (BlockKey, u32)>) -> Self {
-        let mut index = Self::new(slots_count);
-        for (key, slot) in found {
+    pub(crate) fn rebuilt(
+        slots_count: u32,
+        weights: Arc<Weights>,
+        found: impl Iterator<Item = (BlockKey, u32, Tenant)>,
+    ) -> Self {
+        let mut index = Self::new(slots_count, weights);
+        for (key, slot, tenant) in found {
             if let Some(older) = index.find(&key) {
                 index.forget(older, false);
             }
             index.slots[slot as usize].use_ = Use::Writing;
             index.put(slot, key);
-            index.eviction.insert_old(slot);
+            let whose = index.whose(tenant);
+            index.eviction.insert_old(slot, whose);
         }
         index.free = NONE;
         for number in (0..slots_count).rev() {
@@ -112,9 +125,11 @@ impl Index {
         let number = self.find(key)?;
         let slot = &mut self.slots[number as usize];
         slot.pins = slot.pins.checked_add(1)?;
-        let touched_before = std::mem::replace(&mut slot.touched, true);
+        self.touches_count = self.touches_count.wrapping_add(1).max(1);
+        let before = std::mem::replace(&mut slot.touched_at, self.touches_count);
+        let touched_ago = (before > 0).then(|| self.touches_count.wrapping_sub(before) - 1);
         self.eviction.read(number);
-        Some(Pinned { slot: number, touched_before })
+        Some(Pinned { slot: number, touched_ago })
     }
 
     pub(crate) fn unpin(&mut self, number: u32) {
@@ -125,14 +140,14 @@ impl Index {
         }
     }
 
-    /// Whether a block that is not here is worth a write now; if not, it is remembered.
-    pub(crate) fn is_worth_writing(&mut self, key: &BlockKey) -> bool {
-        self.eviction.is_worth_writing(key.hash64())
+    /// Whether a block of `tenant`'s that is not here is worth a write now; if not, it is remembered.
+    pub(crate) fn is_worth_writing(&mut self, key: &BlockKey, tenant: Tenant) -> bool {
+        self.eviction.is_worth_writing(key.hash64(), tenant.to_bits())
     }
 
-    /// Chooses a slot to write to: a free one, or that of the block to be given up next. `None` when every slot is
-    /// being read, written, or broken.
-    pub(crate) fn choose(&mut self) -> Option<Chosen> {
+    /// Chooses a slot to write to: a free one, or that of the block to be given up next, of those that `may_go` allows.
+    /// `None` when none may, or every slot is being read, written, or broken.
+    pub(crate) fn choose(&mut self, may_go: impl Fn(&BlockKey) -> bool) -> Option<Chosen> {
         if self.free != NONE {
             let slot = self.free;
             self.free = self.slots[slot as usize].next;
@@ -140,18 +155,18 @@ impl Index {
             return Some(Chosen { slot, evicted: false });
         }
         let slots = &self.slots;
-        let slot = self
-            .eviction
-            .evict(|slot| slots[slot as usize].pins == 0, |slot| slots[slot as usize].key.hash64())?;
+        let may_go = |slot: u32| slots[slot as usize].pins == 0 && may_go(&slots[slot as usize].key);
+        let slot = self.eviction.evict(may_go, |slot| slots[slot as usize].key.hash64())?;
         self.take_out(slot);
         self.slots[slot as usize].use_ = Use::Writing;
         Some(Chosen { slot, evicted: true })
     }
 
-    /// The chosen slot now holds `key`.
-    pub(crate) fn stored(&mut self, number: u32, key: BlockKey) {
+    /// The chosen slot now holds `key`, for `tenant`.
+    pub(crate) fn stored(&mut self, number: u32, key: BlockKey, tenant: Tenant) {
         self.put(number, key);
-        self.eviction.insert(number, key.hash64());
+        let whose = self.whose(tenant);
+        self.eviction.insert(number, key.hash64(), whose);
     }
 
     /// The chosen slot could not be written: it is not used again.
@@ -171,6 +186,10 @@ impl Index {
         if slot.pins == 0 && slot.use_ == Use::Forgotten {
             self.set_free(number);
         }
+    }
+
+    fn whose(&self, tenant: Tenant) -> Whose {
+        Whose { tenant: tenant.to_bits(), weight: self.weights.of(tenant) }
     }
 
     fn set_free(&mut self, number: u32) {
@@ -196,7 +215,7 @@ impl Index {
         let slot = &mut self.slots[number as usize];
         debug_assert_eq!(slot.use_, Use::Writing);
         let next = std::mem::replace(&mut self.buckets[bucket], number);
-        *slot = Slot { key, next, pins: 0, use_: Use::Stored, touched: false };
+        *slot = Slot { key, next, pins: 0, use_: Use::Stored, touched_at: 0 };
         self.blocks_count += 1;
     }
 
@@ -235,7 +254,11 @@ mod tests {
     }
 
     fn full(slots_count: u32) -> Index {
-        Index::rebuilt(slots_count, (0..slots_count).map(|slot| (key(slot), slot)))
+        Index::rebuilt(
+            slots_count,
+            Arc::default(),
+            (0..slots_count).map(|slot| (key(slot), slot, Tenant::named(""))),
+        )
     }
 
     /// What a block costs in memory.
@@ -255,23 +278,30 @@ mod tests {
     fn a_block_that_was_read_is_spared_once() {
         let mut index = full(3);
         let pinned = index.pin(&key(0)).expect("there");
-        assert_eq!(pinned, Pinned { slot: 0, touched_before: false });
+        assert_eq!(pinned, Pinned { slot: 0, touched_ago: None });
         index.unpin(0);
-        assert_eq!(index.choose(), Some(Chosen { slot: 1, evicted: true }));
+        assert_eq!(index.choose(|_| true), Some(Chosen { slot: 1, evicted: true }));
         assert!(index.contains(&key(0)) && !index.contains(&key(1)));
-        assert_eq!(index.choose(), Some(Chosen { slot: 2, evicted: true }));
-        assert_eq!(index.choose(), Some(Chosen { slot: 0, evicted: true }));
-        assert_eq!(index.choose(), None);
+        assert_eq!(index.choose(|_| true), Some(Chosen { slot: 2, evicted: true }));
+        assert_eq!(index.choose(|_| true), Some(Chosen { slot: 0, evicted: true }));
+        assert_eq!(index.choose(|_| true), None);
+    }
+
+    #[test]
+    fn a_block_knows_how_long_ago_it_was_read() {
+        let mut index = full(3);
+        let mut ago = |block| index.pin(&key(block)).expect("there").touched_ago;
+        assert_eq!([ago(0), ago(0), ago(1), ago(2), ago(0)], [None, Some(0), None, None, Some(2)]);
     }
 
     #[test]
     fn a_slot_being_read_or_written_is_left_alone() {
         let mut index = full(2);
         index.pin(&key(0)).expect("there");
-        assert_eq!(index.choose(), Some(Chosen { slot: 1, evicted: true }));
-        assert_eq!(index.choose(), None);
+        assert_eq!(index.choose(|_| true), Some(Chosen { slot: 1, evicted: true }));
+        assert_eq!(index.choose(|_| true), None);
         index.unpin(0);
-        assert_eq!(index.choose(), Some(Chosen { slot: 0, evicted: true }));
+        assert_eq!(index.choose(|_| true), Some(Chosen { slot: 0, evicted: true }));
     }
 
     #[test]
@@ -282,9 +312,9 @@ mod tests {
         index.forget(0, false);
         assert!(!index.contains(&key(0)));
         index.unpin(0);
-        assert_eq!(index.choose(), None);
+        assert_eq!(index.choose(|_| true), None);
         index.unpin(0);
-        assert_eq!(index.choose(), Some(Chosen { slot: 0, evicted: false }));
+        assert_eq!(index.choose(|_| true), Some(Chosen { slot: 0, evicted: false }));
     }
 
     #[test]
@@ -293,29 +323,33 @@ mod tests {
         index.pin(&key(0)).expect("there");
         index.forget(0, true);
         index.unpin(0);
-        assert_eq!((index.choose(), index.blocks_count()), (None, 0));
+        assert_eq!((index.choose(|_| true), index.blocks_count()), (None, 0));
     }
 
     #[test]
     fn of_two_blocks_of_one_key_the_later_is_found_and_the_other_slot_is_free() {
-        let mut index = Index::rebuilt(3, [(key(7), 2), (key(7), 0)].into_iter());
+        let mut index = Index::rebuilt(
+            3,
+            Arc::default(),
+            [(key(7), 2), (key(7), 0)].map(|(key, slot)| (key, slot, Tenant::named(""))).into_iter(),
+        );
         assert_eq!(index.pin(&key(7)).map(|pinned| pinned.slot), Some(0));
-        assert_eq!((index.blocks_count(), index.choose().map(|chosen| chosen.slot)), (1, Some(1)));
-        assert_eq!(index.choose().map(|chosen| chosen.slot), Some(2));
+        assert_eq!((index.blocks_count(), index.choose(|_| true).map(|chosen| chosen.slot)), (1, Some(1)));
+        assert_eq!(index.choose(|_| true).map(|chosen| chosen.slot), Some(2));
     }
 
     proptest! {
         /// Against a map: random stores, reads and losses; a block is where it was put, or nowhere.
         #[test]
         fn it_finds_what_lies_where(steps in vec((0..4_u8, 0..24_u32), 1..400)) {
-            let mut index = Index::new(8);
+            let mut index = Index::new(8, Arc::default());
             let mut lies = std::collections::HashMap::new();
             for (what, number) in steps {
                 match what {
                     0 | 1 if !index.contains(&key(number)) => {
-                        let chosen = index.choose().expect("nothing is pinned");
+                        let chosen = index.choose(|_| true).expect("nothing is pinned");
                         lies.retain(|_, slot| *slot != chosen.slot);
-                        index.stored(chosen.slot, key(number));
+                        index.stored(chosen.slot, key(number), Tenant::named(""));
                         lies.insert(number, chosen.slot);
                     }
                     2 => if let Some(slot) = lies.remove(&number) {

@@ -10,11 +10,9 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::info;
 
-use super::device::Device;
+use super::device::{Device, Opening};
 use super::leave_out;
 use crate::error::OpenError;
-use crate::metrics::Metrics;
-use crate::settings::Nvme;
 use crate::sync::lock;
 
 /// The pause between two tries.
@@ -22,45 +20,37 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The tasks that wait for devices.
 pub(super) struct Late {
-    settings: Arc<Nvme>,
-    block_bytes: u64,
+    opening: Arc<Opening>,
     devices: Arc<[OnceLock<Device>]>,
-    metrics: Arc<Metrics>,
     waiting: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Late {
     /// Nothing is waited for yet.
-    pub(super) fn new(
-        settings: Nvme,
-        block_bytes: u64,
-        devices: Arc<[OnceLock<Device>]>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { settings: Arc::new(settings), block_bytes, devices, metrics, waiting: Mutex::default() }
+    pub(super) fn new(opening: Arc<Opening>, devices: Arc<[OnceLock<Device>]>) -> Self {
+        Self { opening, devices, waiting: Mutex::default() }
     }
 
     /// Puts the device of `place` into its place once no other process holds it.
     pub(super) fn wait_for(&self, place: usize) {
-        let (settings, metrics) = (self.settings.clone(), self.metrics.clone());
-        let (block_bytes, devices) = (self.block_bytes, self.devices.clone());
-        metrics.nvme_device_awaited();
+        let (opening, devices) = (self.opening.clone(), self.devices.clone());
+        opening.metrics.nvme_device_awaited();
         lock(&self.waiting).push(tokio::spawn(async move {
-            let device = &settings.devices[place];
+            let device = &opening.settings.devices[place];
             let opened = loop {
                 sleep(PAUSE).await;
-                match Device::open(&settings, device, block_bytes, Duration::ZERO, metrics.clone()).await {
+                match Device::open(&opening, device, Duration::ZERO).await {
                     Err(OpenError::InUse(_)) => {}
                     opened => break opened,
                 }
             };
-            metrics.nvme_device_no_longer_awaited();
+            opening.metrics.nvme_device_no_longer_awaited();
             match opened {
                 Ok(opened) => {
                     info!(path = %device.path.display(), "slab free: taken into use");
                     let _ = devices[place].set(opened);
                 }
-                Err(error) => leave_out(&device.path, &error, &metrics),
+                Err(error) => leave_out(&device.path, &error, &opening.metrics),
             }
         }));
     }

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock, fstat
 use rustix::io::Errno;
 use tracing::{info, warn};
 
+use super::device::Opening;
 use super::header::Fixed;
 use super::index::Index;
 use super::superblock::{Geometry, Superblock, Unusable};
@@ -21,6 +23,7 @@ use crate::block::SECTOR_BYTES;
 use crate::error::OpenError;
 use crate::layout::BlockKey;
 use crate::settings::NvmeDevice;
+use crate::tenant::{Tenant, Weights};
 
 /// Headers are read in runs of about this many bytes.
 const HEADERS_RUN_BYTES: usize = 1024 * 1024;
@@ -40,14 +43,14 @@ pub(crate) struct Opened {
     pub(crate) generation_next: u64,
 }
 
-/// Opens, and where needed makes, the slab that `device` describes, for `node`. It stays locked while the file is open.
+/// Opens, and where needed makes, the slab that `device` describes. It stays locked while the file is open.
 /// Another process's lock is waited for at most `lock_wait_max`. Blocks: it may allocate a whole file.
 pub(crate) fn open(
+    opening: &Opening,
     device: &NvmeDevice,
-    node: &str,
-    block_bytes: u64,
     lock_wait_max: Duration,
 ) -> Result<(File, Opened), OpenError> {
+    let (block_bytes, node) = (opening.block_bytes, opening.settings.node.as_str());
     let path = &device.path;
     let failed = |doing: &'static str| move |cause| OpenError::Io { path: path.clone(), doing, cause };
     let is_raw = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device());
@@ -91,7 +94,7 @@ pub(crate) fn open(
     match reset {
         Ok(slab_id) => {
             let (index, generation_next) =
-                rebuild(&file, geometry, slab_id).map_err(failed("read the headers"))?;
+                rebuild(&file, geometry, slab_id, &opening.weights).map_err(failed("read the headers"))?;
             info!(path = %path.display(), blocks = index.blocks_count(), "slab opened");
             Ok((file, Opened { geometry, slab_id, index, generation_next }))
         }
@@ -99,7 +102,7 @@ pub(crate) fn open(
             warn_of_reset(path, reason);
             allocate(&file, is_raw, file_bytes, device).map_err(failed("allocate"))?;
             let slab_id = format(&file, node, geometry).map_err(failed("make"))?;
-            let index = Index::new(geometry.slots_count);
+            let index = Index::new(geometry.slots_count, opening.weights.clone());
             Ok((file, Opened { geometry, slab_id, index, generation_next: 1 }))
         }
     }
@@ -200,10 +203,16 @@ struct FoundBlock {
     generation: u64,
     slot: u32,
     key: BlockKey,
+    tenant: Tenant,
 }
 
 /// The index of every good header, and the generation after the latest. Takes 40 bytes a block on the way.
-fn rebuild(file: &File, geometry: Geometry, slab_id: u64) -> io::Result<(Index, u64)> {
+fn rebuild(
+    file: &File,
+    geometry: Geometry,
+    slab_id: u64,
+    weights: &Arc<Weights>,
+) -> io::Result<(Index, u64)> {
     let header_bytes = geometry.header_bytes();
     let run_slots = (HEADERS_RUN_BYTES / header_bytes).max(1);
     let mut run = vec![0; run_slots * header_bytes];
@@ -214,18 +223,19 @@ fn rebuild(file: &File, geometry: Geometry, slab_id: u64) -> io::Result<(Index, 
         let run = &mut run[..count * header_bytes];
         file.read_exact_at(run, geometry.header_offset(slot))?;
         for bytes in run.chunks_exact(header_bytes) {
-            if let Some(Fixed { key, generation, block_len, .. }) = Fixed::decode(bytes, slab_id, slot)
+            if let Some(Fixed { key, generation, block_len, tenant, .. }) =
+                Fixed::decode(bytes, slab_id, slot)
                 && u64::from(block_len) <= geometry.block_bytes
             {
-                found.push(FoundBlock { generation, slot, key });
+                found.push(FoundBlock { generation, slot, key, tenant });
             }
             slot += 1;
         }
     }
     found.sort_unstable_by_key(|block| (block.generation, block.slot));
     let generation_next = found.last().map_or(1, |latest| latest.generation.saturating_add(1));
-    let found = found.into_iter().map(|block| (block.key, block.slot));
-    Ok((Index::rebuilt(geometry.slots_count, found), generation_next))
+    let found = found.into_iter().map(|block| (block.key, block.slot, block.tenant));
+    Ok((Index::rebuilt(geometry.slots_count, weights.clone(), found), generation_next))
 }
 
 #[cfg(test)]
@@ -247,8 +257,13 @@ mod tests {
         let mut headers = Vec::new();
         for slot in 0..1_000_000 {
             let key = BlockKey { instance: Instance([(slot % 251) as u8; 16]), index: slot };
-            let header =
-                Header { key, generation: u64::from(slot), block_len: 1 << 20, sums: vec![slot; 16] };
+            let header = Header {
+                key,
+                generation: u64::from(slot),
+                block_len: 1 << 20,
+                tenant: Tenant::named("lab"),
+                sums: vec![slot; 16],
+            };
             headers.extend(header.encode(11, slot, geometry.header_bytes()));
         }
         file.write_all_at(&headers, geometry.header_offset(0)).expect("written");
@@ -258,7 +273,7 @@ mod tests {
                 rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("dropped");
             }
             let begun = Instant::now();
-            let (index, _) = rebuild(&file, geometry, 11).expect("read");
+            let (index, _) = rebuild(&file, geometry, 11, &Arc::default()).expect("read");
             println!("{} blocks, page cache {cache}: {:?}", index.blocks_count(), begun.elapsed());
             assert_eq!(index.blocks_count(), 1_000_000);
         }

@@ -50,6 +50,11 @@ impl Keys {
         }
     }
 
+    /// The keys that have not been read, for a table whose keys are names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.table.keys().cloned().collect()
+    }
+
     /// Whether the table holds `key`.
     pub(super) fn holds(&self, key: &str) -> bool {
         self.table.contains_key(key)

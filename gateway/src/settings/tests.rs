@@ -93,6 +93,8 @@ fn what_is_said_is_taken() {
         [cache]
         memory_bytes = "128 MiB"
         wait_max = "250ms"
+        [cache.account_weights]
+        lab = 4
         [cache.nvme]
         bytes = "1 GiB"
         [store]
@@ -113,6 +115,7 @@ fn what_is_said_is_taken() {
         (settings.cache.memory_bytes, settings.cache.wait_max),
         (128 << 20, Duration::from_millis(250))
     );
+    assert_eq!(settings.cache.tenant_weights, BTreeMap::from([("lab".to_owned(), 4)]));
     assert_eq!(settings.cache.nvme.map(|nvme| nvme.devices), Some(cache::Nvme::new("", 1 << 30).devices));
     let seconds = Duration::from_secs;
     let coherence =
@@ -141,6 +144,8 @@ fn each_wrong_file_is_refused_with_its_key() {
         ("[cache]\nmemory_bytes = \"1 GB\"", "cache.memory_bytes"),
         ("[cache]\nblock_bytes = \"65 KiB\"", "cache.block_bytes"),
         ("[cache]\nnvme = 1", "cache.nvme"),
+        ("[cache.account_weights]\nlab = 0", "cache.account_weights.lab"),
+        ("[cache.account_weights]\nlab = 1001", "cache.account_weights.lab"),
         ("[cache.nvme]\nbytes = \"1 MiB\"", "cache.nvme.bytes"),
         ("[cache.nvme]\nbytes = \"1 GiB\"\nsize = 1", "cache.nvme.size"),
         ("[[cache.nvme.device]]\nbytes = \"1 GiB\"", "cache.nvme.device[0].path"),

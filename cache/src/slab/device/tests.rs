@@ -58,14 +58,21 @@ impl Bench {
         let folder = tempfile::tempdir().expect("folder");
         let mut settings = Nvme::new(folder.path().join("slab"), 4 << 20);
         settings.write_queue_bytes = 2 * BLOCK_BYTES;
+        let metrics = Arc::new(Metrics::new(&Registry::new()).expect("registers"));
+        let opening = Opening {
+            settings: settings.clone(),
+            block_bytes: BLOCK_BYTES,
+            weights: Arc::default(),
+            kept: Arc::default(),
+            metrics,
+        };
         let device = &settings.devices[0];
-        let (file, opened) = open::open(device, "", BLOCK_BYTES, Duration::ZERO).expect("opens");
+        let (file, opened) = open::open(&opening, device, Duration::ZERO).expect("opens");
         let file = Arc::new(SlabFile::new(&device.path, file).expect("opens"));
         let engine = engine::start(settings.engine, file).expect("starts");
         let faults = Arc::new(Faults::default());
         let engine = Box::new(Faulty { engine, faults: faults.clone() });
-        let metrics = Arc::new(Metrics::new(&Registry::new()).expect("registers"));
-        let slab = Device::start(&settings, opened, engine, metrics);
+        let slab = Device::start(&opening, opened, engine);
         Self { slab, faults, pool: Pool::new(4 << 20, 0), _folder: folder }
     }
 
@@ -77,7 +84,8 @@ impl Bench {
         let pages = [page(index, 65_536), page(index + 100, 1000)];
         let buffer = self.pool.try_take(66_536, For::Demand).expect("room");
         let sums = pages.iter().map(VerifiedPage::crc32c).collect();
-        self.slab.offer(Self::key(index), &Block::assemble(pages.iter(), buffer), sums, Keep::Surely)
+        let block = Block::assemble(pages.iter(), buffer);
+        self.slab.offer(Self::key(index), &block, sums, Tenant::named(""), Keep::Surely)
     }
 
     async fn stored(&self, index: u32) {
