@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{Answer, Client, Cluster, Content, MIB, Options, Request};
+use tests::{Answer, Client, Cluster, Content, MIB, Options, Request, process};
 
 const OBJECT_BYTES: u64 = 3 * MIB + 5;
 
@@ -95,6 +95,38 @@ async fn a_plain_head_brings_nothing() {
     let head = site.reader.head("data", "k").await.ok();
     assert_eq!(head.header("content-length"), OBJECT_BYTES.to_string());
     assert_eq!(site.pulled().await, 0);
+}
+
+/// `penstock warm` brings an object to every node that runs here and pins it there; what is read then is a hit. An object
+/// that is not there is one clear line.
+#[tokio::test]
+async fn an_operator_warms_and_pins_an_object() {
+    let site = Site::start().await;
+    let data = site.cluster.data_argument();
+    let told = async |arguments: &[&str]| {
+        let line: Vec<_> =
+            arguments.iter().map(ToString::to_string).chain(["--data".into(), data.clone()]).collect();
+        // Not on this thread: the links between the nodes run on it.
+        let asking = move || process::run(&line.iter().map(String::as_str).collect::<Vec<_>>());
+        tokio::task::spawn_blocking(asking).await.expect("no panic")
+    };
+    let (status, said) = told(&["warm", "s3://data/k", "--pin", "2h", "--json"]).await;
+    assert!(status.success(), "{said}");
+    // Progress follows it.
+    let json = &said[..=said.rfind(']').expect("a list of nodes")];
+    let nodes: serde_json::Value = serde_json::from_str(json).expect("--json answers in JSON");
+    let nodes = nodes.as_array().expect("nodes");
+    assert_eq!(nodes.len(), 3);
+    assert!(nodes.iter().all(|node| node["cached_bytes"] == OBJECT_BYTES), "{said}");
+    let pinned = async || site.cluster.scrape("las1").await.sum("penstock_cache_nvme_pinned_bytes", &[]);
+    assert_eq!(pinned().await, OBJECT_BYTES as f64);
+    site.get("").await;
+    assert_eq!(site.bytes("memory").await + site.bytes("nvme").await, OBJECT_BYTES);
+    let (status, said) = told(&["warm", "s3://data/k", "--unpin"]).await;
+    assert!(status.success(), "{said}");
+    assert_eq!(pinned().await, 0.0);
+    let (status, said) = told(&["warm", "s3://data/other"]).await;
+    assert!(!status.success() && said.contains("ord1 has no s3://data/other"), "{said}");
 }
 
 /// One object in ord1, and a reader of it at las1.

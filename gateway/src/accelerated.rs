@@ -13,6 +13,7 @@ mod cache_status;
 mod directives;
 mod heads;
 mod owner;
+mod warm;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use self::body::Body;
 use self::cache_status::{CACHE_STATUS, cache_status};
 use self::heads::{Found, Heads, ObjectName};
 pub use self::owner::Owner;
+pub use self::warm::{ToWarm, Warmed};
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::metrics::Metrics;

@@ -33,7 +33,7 @@ use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Sessions};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
 use crate::listen::{Bound, Front, OtherProtocol, Transport};
 use crate::metrics::{self, DropReason, Metrics};
-use crate::operator::OperatorSocket;
+use crate::operator::{OperatorSocket, Warmer};
 use crate::peer::{self, Credentials, Peers};
 use crate::proxy::{self, Role};
 use crate::quota::Gate;
@@ -97,6 +97,14 @@ pub fn operator_sockets(data: &Path) -> io::Result<Vec<PathBuf>> {
     sockets.retain(|socket| socket.exists());
     sockets.sort();
     Ok(sockets)
+}
+
+/// Brings objects into a node's cache for its operators.
+fn warmer(node: Arc<proxy::Node>) -> Warmer {
+    Box::new(move |wanted| {
+        let node = node.clone();
+        Box::pin(async move { node.accelerated.warm(wanted).await })
+    })
 }
 
 /// A node's addresses, bound before anything is opened: a busy port must not leave anything behind.
@@ -271,7 +279,8 @@ impl Node {
         let users = self.users.ok_or_else(|| self.topology.home().name().clone());
         let users_api = UsersApi::new(users.clone(), self.identities.clone(), self.topology.clone());
         let standing = Standing::new(self.region.clone(), self.sessions.clone(), self.followers.all.clone());
-        let operators = OperatorSocket::open(&self.directory.join(OPERATOR_SOCKET), users, standing)?;
+        let operators = self.directory.join(OPERATOR_SOCKET);
+        let operators = OperatorSocket::open(&operators, users, standing, warmer(self.shared.clone()))?;
         let metrics = self.shared.metrics.clone();
         let (clients, peers, admin) = (Front::default(), Front::default(), Front::default());
         let public = match certificate {

@@ -6,8 +6,10 @@ mod cluster;
 mod explain;
 mod status;
 mod user;
+mod warm;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -43,6 +45,8 @@ pub enum Command {
     Explain(Explain),
     /// Show how the running nodes stand with each other: sessions, leases, who keeps changes waiting.
     Status(Asking),
+    /// Bring an object into the caches of the running nodes, and pin it there, before anybody asks for it.
+    Warm(Warm),
 }
 
 /// Where the configuration and the data are.
@@ -295,6 +299,26 @@ pub struct Explain {
     pub asking: Asking,
 }
 
+/// `penstock warm`
+#[derive(Args, Debug)]
+pub struct Warm {
+    /// Which object.
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub object: String,
+    /// The bucket's region, where several have a bucket of this name.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Keep it on the disk tier for so long, whatever else is read: 30m, 12h, 7d. Pins end when a node restarts.
+    #[arg(long, value_name = "TIME", value_parser = parse_pin)]
+    pub pin: Option<Duration>,
+    /// End its pin, and bring nothing.
+    #[arg(long, conflicts_with = "pin")]
+    pub unpin: bool,
+    /// How to ask, and to answer.
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
 /// Whom to ask, and how to show the answer.
 #[derive(Args, Debug)]
 pub struct Asking {
@@ -304,6 +328,15 @@ pub struct Asking {
     /// The data directory of the running node.
     #[arg(long, value_name = "DIR", default_value = "penstock-data")]
     pub data: PathBuf,
+}
+
+fn parse_pin(text: &str) -> Result<Duration, String> {
+    let units = [("m", 60), ("h", 3600), ("d", 24 * 3600)];
+    let number = |unit| text.strip_suffix(unit).and_then(|number| number.parse::<u64>().ok());
+    let seconds = units.iter().find_map(|(unit, seconds)| Some(number(unit)?.saturating_mul(*seconds)));
+    let year = 365 * 24 * 3600;
+    let seconds = seconds.filter(|seconds| (1..=year).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| "a time such as 30m, 12h or 7d, a year at most".to_owned())
 }
 
 fn parse_level(text: &str) -> Result<Level, String> {
@@ -343,6 +376,16 @@ impl Asking {
     /// One line for stderr.
     pub fn show_status(&self) -> Result<(), String> {
         status::run(self)
+    }
+}
+
+impl Warm {
+    /// Does it, with progress on stderr, and shows what came of it on stdout.
+    ///
+    /// # Errors
+    /// One line for stderr.
+    pub fn run(&self) -> Result<(), String> {
+        warm::run(self)
     }
 }
 
@@ -386,6 +429,11 @@ mod tests {
             "penstock dev --region ord1",
             "penstock cluster node",
             "penstock user create alice",
+            "penstock warm",
+            "penstock warm s3://b/k --pin 7",
+            "penstock warm s3://b/k --pin 0d",
+            "penstock warm s3://b/k --pin 366d",
+            "penstock warm s3://b/k --pin 7d --unpin",
             "penstock explain --action s3:GetObject s3://b/k",
             "penstock explain --as alice --anonymous --action s3:GetObject s3://b/k",
             "penstock explain --anonymous --account a --action s3:GetObject s3://b/k",
@@ -402,6 +450,13 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn an_object_is_pinned_for_days() {
+        let parsed = parse("penstock warm s3://b/k --region las1 --pin 7d --json");
+        let Ok(Command::Warm(warm)) = parsed else { panic!("{parsed:?}") };
+        assert_eq!((warm.object.as_str(), warm.pin), ("s3://b/k", Some(Duration::from_secs(7 * 24 * 3600))));
     }
 
     #[test]

@@ -41,6 +41,7 @@ fn run(command: Command) -> Result<(), String> {
         Command::User(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Status(asking) => asking.show_status(),
+        Command::Warm(warm) => warm.run(),
     }
 }
 

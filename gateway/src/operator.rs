@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{AskError, ask};
-pub use server::{OperatorSocket, SocketError};
+pub use server::{OperatorSocket, SocketError, Warmer};
 
+use crate::accelerated::{ToWarm, Warmed};
 use crate::explain::{Explanation, Question};
 use crate::status::Status;
 use crate::user_admin::{Done as UsersDone, UserCommand};
@@ -32,6 +33,8 @@ pub enum Command {
     Explain(Question),
     /// Say how the node stands with the other nodes.
     Status,
+    /// Bring an object into the node's cache, or say how it stands there.
+    Warm(ToWarm),
 }
 
 /// What the node answers.
@@ -59,6 +62,8 @@ pub enum Done {
     Explained(Explanation),
     /// How the node stands.
     Status(Status),
+    /// How an object stands in the node's cache.
+    Warmed(Warmed),
 }
 
 /// A name for the socket at `path` that is short enough for any directory: the kernel takes 108 bytes and no more.

@@ -13,13 +13,15 @@ pub(super) fn run(command: Explain) -> Result<(), String> {
     match user::ask_home(&Command::Explain(question), &asking.data)? {
         Done::Explained(told) if asking.json => println!("{:#}", serde_json::json!(told)),
         Done::Explained(told) => println!("{told}"),
-        Done::User(_) | Done::Status(_) => return Err("the node answered another question".to_owned()),
+        Done::User(_) | Done::Status(_) | Done::Warmed(_) => {
+            return Err("the node answered another question".to_owned());
+        }
     }
     Ok(())
 }
 
 /// The bucket, and the key if there is one, of `s3://BUCKET[/KEY]`.
-fn parse(resource: &str) -> Result<(String, Option<String>), String> {
+pub(super) fn parse(resource: &str) -> Result<(String, Option<String>), String> {
     let named = resource.strip_prefix("s3://").filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
     let named = named.ok_or_else(|| format!("{resource}: not s3://BUCKET or s3://BUCKET/KEY"))?;
     Ok(match named.split_once('/') {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::{Answer, COMMAND_BYTES_MAX, Command, Done, short_name};
+use crate::accelerated::{ToWarm, Warmed};
 use crate::explain::explain;
 use crate::status::Standing;
 use crate::topology::RegionName;
@@ -37,7 +39,11 @@ pub struct SocketError {
 struct Node {
     users: Result<Arc<UserAdmin>, RegionName>,
     standing: Standing,
+    warmer: Warmer,
 }
+
+/// Brings objects into the node's cache.
+pub type Warmer = Box<dyn Fn(ToWarm) -> BoxFuture<'static, Result<Warmed, String>> + Send + Sync>;
 
 /// The operators' socket of one node. Dropping it closes and removes it.
 pub struct OperatorSocket {
@@ -55,9 +61,10 @@ impl OperatorSocket {
         path: &Path,
         users: Result<Arc<UserAdmin>, RegionName>,
         standing: Standing,
+        warmer: Warmer,
     ) -> Result<Self, SocketError> {
         let listener = listen(path).map_err(|cause| SocketError { path: path.to_owned(), cause })?;
-        let accepting = tokio::spawn(accept(listener, Arc::new(Node { users, standing })));
+        let accepting = tokio::spawn(accept(listener, Arc::new(Node { users, standing, warmer })));
         Ok(Self { path: path.to_owned(), accepting })
     }
 }
@@ -118,20 +125,24 @@ async fn converse(stream: UnixStream, node: &Node) -> io::Result<()> {
 }
 
 async fn obey(command: Command, operator: &Manager, node: &Node) -> Answer {
-    let users = match &node.users {
-        _ if command == Command::Status => return Answer::Done(Box::new(Done::Status(node.standing.now()))),
-        Ok(users) => users,
-        Err(home) => return Answer::NotHome { home: home.to_string() },
-    };
+    let users = || node.users.as_ref().map_err(|home| Answer::NotHome { home: home.to_string() });
     let done = match command {
         Command::User(command) => {
+            let users = match users() {
+                Ok(users) => users,
+                Err(not_home) => return not_home,
+            };
             let done = users.obey(command, operator).await;
             done.map(|done| Done::User(Box::new(done))).map_err(|refused| refused.to_string())
         }
-        Command::Explain(question) => {
-            explain(users, question).await.map(Done::Explained).map_err(|error| error.to_string())
-        }
+        Command::Explain(question) => match users() {
+            Ok(users) => {
+                explain(users, question).await.map(Done::Explained).map_err(|error| error.to_string())
+            }
+            Err(not_home) => return not_home,
+        },
         Command::Status => Ok(Done::Status(node.standing.now())),
+        Command::Warm(wanted) => (node.warmer)(wanted).await.map(Done::Warmed),
     };
     done.map_or_else(Answer::Refused, |done| Answer::Done(Box::new(done)))
 }
@@ -159,12 +170,35 @@ mod tests {
         Standing::new(RegionName::parse("ord1").expect("name"), sessions, Vec::new())
     }
 
+    /// Of a node that knows no object.
+    fn no_cache() -> Warmer {
+        Box::new(|wanted| Box::pin(async move { Err(format!("there is no bucket {}", wanted.bucket)) }))
+    }
+
+    /// Any node warms its cache, wherever users are written.
+    #[tokio::test]
+    async fn every_node_is_told_to_warm() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("admin.sock");
+        let home = RegionName::parse("las1").expect("name");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache()).expect("socket");
+        let wanted = ToWarm {
+            region: None,
+            bucket: "photos".into(),
+            key: "cat.jpg".into(),
+            pin_seconds: Some(60),
+            start: true,
+        };
+        let answer = told(&path, Command::Warm(wanted)).await;
+        assert!(matches!(answer, Answer::Refused(reason) if reason == "there is no bucket photos"));
+    }
+
     #[tokio::test]
     async fn every_node_says_how_it_stands() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("admin.sock");
         let home = RegionName::parse("las1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home), standing()).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache()).expect("socket");
         let Answer::Done(done) = told(&path, Command::Status).await else { panic!("no status") };
         assert!(matches!(*done, Done::Status(status) if status.region == "ord1"));
     }
@@ -196,7 +230,8 @@ mod tests {
         let users = Users::open(store.clone(), keys.clone(), Arc::default()).await.expect("users");
         let home = RegionName::parse("ord1").expect("name");
         let admin = UserAdmin::new(users, Buckets::new(HashMap::new()), home, Vec::new());
-        let socket = OperatorSocket::open(&path, Ok(Arc::new(admin)), standing()).expect("socket");
+        let socket =
+            OperatorSocket::open(&path, Ok(Arc::new(admin)), standing(), no_cache()).expect("socket");
         assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o600);
 
         let made = told(&path, create_alice()).await;
@@ -229,7 +264,7 @@ mod tests {
         let path = dir.path().join("d".repeat(120)).join("admin.sock");
         std::fs::create_dir(path.parent().expect("parent")).expect("create");
         let home = RegionName::parse("ord1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home), standing()).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache()).expect("socket");
         assert_eq!(told(&path, create_alice()).await, Answer::NotHome { home: "ord1".into() });
     }
 
@@ -238,7 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("admin.sock");
         let home = RegionName::parse("ord1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home), standing()).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache()).expect("socket");
         let mut stream = UnixStream::connect(&path).await.expect("connect");
         stream.write_all(b"{\"purge_everything\":{}}\n").await.expect("write");
         let mut answer = String::new();

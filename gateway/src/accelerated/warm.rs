@@ -1,0 +1,101 @@
+//! Bringing an object into this node's cache because an operator says so, and pinning it there.
+
+use std::time::Duration;
+
+use cache::{Instance, Mode, Prestaged, Tenant};
+use serde::{Deserialize, Serialize};
+
+use super::Accelerated;
+use crate::topology::RegionName;
+
+/// An object to be brought here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToWarm {
+    /// The bucket's region; `None` where only one region has a bucket of this name.
+    pub region: Option<String>,
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// Pin it to the disk tier for so many seconds; zero ends its pin. `None` leaves that as it is.
+    pub pin_seconds: Option<u64>,
+    /// Start to bring it; without, only say how it stands.
+    pub start: bool,
+}
+
+/// How an object stands in this node's cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warmed {
+    /// The node's region.
+    pub node: String,
+    /// The object's size.
+    pub object_bytes: u64,
+    /// How much of it is here.
+    pub cached_bytes: u64,
+    /// The rest is being brought.
+    pub is_running: bool,
+}
+
+/// The most that is looked at in one go: what a plan looks at, in the smallest blocks.
+const STRETCH_BYTES: u64 = 1 << 30;
+
+impl Accelerated {
+    /// Does what `wanted` says. What is brought counts for the account of the bucket's owner.
+    ///
+    /// # Errors
+    /// One line for the operator.
+    pub async fn warm(&self, wanted: ToWarm) -> Result<Warmed, String> {
+        let (region, account) = self.find_bucket(&wanted).await?;
+        let owner = self.parts.owners[&region].clone();
+        let object = owner.object(&wanted.bucket, &wanted.key).await.map_err(|error| error.to_string())?.1;
+        let object =
+            object.ok_or_else(|| format!("{region} has no s3://{}/{}", wanted.bucket, wanted.key))?;
+        let (instance, object_bytes) = (Instance(*object.head.instance.as_bytes()), object.head.bytes);
+        let cache = &self.parts.cache;
+        if let Some(seconds) = wanted.pin_seconds {
+            cache
+                .pin(instance, object_bytes, Duration::from_secs(seconds))
+                .map_err(|busy| busy.to_string())?;
+        }
+        let tenant = Tenant::named(&account);
+        // A small object comes with its head and takes no block.
+        let is_small = object.inline.is_some() || object_bytes == 0;
+        if wanted.start && !is_small {
+            match cache.prestage(tenant, instance, object_bytes, owner.clone()) {
+                Ok(Prestaged::Started | Prestaged::Running) => {}
+                Ok(Prestaged::TooLarge) => return Err("the object is larger than the cache".to_owned()),
+                Err(busy) => return Err(busy.to_string()),
+            }
+        }
+        let stretches = (0..object_bytes).step_by(STRETCH_BYTES as usize);
+        let cached_bytes = stretches.map(|start| {
+            let range = start..start.saturating_add(STRETCH_BYTES);
+            let plan =
+                cache.read(tenant, instance, object_bytes, range, Mode::LookOnly, owner.clone()).plan();
+            plan.memory_bytes + plan.nvme_bytes
+        });
+        Ok(Warmed {
+            node: self.parts.region.to_string(),
+            object_bytes,
+            cached_bytes: if is_small { object_bytes } else { cached_bytes.sum() },
+            is_running: cache.is_prestaging(&instance),
+        })
+    }
+
+    /// The region that has the bucket, and the account of the bucket's owner.
+    async fn find_bucket(&self, wanted: &ToWarm) -> Result<(RegionName, String), String> {
+        let mut found = Vec::new();
+        for (region, owner) in &self.parts.owners {
+            if wanted.region.as_ref().is_none_or(|named| named == region.as_str()) {
+                let facts =
+                    owner.facts(&wanted.bucket).await.map_err(|error| format!("{region}: {error}"))?;
+                found.extend(facts.map(|facts| (region.clone(), facts.owner.clone())));
+            }
+        }
+        match found.len() {
+            0 => Err(format!("there is no bucket {}", wanted.bucket)),
+            1 => Ok(found.remove(0)),
+            _ => Err(format!("several regions have a bucket {}: name one with --region", wanted.bucket)),
+        }
+    }
+}
