@@ -5,6 +5,10 @@
 //! of reads that hit, and the share that had to be written. The same numbers in every run.
 //!
 //! What the slab spares itself is in memory for a while: of that, the last 250 blocks count as hits.
+//!
+//! Then the memory tier, with reading ahead in the traces: a reader that finds a block missing brings the next ones too,
+//! so that a tier which gives up what nobody has read yet brings it twice. Printed: blocks brought for each block read, and
+//! the share of those brought ahead that were gone when their reader came.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -57,6 +61,80 @@ fn main() {
         }
         println!();
     }
+    println!("\n{:<34} {:>13} {:>13} {:>13}", "brought a read / lost ahead", "LRU", "S3-FIFO", "W-TinyLFU");
+    for (name, trace) in [
+        ("Zipf 0.9 of models, 8 readers", walks(8, 0)),
+        ("the same, and 8 scanning", walks(8, 8)),
+        ("64 readers", walks(64, 0)),
+        ("a twentieth read ahead, 1 reader", walks(1, 0)),
+    ] {
+        print!("{name:<34}");
+        let configs: [EvictionConfig; 3] =
+            [LruConfig::default().into(), S3FifoConfig::default().into(), LfuConfig::default().into()];
+        for config in configs {
+            let (brought, lost) = of_memory_tier(&trace, config);
+            print!("  {brought:.3} / {lost:.3}");
+        }
+        println!();
+    }
+}
+
+/// Blocks of a memory tier of 256 MiB.
+const TIER: usize = 256;
+
+/// A read of a block, and the blocks that are brought with it if they are missing.
+struct Step {
+    block: u64,
+    ahead_end: u64,
+}
+
+/// Readers that take turns, a block each, through models chosen by Zipf; `scanning` of them through what nobody reads again.
+/// Together they read a quarter of the tier ahead.
+fn walks(readers_count: u64, scanning: u64) -> Vec<Step> {
+    let (zipf, mut random) = (Zipf::new(60, 0.9), Random(6));
+    let all = readers_count + scanning;
+    let ahead = (TIER as u64 / 4 / all).max(1);
+    let sizes: Vec<u64> = (0..60).map(|_| 10 + random.below(60)).collect();
+    let mut fresh = 1_000_000_u64;
+    let mut places = vec![0..0; all as usize];
+    let mut steps = Vec::new();
+    while steps.len() < READS / 4 {
+        for (number, place) in places.iter_mut().enumerate() {
+            let is_done = place.start == place.end;
+            if is_done && (number as u64) < readers_count {
+                let model = zipf.next(&mut random);
+                *place = model * 1000..model * 1000 + sizes[model as usize];
+            } else if is_done {
+                *place = fresh..fresh + 500;
+                fresh += 500;
+            }
+            steps.push(Step { block: place.start, ahead_end: place.end.min(place.start + 1 + ahead) });
+            place.start += 1;
+        }
+    }
+    steps
+}
+
+/// Blocks brought for each read, and of those brought ahead the share that was gone when it was read.
+fn of_memory_tier(trace: &[Step], config: EvictionConfig) -> (f64, f64) {
+    let cache: Cache<u64, ()> = CacheBuilder::new(TIER).with_shards(1).with_eviction_config(config).build();
+    let (mut brought, mut ahead, mut lost) = (0, 0, 0);
+    let mut expected = std::collections::HashSet::new();
+    for Step { block, ahead_end } in trace {
+        let was_brought = expected.remove(block);
+        if cache.get(block).is_none() {
+            lost += usize::from(was_brought);
+            brought += 1;
+            cache.insert(*block, ());
+        }
+        for next in block + 1..*ahead_end {
+            if !cache.contains(&next) && expected.insert(next) {
+                (brought, ahead) = (brought + 1, ahead + 1);
+                cache.insert(next, ());
+            }
+        }
+    }
+    (brought as f64 / trace.len() as f64, lost as f64 / ahead as f64)
 }
 
 fn score(trace: &[u64], mut read: impl FnMut(u64) -> (bool, bool)) -> Score {

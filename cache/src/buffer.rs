@@ -12,7 +12,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -84,8 +84,9 @@ impl Pool {
             free
         };
         drop(surplus);
-        // The system may refuse: out of memory or of mappings. Then there is no room.
-        let map = map.or_else(|| MmapMut::map_anon(bytes).ok());
+        // Populated at once: a fault for each of its pages costs half as much again. The system may refuse, out of memory
+        // or of mappings; then there is no room.
+        let map = map.or_else(|| MmapOptions::new().len(bytes).populate().map_anon().ok());
         if map.is_none() {
             let mut state = lock(&self.0.state);
             state.used_bytes -= bytes;
