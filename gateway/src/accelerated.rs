@@ -6,7 +6,7 @@
 //! waits for the first bytes, so that what goes wrong before them is still an honest error document.
 //!
 //! What an answer says is decided by the same code as at the store (`origin::read_request`), and a test holds the two
-//! paths together. Deliberately not here: s3s. Freshness lives behind [`Heads::current`](heads::Heads::current).
+//! paths together. Deliberately not here: s3s. Freshness lives behind [`heads::current`].
 
 mod body;
 mod cache_status;
@@ -32,7 +32,7 @@ use time::OffsetDateTime;
 
 use self::body::Body;
 use self::cache_status::{CACHE_STATUS, cache_status};
-use self::heads::{Found, Heads, ObjectName};
+use self::heads::{Found, ObjectName};
 pub use self::owner::Owner;
 pub use self::warm::{ToWarm, Warmed};
 use crate::client::Client;
@@ -68,8 +68,6 @@ pub struct Parts {
     pub owners: HashMap<RegionName, Arc<Owner>>,
     /// This node's blocks.
     pub cache: Cache,
-    /// Most bytes of heads to keep, small objects' bytes included.
-    pub heads_bytes_max: u64,
     /// Finds users.
     pub identities: Arc<dyn Identities>,
     /// What each access key may ask.
@@ -83,7 +81,6 @@ pub struct Parts {
 /// The accelerated endpoint of one node.
 pub struct Accelerated {
     parts: Parts,
-    heads: Heads,
     keys: Keys,
     /// By access key, each user as last seen; never believed, only compared.
     seen: moka::future::Cache<String, Arc<User>>,
@@ -125,12 +122,7 @@ impl Accelerated {
     /// The endpoint of `parts`.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self {
-            heads: Heads::new(parts.heads_bytes_max),
-            keys: Keys::new(SIGNING_KEYS_MAX),
-            seen: moka::future::Cache::new(USERS_SEEN_MAX),
-            parts,
-        }
+        Self { keys: Keys::new(SIGNING_KEYS_MAX), seen: moka::future::Cache::new(USERS_SEEN_MAX), parts }
     }
 
     /// Answers `target`, which must be a GetObject or HeadObject, to `client`. Why it is denied, if it is, is left in
@@ -262,7 +254,7 @@ impl Accelerated {
         mode: Mode,
     ) -> Result<(S3Result<Found>, Option<Credential>), Refusal> {
         let Some(access_key) = claim.map(Claim::access_key) else {
-            return Ok((self.heads.current(owner, name, mode).await?, None));
+            return Ok((heads::current(owner, name, mode).await?, None));
         };
         let identities = &self.parts.identities;
         let mut was_known = true;
@@ -270,8 +262,7 @@ impl Accelerated {
             Some(seen) => Some(seen),
             None => {
                 // A first look at both, side by side: each may be a round trip.
-                let first =
-                    futures::join!(self.heads.current(owner, name, mode), identities.find(access_key));
+                let first = futures::join!(heads::current(owner, name, mode), identities.find(access_key));
                 let (found, credential) = (first.0?, first.1?);
                 was_known = found.as_ref().is_ok_and(|found| found.was_known);
                 let Some(credential) = credential else { return Ok((found, None)) };
@@ -279,7 +270,7 @@ impl Accelerated {
             }
         };
         for _ in 0..LOOKS_MAX {
-            let mut found = self.heads.current(owner, name, mode).await?;
+            let mut found = heads::current(owner, name, mode).await?;
             if let Ok(found) = &mut found {
                 // What the first look brought here is no hit of the second.
                 was_known &= found.was_known;
@@ -364,7 +355,6 @@ fn object_name(target: &Target) -> Result<ObjectName, Refusal> {
         return Err(S3ErrorCode::InvalidRequest.into());
     };
     Ok(ObjectName {
-        region: target.region.clone(),
         bucket: bucket.to_owned(),
         key: key.to_owned(),
         version: target.query.get("versionId").map(named_version),

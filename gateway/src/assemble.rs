@@ -29,7 +29,7 @@ use crate::accelerated::{self, Accelerated, Owner};
 use crate::admin::{Admin, Readiness, UsersApi};
 use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
-use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Sessions};
+use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Own, Sessions};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
 use crate::listen::{Bound, Front, OtherProtocol, Transport};
 use crate::metrics::{self, DropReason, Metrics};
@@ -175,7 +175,8 @@ impl Node {
             Some(home) => Arc::new(AccountsFromHome::new(home.clone())),
         };
         let coherence = &plan.settings.coherence;
-        let sessions = Sessions::new(coherence.clone(), plan.topology.clone(), metrics.clone());
+        let own = Own::new(share(plan.settings.heads_bytes_max, plan.topology.regions().len()));
+        let sessions = Sessions::new(coherence.clone(), plan.topology.clone(), metrics.clone(), own.clone());
         let seams =
             Seams { directory: directory_of_accounts, announcer: sessions.clone(), ..Seams::default() };
         let store = open_store(&plan, &directory, seams, &registry).await?;
@@ -183,14 +184,14 @@ impl Node {
         sessions.begin(&store, accounts_at_home).await.map_err(StartError::Leases)?;
         let cache = open_cache(&plan, &directory, &registry).await?;
 
-        let owners = owners(&plan, &store, &peers, &followers, &metrics);
+        let owners = owners(&plan, &store, &own, &peers, &followers, &metrics);
         let (identities, users, readiness): (Arc<dyn Identities>, _, _) = match &followers.users {
             None => {
                 let users = Users::open(store.clone(), keys.clone(), accounts).await?;
                 let buckets = Buckets::new(owners.clone());
                 let admin = UserAdmin::new(users, buckets, plan.region.clone(), plan.endpoints.to_vec())
                     .reaching(sessions.clone());
-                (Arc::new(AtHome::new(store.clone(), keys)), Some(Arc::new(admin)), Readiness::default())
+                (Arc::new(AtHome::new(store.clone(), own, keys)), Some(Arc::new(admin)), Readiness::default())
             }
             Some(home) => {
                 let on_loss = coherence.on_home_loss;
@@ -210,7 +211,6 @@ impl Node {
             region: plan.region.clone(),
             owners,
             cache: cache.clone(),
-            heads_bytes_max: plan.settings.heads_bytes_max,
             identities: identities.clone(),
             per_key: per_key.clone(),
             limits: limits.transfer.response.clone(),
@@ -352,7 +352,7 @@ impl Followers {
                 class,
                 here: plan.region.clone(),
                 weight_max: match class {
-                    LeaseClass::Objects => share(plan.settings.heads_bytes_max, others.len()),
+                    LeaseClass::Objects => share(plan.settings.heads_bytes_max, others.len() + 1),
                     LeaseClass::Users => USERS_BYTES_MAX,
                 },
                 idle_after: match (class, on_home_loss) {
@@ -475,12 +475,18 @@ async fn open_cache(plan: &Plan<'_>, directory: &Path, registry: &Registry) -> R
 fn owners(
     plan: &Plan<'_>,
     store: &RegionalStore,
+    own: &Arc<Own>,
     peers: &Peers,
     followers: &Followers,
     metrics: &Metrics,
 ) -> HashMap<RegionName, Arc<Owner>> {
     let owner = |region: &RegionName| match region == plan.region {
-        true => Owner::Own { region: region.clone(), store: store.clone(), metrics: metrics.clone() },
+        true => Owner::Own {
+            region: region.clone(),
+            store: store.clone(),
+            kept: own.clone(),
+            metrics: metrics.clone(),
+        },
         false => Owner::Peer {
             peer: peers.peer(region.as_str()).expect("every region has an owner").clone(),
             objects: followers.objects.get(region).expect("every other region is followed").clone(),

@@ -5,6 +5,8 @@
 //! the node has said that it forgot it. So a node with a live session answers alone; a change costs one message to each
 //! session interested in its bucket, and is delayed by at most `max_ack_wait + lease + margin`, whatever nodes do.
 //!
+//! A node reads its own region's store with neither session nor lease: [`own`].
+//!
 //! The two ends are pure: [`owner`] and [`node`] have no sockets, no clocks and no locks. Each method takes the time as
 //! this process's CLOCK_BOOTTIME reads it; what is to be sent is pulled, one message at a time, so that nothing ever waits
 //! for a socket. The model in `gateway/model` drives these very files through every order of events there is in small
@@ -49,12 +51,14 @@ mod settings;
 mod wire;
 
 mod follow;
+mod own;
 mod serve;
 
 pub(crate) use clocks::boottime;
 pub use follow::Follower;
 pub(crate) use follow::{Parts as FollowerParts, Unanswered, Use};
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Kept, KeptUser};
+pub use own::Own;
 pub use serve::Sessions;
 pub use settings::{OnHomeLoss, Settings};
 

@@ -27,16 +27,7 @@ pub(crate) struct TestStore {
 }
 
 impl TestStore {
-    /// The store of ord1, with [`BUCKET`] in it.
-    pub(crate) async fn open() -> Self {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let settings = Settings::new(dir.path(), "ord1");
-        let store = RegionalStore::open(settings, Seams::default(), &Registry::new()).await.expect("store");
-        create_bucket(&store, BUCKET, ACCOUNT).await;
-        Self { store, _dir: dir }
-    }
-
-    /// The same, with `sessions` about it, and about users where there are `accounts`.
+    /// The store of ord1, with [`BUCKET`] in it, and `sessions` about it, and about users where there are `accounts`.
     pub(crate) async fn open_with(sessions: &Arc<Sessions>, accounts: Option<Arc<Accounts>>) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let settings = Settings::new(dir.path(), "ord1");

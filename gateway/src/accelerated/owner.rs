@@ -11,7 +11,7 @@ use origin::regional::{ReadError, RegionalStore};
 use s3s::S3Result;
 
 use crate::coherence::scope::Subject;
-use crate::coherence::{Follower, Kept, Use};
+use crate::coherence::{Follower, Kept, Own, Use};
 use crate::metrics::{Metrics, OriginChannel};
 use crate::peer::Peer;
 use crate::peer::messages::FullHead;
@@ -25,6 +25,8 @@ pub enum Owner {
         region: RegionName,
         /// The store.
         store: RegionalStore,
+        /// What it said, and has not changed since.
+        kept: Arc<Own>,
         /// Counts what fills read from it.
         metrics: Metrics,
     },
@@ -48,32 +50,28 @@ impl Owner {
         bucket: &str,
         key: &str,
     ) -> S3Result<(Option<Arc<Facts>>, Option<Arc<FullHead>>)> {
-        match self {
-            Self::Own { store, .. } => {
-                let found = store.resolve(bucket, key, None).await?;
-                let (inline, facts) = (found.inline, found.facts.map(Arc::new));
-                Ok((facts, found.head.map(|head| Arc::new(FullHead { head, inline }))))
-            }
+        let found = match self {
+            Self::Own { store, kept, .. } => kept.object(store, bucket, key, None, Use::AskOnly).await?,
             Self::Peer { objects, .. } => {
                 let subject = Subject::Object { bucket: bucket.into(), key: key.into(), version: None };
-                let found = objects.find(subject, Use::AskOnly).await?;
-                Ok((found.facts.and_then(Kept::into_facts), found.value.and_then(Kept::into_head)))
+                objects.find(subject, Use::AskOnly).await?
             }
-        }
+        };
+        Ok((found.facts.and_then(Kept::into_facts), found.value.and_then(Kept::into_head)))
     }
 
-    /// A bucket's facts after this call: out of what is kept under a live session, or asked.
+    /// A bucket's facts after this call: out of what is kept and true, or asked.
     ///
     /// # Errors
     /// When the owner cannot be asked, or refuses.
     pub async fn facts(&self, bucket: &str) -> S3Result<Option<Arc<Facts>>> {
-        match self {
-            Self::Own { store, .. } => Ok(store.facts(bucket).await?.map(Arc::new)),
+        let found = match self {
+            Self::Own { store, kept, .. } => kept.facts(store, bucket).await?,
             Self::Peer { objects, .. } => {
-                let found = objects.find(Subject::Facts { bucket: bucket.into() }, Use::LookAndKeep).await?;
-                Ok(found.value.and_then(Kept::into_facts))
+                objects.find(Subject::Facts { bucket: bucket.into() }, Use::LookAndKeep).await?
             }
-        }
+        };
+        Ok(found.value.and_then(Kept::into_facts))
     }
 }
 
@@ -92,7 +90,7 @@ impl Source for Owner {
         purpose: Purpose,
     ) -> BoxFuture<'_, Result<Pages, SourceError>> {
         match self {
-            Self::Own { region, store, metrics } => {
+            Self::Own { region, store, metrics, .. } => {
                 let (region, metrics) = (region.clone(), metrics.clone());
                 Box::pin(async move {
                     let instance = origin::instance::Instance::from_bytes(instance.0);

@@ -66,6 +66,16 @@ fn of_content(bytes: &[u8]) -> Revision {
 }
 
 impl Kept {
+    /// A user's row.
+    pub(super) fn user(row: UserRow) -> Self {
+        Self::User(Arc::new(KeptUser::new(row)))
+    }
+
+    /// A delete marker.
+    pub(super) fn marker(marker: DeleteMarker) -> Self {
+        Self::Marker(Arc::new(KeptMarker::new(marker)))
+    }
+
     /// The facts, where this is that.
     pub(crate) fn into_facts(self) -> Option<Arc<Facts>> {
         match self {
@@ -195,7 +205,7 @@ fn other(answer: Answer) -> node::Answered<Kept, Failure> {
     let one = |value: Option<Kept>| node::Answered::One(value.map_or(node::Told::Absent, node::Told::Is));
     match answer {
         Answer::Facts(facts) => one(facts.map(|facts| Kept::Facts(Arc::new(facts)))),
-        Answer::User(row) => one(row.map(|row| Kept::User(Arc::new(KeptUser::new(row))))),
+        Answer::User(row) => one(row.map(Kept::user)),
         Answer::Accounts(accounts) => one(Some(Kept::Accounts(accounts.into()))),
         Answer::Failed { code, message } => node::Answered::Failed(Failure { code, message }),
         Answer::Object { facts, head, marker } => node::Answered::Object {
@@ -208,7 +218,7 @@ fn other(answer: Answer) -> node::Answered<Kept, Failure> {
 /// The head, or the marker that is there instead.
 fn in_place(head: Told<Box<FullHead>>, marker: Option<DeleteMarker>) -> node::Told<Kept> {
     match (head, marker) {
-        (Told::Absent, Some(marker)) => node::Told::Is(Kept::Marker(Arc::new(KeptMarker::new(marker)))),
+        (Told::Absent, Some(marker)) => node::Told::Is(Kept::marker(marker)),
         (head, _) => told(head, |full| Kept::Head(Arc::from(full))),
     }
 }

@@ -22,7 +22,7 @@ use super::scope::{Area, Scope, Subject};
 mod kept;
 mod lease;
 
-use kept::Kept;
+pub use kept::Kept;
 use lease::Lease;
 
 /// What a node keeps: cheap to clone.
@@ -419,15 +419,7 @@ impl<V: Value, P: Plant> Node<V, P> {
         }
         let session = self.lease.as_ref().filter(|lease| lease.is_live(now))?.session();
         let session = (!self.plant.broken(Fault::AnySessionServes)).then_some(session);
-        let facts = match subject.facts() {
-            None => None,
-            Some(facts) => match self.kept.live(&facts, session)? {
-                None => return Some(Found { facts: None, value: None, was_held: true }),
-                facts => facts,
-            },
-        };
-        let value = self.kept.live(subject, session)?;
-        Some(Found { facts, value, was_held: true })
+        self.kept.found(subject, session)
     }
 
     /// Has `waiter` wait for an answer about `subject`: with others whose question has not left, or joining one that has.
@@ -701,17 +693,8 @@ impl<V: Value, P: Plant> Node<V, P> {
     }
 
     fn keep(&mut self, subject: &Subject, found: &Found<V>, session: SessionId) {
-        let facts = subject.facts();
-        let bucket_is_absent = facts.is_some() && found.facts.is_none();
-        if let Some(facts) = facts {
-            let evicted = self.kept.insert(facts, found.facts.clone(), session);
-            evicted.iter().for_each(|area| self.note_unused(area));
-        }
-        // No facts say "no such object" for every key of the bucket.
-        if !bucket_is_absent {
-            let evicted = self.kept.insert(subject.clone(), found.value.clone(), session);
-            evicted.iter().for_each(|area| self.note_unused(area));
-        }
+        let evicted = self.kept.keep(subject, found, session);
+        evicted.iter().for_each(|area| self.note_unused(area));
     }
 
     /// Drops the session, and asks for another if there is a stream.

@@ -25,6 +25,7 @@ use tracing::{debug, info, warn};
 use super::clocks::boottime;
 use super::kept;
 use super::numbers::{ChangeNo, ClearNo, Mark, RenewalNo, ResolveNo, SessionId, StreamNo};
+use super::own::Own;
 use super::owner::{Outgoing, Owner, OwnerSettings, OwnerStatus, Read, Todo};
 use super::scope::Scope;
 use super::settings::{OnHomeLoss, Settings};
@@ -67,6 +68,8 @@ pub struct Sessions {
     settings: Settings,
     topology: Arc<Topology>,
     metrics: Metrics,
+    /// What this process itself keeps of the store.
+    own: Arc<Own>,
     opened: OnceLock<Opened>,
 }
 
@@ -131,10 +134,10 @@ impl From<std::io::Error> for Ended {
 }
 
 impl Sessions {
-    /// Of a store that is not open yet, and announces its changes here.
+    /// Of a store that is not open yet, and announces its changes here; `own` is told first of all.
     #[must_use]
-    pub fn new(settings: Settings, topology: Arc<Topology>, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { settings, topology, metrics, opened: OnceLock::new() })
+    pub fn new(settings: Settings, topology: Arc<Topology>, metrics: Metrics, own: Arc<Own>) -> Arc<Self> {
+        Arc::new(Self { settings, topology, metrics, own, opened: OnceLock::new() })
     }
 
     /// The store is open: from here on sessions are granted, and changes announced. `accounts` are there where the region
@@ -324,11 +327,13 @@ impl Announcer for Sessions {
         async move {
             // Between the store's opening and this there is nobody who could ask for a change.
             self.opened.get().ok_or_else(|| held_back(Duration::from_secs(1)))?;
-            match self.ends().find(|end| end.class == class) {
-                Some(end) => end.announce(scope, self.settings.hold_wait).await,
+            let changing = self.own.announced(&scope);
+            let announced = match self.ends().find(|end| end.class == class) {
+                Some(end) => Some(end.announce(scope, self.settings.hold_wait).await?),
                 // Users are written at home alone, and this is not home.
-                None => Ok(Announced::NOBODY),
-            }
+                None => None,
+            };
+            Ok(Announced::during((announced, changing)))
         }
         .boxed()
     }
@@ -433,7 +438,7 @@ impl End {
     }
 
     /// Returns once no node answers from what a change of `scope` makes old.
-    async fn announce(self: &Arc<Self>, scope: Scope, hold_wait: Duration) -> S3Result<Announced> {
+    async fn announce(self: &Arc<Self>, scope: Scope, hold_wait: Duration) -> S3Result<Interval> {
         while let Some(left) = self.withheld() {
             if left > hold_wait {
                 self.metrics.sessions().held_back(self.class);
@@ -458,7 +463,7 @@ impl End {
             self.show(boottime(), &self.lock());
         }
         self.metrics.sessions().change_waited(self.class, boottime().saturating_sub(began));
-        Ok(Announced::during(interval))
+        Ok(interval)
     }
 
     /// A stream of a node of `region` begins.

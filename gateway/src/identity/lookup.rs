@@ -1,4 +1,4 @@
-//! Finding a user: in this node's own store where the region is home, under a session with home everywhere else.
+//! Finding a user: beside this node's own store where the region is home, under a session with home everywhere else.
 
 use std::sync::Arc;
 
@@ -9,12 +9,13 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use super::{ClusterKeys, Credential, Identities, StoredUser};
 use crate::audit;
 use crate::coherence::scope::Subject;
-use crate::coherence::{Follower, Kept, OnHomeLoss, Unanswered, Use};
+use crate::coherence::{Follower, Kept, KeptUser, OnHomeLoss, Own, Unanswered, Use};
 use crate::metrics::Metrics;
 
-/// Users as the home region's own node finds them: in its store.
+/// Users as the home region's own node finds them: in its store, or as the store said and has not changed since.
 pub struct AtHome {
     store: RegionalStore,
+    kept: Arc<Own>,
     keys: Arc<ClusterKeys>,
 }
 
@@ -27,10 +28,10 @@ pub struct FromHome {
 }
 
 impl AtHome {
-    /// The users in `store`.
+    /// The users in `store`, whose changes are announced to `kept`.
     #[must_use]
-    pub fn new(store: RegionalStore, keys: Arc<ClusterKeys>) -> Self {
-        Self { store, keys }
+    pub fn new(store: RegionalStore, kept: Arc<Own>, keys: Arc<ClusterKeys>) -> Self {
+        Self { store, kept, keys }
     }
 }
 
@@ -46,19 +47,20 @@ impl FromHome {
     }
 
     /// The user as last known, while that is still believed although home cannot be asked.
-    fn last_known(&self, subject: &Subject) -> Option<UserRow> {
+    fn last_known(&self, subject: &Subject) -> Option<Arc<KeptUser>> {
         let OnHomeLoss::ServeKnown(at_most) = self.on_home_loss else { return None };
         let known = self.home.last_known(subject, at_most)?.into_user()?;
         self.metrics.sessions().served_known(self.home.region());
         audit::served_known(&known.row.access_key);
-        Some(known.row.clone())
+        Some(known)
     }
 }
 
 #[async_trait]
 impl Identities for AtHome {
     async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
-        opened(self.store.user(access_key).await?, &self.keys)
+        let found = self.kept.user(&self.store, access_key).await?;
+        opened(found.value.and_then(Kept::into_user), &self.keys)
     }
 
     fn open(&self, row: &UserRow) -> S3Result<Option<Credential>> {
@@ -71,7 +73,7 @@ impl Identities for FromHome {
     async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
         let subject = Subject::User { access_key: access_key.into() };
         let row = match self.home.find(subject.clone(), Use::LookAndKeep).await {
-            Ok(found) => found.value.and_then(Kept::into_user).map(|user| user.row.clone()),
+            Ok(found) => found.value.and_then(Kept::into_user),
             Err(unanswered @ Unanswered::Asking(_)) => {
                 Some(self.last_known(&subject).ok_or_else(|| S3Error::from(unanswered))?)
             }
@@ -85,8 +87,8 @@ impl Identities for FromHome {
     }
 }
 
-fn opened(row: Option<UserRow>, keys: &ClusterKeys) -> S3Result<Option<Credential>> {
-    row.map_or(Ok(None), |row| open(&row, keys))
+fn opened(user: Option<Arc<KeptUser>>, keys: &ClusterKeys) -> S3Result<Option<Credential>> {
+    user.map_or(Ok(None), |user| open(&user.row, keys))
 }
 
 /// A row that does not open is our fault, not the caller's: it must not look like an unknown key. That of a disabled

@@ -1,32 +1,32 @@
 use prometheus::Registry;
 
 use super::*;
+use crate::coherence::{self, Own, Sessions};
 use crate::metrics::Metrics;
 use crate::test_store::{BUCKET, TestStore};
+use crate::topology::{RegionName, Topology};
 
 struct Rig {
     stored: TestStore,
     owner: Owner,
-    heads: Heads,
 }
 
 impl Rig {
     async fn new() -> Self {
-        let stored = TestStore::open().await;
         let region = RegionName::parse("ord1").expect("name");
         let metrics = Metrics::new(&Registry::new());
-        let owner = Owner::Own { region, store: stored.store.clone(), metrics };
-        Self { stored, owner, heads: Heads::new(1 << 20) }
+        let topology = Topology::new("penstock.localhost", "ord1", [("ord1", "127.0.0.1:1")]).expect("good");
+        let kept = Own::new(1 << 20);
+        let sessions =
+            Sessions::new(coherence::Settings::default(), Arc::new(topology), metrics.clone(), kept.clone());
+        let stored = TestStore::open_with(&sessions, None).await;
+        let owner = Owner::Own { region, store: stored.store.clone(), kept, metrics };
+        Self { stored, owner }
     }
 
     async fn found(&self, bucket: &str, key: &str, mode: Mode) -> Found {
-        let name = ObjectName {
-            region: RegionName::parse("ord1").expect("name"),
-            bucket: bucket.into(),
-            key: key.into(),
-            version: None,
-        };
-        self.heads.current(&self.owner, &name, mode).await.expect("answer").expect("found")
+        let name = ObjectName { bucket: bucket.into(), key: key.into(), version: None };
+        current(&self.owner, &name, mode).await.expect("answer").expect("found")
     }
 
     async fn etag(&self, mode: Mode) -> (Option<String>, bool) {

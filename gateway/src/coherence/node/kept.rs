@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::Value;
+use super::{Found, Value};
 use crate::coherence::aside::Aside;
 use crate::coherence::numbers::SessionId;
 use crate::coherence::scope::{Area, Scope, Subject};
@@ -13,8 +13,9 @@ use crate::coherence::scope::{Area, Scope, Subject};
 /// What an entry takes beside its value and its names: itself, twice its name's pointers, its place in the tree and the queue.
 const ENTRY_BYTES: usize = 256;
 
+/// What is kept of one owner's answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Kept<V> {
+pub struct Kept<V> {
     weight_max: usize,
     weight: usize,
     entries: BTreeMap<Subject, Entry<V>>,
@@ -33,13 +34,43 @@ struct Entry<V> {
 }
 
 impl<V: Value> Kept<V> {
-    pub(super) fn new(weight_max: usize) -> Self {
+    /// Keeps at most `weight_max` bytes, names included.
+    #[must_use]
+    pub fn new(weight_max: usize) -> Self {
         Self { weight_max, weight: 0, entries: BTreeMap::new(), order: Aside::default() }
+    }
+
+    /// What is live of `subject` under `session`, with the facts that come along with it.
+    pub fn found(&mut self, subject: &Subject, session: Option<SessionId>) -> Option<Found<V>> {
+        let facts = match subject.facts() {
+            None => None,
+            Some(facts) => match self.live(&facts, session)? {
+                None => return Some(Found { facts: None, value: None, was_held: true }),
+                facts => facts,
+            },
+        };
+        let value = self.live(subject, session)?;
+        Some(Found { facts, value, was_held: true })
+    }
+
+    /// Keeps what was found of `subject`, and returns the areas of what had to go for it.
+    pub fn keep(&mut self, subject: &Subject, found: &Found<V>, session: SessionId) -> Vec<Area> {
+        let facts = subject.facts();
+        let bucket_is_absent = facts.is_some() && found.facts.is_none();
+        let mut evicted = Vec::new();
+        if let Some(facts) = facts {
+            evicted.extend(self.insert(facts, found.facts.clone(), session));
+        }
+        // No facts say "no such object" for every key of the bucket.
+        if !bucket_is_absent {
+            evicted.extend(self.insert(subject.clone(), found.value.clone(), session));
+        }
+        evicted
     }
 
     /// What is live of `subject` under `session`; the inner `None` is "there is no such thing". Without a session it does
     /// not matter which one brought it: what rule 5 forbids.
-    pub(super) fn live(&mut self, subject: &Subject, session: Option<SessionId>) -> Option<Option<V>> {
+    fn live(&mut self, subject: &Subject, session: Option<SessionId>) -> Option<Option<V>> {
         let entry = self.entries.get_mut(subject)?;
         if session.is_some_and(|session| session != entry.session) {
             return None;
@@ -86,7 +117,7 @@ impl<V: Value> Kept<V> {
     }
 
     /// Keeps it, and returns the areas of what had to go for it.
-    pub(super) fn insert(&mut self, subject: Subject, value: Option<V>, session: SessionId) -> Vec<Area> {
+    fn insert(&mut self, subject: Subject, value: Option<V>, session: SessionId) -> Vec<Area> {
         // Once in the tree and once in the queue.
         let weight = ENTRY_BYTES + 2 * subject.name_bytes() + value.as_ref().map_or(0, Value::weight);
         let entry = Entry { value, session, weight, looked_at: Aside(false) };
@@ -100,7 +131,7 @@ impl<V: Value> Kept<V> {
 
     /// Takes away everything that `scope` touches; with `spare_negatives` not what says "no such thing", which rule 4
     /// forbids.
-    pub(super) fn remove(&mut self, scope: &Scope, spare_negatives: bool) {
+    pub fn remove(&mut self, scope: &Scope, spare_negatives: bool) {
         let touched: Vec<Subject> = match scope {
             Scope::Keys { bucket, keys } => {
                 keys.iter().flat_map(|key| self.of_key(bucket, key)).cloned().collect()

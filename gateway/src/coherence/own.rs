@@ -1,0 +1,204 @@
+//! What this process's own store says, kept without a session: whoever changes it is in this process too.
+//!
+//! Where reader and owner are one process there is nothing to send, no lease to run out, and nobody for a change to wait for:
+//! what it makes old is gone before it is announced to others, and so before it is committed. A reader that looked just
+//! before that had asked before the commit. What remains is rule 1: what was read of the store while a change of it was
+//! announced and not over serves those who asked, and is not kept.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use origin::regional::{RegionalStore, Resolved};
+use s3s::S3Result;
+
+use super::follow::Use;
+use super::kept::Kept;
+use super::node::{self, Found};
+use super::numbers::SessionId;
+use super::scope::{Scope, Subject};
+use crate::peer::messages::FullHead;
+
+/// What is kept is kept under a session; here there is but one, which never ends.
+const ALWAYS: SessionId = SessionId([0; 16]);
+
+/// Heads, facts and users of this process's own store.
+pub struct Own {
+    state: Mutex<State>,
+}
+
+struct State {
+    kept: node::Kept<Kept>,
+    /// Changes that are announced and not over.
+    changing: BTreeMap<u64, Scope>,
+    /// Reads of the store under way.
+    reading: BTreeMap<u64, Read>,
+    last: u64,
+}
+
+struct Read {
+    subject: Subject,
+    /// A change of it was announced before the read opened and was not over, or has been since.
+    is_overlapped: bool,
+}
+
+impl Own {
+    /// Keeps at most `weight_max` bytes. Every change of the store has to be [`announced`](Self::announced) here: where
+    /// that is not so, 0 keeps nothing.
+    pub(crate) fn new(weight_max: usize) -> Arc<Self> {
+        let state = State {
+            kept: node::Kept::new(weight_max),
+            changing: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            last: 0,
+        };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// The head of an object and its bucket's facts, as `store` has them at a moment after this call.
+    ///
+    /// # Errors
+    /// Those of [`RegionalStore::resolve`].
+    pub(crate) async fn object(
+        self: &Arc<Self>,
+        store: &RegionalStore,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+        how: Use,
+    ) -> S3Result<Found<Kept>> {
+        let subject =
+            Subject::Object { bucket: bucket.into(), key: key.into(), version: version.map(Into::into) };
+        self.find(&subject, how, async || {
+            let Resolved { facts, head, marker, inline } = store.resolve(bucket, key, version).await?;
+            let facts = facts.map(|facts| Kept::Facts(Arc::new(facts)));
+            let value = match (head, marker) {
+                (Some(head), _) => Some(Kept::Head(Arc::new(FullHead { head, inline }))),
+                (None, marker) => marker.map(Kept::marker),
+            };
+            Ok(Found { facts, value, was_held: false })
+        })
+        .await
+    }
+
+    /// The facts of `bucket`, as `store` has them at a moment after this call.
+    ///
+    /// # Errors
+    /// Those of [`RegionalStore::facts`].
+    pub(crate) async fn facts(
+        self: &Arc<Self>,
+        store: &RegionalStore,
+        bucket: &str,
+    ) -> S3Result<Found<Kept>> {
+        let subject = Subject::Facts { bucket: bucket.into() };
+        self.find(&subject, Use::LookAndKeep, async || {
+            let facts = store.facts(bucket).await?;
+            let value = facts.map(|facts| Kept::Facts(Arc::new(facts)));
+            Ok(Found { facts: None, value, was_held: false })
+        })
+        .await
+    }
+
+    /// The user of `access_key`, as `store` has it at a moment after this call.
+    ///
+    /// # Errors
+    /// Those of [`RegionalStore::user`].
+    pub(crate) async fn user(
+        self: &Arc<Self>,
+        store: &RegionalStore,
+        access_key: &str,
+    ) -> S3Result<Found<Kept>> {
+        let subject = Subject::User { access_key: access_key.into() };
+        self.find(&subject, Use::LookAndKeep, async || {
+            let value = store.user(access_key).await?.map(Kept::user);
+            Ok(Found { facts: None, value, was_held: false })
+        })
+        .await
+    }
+
+    async fn find(
+        self: &Arc<Self>,
+        subject: &Subject,
+        how: Use,
+        read: impl AsyncFnOnce() -> S3Result<Found<Kept>>,
+    ) -> S3Result<Found<Kept>> {
+        if how != Use::AskOnly
+            && let Some(found) = self.look(subject)
+        {
+            return Ok(found);
+        }
+        let reading = (how == Use::LookAndKeep).then(|| self.begin_to_read(subject));
+        let found = read().await?;
+        if let Some(reading) = reading {
+            reading.keep(&found);
+        }
+        Ok(found)
+    }
+
+    fn look(&self, subject: &Subject) -> Option<Found<Kept>> {
+        self.lock().kept.found(subject, Some(ALWAYS))
+    }
+
+    fn begin_to_read(self: &Arc<Self>, subject: &Subject) -> Reading {
+        let mut state = self.lock();
+        let is_overlapped = state.changing.values().any(|scope| scope.touches(subject));
+        state.last += 1;
+        let no = state.last;
+        state.reading.insert(no, Read { subject: subject.clone(), is_overlapped });
+        Reading { own: self.clone(), no }
+    }
+
+    /// Takes away what a change of `scope` makes old, and keeps nothing of it until what is returned is dropped.
+    pub(crate) fn announced(self: &Arc<Self>, scope: &Scope) -> Changing {
+        let mut state = self.lock();
+        state.kept.remove(scope, false);
+        for read in state.reading.values_mut() {
+            read.is_overlapped |= scope.touches(&read.subject);
+        }
+        state.last += 1;
+        let no = state.last;
+        state.changing.insert(no, scope.clone());
+        Changing { own: self.clone(), no }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A read of the store that has not ended.
+struct Reading {
+    own: Arc<Own>,
+    no: u64,
+}
+
+impl Reading {
+    /// Keeps what was read, unless a change of it came in between.
+    fn keep(self, found: &Found<Kept>) {
+        let mut state = self.own.lock();
+        if let Some(Read { subject, is_overlapped: false }) = state.reading.remove(&self.no) {
+            // Nobody is told of what had to go for it.
+            let _ = state.kept.keep(&subject, found, ALWAYS);
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.own.lock().reading.remove(&self.no);
+    }
+}
+
+/// A change that is announced and not over.
+pub(crate) struct Changing {
+    own: Arc<Own>,
+    no: u64,
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.own.lock().changing.remove(&self.no);
+    }
+}
+
+#[cfg(test)]
+mod tests;
