@@ -9,6 +9,7 @@
 //! and on SIGTERM [`Front::drain`].
 
 mod connection;
+mod gathering;
 mod head;
 mod http1;
 mod http2;

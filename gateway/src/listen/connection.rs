@@ -1,7 +1,7 @@
 //! An accepted TCP connection in the shape that pingora's sessions and TLS acceptor take.
 //!
-//! It differs from pingora's own in its buffers, which cannot be set from outside: a response's head and a small
-//! body leave in one write, and TLS records are read from one buffer rather than with a system call each.
+//! It differs from pingora's own in its buffers, which cannot be set from outside: a response's head leaves in one write
+//! with the first of its body, and TLS records are read from one buffer rather than with a system call each.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -16,19 +16,18 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::gathering::Gathering;
 
 /// Larger reads pass the buffer by.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
-/// A head of some hundred bytes and a 4 KiB object fit; larger writes pass the buffer by.
-const WRITE_BUFFER_BYTES: usize = 8 * 1024;
-
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    tcp: BufStream<TcpStream>,
+    tcp: BufReader<Gathering<TcpStream>>,
     accepted: SystemTime,
     digest: Arc<SocketDigest>,
 }
@@ -41,7 +40,7 @@ impl Connection {
         // Asked for now because the digest outlives the socket, whose number may then be another connection's.
         digest.peer_addr();
         Ok(Self {
-            tcp: BufStream::with_capacity(READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, tcp),
+            tcp: BufReader::with_capacity(READ_BUFFER_BYTES, Gathering::new(tcp)),
             accepted: SystemTime::now(),
             digest: Arc::new(digest),
         })
@@ -94,7 +93,7 @@ impl Shutdown for Connection {
 
 impl UniqueID for Connection {
     fn id(&self) -> i32 {
-        self.tcp.get_ref().as_raw_fd()
+        self.tcp.get_ref().get_ref().as_raw_fd()
     }
 }
 
