@@ -258,7 +258,9 @@ impl Accelerated {
         };
         let identities = &self.parts.identities;
         let mut was_known = true;
-        let mut before = match self.seen.get(access_key).await {
+        let seen = self.seen.get(access_key).await;
+        let mut is_new = seen.is_none();
+        let mut before = match seen {
             Some(seen) => Some(seen),
             None => {
                 // A first look at both, side by side: each may be a round trip.
@@ -279,10 +281,12 @@ impl Accelerated {
             let Some(credential) = identities.find(access_key).await? else { return Ok((found, None)) };
             let user = credential.user.clone();
             if before.is_some_and(|before| before == user) {
-                self.seen.insert(access_key.to_owned(), user).await;
+                if is_new {
+                    self.seen.insert(access_key.to_owned(), user).await;
+                }
                 return Ok((found, Some(credential)));
             }
-            before = Some(user);
+            (before, is_new) = (Some(user), true);
         }
         Err(Refusal::slow_down(RETRY_AFTER))
     }

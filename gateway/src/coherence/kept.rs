@@ -1,19 +1,20 @@
 //! What nodes keep of owners' answers, and how questions and answers of the wire become those of the two machines.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use origin::acl::Owner;
 use origin::head::{DeleteMarker, Facts};
 use origin::instance::Instance;
 use origin::regional::{Change, LeaseClass, UserRow};
-use s3s::S3ErrorCode;
+use s3s::{S3ErrorCode, S3Result};
 use sha2::{Digest, Sha256};
 
 use super::node::{self, Question, Value};
 use super::numbers::{Mark, Revision};
 use super::scope::{Account, Area, Scope, Subject};
 use super::wire::{Answered, Cleared, Released, Said};
+use crate::identity::{Credential, User};
 use crate::peer::messages::{AccountAsk, Answer, Ask, FullHead, ObjectAsk, Told};
 
 /// Something that an owner said, as a node keeps it.
@@ -36,6 +37,8 @@ pub(crate) enum Kept {
 pub(crate) struct KeptUser {
     pub(crate) row: UserRow,
     revision: Revision,
+    /// What is in the row, once somebody has opened it; `None` for a user who is not to be found.
+    opened: OnceLock<Option<Credential>>,
 }
 
 /// A delete marker, named by what is in it.
@@ -47,7 +50,22 @@ pub(crate) struct KeptMarker {
 
 impl KeptUser {
     fn new(row: UserRow) -> Self {
-        Self { revision: of_content(&row.value), row }
+        Self { revision: of_content(&row.value), row, opened: OnceLock::new() }
+    }
+
+    /// What is in the row, by `open` where nobody has opened it yet.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(crate) fn opened(
+        &self,
+        open: impl FnOnce(&UserRow) -> S3Result<Option<Credential>>,
+    ) -> S3Result<Option<Credential>> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened.clone());
+        }
+        let opened = open(&self.row)?;
+        Ok(self.opened.get_or_init(|| opened).clone())
     }
 }
 
@@ -119,7 +137,13 @@ impl Value for Kept {
             Self::Head(full) => full.estimated_bytes(),
             // Its version's id and its account's names.
             Self::Marker(_) => size_of::<KeptMarker>() + 256,
-            Self::User(user) => size_of::<KeptUser>() + user.row.access_key.len() + user.row.value.len(),
+            // The row, and as much again for what is in it.
+            Self::User(user) => {
+                size_of::<KeptUser>()
+                    + size_of::<User>()
+                    + user.row.access_key.len()
+                    + 2 * user.row.value.len()
+            }
             Self::Accounts(accounts) => size_of_val(&**accounts),
         }
     }

@@ -88,7 +88,7 @@ impl Identities for FromHome {
 }
 
 fn opened(user: Option<Arc<KeptUser>>, keys: &ClusterKeys) -> S3Result<Option<Credential>> {
-    user.map_or(Ok(None), |user| open(&user.row, keys))
+    user.map_or(Ok(None), |user| user.opened(|row| open(row, keys)))
 }
 
 /// A row that does not open is our fault, not the caller's: it must not look like an unknown key. That of a disabled
