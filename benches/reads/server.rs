@@ -22,8 +22,9 @@ use crate::{nginx, varnish};
 pub(crate) const SERVER_CORE: usize = 0;
 pub(crate) const CLIENT_CORE: usize = 1;
 
-/// How long a server may take to listen, or to end.
+/// How long a server may take to listen, and to end.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Of what a connection asks for first: more than travels with a head, so that every way of ours is warm too.
 const WARM_UP_BYTES: u64 = 1 << 20;
@@ -227,6 +228,11 @@ impl Program {
         let pid = Pid::from_raw(self.child.id() as i32).expect("a process id is positive");
         // Not SIGTERM: pingora would be gentle for five minutes. One that has ended already is reaped all the same.
         let _ = kill_process(pid, Signal::INT);
+        let deadline = Instant::now() + ENDED_WITHIN;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
