@@ -18,6 +18,9 @@ use crate::request_id::RequestId;
 use crate::route::Arrival;
 use crate::target::{EndpointKind, SignatureForm, Target};
 
+/// What access lines are told from all others by.
+pub const TARGET: &str = "access";
+
 /// Libraries' own logs, and how much of them may be shown whatever the operator asks for. s3s writes signatures and
 /// whole requests, and an ERROR for each 404; pingora an ERROR for each client that goes away. What matters in them is
 /// logged here, once.
@@ -67,7 +70,7 @@ impl Line<'_> {
         let target = self.target;
         let tally = self.tally.copied().unwrap_or_default();
         info!(
-            target: "access",
+            target: TARGET,
             request_id = %self.id,
             from = match self.arrival {
                 Arrival::FromClient => "client",

@@ -3,17 +3,20 @@
 //! Libraries that log signatures, whole requests or every client's mistake are held down in code, so that no setting
 //! can bring them back.
 
+mod access_line;
+
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::access_line::Lines;
 use crate::access_log::LIBRARIES;
 use crate::audit;
 
 /// Logs what is at least as severe as `level` from now on.
 pub fn start(level: Level) {
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines::new()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(targets(level)).with(lines).init();
 }
 
