@@ -20,9 +20,11 @@ use super::plant::{Fault, Plant, Sound};
 use super::scope::{Area, Scope, Subject};
 
 mod announced;
+mod stream;
 mod validate;
 
 use announced::Changing;
+use stream::{Asked, Reading, Resolve, Stream, Unsent};
 use validate::Validating;
 
 /// Limits and times of one class of sessions.
@@ -181,51 +183,6 @@ pub struct Owner<Q, A, P = Sound> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Stream<Q, A> {
-    node: Arc<str>,
-    session: Option<SessionId>,
-    /// The last session that it had, if the node has not given it back.
-    last: Option<SessionId>,
-    /// Goes before every answer.
-    control: VecDeque<Outgoing<A>>,
-    /// Not read yet.
-    waiting: VecDeque<Resolve<Q>>,
-    /// Being read.
-    reading: BTreeMap<ResolveNo, Reading>,
-    /// Read, and not sent.
-    unsent: VecDeque<Unsent<A>>,
-    unsent_bytes: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Resolve<Q> {
-    no: ResolveNo,
-    reading: Reading,
-    questions: Vec<Q>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Reading {
-    /// The session under which it was asked.
-    session: Option<SessionId>,
-    asked: Vec<Asked>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Asked {
-    subject: Subject,
-    mark: Mark,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Unsent<A> {
-    no: ResolveNo,
-    reading: Reading,
-    answers: Vec<A>,
-    bytes: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Session {
     node: Arc<str>,
     /// `None`: it cannot be renewed and is waited out.
@@ -289,17 +246,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
 
     /// A node, known by the name in its certificate, has opened a stream.
     pub fn connected(&mut self, stream: StreamNo, node: Arc<str>) {
-        let fresh = Stream {
-            node,
-            session: None,
-            last: None,
-            control: VecDeque::new(),
-            waiting: VecDeque::new(),
-            reading: BTreeMap::new(),
-            unsent: VecDeque::new(),
-            unsent_bytes: 0,
-        };
-        self.streams.insert(stream, fresh);
+        self.streams.insert(stream, Stream::of(node));
     }
 
     /// The stream asks for a session. `fresh` is its id if it gets one: random, and never used before. The node has
@@ -742,55 +689,6 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         if change.waits_for == 0 && now >= self.withheld_until && !mem::replace(&mut change.is_settled, true)
         {
             todo.settled.push(no);
-        }
-    }
-}
-
-impl<Q, A> Stream<Q, A> {
-    fn admit(
-        &self,
-        no: ResolveNo,
-        questions_count: usize,
-        settings: &OwnerSettings,
-    ) -> Result<(), Violation> {
-        if self.waiting.len() + self.reading.len() + self.unsent.len() >= settings.resolves_max {
-            return Err(Violation::ResolvesWithoutCredit);
-        }
-        if questions_count == 0 || questions_count > settings.asks_max {
-            return Err(Violation::QuestionCount);
-        }
-        let waits = self.waiting.iter().any(|resolve| resolve.no == no);
-        let is_unsent = self.unsent.iter().any(|unsent| unsent.no == no);
-        match waits || is_unsent || self.reading.contains_key(&no) {
-            true => Err(Violation::NumberInUse),
-            false => Ok(()),
-        }
-    }
-
-    /// One of its resolves about `area` is unanswered.
-    fn asks_about(&self, area: &Area) -> bool {
-        let waiting = self.waiting.iter().map(|resolve| &resolve.reading);
-        let unsent = self.unsent.iter().map(|unsent| &unsent.reading);
-        let mut asked = waiting.chain(self.reading.values()).chain(unsent).flat_map(|reading| &reading.asked);
-        asked.any(|asked| asked.subject.area().as_ref() == Some(area))
-    }
-
-    /// A change of `scope` was announced: rule 1 for what is being read, rule 10 for what is read and not sent. What is
-    /// not being read yet is looked at when it is.
-    fn demote(&mut self, scope: &Scope, overtakes: bool) {
-        self.reading.values_mut().for_each(|reading| reading.demote(|subject| scope.touches(subject)));
-        for unsent in self.unsent.iter_mut().filter(|_| overtakes) {
-            unsent.reading.demote(|subject| scope.touches(subject));
-        }
-    }
-}
-
-impl Reading {
-    fn demote(&mut self, touched: impl Fn(&Subject) -> bool) {
-        for asked in &mut self.asked {
-            if touched(&asked.subject) {
-                asked.mark = Mark::ServeOnce;
-            }
         }
     }
 }
