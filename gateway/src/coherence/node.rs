@@ -19,11 +19,15 @@ use super::numbers::{ClearNo, Mark, RenewalNo, ResolveNo, Revision, SessionId, W
 use super::plant::{Fault, Plant, Sound};
 use super::scope::{Area, Scope, Subject};
 
+mod flight;
 mod kept;
 mod lease;
+mod messages;
 
+use flight::{Ask, Flight, Flying};
 pub use kept::Kept;
 use lease::Lease;
+pub use messages::{Answered, Message, Question, Told};
 
 /// What a node keeps: cheap to clone.
 pub trait Value: Clone {
@@ -46,75 +50,6 @@ pub struct NodeSettings {
     pub waiting_max: usize,
     /// Without a request for this long, the session is given back; `None` keeps it.
     pub idle_after: Option<Duration>,
-}
-
-/// A message to the owner.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Message {
-    /// Asks for a session.
-    Hello {
-        /// Dropped: the owner need not wait for it.
-        previous: Option<SessionId>,
-    },
-    /// Asks for another lease.
-    Renew {
-        /// Counts up.
-        no: RenewalNo,
-    },
-    /// What all clears up to this one name is forgotten.
-    Ack {
-        /// The last one.
-        up_to: ClearNo,
-    },
-    /// Nothing of this is kept any longer, and nothing is being asked.
-    Release(Area),
-    /// Asks.
-    Resolve {
-        /// Counts up.
-        no: ResolveNo,
-        /// At least one.
-        questions: Vec<Question>,
-    },
-    /// Gives the session back.
-    Goodbye,
-}
-
-/// One question. Rule 9: it names what is held when it leaves, and an answer of "same" means exactly that.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Question {
-    /// What it is about.
-    pub subject: Subject,
-    /// Revision of what is held of it.
-    pub known: Option<Revision>,
-    /// Revision of what is held of the bucket's facts, when they come along.
-    pub known_facts: Option<Revision>,
-}
-
-/// The answer to one question.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Answered<V, E> {
-    /// About a head: it and the facts of its bucket, in one snapshot. Without facts there is no head.
-    Object {
-        /// The bucket's facts.
-        facts: Told<V>,
-        /// The head.
-        head: Told<V>,
-    },
-    /// About anything else.
-    One(Told<V>),
-    /// The owner cannot say.
-    Failed(E),
-}
-
-/// What is said of something the asker may already hold.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Told<V> {
-    /// It is as the question named it.
-    Same,
-    /// It is this.
-    Is(V),
-    /// There is none.
-    Absent,
 }
 
 /// What is true, at one instant between the call that asked for it and its return.
@@ -236,35 +171,6 @@ enum Line {
         resolves_max: usize,
         until: Duration,
     },
-}
-
-/// A question with those who wait for its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Ask {
-    subject: Subject,
-    keeping: Keeping,
-    waiters: Vec<Waiter>,
-}
-
-/// A resolve that has left.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Flight<V> {
-    /// The session under which it left.
-    session: Option<SessionId>,
-    asks: Vec<Flying<V>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Flying<V> {
-    /// With those who were there when it left.
-    ask: Ask,
-    /// What it named.
-    held: Option<V>,
-    held_facts: Option<V>,
-    /// Those who came after it left.
-    joiners: Vec<Waiter>,
-    /// A clear has passed it: nobody joins any more.
-    is_detached: bool,
 }
 
 impl<V: Value> Node<V> {
@@ -766,55 +672,6 @@ impl<V: Value, P: Plant> Node<V, P> {
 
     fn counted_from(&self, sent: Duration, received: Duration) -> Duration {
         if self.plant.broken(Fault::LeaseFromReceipt) { received } else { sent }
-    }
-}
-
-impl Ask {
-    fn take_in(&mut self, other: Self) {
-        self.waiters.extend(other.waiters);
-        self.keeping = self.keeping.min(other.keeping);
-    }
-}
-
-impl<V: Value> Flying<V> {
-    fn question(&self) -> Question {
-        Question {
-            subject: self.ask.subject.clone(),
-            known: self.held.as_ref().map(Value::revision),
-            known_facts: self.held_facts.as_ref().map(Value::revision),
-        }
-    }
-
-    fn may_be_joined(&self, subject: &Subject) -> bool {
-        self.ask.subject == *subject && !self.is_detached && self.ask.keeping == Keeping::IfAllowed
-    }
-
-    /// What the answer says, in full.
-    fn found<E>(&self, answer: Answered<V, E>) -> Result<Result<Found<V>, E>, Violation> {
-        let expects_facts = self.ask.subject.facts().is_some();
-        match answer {
-            Answered::Failed(failure) => Ok(Err(failure)),
-            Answered::Object { facts, head } if expects_facts => {
-                let was_held = matches!(head, Told::Same);
-                let (facts, value) = (facts.in_full(&self.held_facts)?, head.in_full(&self.held)?);
-                Ok(Ok(Found { value: value.filter(|_| facts.is_some()), facts, was_held }))
-            }
-            Answered::One(told) if !expects_facts => {
-                let was_held = matches!(told, Told::Same);
-                Ok(Ok(Found { facts: None, value: told.in_full(&self.held)?, was_held }))
-            }
-            Answered::Object { .. } | Answered::One(_) => Err(Violation::AnswerKind),
-        }
-    }
-}
-
-impl<V: Clone> Told<V> {
-    fn in_full(self, held: &Option<V>) -> Result<Option<V>, Violation> {
-        match self {
-            Self::Same => held.clone().map(Some).ok_or(Violation::SameAsNothing),
-            Self::Is(value) => Ok(Some(value)),
-            Self::Absent => Ok(None),
-        }
     }
 }
 
