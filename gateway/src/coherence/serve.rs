@@ -14,7 +14,6 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
 use origin::regional::{Announced, Announcer, Change, LeaseClass, RegionalStore};
 use pingora::protocols::Stream;
-use ring::rand::{SecureRandom, SystemRandom};
 use s3s::{S3Error, S3Result, s3_error};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::sync::{Notify, OnceCell, oneshot, watch};
@@ -24,18 +23,21 @@ use tracing::{debug, info, warn};
 
 use super::clocks::boottime;
 use super::kept;
-use super::numbers::{ChangeNo, ClearNo, Mark, RenewalNo, ResolveNo, SessionId, StreamNo};
+use super::numbers::{ChangeNo, StreamNo};
 use super::own::Own;
-use super::owner::{Outgoing, Owner, OwnerSettings, OwnerStatus, Read, Todo};
+use super::owner::{Owner, OwnerSettings, OwnerStatus, Todo};
 use super::scope::Scope;
 use super::settings::{OnHomeLoss, Settings};
-use super::wire::{self, Class, FromNode, FromOwner, Id, WireError};
+use super::wire::{self, Class, FromNode, FromOwner, WireError};
 use crate::identity::Accounts;
 use crate::listen::OtherProtocol;
-use crate::metrics::{Direction, MessageKind, Metrics, OwnerGauges};
-use crate::peer::messages::{ANSWERS_BYTES_FULL, ASKS_MAX, Answer, Ask};
-use crate::peer::{answer_one, estimated_bytes};
+use crate::metrics::{Metrics, OwnerGauges};
+use crate::peer::messages::{ASKS_MAX, Answer, Ask};
 use crate::topology::{Region, RegionName, Topology};
+
+mod conversation;
+
+use conversation::Conversation;
 
 /// Sessions of one class: a cluster has fewer nodes than this.
 const SESSIONS_MAX: usize = 4096;
@@ -56,9 +58,6 @@ const VALIDATE_LONGEST: u32 = 64;
 
 /// For the first message of a stream.
 const OPEN_PATIENCE: Duration = Duration::from_secs(10);
-
-/// For one write; a node that reads takes none of it.
-const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the metrics of an owner are brought up to date while it has sessions.
 const SHOW_INTERVAL: Duration = Duration::from_secs(1);
@@ -486,136 +485,4 @@ impl End {
         };
         self.noted.get_or_try_init(noting).await.map(drop).map_err(|e: S3Error| Ended::Store(e.to_string()))
     }
-}
-
-/// One stream, at its owner.
-struct Conversation {
-    end: Arc<End>,
-    no: StreamNo,
-    stir: Arc<Stir>,
-    region: RegionName,
-}
-
-impl Drop for Conversation {
-    fn drop(&mut self) {
-        self.end.lock().streams.remove(&self.no);
-        self.end.act(|owner, now| owner.lost(now, self.no));
-    }
-}
-
-impl Conversation {
-    /// Takes messages as they come; waits for nothing else.
-    async fn hear(&self, store: &RegionalStore, mut stream: impl AsyncRead + Unpin) -> Result<(), Ended> {
-        loop {
-            let message = wire::read::<FromNode>(&mut stream).await?.ok_or(Ended::Closed)?;
-            self.count(Direction::Received, message.kind());
-            if matches!(message, FromNode::Hello { .. }) {
-                self.end.note(store).await?;
-            }
-            self.take(message)?;
-        }
-    }
-
-    fn take(&self, message: FromNode) -> Result<(), Ended> {
-        let mut state = self.end.lock();
-        let now = boottime();
-        let owner = &mut state.owner;
-        let todo = match message {
-            FromNode::Open { .. } => return Err(Ended::Violation("opened twice".to_owned())),
-            FromNode::Hello { previous } => {
-                let previous = previous.map(|id| SessionId(*id.as_bytes()));
-                owner.hello(now, self.no, fresh_id(), previous)
-            }
-            FromNode::Renew { no } => owner.renew(now, self.no, RenewalNo(no)),
-            FromNode::Ack { up_to } => owner.ack(now, self.no, ClearNo(up_to)),
-            FromNode::Release { area } => {
-                owner.release(self.no, &area.into());
-                Todo::default()
-            }
-            FromNode::Goodbye => owner.goodbye(now, self.no),
-            FromNode::Resolve { no, asks } => {
-                let questions = asks.into_iter().map(|ask| (kept::subject(&ask), ask)).collect();
-                let todo = owner
-                    .resolve(now, self.no, ResolveNo(no), questions)
-                    .map_err(|violation| Ended::Violation(format!("{violation:?}")))?;
-                self.stir.reading_store.notify_one();
-                todo
-            }
-        };
-        self.end.obey(&mut state, todo);
-        Ok(())
-    }
-
-    /// Reads the store for questions whose turn has come. Rule 1: each read opens after its turn was given.
-    async fn read_store(&self, opened: &Opened) -> Result<(), Ended> {
-        loop {
-            let next = self.end.lock().owner.next_read(self.no);
-            let Some(Read { no, questions, .. }) = next else {
-                self.stir.reading_store.notified().await;
-                continue;
-            };
-            let (mut answers, mut bytes) = (Vec::with_capacity(questions.len()), 0);
-            for ask in &questions {
-                let answer = answer_one(&opened.store, opened.accounts.as_deref(), ask).await;
-                bytes += estimated_bytes(&answer);
-                answers.push(answer);
-                // The rest is asked again.
-                if bytes >= ANSWERS_BYTES_FULL {
-                    break;
-                }
-            }
-            self.end.act(|owner, now| owner.answered(now, self.no, no, answers, bytes));
-        }
-    }
-
-    async fn write(&self, mut stream: impl AsyncWrite + Unpin) -> Result<(), Ended> {
-        loop {
-            let next = self.end.lock().owner.next_outgoing(boottime(), self.no);
-            let Some(message) = next else {
-                timeout(WRITE_PATIENCE, stream.flush()).await.map_err(|_| Ended::Stalled)??;
-                self.stir.writing.notified().await;
-                continue;
-            };
-            // What went makes room for what is to be read.
-            self.stir.reading_store.notify_one();
-            let message = travelling(message);
-            self.count(Direction::Sent, message.kind());
-            let frame = wire::encode(&message);
-            let writing = timeout(WRITE_PATIENCE, stream.write_all(&frame));
-            writing.await.map_err(|_| Ended::Stalled)??;
-        }
-    }
-
-    fn count(&self, direction: Direction, kind: MessageKind) {
-        self.end.metrics.sessions().message(Some(&self.region), self.end.class, direction, kind);
-    }
-}
-
-/// The message as it travels.
-fn travelling(message: Outgoing<Answer>) -> FromOwner {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    match message {
-        Outgoing::Welcome { session, lease, resolves_max } => FromOwner::Welcome {
-            session: Id::from_bytes(session.0),
-            lease_millis: millis(lease),
-            resolves_max: resolves_max as u32,
-        },
-        Outgoing::Refused { again_after, resolves_max } => {
-            FromOwner::Refused { again_after_millis: millis(again_after), resolves_max: resolves_max as u32 }
-        }
-        Outgoing::Renewed { no } => FromOwner::Renewed { no: no.0 },
-        Outgoing::Clear { no, scope } => FromOwner::Clear { no: no.0, scope: (&*scope).into() },
-        Outgoing::Ended => FromOwner::Ended,
-        Outgoing::Answers { no, answers } => wire::answers(
-            no.0,
-            answers.into_iter().map(|(answer, mark)| (answer, mark == Mark::Keep)).collect(),
-        ),
-    }
-}
-
-/// A session's id, never given before.
-fn fresh_id() -> SessionId {
-    let mut id = [0; 16];
-    SystemRandom::new().fill(&mut id).expect("the kernel gives random bytes");
-    SessionId(id)
 }
