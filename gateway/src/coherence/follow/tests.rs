@@ -1,10 +1,10 @@
 //! What the tasks around [`Node`] do with streams that stop in the middle.
 
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
-use super::super::wire::Cleared;
 use super::*;
 use crate::cluster::ClusterDir;
+use crate::coherence::wire::{self, Cleared, FromNode, FromOwner, PROTOCOL};
 use crate::peer::{Credentials, Limits, Peers};
 use crate::topology::Topology;
 use prometheus::Registry;
