@@ -12,10 +12,12 @@ use cache::{Instance, Page, Pages, Purpose, Source, SourceError};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use pingora::protocols::TcpKeepalive;
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::CertKey;
 use reqwest::StatusCode;
+use rustix::net::sockopt;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -58,6 +60,16 @@ impl Default for Limits {
 /// Below the 60 s for which a peer listener keeps an idle connection: whoever closes first should be the client.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// How long the other machine may leave what was sent unacknowledged, or a question whether it is still there, before a
+/// connection counts as broken. A region that nobody can reach any more would else be waited for as long as TCP tries. The
+/// kernel counts an owner that has no room for what is sent in the same way, so this is longer than a slow disk takes.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+
+/// How long nothing is heard on a connection before that question, and between two of them.
+const PROBE_AFTER: Duration = Duration::from_secs(10);
+const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+const PROBES_MAX: usize = 3;
+
 /// The owners of all regions, as this node reaches them. One for a process.
 pub struct Peers {
     peers: HashMap<RegionName, Arc<Peer>>,
@@ -88,6 +100,10 @@ impl Peers {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
+            .tcp_user_timeout(UNACKNOWLEDGED_MAX)
+            .tcp_keepalive(PROBE_AFTER)
+            .tcp_keepalive_interval(PROBE_AGAIN_AFTER)
+            .tcp_keepalive_retries(PROBES_MAX as u32)
             .connect_timeout(limits.connect_timeout)
             .read_timeout(limits.read_timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -161,6 +177,7 @@ impl Peer {
             let address = lookup(&self.address).await?.next().ok_or(io::ErrorKind::NotFound)?;
             let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
+            sockopt::set_tcp_user_timeout(&tcp, UNACKNOWLEDGED_MAX.as_millis() as u32)?;
             let name = ServerName::try_from(self.name.clone()).map_err(io::Error::other)?;
             self.session_tls.connect(name, tcp).await
         };
@@ -192,6 +209,12 @@ impl Peer {
         peer.options.connection_timeout = Some(self.limits.connect_timeout);
         peer.options.total_connection_timeout = Some(self.limits.connect_timeout);
         peer.options.idle_timeout = Some(IDLE_TIMEOUT);
+        peer.options.tcp_keepalive = Some(TcpKeepalive {
+            idle: PROBE_AFTER,
+            interval: PROBE_AGAIN_AFTER,
+            count: PROBES_MAX,
+            user_timeout: UNACKNOWLEDGED_MAX,
+        });
         Ok(Box::new(peer))
     }
 }
