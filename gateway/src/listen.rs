@@ -8,8 +8,8 @@
 //! Order of events: [`Bound::bind`] every address, then open stores and caches, then [`Front::serve`] each of them,
 //! and on SIGTERM [`Front::drain`].
 
+mod buffered;
 mod connection;
-mod gathering;
 mod head;
 mod http1;
 mod http2;

@@ -1,7 +1,8 @@
 //! An accepted TCP connection in the shape that pingora's sessions and TLS acceptor take.
 //!
 //! It differs from pingora's own in its buffers, which cannot be set from outside: a response's head leaves in one write
-//! with the first of its body, and TLS records are read from one buffer rather than with a system call each.
+//! with the first of its body, and TLS records are read from one buffer rather than with a system call each; and a
+//! connection that waits holds none.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -16,18 +17,15 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::gathering::Gathering;
-
-/// Larger reads pass the buffer by.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
+use super::buffered::Buffered;
 
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    tcp: BufReader<Gathering<TcpStream>>,
+    tcp: Buffered<TcpStream>,
     accepted: SystemTime,
     digest: Arc<SocketDigest>,
 }
@@ -39,11 +37,7 @@ impl Connection {
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
         // Asked for now because the digest outlives the socket, whose number may then be another connection's.
         digest.peer_addr();
-        Ok(Self {
-            tcp: BufReader::with_capacity(READ_BUFFER_BYTES, Gathering::new(tcp)),
-            accepted: SystemTime::now(),
-            digest: Arc::new(digest),
-        })
+        Ok(Self { tcp: Buffered::new(tcp), accepted: SystemTime::now(), digest: Arc::new(digest) })
     }
 }
 
