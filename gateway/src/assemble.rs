@@ -29,7 +29,7 @@ use crate::accelerated::{self, Accelerated, Owner};
 use crate::admin::{Admin, Readiness, UsersApi};
 use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
-use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Own, Sessions};
+use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Own, Room, Sessions};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
 use crate::listen::{Bound, Front, OtherProtocol, Transport};
 use crate::metrics::{self, DropReason, Metrics};
@@ -168,14 +168,15 @@ impl Node {
         metrics.begin(plan.topology);
         let peers = Peers::new(plan.topology, &credentials, peer::Limits::default(), &metrics)?;
         let peers = Arc::new(peers);
-        let followers = Followers::new(&plan, &peers, &metrics);
+        let heads = Room::new(usize::try_from(plan.settings.heads_bytes_max).unwrap_or(usize::MAX));
+        let followers = Followers::new(&plan, &peers, &heads, &metrics);
         let accounts = Arc::new(Accounts::default());
         let directory_of_accounts: Arc<dyn Directory> = match &followers.users {
             None => accounts.clone(),
             Some(home) => Arc::new(AccountsFromHome::new(home.clone())),
         };
         let coherence = &plan.settings.coherence;
-        let own = Own::new(share(plan.settings.heads_bytes_max, plan.topology.regions().len()));
+        let own = Own::new(&heads);
         let sessions = Sessions::new(coherence.clone(), plan.topology.clone(), metrics.clone(), own.clone());
         let seams =
             Seams { directory: directory_of_accounts, announcer: sessions.clone(), ..Seams::default() };
@@ -342,7 +343,7 @@ struct Followers {
 }
 
 impl Followers {
-    fn new(plan: &Plan<'_>, peers: &Peers, metrics: &Metrics) -> Self {
+    fn new(plan: &Plan<'_>, peers: &Peers, heads: &Arc<Room>, metrics: &Metrics) -> Self {
         let others: Vec<_> =
             plan.topology.regions().iter().map(Region::name).filter(|name| *name != plan.region).collect();
         let on_home_loss = plan.settings.coherence.on_home_loss;
@@ -351,9 +352,9 @@ impl Followers {
                 peer: peers.peer(region.as_str()).expect("every region has an owner").clone(),
                 class,
                 here: plan.region.clone(),
-                weight_max: match class {
-                    LeaseClass::Objects => share(plan.settings.heads_bytes_max, others.len() + 1),
-                    LeaseClass::Users => USERS_BYTES_MAX,
+                room: match class {
+                    LeaseClass::Objects => heads.clone(),
+                    LeaseClass::Users => Room::new(USERS_BYTES_MAX),
                 },
                 idle_after: match (class, on_home_loss) {
                     // Who would go on without home has to know its users when that happens.
@@ -378,11 +379,6 @@ impl Followers {
     fn close(&self) {
         self.all.iter().for_each(|follower| follower.close());
     }
-}
-
-/// Each of `count` shares of `bytes`.
-fn share(bytes: u64, count: usize) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX) / count.max(1)
 }
 
 /// What a node holds on disk, closed last.

@@ -50,6 +50,8 @@ mod kept;
 mod settings;
 mod wire;
 
+mod room;
+
 mod follow;
 mod own;
 mod serve;
@@ -59,6 +61,7 @@ pub use follow::Follower;
 pub(crate) use follow::{Parts as FollowerParts, Unanswered, Use};
 pub(crate) use kept::{Kept, KeptUser};
 pub use own::Own;
+pub(crate) use room::Room;
 pub use serve::Sessions;
 pub use settings::{OnHomeLoss, Settings};
 

@@ -4,7 +4,7 @@
 //! the machine wants sent, another reads; the reader alone keeps and forgets (rule 3), and neither waits for the other.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use origin::regional::LeaseClass;
@@ -19,6 +19,7 @@ use super::clocks::boottime;
 use super::kept::{Failure, Kept};
 use super::node::{Found, Keeping, Node, NodeSettings, NodeStatus};
 use super::numbers::Waiter;
+use super::room::{Keeper, Room};
 use super::scope::Subject;
 use crate::metrics::{Metrics, OriginChannel, OriginOutcome, SessionMetrics};
 use crate::peer::messages::{ASKS_MAX, BATCH_BYTES_MAX, failure};
@@ -52,8 +53,8 @@ pub(crate) struct Parts {
     pub(crate) class: LeaseClass,
     /// The region that this node serves in.
     pub(crate) here: RegionName,
-    /// Most bytes to keep.
-    pub(crate) weight_max: usize,
+    /// For what is kept, and what others keep.
+    pub(crate) room: Arc<Room>,
     /// Without a request for this long the session is given back.
     pub(crate) idle_after: Option<Duration>,
     pub(crate) metrics: Metrics,
@@ -118,13 +119,14 @@ impl Follower {
     /// An end without a stream. Its tasks run on the calling runtime.
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let settings = NodeSettings {
-            weight_max: parts.weight_max,
+            weight_max: parts.room.bytes_max(),
             asks_max: ASKS_MAX,
             ask_bytes_max: BATCH_BYTES_MAX - ASKS_MAX * ASK_ENVELOPE_BYTES,
             waiting_max: parts.peer.limits().waiting_max,
             idle_after: parts.idle_after,
         };
-        Arc::new(Self {
+        let room = parts.room.clone();
+        let follower = Arc::new(Self {
             parts,
             state: Mutex::new(State {
                 node: Node::new(settings),
@@ -141,7 +143,10 @@ impl Follower {
             stir: Notify::new(),
             closed: CancellationToken::new(),
             runtime: Handle::current(),
-        })
+        });
+        let keeper: Weak<Self> = Arc::downgrade(&follower);
+        room.join(keeper);
+        follower
     }
 
     /// What `subject` is at a moment after this call: out of what is kept under a live session, or asked.
@@ -329,6 +334,18 @@ impl Follower {
         if !is_live && !state.is_draining {
             self.sessions().lapsed(self.region(), self.class());
         }
+    }
+}
+
+impl Keeper for Follower {
+    fn kept_bytes(&self) -> usize {
+        self.lock().node.kept_weight()
+    }
+
+    fn keep_at_most(&self, bytes: usize) {
+        self.lock().node.keep_at_most(bytes);
+        // What nothing is kept of any more is to be released.
+        self.stir.notify_one();
     }
 }
 

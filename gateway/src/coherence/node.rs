@@ -446,6 +446,18 @@ impl<V: Value, P: Plant> Node<V, P> {
         self.note_unused(&scope.area());
     }
 
+    /// Lets go of the oldest until no more than `weight_max` bytes are kept: somebody else needs the room.
+    pub fn keep_at_most(&mut self, weight_max: usize) {
+        let evicted = self.kept.shrink(weight_max);
+        evicted.iter().for_each(|area| self.note_unused(area));
+    }
+
+    /// Bytes of what is kept, live or not.
+    #[must_use]
+    pub fn kept_weight(&self) -> usize {
+        self.kept.weight()
+    }
+
     /// For operators.
     #[must_use]
     pub fn status(&self) -> NodeStatus {

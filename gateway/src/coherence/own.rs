@@ -6,7 +6,7 @@
 //! announced and not over serves those who asked, and is not kept.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use origin::regional::{RegionalStore, Resolved};
 use s3s::S3Result;
@@ -15,6 +15,7 @@ use super::follow::Use;
 use super::kept::Kept;
 use super::node::{self, Found};
 use super::numbers::SessionId;
+use super::room::{Keeper, Room};
 use super::scope::{Scope, Subject};
 use crate::peer::messages::FullHead;
 
@@ -24,6 +25,7 @@ const ALWAYS: SessionId = SessionId([0; 16]);
 /// Heads, facts and users of this process's own store.
 pub struct Own {
     state: Mutex<State>,
+    room: Arc<Room>,
 }
 
 struct State {
@@ -42,16 +44,19 @@ struct Read {
 }
 
 impl Own {
-    /// Keeps at most `weight_max` bytes. Every change of the store has to be [`announced`](Self::announced) here: where
-    /// that is not so, 0 keeps nothing.
-    pub(crate) fn new(weight_max: usize) -> Arc<Self> {
+    /// Keeps what there is room for. Every change of the store has to be [`announced`](Self::announced) here: where that is
+    /// not so, no room keeps nothing.
+    pub(crate) fn new(room: &Arc<Room>) -> Arc<Self> {
         let state = State {
-            kept: node::Kept::new(weight_max),
+            kept: node::Kept::new(room.bytes_max()),
             changing: BTreeMap::new(),
             reading: BTreeMap::new(),
             last: 0,
         };
-        Arc::new(Self { state: Mutex::new(state) })
+        let own = Arc::new(Self { state: Mutex::new(state), room: room.clone() });
+        let keeper: Weak<Self> = Arc::downgrade(&own);
+        room.join(keeper);
+        own
     }
 
     /// The head of an object and its bucket's facts, as `store` has them at a moment after this call.
@@ -130,6 +135,7 @@ impl Own {
         let found = read().await?;
         if let Some(reading) = reading {
             reading.keep(&found);
+            self.room.settle();
         }
         Ok(found)
     }
@@ -162,6 +168,17 @@ impl Own {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Keeper for Own {
+    fn kept_bytes(&self) -> usize {
+        self.lock().kept.weight()
+    }
+
+    fn keep_at_most(&self, bytes: usize) {
+        // Nobody is told of what has to go.
+        let _ = self.lock().kept.shrink(bytes);
     }
 }
 

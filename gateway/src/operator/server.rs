@@ -154,7 +154,7 @@ mod tests {
     use origin::regional::{RegionalStore, Seams, Settings};
 
     use super::*;
-    use crate::coherence::{self, Own, Sessions};
+    use crate::coherence::{self, Own, Room, Sessions};
     use crate::identity::{AtHome, ClusterKeys, Identities, UserName, Users};
     use crate::metrics::Metrics;
     use crate::operator::ask;
@@ -167,7 +167,7 @@ mod tests {
             Topology::new("penstock.localhost", "ord1", [("ord1", "127.0.0.1:9003")]).expect("good");
         let metrics = Metrics::new(&prometheus::Registry::new());
         let settings = coherence::Settings::default();
-        let sessions = Sessions::new(settings, Arc::new(topology), metrics, Own::new(0));
+        let sessions = Sessions::new(settings, Arc::new(topology), metrics, Own::new(&Room::new(0)));
         Standing::new(RegionName::parse("ord1").expect("name"), sessions, Vec::new())
     }
 
@@ -239,7 +239,7 @@ mod tests {
         let Answer::Done(made) = made else { panic!("{made:?}") };
         let Done::User(made) = *made else { panic!("{made:?}") };
         let UsersDone::UserWithKeys { user, key_pairs, .. } = *made else { panic!("{made:?}") };
-        let identities = AtHome::new(store, Own::new(0), keys);
+        let identities = AtHome::new(store, Own::new(&Room::new(0)), keys);
         let found = identities.find(&user.access_key).await.expect("found").expect("known");
         assert_eq!(
             (found.user.name.as_str(), found.secret.expose()),

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::accelerated::Owner;
-use crate::coherence::Own;
+use crate::coherence::{Own, Room};
 use crate::identity::{Access, ClusterKeys};
 use crate::metrics::Metrics;
 use crate::test_store::create_bucket;
@@ -29,7 +29,7 @@ impl Home {
         let keys = Arc::new(ClusterKeys::parse(&ClusterKeys::generate()).expect("keys"));
         let users = Users::open(store.clone(), keys, Arc::default()).await.expect("users");
         let home = RegionName::parse("ord1").expect("name");
-        let (kept, metrics) = (Own::new(0), Metrics::new(&registry));
+        let (kept, metrics) = (Own::new(&Room::new(0)), Metrics::new(&registry));
         let owner = Owner::Own { region: home.clone(), store: store.clone(), kept, metrics };
         let buckets = Buckets::new(HashMap::from([(home.clone(), Arc::new(owner))]));
         Self { _dir: dir, store, admin: UserAdmin::new(users, buckets, home, Vec::new()) }

@@ -1,7 +1,7 @@
 use prometheus::Registry;
 
 use super::*;
-use crate::coherence::{self, Own, Sessions};
+use crate::coherence::{self, Own, Room, Sessions};
 use crate::metrics::Metrics;
 use crate::test_store::{BUCKET, TestStore};
 use crate::topology::{RegionName, Topology};
@@ -16,7 +16,7 @@ impl Rig {
         let region = RegionName::parse("ord1").expect("name");
         let metrics = Metrics::new(&Registry::new());
         let topology = Topology::new("penstock.localhost", "ord1", [("ord1", "127.0.0.1:1")]).expect("good");
-        let kept = Own::new(1 << 20);
+        let kept = Own::new(&Room::new(1 << 20));
         let sessions =
             Sessions::new(coherence::Settings::default(), Arc::new(topology), metrics.clone(), kept.clone());
         let stored = TestStore::open_with(&sessions, None).await;

@@ -137,7 +137,11 @@ impl Follower {
                 wire::read_counted::<FromOwner>(&mut stream).await?.ok_or(Ended::Closed)?;
             self.count(Direction::Received, message.kind());
             self.parts.metrics.origin_bytes(self.region(), OriginChannel::Resolve, bytes as u64);
+            let brings_something = matches!(message, FromOwner::Answers { .. });
             self.take(message)?;
+            if brings_something {
+                self.parts.room.settle();
+            }
             self.stir.notify_one();
         }
     }

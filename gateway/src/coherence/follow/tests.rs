@@ -27,7 +27,7 @@ fn follower(ask_timeout: Duration) -> Arc<Follower> {
         peer,
         class: LeaseClass::Users,
         here,
-        weight_max: 1 << 20,
+        room: Room::new(1 << 20),
         idle_after: None,
         metrics,
     })

@@ -126,7 +126,7 @@ impl<V: Value> Kept<V> {
             Some(before) => self.weight -= before.weight,
             None => self.order.0.push_back(subject),
         }
-        self.make_room()
+        self.shrink(self.weight_max)
     }
 
     /// Takes away everything that `scope` touches; with `spare_negatives` not what says "no such thing", which rule 4
@@ -148,15 +148,10 @@ impl<V: Value> Kept<V> {
         self.tidy();
     }
 
-    fn take(&mut self, subject: &Subject) -> Option<Entry<V>> {
-        let entry = self.entries.remove(subject)?;
-        self.weight -= entry.weight;
-        Some(entry)
-    }
-
-    fn make_room(&mut self) -> Vec<Area> {
+    /// Lets go of the oldest until no more than `weight_max` is kept, and returns the areas of what went.
+    pub(super) fn shrink(&mut self, weight_max: usize) -> Vec<Area> {
         let mut areas = Vec::new();
-        while self.weight > self.weight_max
+        while self.weight > weight_max
             && let Some(oldest) = self.order.0.pop_front()
         {
             match self.entries.get_mut(&oldest) {
@@ -172,6 +167,12 @@ impl<V: Value> Kept<V> {
             }
         }
         areas
+    }
+
+    fn take(&mut self, subject: &Subject) -> Option<Entry<V>> {
+        let entry = self.entries.remove(subject)?;
+        self.weight -= entry.weight;
+        Some(entry)
     }
 
     /// Drops the names of what is gone once they are the larger part of the queue.

@@ -45,7 +45,7 @@ fn orders(left: Left) -> Vec<String> {
 fn rule_1_holds_in_every_order_of_a_read_and_a_change() {
     let (mut kept, mut not_kept) = (0, 0);
     for order in orders(Left { read: 3, change: 3 }) {
-        let own = Own::new(1 << 20);
+        let own = Own::new(&Room::new(1 << 20));
         let (mut store, mut reading, mut read, mut changing) = (1, None, None, None);
         let (mut read_steps, mut change_steps) = (0, 0);
         for step in order.chars() {
@@ -82,7 +82,7 @@ fn rule_1_holds_in_every_order_of_a_read_and_a_change() {
 /// A change of one key leaves what is known of another, and of the bucket; one of the bucket takes all of it.
 #[test]
 fn a_change_takes_what_it_touches() {
-    let own = Own::new(1 << 20);
+    let own = Own::new(&Room::new(1 << 20));
     let object = |key: &str| Subject::Object { bucket: "b".into(), key: key.into(), version: None };
     let keep = |subject: &Subject| own.begin_to_read(subject).keep(&said(1));
     let facts = Subject::Facts { bucket: "b".into() };
@@ -100,7 +100,7 @@ fn a_change_takes_what_it_touches() {
 /// Whoever gives up in the middle of a read leaves nothing behind.
 #[test]
 fn a_read_that_is_given_up_is_forgotten() {
-    let own = Own::new(1 << 20);
+    let own = Own::new(&Room::new(1 << 20));
     drop(own.begin_to_read(&alice()));
     assert!(own.lock().reading.is_empty());
 }

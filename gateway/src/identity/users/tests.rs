@@ -3,7 +3,7 @@ use origin::instance::Instance;
 use origin::regional::{Seams, Settings};
 
 use super::*;
-use crate::coherence::Own;
+use crate::coherence::{Own, Room};
 use crate::identity::{Access, AtHome, Identities};
 use crate::sigv4::SecretKey;
 
@@ -29,7 +29,7 @@ impl Home {
 
     /// Whether a request signed with this pair is taken now.
     async fn takes(&self, pair: &KeyPair) -> bool {
-        let identities = AtHome::new(self.store.clone(), Own::new(0), self.keys.clone());
+        let identities = AtHome::new(self.store.clone(), Own::new(&Room::new(0)), self.keys.clone());
         let found = identities.find(pair.access_key()).await.expect("asked");
         found.is_some_and(|credential| credential.secret == *pair.secret())
     }
@@ -167,7 +167,7 @@ async fn a_change_holds_for_both_pairs_of_a_rotation() {
 
     let granted = vec![grant("photos", Access::Read), grant("videos", Access::Write)];
     home.users.set_access(&named("alice"), Some(Level::Read), granted, &[]).await.expect("changed");
-    let identities = AtHome::new(home.store.clone(), Own::new(0), home.keys.clone());
+    let identities = AtHome::new(home.store.clone(), Own::new(&Room::new(0)), home.keys.clone());
     for pair in [&old, &new] {
         let user = identities.find(pair.access_key()).await.expect("asked").expect("known").user;
         assert_eq!(
