@@ -66,6 +66,43 @@ async fn what_is_not_there_is_seen_as_soon_as_it_is() {
     }
 }
 
+/// Somebody who tries names of buckets has no more of them kept, and their owner tell of no more, than one client may; another
+/// client has all of its own.
+#[tokio::test]
+async fn of_names_that_a_client_tries_a_bounded_number_is_kept() {
+    /// What is kept at once, of which a second's worth more may be kept each second.
+    const KEPT: usize = 1_000;
+    const TRIES: usize = KEPT + 600;
+    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+    let reader = cluster.accelerated("las1", "ord1");
+    let names: Vec<_> = (0..TRIES).map(|n| format!("no-such-bucket-{n}")).collect();
+    for some in names.chunks(50) {
+        let tried = join_all(some.iter().map(|bucket| reader.get(bucket, "k"))).await;
+        assert!(tried.iter().all(|answer| answer.status == 404), "{:?}", tried[0].status);
+    }
+    let interest = async || interest(&cluster, "las1");
+    let kept = interest().await;
+    assert!((KEPT..TRIES).contains(&kept), "{kept} of {TRIES}");
+
+    let elsewhere = reqwest::Client::builder().local_address(Some("127.0.0.2".parse().expect("an address")));
+    let url = format!("{}/no-such-bucket-of-another/k", reader.origin());
+    let other = elsewhere.no_proxy().build().expect("a client").get(url).header("host", reader.host());
+    assert_eq!(other.send().await.expect("an answer").status(), 404);
+    assert!(interest().await > kept);
+}
+
+/// Buckets that `node` has ord1 tell it about, as ord1 counts them.
+fn interest(cluster: &Cluster, node: &str) -> usize {
+    let (status, said) = process::run(&["status", "--json", "--data", &cluster.data_argument()]);
+    assert!(status.success(), "{said}");
+    let nodes: serde_json::Value = serde_json::from_str(&said).expect("--json answers in JSON");
+    let owner = nodes.as_array().expect("nodes").iter().find(|of| of["region"] == "ord1").expect("ord1");
+    let grants = owner["grants"].as_array().expect("grants").iter();
+    let sessions = grants.filter(|of| of["class"] == "objects").flat_map(|of| of["sessions"].as_array());
+    let mut of_node = sessions.flatten().filter(|session| session["node"] == node);
+    of_node.next().expect("a session")["interest"].as_u64().expect("a number") as usize
+}
+
 /// A node that stands still for longer than a lease keeps one change waiting, and the next ones not; going on, it
 /// answers nothing that is old.
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Never stale: what a write's answer promises is what the very next read sees, at every accelerated listener.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::future::join_all;
 use tests::cluster::REGIONS;
-use tests::{Client, Cluster, Content, Endpoint, MIB, Request};
+use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request};
 
 /// Sizes on both sides of what the store keeps inline.
 const SIZES: [u64; 2] = [1_000, 300_000];
@@ -180,6 +181,40 @@ async fn a_long_read_never_mixes_versions() {
             }
         }
     }
+}
+
+/// A reader of an overwritten object who takes longer than its store keeps it, and whose node has only the beginning of it:
+/// the response in progress keeps the rest.
+#[tokio::test]
+async fn a_slow_reader_of_a_cached_object_finishes_with_the_old_bytes() {
+    let cluster = Cluster::start_with(Options::settings("[store]\ngrace = \"2s\"\n")).await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let old = Content::new(1, 96 * MIB);
+    let _ = owner.send(Request::new("PUT", "/data/k").content(old)).await.ok();
+    let reader = cluster.accelerated("las1", "ord1");
+    let beginning = reader.get_range("data", "k", 0, 8 * MIB).await;
+    assert_eq!((beginning.status, beginning.body.len() as u64), (206, 8 * MIB));
+
+    let mut answer = reader.open(Request::new("GET", "/data/k")).await.expect("open");
+    let first = answer.chunk().await.expect("the first bytes").expect("the body is not empty");
+    let removed =
+        async || cluster.scrape("ord1").await.sum("penstock_store_removed_files_total", &[("node", "ord1")]);
+    let before = removed().await;
+    for seed in 2..5 {
+        // The one before goes after its grace, and by then so would the first, which is older.
+        let _ = owner.send(Request::new("PUT", "/data/k").content(Content::new(seed, MIB))).await.ok();
+        let _ = owner.send(Request::new("PUT", "/data/other").content(Content::new(seed, MIB))).await.ok();
+    }
+    while removed().await - before < 4.0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut got = first.len() as u64;
+    while let Some(piece) = answer.chunk().await.expect("a body that does not break off") {
+        old.assert_at(got, &piece);
+        got += piece.len() as u64;
+    }
+    assert_eq!(got, old.bytes);
 }
 
 /// A bucket `data` in ord1, and a reader of it at each region's accelerated listener.

@@ -6,13 +6,15 @@
 //! waits for the first bytes, so that what goes wrong before them is still an honest error document.
 //!
 //! What an answer says is decided by the same code as at the store (`origin::read_request`), and a test holds the two
-//! paths together. Deliberately not here: s3s. Freshness lives behind [`heads::current`].
+//! paths together. Deliberately not here: s3s. Freshness lives behind [`Heads::current`].
 
 mod body;
 mod cache_status;
 mod directives;
 mod heads;
+mod misses;
 mod owner;
+mod renewal;
 mod warm;
 
 use std::collections::HashMap;
@@ -32,8 +34,9 @@ use time::OffsetDateTime;
 
 use self::body::Body;
 use self::cache_status::{CACHE_STATUS, cache_status};
-use self::heads::{Found, ObjectName};
+use self::heads::{Found, Heads, ObjectName};
 pub use self::owner::Owner;
+use self::renewal::Renewal;
 pub use self::warm::{ToWarm, Warmed};
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
@@ -68,6 +71,8 @@ pub struct Parts {
     pub owners: HashMap<RegionName, Arc<Owner>>,
     /// This node's blocks.
     pub cache: Cache,
+    /// How long the store of every region keeps a superseded instance for readers that have begun.
+    pub grace: Duration,
     /// Finds users.
     pub identities: Arc<dyn Identities>,
     /// What each access key may ask.
@@ -100,6 +105,7 @@ pub struct Served {
 /// A read that may be answered: everything but the bytes.
 struct Granted {
     owner: Arc<Owner>,
+    name: ObjectName,
     /// Whose share of the cache it takes: the caller's account, or for anonymous callers that of the bucket's owner.
     tenant: Tenant,
     object: Arc<FullHead>,
@@ -122,7 +128,12 @@ impl Accelerated {
     /// The endpoint of `parts`.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { keys: Keys::new(SIGNING_KEYS_MAX), seen: moka::future::Cache::new(USERS_SEEN_MAX), parts }
+        Self {
+            heads: Heads::new(),
+            keys: Keys::new(SIGNING_KEYS_MAX),
+            seen: moka::future::Cache::new(USERS_SEEN_MAX),
+            parts,
+        }
     }
 
     /// Answers `target`, which must be a GetObject or HeadObject, to `client`. Why it is denied, if it is, is left in
@@ -142,26 +153,28 @@ impl Accelerated {
         let mut kept = Kept { charged: None, denied };
         let (granted, body) =
             self.prepare(session, target, client, mode, &mut kept).await.map_err(Failed::Refused)?;
+        let renewing = body.goes_on().then(|| Renewal::new(&granted, self.parts.grace));
         let mut headers = granted.headers;
         headers.insert(CACHE_STATUS, cache_status(&self.parts.region, &body.plan(), mode));
         identify(&mut headers, request_id, &self.parts.region);
         let mut tally = Tally::default();
         let status = granted.reading.status();
         let sent = match Sender::begin(session, status, headers, &self.parts.limits).await {
-            Ok(sender) => body.send(sender, &mut tally).await,
+            Ok(sender) => renewal::during(renewing, body.send(sender, &mut tally)).await,
             Err(error) => Err(error),
         };
         self.record(session, target, &tally);
         Ok(Served { sent: sent.map_err(Failed::Broken)?, tally, caller: granted.caller })
     }
 
-    /// The facts of a bucket of any region, as its owner has them after this call; `None` if there is no such bucket.
+    /// The facts of a bucket of any region, as its owner has them after this call; `None` if there is no such bucket. It is
+    /// `client` who asks.
     ///
     /// # Errors
     /// `ServiceUnavailable` when the owner cannot be asked.
-    pub async fn facts(&self, region: &RegionName, bucket: &str) -> S3Result<Option<Facts>> {
+    pub async fn facts(&self, region: &RegionName, bucket: &str, client: Client) -> S3Result<Option<Facts>> {
         let owner = self.parts.owners.get(region).ok_or(S3ErrorCode::ServiceUnavailable)?;
-        Ok(owner.facts(bucket).await?.map(Arc::unwrap_or_clone))
+        Ok(self.heads.facts(owner, bucket, client).await?.map(Arc::unwrap_or_clone))
     }
 
     /// Everything up to the first byte: what is granted, and its body with the first bytes in hand.
@@ -201,7 +214,7 @@ impl Accelerated {
         let claim = Claim::of(&target.query, &target.signature, now)?;
         let name = object_name(target)?;
         let owner = self.parts.owners.get(&target.region).ok_or(S3ErrorCode::ServiceUnavailable)?.clone();
-        let (found, credential) = self.look_up(&owner, &name, claim.as_ref(), mode).await?;
+        let (found, credential) = self.look_up(&owner, &name, claim.as_ref(), mode, client).await?;
         let head = session.req_header();
         if let Some(claim) = claim {
             let secret = &credential.as_ref().ok_or(S3ErrorCode::InvalidAccessKeyId)?.secret;
@@ -237,7 +250,7 @@ impl Accelerated {
         }
         let tenant = caller.as_ref().map_or(facts.owner.as_str(), |caller| caller.account.name.as_str());
         let tenant = Tenant::named(tenant);
-        Ok(Granted { owner, tenant, object, was_known, reading, headers, caller })
+        Ok(Granted { owner, name, tenant, object, was_known, reading, headers, caller })
     }
 
     /// The object and, where the request claims to be somebody's, who that is: both as they were at one moment after the
@@ -252,9 +265,10 @@ impl Accelerated {
         name: &ObjectName,
         claim: Option<&Claim<'_>>,
         mode: Mode,
+        client: Client,
     ) -> Result<(S3Result<Found>, Option<Credential>), Refusal> {
         let Some(access_key) = claim.map(Claim::access_key) else {
-            return Ok((heads::current(owner, name, mode).await?, None));
+            return Ok((self.heads.current(owner, name, mode, client).await?, None));
         };
         let identities = &self.parts.identities;
         let mut was_known = true;
@@ -264,7 +278,8 @@ impl Accelerated {
             Some(seen) => Some(seen),
             None => {
                 // A first look at both, side by side: each may be a round trip.
-                let first = futures::join!(heads::current(owner, name, mode), identities.find(access_key));
+                let finding = self.heads.current(owner, name, mode, client);
+                let first = futures::join!(finding, identities.find(access_key));
                 let (found, credential) = (first.0?, first.1?);
                 was_known = found.as_ref().is_ok_and(|found| found.was_known);
                 let Some(credential) = credential else { return Ok((found, None)) };
@@ -272,7 +287,7 @@ impl Accelerated {
             }
         };
         for _ in 0..LOOKS_MAX {
-            let mut found = heads::current(owner, name, mode).await?;
+            let mut found = self.heads.current(owner, name, mode, client).await?;
             if let Ok(found) = &mut found {
                 // What the first look brought here is no hit of the second.
                 was_known &= found.was_known;

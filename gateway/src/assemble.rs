@@ -212,6 +212,7 @@ impl Node {
             region: plan.region.clone(),
             owners,
             cache: cache.clone(),
+            grace: plan.settings.store.grace,
             identities: identities.clone(),
             per_key: per_key.clone(),
             limits: limits.transfer.response.clone(),

@@ -34,7 +34,8 @@
 //! 10. *Renewals and clears overtake unsent answers, which become serve-once; unsent bytes are capped, resolves have credits,
 //!     nobody stops reading in order to write, applying a clear never waits.* [`owner::Owner::next_outgoing`],
 //!     [`owner::Owner::next_read`]; there is one task for each direction of a stream.
-//! 11. *A response in progress renews the grace of its instance.* `origin/src/regional/`, the readers of instances.
+//! 11. *A response in progress renews the grace of its instance.* `origin/src/regional/`, the readers of instances, and
+//!     `accelerated/renewal.rs` for what a cache answers.
 
 mod aside;
 

@@ -168,7 +168,7 @@ impl Proxy {
         let arrival = self.receive(session, exchange).await?;
         let target = self.admit(session, exchange)?;
         let route = Route::of(&target, &self.node.region, arrival)?;
-        self.tell_pages(session, &target, &route).await;
+        self.tell_pages(session, exchange, &target, &route).await;
         match route {
             Route::Preflight => self.answer_preflight(session, exchange, &target).await,
             Route::CachedRead => self.read_cached(session, exchange, &target).await,
@@ -259,7 +259,7 @@ impl Proxy {
 
     /// Sees to it that whatever is answered here to a page of another site says whether that page may see it. The owner
     /// of a request that is forwarded says so itself. An owner that cannot be asked says nothing: the page sees nothing.
-    async fn tell_pages(&self, session: &mut Session, target: &Target, route: &Route) {
+    async fn tell_pages(&self, session: &mut Session, exchange: &Exchange, target: &Target, route: &Route) {
         let is_answered_here = matches!(route, Route::CachedRead | Route::OwnStore);
         let Some(bucket) = target.bucket().filter(|_| is_answered_here) else { return };
         let head = session.req_header();
@@ -267,7 +267,7 @@ impl Proxy {
             return;
         }
         let Ok(Some(Facts { cors: Some(cors), .. })) =
-            self.node.accelerated.facts(&target.region, bucket).await
+            self.node.accelerated.facts(&target.region, bucket, exchange.client).await
         else {
             return;
         };
@@ -283,7 +283,8 @@ impl Proxy {
     ) -> Result<Answer, Failed> {
         let facts = match target.bucket() {
             Some(bucket) => {
-                self.node.accelerated.facts(&target.region, bucket).await.map_err(Refusal::from)?
+                let finding = self.node.accelerated.facts(&target.region, bucket, exchange.client);
+                finding.await.map_err(Refusal::from)?
             }
             None => None,
         };

@@ -19,8 +19,11 @@ use moka::policy::EvictionPolicy;
 
 pub use gate::Gate;
 
-/// Keys remembered, at some 200 bytes each.
+/// Keys remembered.
 const KEYS_MAX: u64 = 50_000;
+
+/// About what each takes.
+pub const KEY_BYTES: u64 = 200;
 
 /// What one key may ask. 0 is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +71,13 @@ impl<K: Hash + Eq + Send + Sync + 'static> Quotas<K> {
     /// Nothing is used yet.
     #[must_use]
     pub fn new(quota: Quota) -> Self {
-        let used = Cache::builder().max_capacity(KEYS_MAX).eviction_policy(EvictionPolicy::lru()).build();
+        Self::remembering(KEYS_MAX, quota)
+    }
+
+    /// The same with a table of `keys_max`.
+    #[must_use]
+    pub fn remembering(keys_max: u64, quota: Quota) -> Self {
+        let used = Cache::builder().max_capacity(keys_max).eviction_policy(EvictionPolicy::lru()).build();
         Self { quota, began: Instant::now(), used }
     }
 
@@ -87,6 +96,14 @@ impl<K: Hash + Eq + Send + Sync + 'static> Quotas<K> {
         used.spend(self.quota, now.saturating_duration_since(self.began))?;
         Ok(charged)
     }
+
+    /// Whether a request of `key` would find room in the rate at `now`.
+    pub async fn has_room(&self, key: &K, now: Instant) -> bool {
+        match self.used.get(key).await {
+            Some(used) => used.has_room(self.quota, now.saturating_duration_since(self.began)),
+            None => true,
+        }
+    }
 }
 
 impl Used {
@@ -100,19 +117,31 @@ impl Used {
 
     /// Takes one request's time at the average rate, if that is not farther ahead of `now` than a burst.
     fn spend(&self, quota: Quota, now: Duration) -> Result<(), Exceeded> {
-        if quota.requests_per_second == 0 {
-            return Ok(());
-        }
-        let one = Duration::from_secs(1) / quota.requests_per_second;
-        let burst = if quota.burst == 0 { quota.requests_per_second } else { quota.burst };
         let mut spent_until = self.spent_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = (*spent_until).max(now) + one;
+        *spent_until = quota.spent_until(*spent_until, now)?;
+        Ok(())
+    }
+
+    fn has_room(&self, quota: Quota, now: Duration) -> bool {
+        let spent_until = *self.spent_until.lock().unwrap_or_else(PoisonError::into_inner);
+        quota.spent_until(spent_until, now).is_ok()
+    }
+}
+
+impl Quota {
+    /// Until when the rate is spent, with one request more at `now`.
+    fn spent_until(self, before: Duration, now: Duration) -> Result<Duration, Exceeded> {
+        if self.requests_per_second == 0 {
+            return Ok(before);
+        }
+        let one = Duration::from_secs(1) / self.requests_per_second;
+        let burst = if self.burst == 0 { self.requests_per_second } else { self.burst };
+        let after = before.max(now) + one;
         let ahead = after - now;
         if ahead > one * burst {
             return Err(Exceeded::Rate { retry_after: ahead - one * burst });
         }
-        *spent_until = after;
-        Ok(())
+        Ok(after)
     }
 }
 
@@ -166,7 +195,9 @@ mod tests {
         assert_eq!(let_in(&quotas, "a", 9, began + 99 * MILLIS).await, 0);
         assert_eq!(let_in(&quotas, "a", 9, began + 100 * MILLIS).await, 1);
         assert_eq!(let_in(&quotas, "a", 9, began + 350 * MILLIS).await, 2);
+        assert!(!quotas.has_room(&"a", began + 350 * MILLIS).await && quotas.has_room(&"b", began).await);
         assert_eq!(let_in(&quotas, "b", 9, began + 350 * MILLIS).await, 3);
+        assert!(quotas.has_room(&"a", began + 450 * MILLIS).await);
         assert_eq!(let_in(&quotas, "a", 9, began + 3_600_000 * MILLIS).await, 3);
         // A clock that is read before another's reading is no later than that.
         assert_eq!(let_in(&quotas, "a", 9, began).await, 0);

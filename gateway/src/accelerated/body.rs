@@ -77,6 +77,11 @@ impl Body {
         self.plan
     }
 
+    /// More than what is in hand is to be sent.
+    pub(super) fn goes_on(&self) -> bool {
+        matches!(self.rest, Rest::Blocks(_))
+    }
+
     /// Sends everything, holding one piece at a time. `tally` says what was sent, also of an answer that broke off.
     ///
     /// # Errors

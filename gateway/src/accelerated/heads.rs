@@ -10,7 +10,9 @@ use cache::Mode;
 use origin::head::{DeleteMarker, Facts};
 use s3s::{S3Error, S3Result};
 
+use super::misses::Misses;
 use super::owner::Owner;
+use crate::client::Client;
 use crate::coherence::scope::Subject;
 use crate::coherence::{Kept, Unanswered, Use};
 use crate::peer::messages::FullHead;
@@ -22,6 +24,17 @@ pub(super) struct ObjectName {
     pub(super) key: String,
     /// `None` for the newest version.
     pub(super) version: Option<String>,
+}
+
+impl ObjectName {
+    /// What its owner is asked about.
+    pub(super) fn subject(&self) -> Subject {
+        Subject::Object {
+            bucket: self.bucket.as_str().into(),
+            key: self.key.as_str().into(),
+            version: self.version.as_deref().map(Into::into),
+        }
+    }
 }
 
 /// An object as it was at one moment after it was asked for.
@@ -37,41 +50,75 @@ pub(super) struct Found {
     pub(super) was_known: bool,
 }
 
-/// The object `name` as `owner` has it at a moment after this call. Looks at what is kept, and keeps what comes, as `mode`
-/// says. The inner error is what the owner says of the object.
-///
-/// # Errors
-/// 503 when the owner does not answer.
-pub(super) async fn current(owner: &Owner, name: &ObjectName, mode: Mode) -> S3Result<S3Result<Found>> {
-    let ObjectName { bucket, key, version } = name;
-    let version = version.as_deref();
-    let how = match mode {
-        Mode::Fill => Use::LookAndKeep,
-        Mode::LookOnly => Use::LookOnly,
-        Mode::Bypass => Use::AskOnly,
-    };
-    let found = match owner {
-        Owner::Own { store, kept, .. } => kept.object(store, bucket, key, version, how).await,
-        Owner::Peer { objects, .. } => {
-            let subject = Subject::Object {
-                bucket: bucket.as_str().into(),
-                key: key.as_str().into(),
-                version: version.map(Into::into),
-            };
-            match objects.find(subject, how).await {
+/// Finds objects.
+pub(super) struct Heads {
+    misses: Misses,
+}
+
+impl Heads {
+    /// Nobody has missed anything yet.
+    pub(super) fn new() -> Self {
+        Self { misses: Misses::new() }
+    }
+
+    /// The object `name` as `owner` has it at a moment after this call. Looks at what is kept, and keeps what comes, as
+    /// `mode` says; of what is not there, what `client` may have kept. The inner error is what the owner says of the object.
+    ///
+    /// # Errors
+    /// 503 when the owner does not answer.
+    pub(super) async fn current(
+        &self,
+        owner: &Owner,
+        name: &ObjectName,
+        mode: Mode,
+        client: Client,
+    ) -> S3Result<S3Result<Found>> {
+        let how = match mode {
+            Mode::Fill if self.misses.may_be_kept(client).await => Use::LookAndKeep,
+            Mode::Fill | Mode::LookOnly => Use::LookOnly,
+            Mode::Bypass => Use::AskOnly,
+        };
+        let found = match owner {
+            Owner::Own { store, kept, .. } => {
+                kept.object(store, &name.bucket, &name.key, name.version.as_deref(), how).await
+            }
+            Owner::Peer { objects, .. } => match objects.find(name.subject(), how).await {
                 Err(unanswered @ Unanswered::Asking(_)) => return Err(unanswered.into()),
                 found => found.map_err(S3Error::from),
-            }
+            },
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if how == Use::LookAndKeep && found.value.is_none() && !found.was_held {
+            self.misses.note(client).await;
         }
-    };
-    Ok(found.map(|found| {
         let (object, marker) = match found.value {
             Some(Kept::Marker(marker)) => (None, Some(marker.marker.clone())),
             value => (value.and_then(Kept::into_head), None),
         };
         let was_known = found.was_held && object.is_some() && mode != Mode::Bypass;
-        Found { facts: found.facts.and_then(Kept::into_facts), object, marker, was_known }
-    }))
+        Ok(Ok(Found { facts: found.facts.and_then(Kept::into_facts), object, marker, was_known }))
+    }
+
+    /// A bucket's facts as `owner` has them after this call; `None` if there is no such bucket.
+    ///
+    /// # Errors
+    /// When the owner cannot be asked, or refuses.
+    pub(super) async fn facts(
+        &self,
+        owner: &Owner,
+        bucket: &str,
+        client: Client,
+    ) -> S3Result<Option<Arc<Facts>>> {
+        let may_be_kept = self.misses.may_be_kept(client).await;
+        let facts = owner.facts(bucket, if may_be_kept { Use::LookAndKeep } else { Use::LookOnly }).await?;
+        if may_be_kept && facts.is_none() {
+            self.misses.note(client).await;
+        }
+        Ok(facts)
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use cache::{Instance, Page, Pages, Purpose, Source, SourceError};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use origin::head::Facts;
+use origin::head::{Facts, Head};
 use origin::regional::{ReadError, RegionalStore};
 use s3s::S3Result;
 
+use super::heads::ObjectName;
+use crate::coherence::node::Found;
 use crate::coherence::scope::Subject;
 use crate::coherence::{Follower, Kept, Own, Use};
 use crate::metrics::{Metrics, OriginChannel};
@@ -60,18 +62,33 @@ impl Owner {
         Ok((found.facts.and_then(Kept::into_facts), found.value.and_then(Kept::into_head)))
     }
 
-    /// A bucket's facts after this call: out of what is kept and true, or asked.
+    /// A bucket's facts after this call: out of what is kept and true, or asked. Kept as `how` says.
     ///
     /// # Errors
     /// When the owner cannot be asked, or refuses.
-    pub async fn facts(&self, bucket: &str) -> S3Result<Option<Arc<Facts>>> {
+    pub(crate) async fn facts(&self, bucket: &str, how: Use) -> S3Result<Option<Arc<Facts>>> {
         let found = match self {
-            Self::Own { store, kept, .. } => kept.facts(store, bucket).await?,
+            Self::Own { store, kept, .. } => kept.facts(store, bucket, how).await?,
             Self::Peer { objects, .. } => {
-                objects.find(Subject::Facts { bucket: bucket.into() }, Use::LookAndKeep).await?
+                objects.find(Subject::Facts { bucket: bucket.into() }, how).await?
             }
         };
         Ok(found.value.and_then(Kept::into_facts))
+    }
+}
+
+impl Owner {
+    /// Whether `head` is known, without asking anybody, to be what is there of `name`.
+    pub(super) fn has_current(&self, name: &ObjectName, head: &Head) -> bool {
+        let subject = name.subject();
+        let found = match self {
+            Self::Own { kept, .. } => kept.look(&subject),
+            Self::Peer { objects, .. } => objects.look(&subject),
+        };
+        match found {
+            Some(Found { value: Some(Kept::Head(current)), .. }) => current.head.instance == head.instance,
+            Some(_) | None => false,
+        }
     }
 }
 

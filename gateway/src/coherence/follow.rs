@@ -190,6 +190,11 @@ impl Follower {
         }
     }
 
+    /// What is kept of `subject` under a live session; asks nobody.
+    pub(crate) fn look(&self, subject: &Subject) -> Option<Found<Kept>> {
+        self.lock().node.look(boottime(), subject)
+    }
+
     /// The region whose owner this follows.
     pub(crate) fn region(&self) -> &RegionName {
         self.parts.peer.region()

@@ -93,9 +93,10 @@ impl Own {
         self: &Arc<Self>,
         store: &RegionalStore,
         bucket: &str,
+        how: Use,
     ) -> S3Result<Found<Kept>> {
         let subject = Subject::Facts { bucket: bucket.into() };
-        self.find(&subject, Use::LookAndKeep, async || {
+        self.find(&subject, how, async || {
             let facts = store.facts(bucket).await?;
             let value = facts.map(|facts| Kept::Facts(Arc::new(facts)));
             Ok(Found { facts: None, value, was_held: false })
@@ -140,7 +141,8 @@ impl Own {
         Ok(found)
     }
 
-    fn look(&self, subject: &Subject) -> Option<Found<Kept>> {
+    /// What is kept of `subject`; asks nobody.
+    pub(crate) fn look(&self, subject: &Subject) -> Option<Found<Kept>> {
         self.lock().kept.found(subject, Some(ALWAYS))
     }
 

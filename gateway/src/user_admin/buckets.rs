@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Refused;
 use crate::accelerated::Owner;
+use crate::coherence::Use;
 use crate::identity::{Access, BucketGrant};
 use crate::topology::RegionName;
 
@@ -209,7 +210,7 @@ impl Buckets {
 
     async fn facts(&self, region: &RegionName, bucket: &str) -> S3Result<Option<Facts>> {
         let owner = self.0.get(region).expect("the region was found among these");
-        Ok(owner.facts(bucket).await?.map(Arc::unwrap_or_clone))
+        Ok(owner.facts(bucket, Use::LookAndKeep).await?.map(Arc::unwrap_or_clone))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::topology::{RegionName, Topology};
 struct Rig {
     stored: TestStore,
     owner: Owner,
+    heads: Heads,
 }
 
 impl Rig {
@@ -21,12 +22,12 @@ impl Rig {
             Sessions::new(coherence::Settings::default(), Arc::new(topology), metrics.clone(), kept.clone());
         let stored = TestStore::open_with(&sessions, None).await;
         let owner = Owner::Own { region, store: stored.store.clone(), kept, metrics };
-        Self { stored, owner }
+        Self { stored, owner, heads: Heads::new() }
     }
 
     async fn found(&self, bucket: &str, key: &str, mode: Mode) -> Found {
         let name = ObjectName { bucket: bucket.into(), key: key.into(), version: None };
-        current(&self.owner, &name, mode).await.expect("answer").expect("found")
+        self.heads.current(&self.owner, &name, mode, Client::default()).await.expect("answer").expect("found")
     }
 
     async fn etag(&self, mode: Mode) -> (Option<String>, bool) {
