@@ -76,7 +76,7 @@ impl Plan<'_> {
 }
 
 /// Most bytes of users that a node keeps: some thousands of them.
-const USERS_BYTES_MAX: usize = 4 << 20;
+pub(crate) const USERS_BYTES_MAX: usize = 2 << 20;
 
 /// A node gives a session back that nobody has asked anything under for this long.
 const SESSION_IDLE_AFTER: Duration = Duration::from_secs(60);
@@ -229,7 +229,8 @@ impl Node {
             limits: limits.transfer.clone(),
             silent_owner: limits.silent_owner,
             places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
-            forward_places: Arc::new(Semaphore::new(limits.forwards_in_flight_max)),
+            forward_places: Semaphore::new(limits.forwards_in_flight_max).into(),
+            upload_places: Semaphore::new(limits.uploads_in_flight_max).into(),
             per_address: Gate::new(
                 limits.per_address,
                 DropReason::AddressRate,

@@ -6,6 +6,8 @@
 
 use origin::regional::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 
+use crate::accelerated::{MISSES_BYTES_MAX, SEEN_BYTES_MAX};
+use crate::assemble::USERS_BYTES_MAX;
 use crate::peer::STREAMS_BYTES_MAX;
 use crate::settings::Settings;
 
@@ -18,11 +20,19 @@ pub const ALLOWANCE_BYTES: u64 = 256 * MIB;
 /// The program, its threads and tables, and what the allocator keeps for itself.
 const PROCESS_BYTES: u64 = 24 * MIB;
 
-/// A request in the middle of its body: one piece of 64 KiB on its way, the connection, and the futures that serve it.
-const REQUEST_BYTES: u64 = 80 * KIB;
+/// A request in the middle of its body: one page of 64 KiB on its way, the futures that serve it, and its connection. As
+/// counted at the allocator with a thousand readers of the store standing still.
+const REQUEST_BYTES: u64 = 112 * KIB;
 
 /// A request on its way to another region: pingora's queues in both directions, and TLS.
 const FORWARD_BYTES: u64 = 512 * KIB;
+
+/// An upload in the middle of its body, beyond what the store lends it: a piece that has come, one that is being hashed or
+/// written, and pingora's own buffer for a body.
+const UPLOAD_BYTES: u64 = 256 * KIB;
+
+/// Users as home knows them, revisions of this region's heads, and clients who asked for what is not there.
+const KNOWN_BYTES_MAX: u64 = USERS_BYTES_MAX as u64 + SEEN_BYTES_MAX + MISSES_BYTES_MAX;
 
 /// One part of a node's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +45,22 @@ pub struct Part {
 
 /// All parts of a node's memory beyond its cache's.
 #[must_use]
-pub fn parts(settings: &Settings) -> [Part; 8] {
+pub fn parts(settings: &Settings) -> [Part; 10] {
     let part = |name, bytes_max| Part { name, bytes_max };
     let limits = &settings.limits;
     let forwards = limits.forwards_in_flight_max as u64;
-    let requests = (limits.requests_in_flight_max as u64).saturating_sub(forwards);
+    let uploads = limits.uploads_in_flight_max as u64;
+    let requests = (limits.requests_in_flight_max as u64).saturating_sub(forwards + uploads);
     [
         part("process", PROCESS_BYTES),
         part("metadata", settings.store.metadata_cache_bytes as u64),
         part("heads", settings.heads_bytes_max),
+        part("users, heads of the region's own, and clients", KNOWN_BYTES_MAX),
         part("read-ahead of the store", READ_AHEAD_BYTES_MAX as u64),
-        part("uploads into the store", GATHERED_BYTES_MAX as u64),
+        part("lent to uploads", GATHERED_BYTES_MAX as u64),
         part("pages for other nodes", STREAMS_BYTES_MAX as u64),
         part("forwarded requests", forwards * FORWARD_BYTES),
+        part("uploads into the store", uploads * UPLOAD_BYTES),
         part("other requests", requests * REQUEST_BYTES),
     ]
 }

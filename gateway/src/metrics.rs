@@ -122,6 +122,8 @@ pub enum DropReason {
     InFlight,
     /// More requests on their way to other regions than the limit.
     Forwards,
+    /// More uploads into the region's store than the limit.
+    Uploads,
     /// More requests a second from one address than its quota.
     AddressRate,
     /// More requests at one time from one address than its quota.
@@ -142,10 +144,11 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Connections,
         Self::InFlight,
         Self::Forwards,
+        Self::Uploads,
         Self::AddressRate,
         Self::AddressInFlight,
         Self::KeyRate,
@@ -163,6 +166,7 @@ impl DropReason {
             Self::Connections => "connections",
             Self::InFlight => "in_flight",
             Self::Forwards => "forwards",
+            Self::Uploads => "uploads",
             Self::AddressRate => "address_rate",
             Self::AddressInFlight => "address_in_flight",
             Self::KeyRate => "key_rate",

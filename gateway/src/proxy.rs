@@ -53,8 +53,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// its refusal says why.
 const OWNER_FIRST: Duration = Duration::from_secs(2);
 
-/// How long a request waits for a place on the way to another region before it is told to slow down.
-const FORWARD_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a request waits for a place on the way to another region, or among uploads, before it is told to slow down.
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What all listeners of one node share.
 pub struct Node {
@@ -78,8 +78,10 @@ pub struct Node {
     pub silent_owner: Duration,
     /// Requests being answered at once, on all listeners together, other nodes' own aside; one more is told to slow down.
     pub places: Arc<Semaphore>,
-    /// Requests on their way to other regions at once; one more waits for [`FORWARD_WAIT_MAX`].
+    /// Requests on their way to other regions at once; one more waits for [`PLACE_WAIT_MAX`].
     pub forward_places: Arc<Semaphore>,
+    /// Uploads into this region's store at once; one more waits as long.
+    pub upload_places: Arc<Semaphore>,
     /// What each client address may ask.
     pub per_address: Gate<IpAddr>,
     /// Whether a signed request over plain HTTP may have a body that its signature does not cover.
@@ -142,7 +144,8 @@ pub struct Exchange {
     _charged: Option<Charged>,
     _counted: Option<InFlight>,
     _place: Option<OwnedSemaphorePermit>,
-    _forward_place: Option<OwnedSemaphorePermit>,
+    /// On the way to another region, or among uploads.
+    _narrow_place: Option<OwnedSemaphorePermit>,
 }
 
 /// What has gone over a client's connection for one request.
@@ -220,12 +223,15 @@ impl Proxy {
         self.node.places.clone().try_acquire_owned().map_err(|_| self.too_many(DropReason::InFlight))
     }
 
-    /// A place on the way to another region.
-    async fn forward_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let place = self.node.forward_places.clone().acquire_owned();
-        match timeout(FORWARD_WAIT_MAX, place).await {
+    /// One of `places`, of which there are few because each may hold much.
+    async fn narrow_place(
+        &self,
+        places: &Arc<Semaphore>,
+        missing: DropReason,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        match timeout(PLACE_WAIT_MAX, places.clone().acquire_owned()).await {
             Ok(place) => Ok(place.expect("semaphores are never closed")),
-            Err(_) => Err(self.too_many(DropReason::Forwards)),
+            Err(_) => Err(self.too_many(missing)),
         }
     }
 
@@ -310,9 +316,13 @@ impl Proxy {
     async fn ask_store(
         &self,
         session: &mut Session,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         target: Arc<Target>,
     ) -> Result<Answer, Failed> {
+        if target.operation.is_upload() {
+            let place = self.narrow_place(&self.node.upload_places, DropReason::Uploads).await?;
+            exchange._narrow_place = Some(place);
+        }
         let service = self.node.store.for_request(target.clone(), exchange.client, exchange.denied.clone());
         let sent = bridge::serve(session, &target, service, self.named(exchange), &self.node.limits).await?;
         Ok(Answer::Given(sent))
@@ -324,7 +334,8 @@ impl Proxy {
         exchange: &mut Exchange,
         target: &Target,
     ) -> Result<Answer, Failed> {
-        exchange._forward_place = Some(self.forward_place().await?);
+        let place = self.narrow_place(&self.node.forward_places, DropReason::Forwards).await?;
+        exchange._narrow_place = Some(place);
         let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
         let mut upstream = owner.upstream().await.map_err(|_| unreachable())?;
         // Starts anew with every piece of the client's body, whose silence is not the owner's.
@@ -553,7 +564,7 @@ impl ProxyHttp for Proxy {
             _charged: None,
             _counted: None,
             _place: None,
-            _forward_place: None,
+            _narrow_place: None,
         }
     }
 

@@ -92,8 +92,11 @@ pub struct Limits {
     /// Requests at one time; further ones are answered 503 `SlowDown`. Default 1024.
     pub requests_in_flight_max: usize,
     /// Of these, requests that are on their way to other regions; a further one waits for a few seconds, and is then
-    /// answered 503 `SlowDown`. Each holds half a megabyte at most. Default 64.
+    /// answered 503 `SlowDown`. Each holds half a megabyte at most. Default 48.
     pub forwards_in_flight_max: usize,
+    /// Of these, uploads into this region's store, copied parts among them; a further one waits for a few seconds, and is
+    /// then answered 503 `SlowDown`. Each holds a quarter of a megabyte beyond what the store lends. Default 64.
+    pub uploads_in_flight_max: usize,
     /// What one client address may ask of a node. Default no limit: behind a NAT or a proxy that is not trusted, a
     /// thousand clients have one address.
     pub per_address: Quota,
@@ -110,7 +113,7 @@ pub struct Store {
     pub grace: Duration,
     /// Objects of up to this many bytes are kept in the metadata. Default 16 KiB.
     pub inline_bytes_max: u64,
-    /// Bytes of metadata kept in memory. Default 32 MiB.
+    /// Bytes of metadata kept in memory. Default 24 MiB.
     pub metadata_cache_bytes: usize,
 }
 
@@ -312,7 +315,8 @@ fn read_limits(file: &mut Keys) -> Limits {
     connection.connections_max = keys.count("connections_max", connection.connections_max, 1..=1_000_000);
     let silent_owner = keys.duration("silent_owner", seconds(300), seconds(1)..=seconds(3600));
     let requests_in_flight_max = keys.count("requests_in_flight_max", 1024, 1..=1_000_000);
-    let forwards_in_flight_max = keys.count("forwards_in_flight_max", 64, 1..=1_000_000);
+    let forwards_in_flight_max = keys.count("forwards_in_flight_max", 48, 1..=1_000_000);
+    let uploads_in_flight_max = keys.count("uploads_in_flight_max", 64, 1..=1_000_000);
     let drain = keys.duration("drain", seconds(30), Duration::ZERO..=seconds(3600));
     let (per_address, per_key) = (read_quota(&mut keys, "per_address"), read_quota(&mut keys, "per_key"));
     file.extend(keys.finish());
@@ -322,6 +326,7 @@ fn read_limits(file: &mut Keys) -> Limits {
         silent_owner,
         requests_in_flight_max,
         forwards_in_flight_max,
+        uploads_in_flight_max,
         per_address,
         per_key,
         drain,
@@ -429,7 +434,7 @@ fn read_nvme_bytes(keys: &mut Keys) -> u64 {
 fn read_store(file: &mut Keys) -> Store {
     let mut keys = file.table("store");
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let metadata_cache = keys.bytes("metadata_cache_bytes", 32 << 20, 1 << 20..=1 << 40);
+    let metadata_cache = keys.bytes("metadata_cache_bytes", 24 << 20, 1 << 20..=1 << 40);
     let store = Store {
         grace: keys.duration("grace", minutes(5), Duration::ZERO..=minutes(30 * 24 * 60)),
         inline_bytes_max: keys.bytes("inline_bytes_max", 16 << 10, 0..=64 << 10),

@@ -6,14 +6,19 @@ import shutil
 import socket
 import subprocess
 import time
+import tomllib
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path(__file__).resolve().parents[2] / "target"))
+REPOSITORY = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 REGIONS = ("ord1", "las1", "lga1")
 DOMAIN = "penstock.localhost"
 READY_WITHIN_SECONDS = 60
+
+# What each region's node may use beyond its cache's memory.
+ALLOWANCE_MIB = 256
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,19 @@ class Penstock:
 
         Its data go when all is well: three caches of a gigabyte each would stay for as long as pytest keeps folders.
         """
+        peak, bound = self._peak_mib(), len(REGIONS) * (cache_memory_mib() + ALLOWANCE_MIB)
+        assert peak < bound, f"the peak was {peak} MiB of {bound} MiB"
         self._process.terminate()
         status = self._process.wait(timeout=60)
         assert status == 0, self.log()
         assert "ERROR" not in self.log(), self.log()
         shutil.rmtree(self.data)
+
+    def _peak_mib(self):
+        """The most memory that the process has had so far."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) // 1024
 
     def log(self):
         """Everything it has printed and logged so far."""
@@ -105,6 +118,13 @@ def is_answered(url):
             return answer.status == 200
     except OSError:
         return False
+
+
+def cache_memory_mib():
+    """Of each node, as the shipped regions.toml has it."""
+    cache = tomllib.loads((REPOSITORY / "regions.toml").read_text())["cache"]
+    number, unit = cache["memory_bytes"].split()
+    return int(number) * {"MiB": 1, "GiB": 1024}[unit]
 
 
 def free_port_base():

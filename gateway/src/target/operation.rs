@@ -139,6 +139,15 @@ impl Operation {
     pub fn is_object_read(self) -> bool {
         matches!(self, Self::GetObject | Self::HeadObject)
     }
+
+    /// Whether its bytes are received or read through as they are hashed: what holds memory for as long as it takes.
+    #[must_use]
+    pub fn is_upload(self) -> bool {
+        matches!(
+            self,
+            Self::PutObject | Self::PostObject | Self::UploadPart | Self::UploadPartCopy | Self::CopyObject
+        )
+    }
 }
 
 impl fmt::Display for Operation {

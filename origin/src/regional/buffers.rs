@@ -11,9 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes of one buffer to read into: one run of pages.
 pub(super) const RUN_BYTES: usize = 512 * 1024;
 /// Bytes that all readers together may have read ahead.
-pub const READ_AHEAD_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const READ_AHEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that all uploads together may have gathered for larger writes, or be hashing.
-pub const GATHERED_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const GATHERED_BYTES_MAX: usize = 12 * 1024 * 1024;
 
 /// What is left to lend. Clones lend from the same.
 #[derive(Clone)]

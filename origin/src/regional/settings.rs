@@ -27,7 +27,7 @@ impl Settings {
             region: region.into(),
             inline_bytes_max: 16 * 1024,
             grace: Duration::from_secs(300),
-            metadata_cache_bytes: 32 * 1024 * 1024,
+            metadata_cache_bytes: 24 * 1024 * 1024,
         }
     }
 }
