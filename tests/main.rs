@@ -24,6 +24,7 @@ mod metrics_page;
 mod outages;
 mod permission_matrix;
 mod quotas;
+mod restored;
 mod revocation;
 mod running;
 mod users;

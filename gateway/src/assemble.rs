@@ -4,6 +4,7 @@
 //! there before the first request, such as the first user, can be made in between. It [stops](stop) in the opposite
 //! order: no new clients, transfers finish, then the peers' requests, then metrics and files.
 
+mod lineage;
 mod start_error;
 
 use std::collections::HashMap;
@@ -181,6 +182,7 @@ impl Node {
         let seams =
             Seams { directory: directory_of_accounts, announcer: sessions.clone(), ..Seams::default() };
         let store = open_store(&plan, &directory, seams, &registry).await?;
+        lineage::settle(&directory, &store, coherence).await.map_err(StartError::Leases)?;
         let accounts_at_home = plan.is_home().then(|| accounts.clone());
         sessions.begin(&store, accounts_at_home).await.map_err(StartError::Leases)?;
         let cache = open_cache(&plan, &directory, &registry).await?;

@@ -192,6 +192,12 @@ impl RegionalStore {
         })
     }
 
+    /// How often the store was opened, this time among them.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.disk.epoch
+    }
+
     /// Waits for the changes that have begun, then closes the files and gives up the directory.
     pub async fn close(&self) {
         self.shared.reaper.abort();
