@@ -7,6 +7,7 @@
 mod checker;
 mod faults;
 mod history;
+mod liar;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use tokio::time::sleep;
 
 use checker::{Verdict, check};
 use history::{Op, Recorder};
+use liar::{Liars, Lie};
 use worker::{Doors, Place, Worker, content_bytes, look};
 
 /// Clients in each region.
@@ -40,6 +42,9 @@ const KEYS_PER_PLACE: u64 = 2;
 
 /// How long a healed cluster may take until every node answers for every key, on a busy machine.
 const WELL_AGAIN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is said of operations that no order explains.
+const NO_ORDER: &str = "no order explains";
 
 /// The fixed set: every kind of fault once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,6 +64,27 @@ async fn many_histories_are_linearizable() {
     let failed = run_all((0..clusters).map(lane).collect()).await;
     println!("{runs} histories from seed {first} on, {} rejected", failed.len());
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// The protocol broken in the middle, by a relay that nodes and owners believe: the very same histories do not pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histories_over_a_broken_protocol_are_rejected() {
+    /// One finds it nearly always.
+    const TRIES: u64 = 12;
+    for lie in Lie::ALL {
+        let mut cluster = start().await;
+        let _liars = Liars::between(&cluster, lie).await;
+        let mut is_found = false;
+        for nth in 0..TRIES {
+            // Without faults of other kinds, as far as the seed goes.
+            let verdict = run(&mut cluster, nth * faults::KINDS).await;
+            is_found = verdict.is_err_and(|problem| problem.contains(NO_ORDER));
+            if is_found {
+                break;
+            }
+        }
+        assert!(is_found, "{lie:?} was not found by {TRIES} histories");
+    }
 }
 
 fn number(variable: &str, otherwise: u64) -> u64 {
@@ -206,7 +232,7 @@ async fn look_everywhere(cluster: &Cluster, places: &[Place], recorder: &Arc<Rec
 fn judge(seed: u64, key: &str, ops: &[Op]) -> Option<String> {
     let (verdict, order) = match check(ops) {
         Verdict::Accepted => return None,
-        Verdict::Rejected(order) => ("no order explains", order),
+        Verdict::Rejected(order) => (NO_ORDER, order),
         Verdict::Undecided => ("too many orders might explain", Vec::new()),
     };
     let mut text = String::new();

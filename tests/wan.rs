@@ -103,9 +103,14 @@ impl Link {
         let passing = |shape| Passing { shape, slowed_to: None, passage: Passage::Open };
         let (conditions, seen) = watch::channel(Conditions { there: passing(there), back: passing(back) });
         let (breaks, _) = broadcast::channel(BREAKS_MAX);
-        let shared = Arc::new(Shared::new());
-        let accepting = accept(listener, to.to_owned(), seen, breaks.clone(), Arc::clone(&shared));
+        let shared = Arc::new(Shared::new(to));
+        let accepting = accept(listener, seen, breaks.clone(), Arc::clone(&shared));
         Self { address, conditions, breaks, shared, accepting: tokio::spawn(accepting) }
+    }
+
+    /// Carries new connections on to `to` from now on.
+    pub fn lead_to(&self, to: String) {
+        *self.shared.to.lock().unwrap_or_else(PoisonError::into_inner) = to;
     }
 
     /// Where it listens.
@@ -244,6 +249,8 @@ enum SenderLearns {
 
 /// What all connections of a link have in common.
 struct Shared {
+    /// Where new connections are carried on to.
+    to: Mutex<String>,
     there: OneWay,
     back: OneWay,
     connections: AtomicU64,
@@ -257,13 +264,13 @@ struct OneWay {
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(to: &str) -> Self {
         let one_way = || OneWay {
             busy_until: Mutex::new(Instant::now()),
             taken: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
         };
-        Self { there: one_way(), back: one_way(), connections: AtomicU64::new(0) }
+        Self { to: to.to_owned().into(), there: one_way(), back: one_way(), connections: AtomicU64::new(0) }
     }
 
     fn of(&self, direction: Direction) -> &OneWay {
@@ -287,7 +294,6 @@ impl OneWay {
 /// Takes connections in until the link is dropped.
 async fn accept(
     listener: TcpListener,
-    to: String,
     conditions: watch::Receiver<Conditions>,
     breaks: broadcast::Sender<Break>,
     shared: Arc<Shared>,
@@ -298,7 +304,7 @@ async fn accept(
     {
         shared.connections.fetch_add(1, Ordering::Relaxed);
         let line = Line::new(conditions.clone(), breaks.subscribe(), Arc::clone(&shared));
-        let to = to.clone();
+        let to = shared.to.lock().unwrap_or_else(PoisonError::into_inner).clone();
         tokio::spawn(async move {
             line.carry(near, &to).await;
             drop(place);
