@@ -34,7 +34,6 @@ use time::OffsetDateTime;
 
 use self::body::Body;
 use self::cache_status::{CACHE_STATUS, cache_status};
-pub(crate) use self::heads::SEEN_BYTES_MAX;
 use self::heads::{Found, Heads, ObjectName};
 pub(crate) use self::misses::MISSES_BYTES_MAX;
 pub use self::owner::Owner;

@@ -6,7 +6,7 @@
 
 use origin::regional::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 
-use crate::accelerated::{MISSES_BYTES_MAX, SEEN_BYTES_MAX};
+use crate::accelerated::MISSES_BYTES_MAX;
 use crate::assemble::USERS_BYTES_MAX;
 use crate::peer::STREAMS_BYTES_MAX;
 use crate::settings::Settings;
@@ -32,7 +32,7 @@ const FORWARD_BYTES: u64 = 512 * KIB;
 const UPLOAD_BYTES: u64 = 256 * KIB;
 
 /// Users as home knows them, revisions of this region's heads, and clients who asked for what is not there.
-const KNOWN_BYTES_MAX: u64 = USERS_BYTES_MAX as u64 + SEEN_BYTES_MAX + MISSES_BYTES_MAX;
+const KNOWN_BYTES_MAX: u64 = USERS_BYTES_MAX as u64 + MISSES_BYTES_MAX;
 
 /// One part of a node's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use cache::{Instance, Mode, Prestaged, Tenant};
 use serde::{Deserialize, Serialize};
 
 use super::Accelerated;
+use crate::coherence::Use;
 use crate::topology::RegionName;
 
 /// An object to be brought here.

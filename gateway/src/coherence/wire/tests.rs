@@ -1,3 +1,5 @@
+mod recorded;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -156,7 +158,7 @@ fn owner() -> origin::acl::Owner {
     origin::acl::Owner { id: "ab".repeat(32), display_name: "a".into() }
 }
 
-/// What nodes and owners of the first version sent, byte for byte: a release that reads it otherwise cannot stand beside
+/// What nodes and owners of the first version send, byte for byte: a release that reads it otherwise cannot stand beside
 /// one that is a version older.
 #[test]
 fn the_first_version_is_read_as_it_was_sent() {
