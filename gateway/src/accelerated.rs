@@ -243,6 +243,10 @@ impl Accelerated {
         let version = target.query.get("versionId");
         let object = object.ok_or_else(|| absent(version, marker.as_ref()))?;
         let reading = decide(&object.head, &request)?;
+        if object.head.encryption.is_some() {
+            // Nothing here opens it: a request that brings its key goes to its owner.
+            return Err(S3ErrorCode::InternalError.into());
+        }
         let mut headers = object_headers(&facts, &object.head, &request, &reading);
         if !object.head.tags.is_empty()
             && !asking.may_read_tags(&on(target, &name, &facts, Some(&object.head)))

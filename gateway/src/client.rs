@@ -9,6 +9,7 @@ mod network;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
+use s3s::{S3Result, s3_error};
 
 pub use network::{Network, NetworkError};
 
@@ -23,6 +24,22 @@ pub struct Client {
     pub address: Option<IpAddr>,
     /// Whether the client's connection is encrypted.
     pub is_tls: bool,
+}
+
+impl Client {
+    /// Whether the client may send a customer's key (SSE-C) on its connection: S3 takes none that others could read.
+    ///
+    /// # Errors
+    /// `InvalidRequest`.
+    pub fn verify_may_bring_key(&self) -> S3Result<()> {
+        if self.is_tls {
+            return Ok(());
+        }
+        Err(s3_error!(
+            InvalidRequest,
+            "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection."
+        ))
+    }
 }
 
 /// The networks whose word about their clients is believed. At first none.

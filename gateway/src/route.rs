@@ -18,7 +18,8 @@ pub enum Arrival {
 /// What answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// This node's cache, for an object of any region.
+    /// This node's cache, for an object of any region; unless the request brings a customer's key, which goes to no
+    /// other node than the object's owner.
     CachedRead,
     /// The store of this node's region.
     OwnStore,
@@ -45,7 +46,9 @@ impl Route {
                 S3ErrorCode::ServiceUnavailable,
                 "The request reached a node of another region. Please try again.",
             )),
-            (Arrival::FromClient, EndpointKind::Accelerated) if target.operation.is_object_read() => {
+            (Arrival::FromClient, EndpointKind::Accelerated)
+                if target.operation.is_object_read() && !target.brings_customer_key =>
+            {
                 Ok(Self::CachedRead)
             }
             (Arrival::FromClient, _) if is_own => Ok(Self::OwnStore),
@@ -56,7 +59,7 @@ impl Route {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method};
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
     use super::*;
     use crate::target::{Listener, parse};
@@ -64,6 +67,16 @@ mod tests {
 
     /// The route of `method path` at `host`, on a node of las1 in a topology of three regions.
     fn route(arrival: Arrival, method: Method, host: &str, path: &str) -> Result<Route, String> {
+        route_with(arrival, method, host, path, &[])
+    }
+
+    fn route_with(
+        arrival: Arrival,
+        method: Method,
+        host: &str,
+        path: &str,
+        more: &[&'static str],
+    ) -> Result<Route, String> {
         let peers = [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2"), ("lga1", "127.0.0.1:3")];
         let topology = Topology::new("penstock.localhost", "ord1", peers).unwrap();
         let own = RegionName::parse("las1").unwrap();
@@ -74,6 +87,8 @@ mod tests {
         if method == Method::PUT {
             headers.insert("content-length", 0.into());
         }
+        headers
+            .extend(more.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x"))));
         let target = parse(&topology, &listener, &method, path.as_bytes(), &headers).unwrap();
         Route::of(&target, &own, arrival).map_err(|refusal| refusal.code().as_str().to_owned())
     }
@@ -108,6 +123,31 @@ mod tests {
                 "{method} {host} {path}"
             );
         }
+    }
+
+    /// A key that is not the cache's business goes past it, whole or not.
+    #[test]
+    fn reads_with_a_customers_key() {
+        for name in [
+            "x-amz-server-side-encryption-customer-algorithm",
+            "x-amz-server-side-encryption-customer-key",
+            "x-amz-server-side-encryption-customer-key-md5",
+        ] {
+            for (host, expected) in [
+                (ACCELERATED_AWAY, Route::Forward),
+                (ACCELERATED_HERE, Route::OwnStore),
+                (STANDARD_AWAY, Route::Forward),
+            ] {
+                for method in [Method::GET, Method::HEAD] {
+                    let routed = route_with(Arrival::FromClient, method, host, "/photos/cat.jpg", &[name]);
+                    assert_eq!(routed, Ok(expected.clone()), "{host} {name}");
+                }
+            }
+        }
+        let other = ["x-amz-server-side-encryption"];
+        let routed =
+            route_with(Arrival::FromClient, Method::GET, ACCELERATED_AWAY, "/photos/cat.jpg", &other);
+        assert_eq!(routed, Ok(Route::CachedRead));
     }
 
     /// A peer's request goes to the store or is refused, at whichever endpoint its client called.

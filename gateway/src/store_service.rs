@@ -179,6 +179,9 @@ impl<S: Known> Door<S> {
         extensions: &mut Extensions,
     ) -> S3Result<()> {
         let Request { target, client, found, denied, .. } = &*self.0;
+        if target.brings_customer_key {
+            client.verify_may_bring_key()?;
+        }
         let source = match target.operation {
             Operation::CopyObject | Operation::UploadPartCopy => Some(copy_source(&headers)?),
             _ => None,

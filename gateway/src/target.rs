@@ -16,6 +16,7 @@ mod query;
 mod signature;
 
 use http::{HeaderMap, Method};
+use origin::customer_key::brings_key;
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::refusal::Refusal;
@@ -62,7 +63,8 @@ pub fn parse(
         let payload = payload::check(operation, &signature, headers)?;
         (operation, signature, payload)
     };
-    Ok(Target { region, endpoint, resource, operation, query, signature, payload })
+    let brings_customer_key = brings_key(headers);
+    Ok(Target { region, endpoint, resource, operation, query, signature, payload, brings_customer_key })
 }
 
 /// Browsers say from where they ask.
@@ -186,6 +188,8 @@ pub struct Target {
     pub signature: SignatureForm,
     /// How its body is hashed and framed.
     pub payload: Payload,
+    /// Whether any part of a customer's key (SSE-C) is among its headers.
+    pub brings_customer_key: bool,
 }
 
 impl Target {

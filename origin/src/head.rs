@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::acl::{Acl, Owner};
 use crate::cors::Cors;
+use crate::encryption::Encryption;
 use crate::instance::Instance;
 use crate::policy::StoredPolicy;
 use crate::tags::Tags;
@@ -27,7 +28,8 @@ pub struct Head {
     pub revision: Instance,
     /// The object's size in bytes.
     pub bytes: u64,
-    /// Without quotes: MD5 in hex, or MD5-of-MD5s and `-N` for a multipart object of N parts.
+    /// Without quotes: MD5 in hex, or MD5-of-MD5s and `-N` for a multipart object of N parts. Where the bytes
+    /// are encrypted, what stands in place of an MD5 tells nothing of them.
     pub etag: String,
     /// Milliseconds since 1970; HTTP shows whole seconds.
     pub modified_millis: u64,
@@ -46,6 +48,9 @@ pub struct Head {
     /// The parts of a multipart object in order; empty for an object put whole.
     #[serde(default)]
     pub parts: Vec<Part>,
+    /// How the bytes are encrypted with a key that the client keeps (SSE-C); `None`: they are as they came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// The account that wrote it; `None`: the bucket's owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
@@ -72,6 +77,7 @@ impl Head {
             metadata: BTreeMap::new(),
             checksums: Checksums::default(),
             parts: Vec::new(),
+            encryption: None,
             owner: None,
             acl: None,
             tags: Tags::new(),
@@ -172,6 +178,9 @@ pub struct Part {
     /// The part's own checksums.
     #[serde(default)]
     pub checksums: Checksums,
+    /// Of an encrypted object's part: what its bytes were staged as when they were sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_as: Option<Instance>,
 }
 
 /// What deciding about a request needs to know of a bucket.

@@ -17,25 +17,16 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::dto::{self, Timestamp, TimestampFormat};
-use s3s::header::{
-    X_AMZ_CHECKSUM_MODE, X_AMZ_EXPECTED_BUCKET_OWNER, X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_ALGORITHM,
-    X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY, X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY_MD5,
-};
+use s3s::header::{X_AMZ_CHECKSUM_MODE, X_AMZ_EXPECTED_BUCKET_OWNER};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use self::conditions::IfRange;
 pub use self::conditions::{Conditions, EntityTags, Verdict};
 pub(crate) use self::conditions::{precondition_failed, seconds};
 pub use self::headers::object_headers;
+use crate::customer_key::CustomerKey;
 use crate::head::{Checksums, DeleteMarker, Head};
 use crate::version_id::NamedVersion;
-
-/// The headers of an SSE-C key. No object is encrypted with one yet.
-const CUSTOMER_KEY_HEADERS: [HeaderName; 3] = [
-    X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_ALGORITHM,
-    X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY,
-    X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY_MD5,
-];
 
 /// The query parameters that replace a stored response header.
 const OVERRIDES: [(&str, HeaderName); 6] = [
@@ -56,7 +47,7 @@ pub struct ReadRequest {
     part_number: Option<u32>,
     response_headers: HeaderMap,
     wants_checksums: bool,
-    has_customer_key: bool,
+    customer_key: Option<CustomerKey>,
     expected_bucket_owner: Option<String>,
 }
 
@@ -66,7 +57,8 @@ impl ReadRequest {
     ///
     /// # Errors
     /// `InvalidArgument` for a value that cannot be read (a date, entity tag, part number or version id),
-    /// `InvalidRequest` for one that is there twice or for a range together with a part number.
+    /// `InvalidRequest` for one that is there twice or for a range together with a part number; those of
+    /// [`CustomerKey::of_target`].
     pub fn parse<'q>(
         headers: &HeaderMap,
         query: impl IntoIterator<Item = (&'q str, &'q str)>,
@@ -76,7 +68,7 @@ impl ReadRequest {
             range: range(headers)?,
             if_range: IfRange::parse(headers)?,
             wants_checksums: wants_checksums(headers)?,
-            has_customer_key: CUSTOMER_KEY_HEADERS.iter().any(|name| headers.contains_key(name)),
+            customer_key: CustomerKey::of_target(headers)?,
             expected_bucket_owner: text_header(headers, &X_AMZ_EXPECTED_BUCKET_OWNER)?,
             ..Self::default()
         };
@@ -94,6 +86,11 @@ impl ReadRequest {
     #[must_use]
     pub fn expected_bucket_owner(&self) -> Option<&str> {
         self.expected_bucket_owner.as_deref()
+    }
+
+    /// The key that the client encrypted the object with, as it says.
+    pub(crate) fn customer_key(&self) -> Option<&CustomerKey> {
+        self.customer_key.as_ref()
     }
 
     /// The `Range` header, as it was asked for.
@@ -163,19 +160,14 @@ impl Reading {
     }
 }
 
-/// Decides what a read gets: conditions first, then the range or part (RFC 9110 §13.2.2).
+/// Decides what a read gets: the object's key first, then conditions, then the range or part (RFC 9110 §13.2.2).
 ///
 /// # Errors
-/// `NotModified` (304, with validators) and `PreconditionFailed` by the conditions; `InvalidRange` when the range
-/// starts at or past the end; `InvalidPart` when there is no such part; `InvalidRequest` when the request brings
-/// an encryption key for an object that has none.
+/// `InvalidRequest` and `AccessDenied` where the request does not bring the key of an encrypted object, or brings one of
+/// another; `NotModified` (304, with validators) and `PreconditionFailed` by the conditions; `InvalidRange` when the
+/// range starts at or past the end; `InvalidPart` when there is no such part.
 pub fn decide(head: &Head, request: &ReadRequest) -> S3Result<Reading> {
-    if request.has_customer_key {
-        return Err(s3_error!(
-            InvalidRequest,
-            "The encryption parameters are not applicable to this object."
-        ));
-    }
+    head.unlock(request.customer_key())?;
     match request.conditions.evaluate(head) {
         Verdict::Proceed => {}
         Verdict::NotModified => return Err(not_modified(head)),

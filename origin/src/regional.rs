@@ -112,7 +112,9 @@ use s3s::S3Error;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::customer_key::CustomerKey;
 use crate::directory::Directory;
+use crate::encryption::{Encryption, ObjectKeys, Piece, Sealer};
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
@@ -241,15 +243,31 @@ impl RegionalStore {
         &self.shared.settings.region
     }
 
-    /// Begins to stage bytes that become an object of their own.
-    pub(crate) fn stage(&self, expected_bytes: Option<u64>) -> Upload {
+    /// Begins to stage bytes that become an object of their own, sealed if it has `keys`.
+    pub(crate) fn stage(&self, expected_bytes: Option<u64>, keys: Option<&ObjectKeys>) -> Upload {
         let inline_bytes_max = self.shared.settings.inline_bytes_max.min(PAGE_BYTES);
-        self.upload(Placement::RowUpTo(inline_bytes_max), expected_bytes)
+        let sealer = keys.map(|keys| Sealer::new(keys, Piece::Whole));
+        self.upload(self.random_id(), Placement::RowUpTo(inline_bytes_max), expected_bytes, sealer)
     }
 
-    /// Begins to stage bytes that become a part, to be [joined](Txn::join) with others.
-    pub(crate) fn stage_part(&self, expected_bytes: Option<u64>) -> Upload {
-        self.upload(Placement::File, expected_bytes)
+    /// Begins to stage bytes that become the part `number`, to be [joined](Txn::join) with others; sealed if its object
+    /// has `keys`.
+    pub(crate) fn stage_part(
+        &self,
+        number: u32,
+        expected_bytes: Option<u64>,
+        keys: Option<&ObjectKeys>,
+    ) -> Upload {
+        let instance = self.random_id();
+        let sealer = keys.map(|keys| Sealer::new(keys, Piece::Part { number, instance }));
+        self.upload(instance, Placement::File, expected_bytes, sealer)
+    }
+
+    /// What an object is encrypted with that is made with the customer's `key`.
+    pub(crate) fn encrypt(&self, key: &CustomerKey) -> (Encryption, ObjectKeys) {
+        let mut salt = [0; 32];
+        self.shared.disk.seams.random.fill(&mut salt);
+        Encryption::new(key, salt)
     }
 
     /// Announces `change`, then runs `decide` in the write transaction; returns what it decided once that is durable.
@@ -291,8 +309,14 @@ impl RegionalStore {
         txn::random_id(&*self.shared.disk.seams.random)
     }
 
-    fn upload(&self, placement: Placement, expected_bytes: Option<u64>) -> Upload {
-        Upload::new(self.random_id(), placement, self.shared.disk.files.clone(), expected_bytes)
+    fn upload(
+        &self,
+        instance: Instance,
+        placement: Placement,
+        expected_bytes: Option<u64>,
+        sealer: Option<Sealer>,
+    ) -> Upload {
+        Upload::new(instance, placement, self.shared.disk.files.clone(), expected_bytes, sealer)
     }
 
     fn writer(&self) -> Result<Writer, Failure> {

@@ -26,7 +26,7 @@ const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("binary/octet
 
 /// All headers of a 200 or 206 that come from the object: validators, length and range, stored headers with the
 /// request's `response-*` overrides, the version's name as its bucket's `facts` have it, user metadata, how many tags
-/// there are, and checksums when the request asked for them.
+/// there are, which key an encrypted object has, and checksums when the request asked for them.
 #[must_use]
 pub fn object_headers(facts: &Facts, head: &Head, request: &ReadRequest, reading: &Reading) -> HeaderMap {
     let mut headers = validators(head);
@@ -42,6 +42,11 @@ pub fn object_headers(facts: &Facts, head: &Head, request: &ReadRequest, reading
     insert(&mut headers, X_AMZ_VERSION_ID, facts.shown_version(head.version_id.as_deref()));
     if !head.tags.is_empty() {
         headers.insert(X_AMZ_TAGGING_COUNT, HeaderValue::from(head.tags.len()));
+    }
+    if head.encryption.is_some()
+        && let Some(key) = request.customer_key()
+    {
+        headers.extend(key.answered());
     }
     if let Some(count) = reading.parts_count {
         headers.insert(X_AMZ_MP_PARTS_COUNT, HeaderValue::from(count));

@@ -35,6 +35,7 @@ fn multipart_head() -> Head {
         number,
         bytes,
         checksums: Checksums { crc32: Some(crc32.to_owned()), ..Checksums::default() },
+        sealed_as: None,
     };
     Head { etag: "abc-2".to_owned(), parts: vec![part(1, 6, "one==="), part(3, 4, "three=")], ..head() }
 }
@@ -326,10 +327,44 @@ fn metadata_that_is_not_ascii_goes_out_encoded() {
     assert!(words.iter().all(|word| word.len() <= 75 && word.starts_with("=?UTF-8?B?")));
 }
 
+const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm");
+const KEY: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-key");
+const KEY_MD5: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-key-md5");
+
+/// An object's key comes first: a condition would tell of an object that the client cannot read.
 #[test]
-fn an_encryption_key_for_a_plain_object_is_refused() {
-    let key = (CUSTOMER_KEY_HEADERS[0].clone(), "AES256");
-    assert_eq!(code(answer(&head(), &[key], &[])), Some(S3ErrorCode::InvalidRequest));
+fn an_encrypted_object_is_read_with_its_key_alone() {
+    let key = [
+        (ALGORITHM, "AES256"),
+        (KEY, "pO3upElrwuEXSoFwCfnZPdSsmt/xWeFa0N9KgDijwVs="),
+        (KEY_MD5, "DWygnHRtgiJ77HCm+1rvHw=="),
+    ];
+    let other = [
+        (ALGORITHM, "AES256"),
+        (KEY, "6b+WOZ1T3cqZMxgThRcXAQBrS5mXKdDUphvpxptl9/4="),
+        (KEY_MD5, "arxBvwY2V4SiOne6yppVPQ=="),
+    ];
+    let headers = key.clone().into_iter().map(|(name, value)| (name, HeaderValue::from_static(value)));
+    let parsed = CustomerKey::of_target(&headers.collect()).expect("valid").expect("a key");
+    let (encryption, _) = crate::encryption::Encryption::new(&parsed, [7; 32]);
+    let encrypted = Head { encryption: Some(encryption), ..head() };
+
+    let (_, headers) = answer(&encrypted, &key, &[]).expect("served");
+    assert_eq!(headers[ALGORITHM], "AES256");
+    assert_eq!(headers[KEY_MD5], "DWygnHRtgiJ77HCm+1rvHw==");
+    assert!(!headers.contains_key(KEY));
+    for (head, key, expected) in [
+        (&encrypted, &[][..], S3ErrorCode::InvalidRequest),
+        (&encrypted, &other, S3ErrorCode::AccessDenied),
+        (&encrypted, &key[..2], S3ErrorCode::InvalidArgument),
+        (&head(), &key, S3ErrorCode::InvalidRequest),
+    ] {
+        assert_eq!(code(answer(head, key, &[])), Some(expected.clone()));
+        let failing = [key, &[(IF_NONE_MATCH, "*")]].concat();
+        assert_eq!(code(answer(head, &failing, &[])), Some(expected));
+    }
+    let failing = [&key[..], &[(IF_NONE_MATCH, "*")]].concat();
+    assert_eq!(code(answer(&encrypted, &failing, &[])), Some(S3ErrorCode::NotModified));
 }
 
 /// A head with everything that can be in a header.

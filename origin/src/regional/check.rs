@@ -215,16 +215,14 @@ impl Check<'_> {
     }
 
     fn object_row(&mut self, object: ObjectRow) -> Result<(), Failure> {
-        self.name(object.head.instance, Some(object.head.bytes))?;
-        if object.has_part_list {
-            self.rows.part_list(&object.head.instance)?;
-        }
-        Ok(())
+        self.named.insert(object.head.instance);
+        let head = self.rows.with_parts(object)?;
+        self.name(head.instance, Some(head.stored_bytes()))
     }
 
     fn part(&mut self, (_, value): &Row) -> Result<(), Failure> {
         let part: PartRow = decode(value)?;
-        self.name(part.instance, Some(part.bytes))
+        self.name(part.instance, Some(part.stored_bytes()))
     }
 
     fn leftover(&mut self, (key, _): &Row) -> Result<(), Failure> {

@@ -8,14 +8,16 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::answers::{ChecksumFields, checksum_type, etag};
 use super::asked::{AskedBucket, AskedUpload, no_such_upload};
-use super::multipart::part_number;
+use super::multipart::{part_number, verify_key};
 use super::rows::{CompletedRow, PartRow, Reads, UploadRow};
 use super::seams::Change;
 use super::txn::Txn;
-use super::unsupported::{READS_NONE, refuse_unsupported};
+use super::unsupported::{READS_KEY, refuse_unsupported};
 use super::write_condition::WriteCondition;
 use crate::acl::Acl;
-use crate::checksums::{PartSum, multipart_checksum, multipart_etag};
+use crate::checksums::{Algorithm, PartSum, multipart_checksum, multipart_etag};
+use crate::customer_key::CustomerKey;
+use crate::encryption::Encryption;
 use crate::head::{Checksums, Facts, Head, ObjectOwnership, Part, Versioning};
 
 /// S3's smallest part, the last one excepted.
@@ -29,8 +31,8 @@ const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 /// # Errors
 /// `NoSuchUpload`, `AccessDenied`, also when the upload's list gives to strangers and the bucket has come to block such
 /// lists; `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall`, `EntityTooLarge`; `BadDigest` when the
-/// object's checksum is not the announced one; `InvalidRequest` when its size or kind of checksum is not;
-/// `MalformedXML`; those of the conditions, which are decided inside the commit.
+/// object's checksum is not the announced one; `InvalidRequest` when its size, kind of checksum or key is not, or where the
+/// key of an encrypted object with checksums is missing; `MalformedXML`; those of [`CustomerKey::of_target`]; those of the conditions, which are decided inside the commit.
 pub(super) async fn complete_multipart_upload(
     store: &RegionalStore,
     request: S3Request<CompleteMultipartUploadInput>,
@@ -39,13 +41,15 @@ pub(super) async fn complete_multipart_upload(
     let checksums = input.take_checksums();
     let bucket = AskedBucket::of(&request.extensions, input.bucket.clone(), input.expected_bucket_owner)?;
     let asked = AskedUpload { bucket, key: input.key.clone(), upload_id: input.upload_id };
-    refuse_unsupported(&request.headers, READS_NONE)?;
+    refuse_unsupported(&request.headers, READS_KEY)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let announced = Announced {
         checksums,
         kind: input.checksum_type.map(|kind| kind.as_str().to_owned()),
         bytes: input.mpu_object_size,
+        key: CustomerKey::of_target(&request.headers)?,
     };
+    let key = announced.key.clone();
     let named = named_parts(input.multipart_upload)?;
     asked.bucket.confirm_caller().await?;
     let change = Change::Keys { bucket: input.bucket.clone(), keys: vec![input.key.clone()] };
@@ -53,7 +57,9 @@ pub(super) async fn complete_multipart_upload(
         .commit(change, move |txn| {
             let (facts, upload) = match asked.find_with_facts(txn) {
                 Err(missing) if missing.code() == &S3ErrorCode::NoSuchUpload => {
-                    return completed_before(txn, &asked, &named);
+                    let completed = completed_before(txn, &asked, &named)?;
+                    announced.verify_key(completed.encryption.as_ref(), false)?;
+                    return Ok(completed);
                 }
                 found => found?,
             };
@@ -64,6 +70,7 @@ pub(super) async fn complete_multipart_upload(
             }
             let AskedUpload { bucket, key, upload_id } = asked;
             let parts = stored_parts(txn, &upload_id, &named)?;
+            announced.verify_key(upload.encryption.as_ref(), has_checksums(&upload, &parts))?;
             let joined = join(&upload, &parts)?;
             announced.verify(&joined)?;
             condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
@@ -83,7 +90,9 @@ pub(super) async fn complete_multipart_upload(
         version_id: completed.version_id,
         ..CompleteMultipartUploadOutput::default()
     };
-    Ok(S3Response::new(answer.with_checksums(completed.checksums)))
+    // s3s has no fields for these here.
+    let headers = key.iter().flat_map(CustomerKey::answered).collect();
+    Ok(S3Response::with_headers(answer.with_checksums(completed.checksums), headers))
 }
 
 /// A part as the client names it.
@@ -98,9 +107,23 @@ struct Announced {
     checksums: Checksums,
     kind: Option<String>,
     bytes: Option<i64>,
+    key: Option<CustomerKey>,
 }
 
 impl Announced {
+    /// Joining parts takes no key, but S3 asks for it where the client has used checksums.
+    fn verify_key(&self, encryption: Option<&Encryption>, has_checksums: bool) -> S3Result<()> {
+        match &self.key {
+            Some(key) => verify_key(encryption, key).map(drop),
+            None if encryption.is_some() && has_checksums => Err(s3_error!(
+                InvalidRequest,
+                "The multipart upload has checksums and requested encryption. Completing it must include the appropriate \
+                 encryption parameters."
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn verify(&self, joined: &Joined) -> S3Result<()> {
         let kind = joined.checksums.kind.map(|kind| kind.as_str());
         if self.kind.is_some() && self.kind.as_deref() != kind {
@@ -186,6 +209,13 @@ impl NamedPart {
     }
 }
 
+/// Whether the client began the upload with a checksum or sent one with a part, beside those that are always made.
+fn has_checksums(upload: &UploadRow, parts: &[(u32, PartRow)]) -> bool {
+    let is_sent =
+        |part: &PartRow| part.checksums.algorithms().any(|algorithm| algorithm != Algorithm::DEFAULT);
+    upload.checksum_algorithm.is_some() || parts.iter().any(|(_, part)| is_sent(part))
+}
+
 /// What the parts come to.
 struct Joined {
     bytes: u64,
@@ -223,8 +253,13 @@ fn put_joined(
 ) -> S3Result<CompletedRow> {
     let Joined { bytes, etag, checksums } = joined;
     let instances: Vec<_> = parts.iter().map(|(_, part)| part.instance).collect();
-    let parts =
-        parts.into_iter().map(|(number, part)| Part { number, bytes: part.bytes, checksums: part.checksums });
+    let encryption = upload.encryption;
+    let parts = parts.into_iter().map(|(number, part)| Part {
+        number,
+        bytes: part.bytes,
+        checksums: part.checksums,
+        sealed_as: part.is_sealed.then_some(part.instance),
+    });
     let initiator = upload.initiator;
     let head = Head {
         instance: txn.join(&instances)?,
@@ -237,6 +272,7 @@ fn put_joined(
         metadata: upload.metadata,
         checksums: checksums.clone(),
         parts: parts.collect(),
+        encryption: encryption.clone(),
         owner: upload.owner,
         acl: upload.acl,
         tags: upload.tags,
@@ -249,6 +285,7 @@ fn put_joined(
         initiator,
         checksums,
         version_id,
+        encryption,
     })
 }
 

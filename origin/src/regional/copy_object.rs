@@ -6,25 +6,32 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::answers::{ChecksumFields, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
-use super::copy_source::{ATTEMPTS_MAX, FoundSource, Source, SourceConditions, digest, keeps_changing};
+use super::copy_source::{
+    ATTEMPTS_MAX, FoundSource, Source, SourceConditions, digest, keeps_changing, rewrite, verify_moves,
+};
+use super::object_body::ObjectBody;
 use super::rows::Reads;
 use super::txn::Txn;
 use super::unsupported::{COPIES_OBJECT, refuse_unsupported};
+use super::upload::Staged;
 use super::wanted_acl::{WantedAcl, ownership};
 use super::write_condition::WriteCondition;
 use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
-use crate::head::{Checksums, Facts, Head, StoredHeaders, Versioning};
+use crate::customer_key::CustomerKey;
+use crate::encryption::{Encryption, ObjectKeys};
+use crate::head::{Checksums, Facts, Head, Part, StoredHeaders, Versioning};
 use crate::instance::Instance;
 use crate::tags::Tags;
 
 /// Makes an object of another one's bytes without moving them: the copy has the source's ETag and parts, whatever
 /// its size. The source and every condition are read inside the commit. Bytes are read only for a checksum that
-/// the client asks for and the source does not have.
+/// the client asks for and the source does not have; they are moved where the copy is to have another key than its
+/// source, or one of them none, and it is an object put whole then.
 ///
 /// # Errors
-/// Those of [`Source`], [`Attributes::parse`], [`WantedAcl`], [`tagging::replaced_in_copy`] and the conditions of the object to be; `NoSuchBucket`,
-/// `AccessDenied`; `InvalidRequest` for a copy onto itself that changes nothing; `OperationAborted`.
+/// Those of [`Source`], [`Attributes::parse`], [`WantedAcl`], [`tagging::replaced_in_copy`], [`CustomerKey::of_target`] and the conditions of the object to be; `NoSuchBucket`,
+/// `AccessDenied`; `InvalidRequest` for a copy onto itself that changes nothing, and for one of more than 5 GiB that must be moved; `OperationAborted`.
 pub(super) async fn copy_object(
     store: &RegionalStore,
     request: S3Request<CopyObjectInput>,
@@ -39,7 +46,8 @@ pub(super) async fn copy_object(
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
-    let source = Source::new(&bucket, input.copy_source, input.expected_source_bucket_owner, conditions)?;
+    let expected_owner = input.expected_source_bucket_owner;
+    let source = Source::new(&bucket, &request.headers, input.copy_source, expected_owner, conditions)?;
     let attributes = Attributes::parse(&request.headers, input.metadata)?;
     let replaced = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         None | Some(MetadataDirective::COPY) => None,
@@ -57,20 +65,21 @@ pub(super) async fn copy_object(
         replaced_tags,
         wanted_acl,
         website_redirect_location: attributes.headers.website_redirect_location,
+        key: CustomerKey::of_target(&request.headers)?,
     };
     copy.verify_changes_something()?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     for _ in 0..ATTEMPTS_MAX {
-        let computed = copy.compute(store, algorithm).await?;
-        if computed.is_some() {
+        let prepared = copy.prepare(store, algorithm).await?;
+        if prepared.is_some() {
             // Reading what is copied may have taken long.
             copy.target.bucket.confirm_caller().await?;
         }
         let change = copy.target.change();
         let committing = copy.clone();
-        let committed = store.commit(change, move |txn| committing.commit(txn, computed)).await?;
+        let committed = store.commit(change, move |txn| committing.commit(txn, prepared)).await?;
         if let Some((head, source_version_id)) = committed {
-            return Ok(S3Response::new(answer(head, source_version_id)));
+            return Ok(S3Response::new(answer(head, source_version_id, copy.key.as_ref())));
         }
     }
     Err(keeps_changing())
@@ -90,12 +99,32 @@ struct Copy {
     wanted_acl: Option<WantedAcl>,
     /// Never copied; it is what the request says.
     website_redirect_location: Option<String>,
+    /// The key of the copy.
+    key: Option<CustomerKey>,
 }
 
-/// Checksums computed of an instance.
-struct Computed {
+/// What was read of an instance before the commit.
+struct Prepared {
     instance: Instance,
     checksums: Checksums,
+    /// The bytes as the copy will have them, unless they stay where they are.
+    moved: Option<Moved>,
+}
+
+struct Moved {
+    staged: Staged,
+    etag: String,
+    encryption: Option<Encryption>,
+}
+
+/// The bytes of a copy, its source's or its own, and what is known of them.
+struct Content {
+    instance: Instance,
+    bytes: u64,
+    etag: String,
+    checksums: Checksums,
+    parts: Vec<Part>,
+    encryption: Option<Encryption>,
 }
 
 /// What a copy is made of, as one snapshot or transaction has it.
@@ -105,6 +134,7 @@ struct Found {
     /// What is under the target's key already.
     replaced: Option<Head>,
     source: Head,
+    source_keys: Option<ObjectKeys>,
     /// What answers call the source's version.
     source_version_id: Option<String>,
     /// The tags that the copy will have.
@@ -115,7 +145,8 @@ impl Copy {
     fn verify_changes_something(&self) -> S3Result<()> {
         // A version that is named may be an old one, which the copy brings back.
         let is_the_same = self.is_onto_itself && self.source.object.version.is_none();
-        if is_the_same && self.replaced.is_none() && self.website_redirect_location.is_none() {
+        let has_key = self.key.is_some() || self.source.key.is_some();
+        if is_the_same && !has_key && self.replaced.is_none() && self.website_redirect_location.is_none() {
             return Err(s3_error!(
                 InvalidRequest,
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
@@ -125,57 +156,87 @@ impl Copy {
         Ok(())
     }
 
-    async fn compute(
+    /// Reads the source before the commit where the copy cannot do without its bytes.
+    async fn prepare(
         &self,
         store: &RegionalStore,
         algorithm: Option<Algorithm>,
-    ) -> S3Result<Option<Computed>> {
-        let Some(algorithm) = algorithm else { return Ok(None) };
+    ) -> S3Result<Option<Prepared>> {
+        let keeps_key = self.key == self.source.key;
+        if keeps_key && algorithm.is_none() {
+            return Ok(None);
+        }
         let copy = self.clone();
-        let head = store.read(move |rows| Ok(copy.find(rows)?.source)).await?;
-        let digested = digest(store, head.instance, 0..head.bytes, algorithm).await?;
-        Ok(Some(Computed { instance: head.instance, checksums: digested.checksums.of_full_object() }))
+        let Found { source, source_keys, .. } = store.read(move |rows| copy.find(rows)).await?;
+        let (instance, bytes) = (source.instance, source.bytes);
+        let algorithm = algorithm.or(source.checksums.algorithms().next()).unwrap_or(Algorithm::DEFAULT);
+        if keeps_key {
+            let body = ObjectBody::open(store, &source, None, 0..bytes, source_keys).await?;
+            let checksums = digest(body, algorithm).await?.checksums.of_full_object();
+            return Ok(Some(Prepared { instance, checksums, moved: None }));
+        }
+        verify_moves(bytes)?;
+        let body = ObjectBody::open(store, &source, None, 0..bytes, source_keys).await?;
+        let (encryption, keys) = self.key.as_ref().map(|key| store.encrypt(key)).unzip();
+        let received = rewrite(body, store.stage(Some(bytes), keys.as_ref()), algorithm).await?;
+        let etag = received.etag(0, keys.as_ref());
+        let checksums = received.digested.checksums.of_full_object();
+        let moved = Some(Moved { staged: received.staged, etag, encryption });
+        Ok(Some(Prepared { instance, checksums, moved }))
     }
 
     /// What there is, and whether it may be done: that depends on the tags that the copy will have, its source's too.
     fn find(&self, rows: &impl Reads) -> S3Result<Found> {
         self.target.bucket.look_up(rows)?;
-        let FoundSource { head: source, version_id: source_version_id } = self.source.find(rows)?;
+        let FoundSource { head: source, version_id: source_version_id, keys: source_keys } =
+            self.source.find(rows)?;
         let tags = self.replaced_tags.as_ref().unwrap_or(&source.tags).clone();
         let (facts, replaced) = self.target.clone().with_request_tags(&tags).find_place(rows)?;
-        Ok(Found { facts, replaced, source, source_version_id, tags })
+        Ok(Found { facts, replaced, source, source_keys, source_version_id, tags })
     }
 
-    /// The copy and what answers call its source's version; `None` when the source is not the one that checksums were
-    /// computed of.
+    /// The copy and what answers call its source's version; `None` when the source is not the one that was read.
     fn commit(
         self,
         txn: &mut Txn<'_>,
-        computed: Option<Computed>,
+        prepared: Option<Prepared>,
     ) -> S3Result<Option<(Head, Option<String>)>> {
-        let Found { facts, replaced, source, source_version_id, tags } = self.find(txn)?;
-        if computed.as_ref().is_some_and(|computed| computed.instance != source.instance) {
+        let Found { facts, replaced, mut source, source_version_id, tags, .. } = self.find(txn)?;
+        if prepared.as_ref().is_some_and(|prepared| prepared.instance != source.instance) {
             return Ok(None);
         }
         self.condition.decide(replaced.as_ref())?;
         let (owner, acl) = ownership(&facts, &self.target.bucket.caller, self.wanted_acl.as_ref())?;
         let (headers, metadata) = match self.replaced {
             Some(Attributes { headers, metadata }) => (headers, metadata),
-            None => (source.headers, source.metadata),
+            None => (std::mem::take(&mut source.headers), std::mem::take(&mut source.metadata)),
         };
+        // Where they stay the bytes under this key, their name stays too: caches keep them.
         let takes_its_place = self.is_onto_itself && facts.versioning == Versioning::Never;
+        let content = match prepared {
+            None => Content::shared(txn, source, takes_its_place)?,
+            Some(Prepared { checksums, moved: None, .. }) => {
+                Content { checksums, ..Content::shared(txn, source, takes_its_place)? }
+            }
+            Some(Prepared { checksums, moved: Some(Moved { staged, etag, encryption }), .. }) => {
+                let bytes = staged.bytes();
+                let instance = txn.publish(staged)?;
+                Content { instance, bytes, etag, checksums, parts: Vec::new(), encryption }
+            }
+        };
+        let Content { instance, bytes, etag, checksums, parts, encryption } = content;
         let head = Head {
-            // The bytes under this key stay the same, and so does their name: caches keep them.
-            instance: if takes_its_place { source.instance } else { txn.share(&source.instance)? },
+            instance,
             revision: txn.random_id(),
+            bytes,
+            etag,
             modified_millis: txn.now_millis(),
             version_id: None,
             headers: StoredHeaders { website_redirect_location: self.website_redirect_location, ..headers },
             metadata,
-            checksums: computed.map_or(source.checksums, |computed| computed.checksums),
-            bytes: source.bytes,
-            etag: source.etag,
-            parts: source.parts,
+            checksums,
+            parts,
+            encryption,
             owner,
             acl,
             tags,
@@ -185,7 +246,15 @@ impl Copy {
     }
 }
 
-fn answer(head: Head, copy_source_version_id: Option<String>) -> CopyObjectOutput {
+impl Content {
+    fn shared(txn: &mut Txn<'_>, source: Head, takes_its_place: bool) -> S3Result<Self> {
+        let Head { instance, bytes, etag, checksums, parts, encryption, .. } = source;
+        let instance = if takes_its_place { instance } else { txn.share(&instance)? };
+        Ok(Self { instance, bytes, etag, checksums, parts, encryption })
+    }
+}
+
+fn answer(head: Head, copy_source_version_id: Option<String>, key: Option<&CustomerKey>) -> CopyObjectOutput {
     let result = CopyObjectResult {
         e_tag: etag(head.etag),
         last_modified: Some(timestamp(head.modified_millis)),
@@ -197,6 +266,8 @@ fn answer(head: Head, copy_source_version_id: Option<String>) -> CopyObjectOutpu
         copy_object_result: Some(result),
         copy_source_version_id,
         version_id: head.version_id,
+        sse_customer_algorithm: key.map(CustomerKey::algorithm),
+        sse_customer_key_md5: key.map(CustomerKey::md5),
         ..CopyObjectOutput::default()
     }
 }

@@ -1,18 +1,19 @@
 //! The source of a copy: which object, on what conditions, and what its bytes add up to.
 
-use std::ops::Range;
-
-use futures::StreamExt;
+use futures::{StreamExt, try_join};
+use http::HeaderMap;
 use s3s::dto::{CopySource, ETagCondition, Timestamp};
-use s3s::{S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result, StdError, s3_error};
 
-use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
 use super::object_body::ObjectBody;
+use super::receive::Received;
 use super::rows::Reads;
+use super::upload::{UPLOAD_BYTES_MAX, Upload};
 use crate::checksums::{Algorithm, Digested, Digests};
+use crate::customer_key::CustomerKey;
+use crate::encryption::ObjectKeys;
 use crate::head::Head;
-use crate::instance::Instance;
 use crate::read_request::{Conditions, Verdict, precondition_failed, seconds};
 
 /// How often a copy begins anew because its source was replaced while it was read.
@@ -23,6 +24,8 @@ pub(super) const ATTEMPTS_MAX: usize = 3;
 pub(super) struct Source {
     pub(super) object: AskedObject,
     conditions: Conditions,
+    /// The key that the source is encrypted with, as the request says.
+    pub(super) key: Option<CustomerKey>,
 }
 
 /// A source as it is now.
@@ -30,6 +33,8 @@ pub(super) struct FoundSource {
     pub(super) head: Head,
     /// What answers call its version.
     pub(super) version_id: Option<String>,
+    /// The keys to its bytes, if it is encrypted.
+    pub(super) keys: Option<ObjectKeys>,
 }
 
 /// `x-amz-copy-source-if-…`, as s3s has read them.
@@ -41,12 +46,14 @@ pub(super) struct SourceConditions {
 }
 
 impl Source {
-    /// The source that the caller of `destination` names.
+    /// The source that the caller of `destination` names; `headers` bring its key.
     ///
     /// # Errors
-    /// `NotImplemented` for access points and outposts, `InvalidArgument` for a version that cannot be.
+    /// `NotImplemented` for access points and outposts, `InvalidArgument` for a version that cannot be; those of
+    /// [`CustomerKey::of_copy_source`].
     pub(super) fn new(
         destination: &AskedBucket,
+        headers: &HeaderMap,
         source: CopySource,
         expected_owner: Option<String>,
         conditions: SourceConditions,
@@ -62,44 +69,77 @@ impl Source {
             if_modified_since: conditions.if_modified_since.map(seconds),
             if_unmodified_since: conditions.if_unmodified_since.map(seconds),
         };
-        Ok(Self { object, conditions })
+        Ok(Self { object, conditions, key: CustomerKey::of_copy_source(headers)? })
     }
 
     /// The source as it is now, if the caller may read it and the conditions hold.
     ///
     /// # Errors
-    /// Those of [`AskedObject::find`]; `InvalidRequest` for a delete marker that is named; `PreconditionFailed` for every condition, as S3 has it.
+    /// Those of [`AskedObject::find`] and [`Head::unlock`]; `InvalidRequest` for a delete marker that is named; `PreconditionFailed` for every condition, as S3 has it.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<FoundSource> {
         let (facts, head) = self.object.find(rows)?;
         let version_id = facts.shown_version(head.version_id.as_deref()).map(str::to_owned);
+        let keys = head.unlock(self.key.as_ref())?;
         match self.conditions.evaluate(&head) {
-            Verdict::Proceed => Ok(FoundSource { head, version_id }),
+            Verdict::Proceed => Ok(FoundSource { head, version_id, keys }),
             Verdict::NotModified | Verdict::Failed => Err(precondition_failed()),
         }
     }
 }
 
-/// Reads bytes of an instance for what they add up to.
+/// Reads `body` for what it adds up to.
 ///
 /// # Errors
-/// Those of [`ObjectBody::open`].
-pub(super) async fn digest(
-    store: &RegionalStore,
-    instance: Instance,
-    range: Range<u64>,
-    algorithm: Algorithm,
-) -> S3Result<Digested> {
-    let mut body = ObjectBody::open(store, instance, None, range).await?;
+/// `InternalError` when the disk fails.
+pub(super) async fn digest(mut body: ObjectBody, algorithm: Algorithm) -> S3Result<Digested> {
     let mut digests = Digests::new(&[algorithm]);
     while let Some(piece) = body.next().await {
-        digests
-            .update(piece.map_err(|cause| s3s::S3Error::with_source(s3s::S3ErrorCode::InternalError, cause))?)
-            .await?;
+        digests.update(piece.map_err(broken)?).await?;
     }
     digests.finish().await
 }
 
+/// Moves `body` into `upload`, and says what it adds up to.
+///
+/// # Errors
+/// `InternalError` when the disk fails; those of [`Upload::write`].
+pub(super) async fn rewrite(
+    mut body: ObjectBody,
+    mut upload: Upload,
+    algorithm: Algorithm,
+) -> S3Result<Received> {
+    let mut digests = Digests::new(&[algorithm]);
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(broken)?;
+        digests.update(piece.clone()).await?;
+        upload.write(piece).await?;
+        if upload.is_short_of_memory() {
+            digests.let_go().await?;
+        }
+    }
+    let (digested, staged) = try_join!(digests.finish(), upload.finish())?;
+    Ok(Received { staged, digested })
+}
+
+fn broken(cause: StdError) -> S3Error {
+    S3Error::with_source(S3ErrorCode::InternalError, cause)
+}
+
+/// Whether one request may move so many bytes.
+///
+/// # Errors
+/// `InvalidRequest`.
+pub(super) fn verify_moves(bytes: u64) -> S3Result<()> {
+    if bytes > UPLOAD_BYTES_MAX {
+        return Err(s3_error!(
+            InvalidRequest,
+            "The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"
+        ));
+    }
+    Ok(())
+}
+
 /// The answer when the source was replaced each time.
-pub(super) fn keeps_changing() -> s3s::S3Error {
+pub(super) fn keeps_changing() -> S3Error {
     s3_error!(OperationAborted, "The copy source is being replaced all the time. Please try again.")
 }

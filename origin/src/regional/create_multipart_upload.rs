@@ -12,13 +12,14 @@ use super::unsupported::{MAKES_OBJECT, refuse_unsupported};
 use super::wanted_acl::{WantedAcl, ownership};
 use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
+use crate::customer_key::CustomerKey;
 use crate::head::ChecksumKind;
 
 /// Starts an upload: everything about the object but its bytes.
 ///
 /// # Errors
-/// `NoSuchBucket`, `AccessDenied`, those of [`Attributes::parse`], of [`WantedAcl`] and of [`tagging::of_headers`], and
-/// `InvalidRequest` for a checksum that S3 does not make.
+/// `NoSuchBucket`, `AccessDenied`, those of [`Attributes::parse`], of [`WantedAcl`], of [`tagging::of_headers`] and of
+/// [`CustomerKey::of_target`], and `InvalidRequest` for a checksum that S3 does not make.
 pub(super) async fn create_multipart_upload(
     store: &RegionalStore,
     request: S3Request<CreateMultipartUploadInput>,
@@ -30,6 +31,8 @@ pub(super) async fn create_multipart_upload(
     let tags = tagging::of_headers(&request.headers)?;
     let wanted_acl = WantedAcl::of_headers(store, &bucket.caller, &request.headers).await?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
+    let key = CustomerKey::of_target(&request.headers)?;
+    let encryption = key.as_ref().map(|key| store.encrypt(key).0);
     let kind = kind(algorithm, input.checksum_type.as_ref())?;
     let object = AskedObject::new(bucket, input.key.clone(), None)?;
     let upload_id = store
@@ -48,6 +51,7 @@ pub(super) async fn create_multipart_upload(
                 metadata: attributes.metadata,
                 checksum_algorithm: algorithm.map(|algorithm| algorithm.as_str().to_owned()),
                 checksum_kind: kind,
+                encryption,
             };
             // Uploads of a key are listed by their ids, and in S3 by when they were started.
             let upload_id = format!("{:012x}{}", upload.initiated_millis, txn.random_id());
@@ -61,6 +65,8 @@ pub(super) async fn create_multipart_upload(
         upload_id: Some(upload_id),
         checksum_algorithm: algorithm.map(checksum_algorithm),
         checksum_type: checksum_type(kind),
+        sse_customer_algorithm: key.as_ref().map(CustomerKey::algorithm),
+        sse_customer_key_md5: key.as_ref().map(CustomerKey::md5),
         ..CreateMultipartUploadOutput::default()
     }))
 }

@@ -26,7 +26,8 @@ pub(super) async fn get_object(
     let Found { facts, head, inline } = object_read::find(store, &object).await?;
     let reading = decide(&head, &asked)?;
     let headers = object_headers(&facts, &head, &asked, &reading);
-    let body = ObjectBody::open(store, head.instance, inline, reading.bytes()).await?;
+    let keys = head.unlock(asked.customer_key())?;
+    let body = ObjectBody::open(store, &head, inline, reading.bytes(), keys).await?;
     // s3s answers 206 when the output has a range; every other value is among the headers.
     let content_range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
     let output =

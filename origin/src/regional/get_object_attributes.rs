@@ -10,15 +10,16 @@ use super::RegionalStore;
 use super::answers::{ChecksumFields, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedObject};
 use super::listing::{entries_max, shown_max};
-use super::unsupported::{READS_NONE, refuse_unsupported};
+use super::unsupported::{READS_KEY, refuse_unsupported};
+use crate::customer_key::CustomerKey;
 use crate::head::{Checksums, Head, Part};
 
 /// Says of an object what the request names, and nothing else: its entity tag, checksum, parts, storage class and size.
 /// s3s writes the entity tag in quotes, where S3 has none; whoever sends the response takes them away.
 ///
 /// # Errors
-/// `InvalidArgument` for an attribute that there is not, or a page of parts that cannot be; `NotImplemented` for a
-/// customer's key; those of [`AskedObject::find`].
+/// `InvalidArgument` for an attribute that there is not, or a page of parts that cannot be; those of
+/// [`CustomerKey::of_target`], of [`AskedObject::find`] and of [`Head::unlock`].
 pub(super) async fn get_object_attributes(
     store: &RegionalStore,
     request: S3Request<GetObjectAttributesInput>,
@@ -34,7 +35,7 @@ pub(super) async fn get_object_attributes(
         ..
     } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    refuse_unsupported(&request.headers, READS_NONE)?;
+    refuse_unsupported(&request.headers, READS_KEY)?;
     let wanted = parse_attributes(&object_attributes)?;
     let parts = PartsPage {
         after: u32::try_from(part_number_marker.unwrap_or(0)).map_err(|e| {
@@ -47,7 +48,9 @@ pub(super) async fn get_object_attributes(
         parts_max: entries_max(max_parts, "max-parts")?,
     };
     let object = AskedObject::new(bucket, key, version_id)?;
+    let key = CustomerKey::of_target(&request.headers)?;
     let (facts, head) = store.read(move |rows| object.find(rows)).await?;
+    head.unlock(key.as_ref())?;
     let wants = |attribute: &Attribute| wanted.contains(attribute);
     Ok(S3Response::new(GetObjectAttributesOutput {
         last_modified: Some(timestamp(head.modified_millis)),
@@ -158,7 +161,7 @@ mod tests {
     #[test]
     fn parts_are_shown_page_by_page() {
         let id = Instance::from_bytes([1; 16]);
-        let part = |number| Part { number, bytes: 10, checksums: Checksums::default() };
+        let part = |number| Part { number, bytes: 10, checksums: Checksums::default(), sealed_as: None };
         let head = Head { parts: [1, 3, 4, 9].map(part).to_vec(), ..Head::new(id, id) };
         for (after, parts_max, numbers, is_truncated, next) in [
             (0, 2, &[1, 3][..], true, 3),

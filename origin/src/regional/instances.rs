@@ -32,7 +32,7 @@ impl Txn<'_> {
     /// # Errors
     /// A full disk: what is left is needed to remove things.
     pub(crate) fn publish(&mut self, staged: Staged) -> Result<Instance, Failure> {
-        let Staged { instance, bytes, content } = staged;
+        let Staged { instance, stored_bytes: bytes, content, .. } = staged;
         match content {
             StagedContent::Inline(inline) => self.put_inline(instance, inline.to_vec()),
             StagedContent::File { aside, sums } => {

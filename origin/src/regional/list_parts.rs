@@ -7,13 +7,17 @@ use super::RegionalStore;
 use super::answers::{ChecksumFields, checksum_algorithm, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedUpload};
 use super::listing::{entries_max, shown_max};
-use super::multipart::{initiator, standard, upload_owner};
+use super::multipart::{initiator, standard, upload_owner, verify_key};
 use super::rows::{PartRow, Reads};
+use crate::customer_key::CustomerKey;
+use crate::head::Checksums;
 
-/// Lists the parts of an unfinished upload by their numbers.
+/// Lists the parts of an unfinished upload by their numbers; those of encrypted parts without their checksums, unless the
+/// request brings the key.
 ///
 /// # Errors
-/// `NoSuchUpload`, `NoSuchBucket`, `AccessDenied`, `InvalidArgument`.
+/// `NoSuchUpload`, `NoSuchBucket`, `AccessDenied`, `InvalidArgument`; `InvalidRequest` for another key; those of
+/// [`CustomerKey::of_target`].
 pub(super) async fn list_parts(
     store: &RegionalStore,
     request: S3Request<ListPartsInput>,
@@ -31,6 +35,7 @@ pub(super) async fn list_parts(
             "Argument part-number-marker must be an integer between 0 and 2147483647"
         )
     })?;
+    let key = CustomerKey::of_target(&request.headers)?;
     let finding = asked.clone();
     let (facts, upload, mut parts) = store
         .read(move |rows| {
@@ -40,6 +45,12 @@ pub(super) async fn list_parts(
             Ok((facts, upload, parts))
         })
         .await?;
+    if let Some(key) = &key {
+        verify_key(upload.encryption.as_ref(), key)?;
+    } else if upload.encryption.is_some() {
+        // They tell of the bytes.
+        parts.iter_mut().for_each(|(_, part)| part.checksums = Checksums::default());
+    }
     let is_truncated = parts.len() > parts_max && parts_max > 0;
     parts.truncate(parts_max);
     let last_number = parts.last().map(|(number, _)| *number);

@@ -6,6 +6,8 @@ use s3s::{S3Result, s3_error};
 use super::answers;
 use super::rows::UploadRow;
 use crate::checksums::Algorithm;
+use crate::customer_key::CustomerKey;
+use crate::encryption::{Encryption, ObjectKeys};
 use crate::head::{ChecksumKind, Facts};
 
 /// S3's limit on parts of an upload.
@@ -36,6 +38,45 @@ impl UploadRow {
         let algorithm = self.algorithm()?.unwrap_or(Algorithm::DEFAULT);
         Ok((algorithm, self.checksum_kind.unwrap_or(algorithm.default_kind())))
     }
+}
+
+impl UploadRow {
+    /// The keys to the upload's parts with the `key` that a request for one brings; `None` of an upload that is not
+    /// encrypted.
+    ///
+    /// # Errors
+    /// `InvalidRequest` unless it is the key that the upload was started with.
+    pub(super) fn unlock(&self, key: Option<&CustomerKey>) -> S3Result<Option<ObjectKeys>> {
+        match (&self.encryption, key) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(s3_error!(
+                InvalidRequest,
+                "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate \
+                 encryption parameters."
+            )),
+            (encryption, Some(key)) => verify_key(encryption.as_ref(), key).map(Some),
+        }
+    }
+}
+
+/// The keys to what is encrypted so, for a `key` that should be the one it was started with.
+///
+/// # Errors
+/// `InvalidRequest`.
+pub(super) fn verify_key(encryption: Option<&Encryption>, key: &CustomerKey) -> S3Result<ObjectKeys> {
+    let encryption = encryption.ok_or_else(|| {
+        s3_error!(
+            InvalidRequest,
+            "The multipart upload initiate did not request encryption. Please resend the request without sending encryption \
+             parameters."
+        )
+    })?;
+    encryption.keys(key).ok_or_else(|| {
+        s3_error!(
+            InvalidRequest,
+            "The provided encryption parameters did not match the ones used originally."
+        )
+    })
 }
 
 /// Whoever started an upload.

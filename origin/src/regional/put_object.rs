@@ -12,14 +12,15 @@ use super::wanted_acl::{WantedAcl, ownership};
 use super::write_condition::WriteCondition;
 use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
+use crate::customer_key::CustomerKey;
 use crate::head::Head;
 
 /// Stores an object whole. `If-Match` and `If-None-Match` are decided inside the commit.
 ///
 /// # Errors
 /// What the body turns out to lack ([`Incoming::receive`]), what the attributes have too much of
-/// ([`Attributes::parse`]), what is wrong with its list ([`WantedAcl`]) or its tags ([`tagging::of_headers`]),
-/// `NoSuchBucket`, `AccessDenied`, and those of the conditions.
+/// ([`Attributes::parse`]), what is wrong with its list ([`WantedAcl`]), its tags ([`tagging::of_headers`]) or its key
+/// ([`CustomerKey::of_target`]), `NoSuchBucket`, `AccessDenied`, and those of the conditions.
 pub(super) async fn put_object(
     store: &RegionalStore,
     request: S3Request<PutObjectInput>,
@@ -32,6 +33,7 @@ pub(super) async fn put_object(
     let tags = tagging::of_headers(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let attributes = Attributes::parse(&request.headers, metadata)?;
+    let key = CustomerKey::of_target(&request.headers)?;
     let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
 
     let wanted_acl = WantedAcl::of_headers(store, &object.bucket.caller, &request.headers).await?;
@@ -47,7 +49,8 @@ pub(super) async fn put_object(
         })
         .await?;
     let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
-    let upload = store.stage(Some(incoming.bytes()));
+    let (encryption, keys) = key.as_ref().map(|key| store.encrypt(key)).unzip();
+    let upload = store.stage(Some(incoming.bytes()), keys.as_ref());
     let received = incoming.receive(upload, algorithm).await?;
     object.bucket.confirm_caller().await?;
 
@@ -58,15 +61,16 @@ pub(super) async fn put_object(
             let (owner, acl) = ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())?;
             let head = Head {
                 bytes: received.staged.bytes(),
+                etag: received.etag(0, keys.as_ref()),
                 instance: txn.publish(received.staged)?,
                 revision: txn.random_id(),
-                etag: hex::encode(received.digested.md5),
                 modified_millis: txn.now_millis(),
                 version_id: None,
                 headers: attributes.headers,
                 metadata: attributes.metadata,
                 checksums: received.digested.checksums.of_full_object(),
                 parts: Vec::new(),
+                encryption,
                 owner,
                 acl,
                 tags,
@@ -78,6 +82,8 @@ pub(super) async fn put_object(
         e_tag: etag(head.etag),
         checksum_type: checksum_type(head.checksums.kind),
         version_id: head.version_id,
+        sse_customer_algorithm: key.as_ref().map(CustomerKey::algorithm),
+        sse_customer_key_md5: key.as_ref().map(CustomerKey::md5),
         ..PutObjectOutput::default()
     };
     Ok(S3Response::new(answer.with_checksums(head.checksums)))

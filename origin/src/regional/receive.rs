@@ -9,6 +9,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, StdError, TrailingHeaders, s3_error};
 
 use super::upload::{Staged, UPLOAD_BYTES_MAX, Upload};
 use crate::checksums::{Algorithm, Announced, Digested, Digests};
+use crate::encryption::ObjectKeys;
 
 /// A body that is not received yet, and what its request said of it.
 pub(super) struct Incoming {
@@ -22,6 +23,14 @@ pub(super) struct Incoming {
 pub(super) struct Received {
     pub(super) staged: Staged,
     pub(super) digested: Digested,
+}
+
+impl Received {
+    /// The entity tag of a part, or of an object put whole, which is no part's number: the MD5, or where the bytes are
+    /// encrypted with `keys` what tells nothing of them without these.
+    pub(super) fn etag(&self, number: u32, keys: Option<&ObjectKeys>) -> String {
+        hex::encode(keys.map_or(self.digested.md5, |keys| keys.etag(number, &self.digested.md5)))
+    }
 }
 
 impl Incoming {

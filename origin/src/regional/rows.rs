@@ -13,6 +13,7 @@ use super::keys;
 use super::layout;
 use super::table::Table;
 use crate::acl::{Acl, Owner};
+use crate::encryption::{Encryption, sealed_bytes};
 use crate::head::{ChecksumKind, Checksums, DeleteMarker, Facts, Head, Part, StoredHeaders};
 use crate::instance::Instance;
 use crate::tags::Tags;
@@ -93,6 +94,9 @@ pub(crate) struct UploadRow {
     pub(crate) checksum_algorithm: Option<String>,
     #[serde(default)]
     pub(crate) checksum_kind: Option<ChecksumKind>,
+    /// How all of its parts are encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
 }
 
 /// A part of an unfinished upload.
@@ -101,12 +105,22 @@ pub(crate) struct PartRow {
     /// The part's bytes.
     pub(crate) instance: Instance,
     pub(crate) bytes: u64,
-    /// The part's MD5 in hex.
+    /// The part's MD5 in hex, or what stands in its place where the part is encrypted.
     pub(crate) etag: String,
     /// Milliseconds since 1970.
     pub(crate) modified_millis: u64,
     #[serde(default)]
     pub(crate) checksums: Checksums,
+    /// Whether the bytes are encrypted, with the key of the upload.
+    #[serde(default)]
+    pub(crate) is_sealed: bool,
+}
+
+impl PartRow {
+    /// How many bytes the part's instance has.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        if self.is_sealed { sealed_bytes(self.bytes) } else { self.bytes }
+    }
 }
 
 /// A finished upload, remembered so that finishing it again is answered as the first time.
@@ -122,6 +136,8 @@ pub(crate) struct CompletedRow {
     pub(crate) checksums: Checksums,
     #[serde(default)]
     pub(crate) version_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
 }
 
 /// A user as identity keeps it. The store does not look inside.

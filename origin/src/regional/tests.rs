@@ -154,7 +154,7 @@ fn change(key: &str) -> Change {
 
 impl RegionalStore {
     async fn test_staged(&self, bytes: &[u8]) -> Result<Staged, S3Error> {
-        let mut upload = self.stage(Some(bytes.len() as u64));
+        let mut upload = self.stage(Some(bytes.len() as u64), None);
         // Pieces of odd sizes, as a network brings them.
         for piece in bytes.chunks(50_001) {
             upload.write(Bytes::copy_from_slice(piece)).await?;
@@ -191,7 +191,7 @@ impl RegionalStore {
     }
 
     async fn test_put_part(&self, upload_id: &str, number: u32, bytes: &[u8]) -> Result<(), S3Error> {
-        let mut upload = self.stage_part(None);
+        let mut upload = self.stage_part(number, None, None);
         for piece in bytes.chunks(50_001) {
             upload.write(Bytes::copy_from_slice(piece)).await?;
         }
@@ -206,6 +206,7 @@ impl RegionalStore {
                 etag: "p".into(),
                 modified_millis: 1,
                 checksums: crate::head::Checksums::default(),
+                is_sealed: false,
             };
             Ok(txn.put_part(&upload_id, number, &part)?)
         })
@@ -221,7 +222,12 @@ impl RegionalStore {
             let bytes = rows.iter().map(|(_, part)| part.bytes).sum();
             let parts = rows
                 .into_iter()
-                .map(|(number, part)| Part { number, bytes: part.bytes, checksums: part.checksums })
+                .map(|(number, part)| Part {
+                    number,
+                    bytes: part.bytes,
+                    checksums: part.checksums,
+                    sealed_as: None,
+                })
                 .collect();
             let head = Head { parts, ..head(txn, instance, bytes) };
             txn.put_object(BUCKET, &key_owned, &head)?;
@@ -373,7 +379,7 @@ async fn a_caller_that_goes_away_changes_nothing() {
 #[tokio::test]
 async fn an_upload_given_up_leaves_no_file() {
     let region = Region::start().await;
-    let mut upload = region.store.stage(None);
+    let mut upload = region.store.stage(None, None);
     for _ in 0..5 {
         upload.write(Bytes::from(bytes(1, MIB))).await.unwrap();
     }
@@ -387,7 +393,7 @@ async fn an_upload_given_up_leaves_no_file() {
 #[tokio::test]
 async fn an_upload_past_the_limit_is_refused() {
     let region = Region::start().await;
-    let mut upload = region.store.stage(None);
+    let mut upload = region.store.stage(None, None);
     upload.write(Bytes::from_static(b"x")).await.unwrap();
     let huge = upload.test_skip(upload::UPLOAD_BYTES_MAX);
     let error = huge.write(Bytes::from_static(b"x")).await.unwrap_err();

@@ -27,10 +27,22 @@ pub(super) const READS_NONE: Read = &[];
 /// Of an operation that makes a bucket.
 pub(super) const MAKES_BUCKET: Read = &["x-amz-acl", "x-amz-grant-", "x-amz-object-ownership"];
 /// Of an operation that makes an object.
-pub(super) const MAKES_OBJECT: Read = &["x-amz-acl", "x-amz-grant-", "x-amz-tagging"];
+pub(super) const MAKES_OBJECT: Read =
+    &["x-amz-acl", "x-amz-grant-", "x-amz-tagging", "x-amz-server-side-encryption-customer-"];
 /// Of an operation that makes an object of another.
-pub(super) const COPIES_OBJECT: Read =
-    &["x-amz-acl", "x-amz-grant-", "x-amz-tagging", "x-amz-tagging-directive"];
+pub(super) const COPIES_OBJECT: Read = &[
+    "x-amz-acl",
+    "x-amz-grant-",
+    "x-amz-tagging",
+    "x-amz-tagging-directive",
+    "x-amz-server-side-encryption-customer-",
+    "x-amz-copy-source-server-side-encryption-customer-",
+];
+/// Of an operation on an object or an upload that a customer's key may belong to.
+pub(super) const READS_KEY: Read = &["x-amz-server-side-encryption-customer-"];
+/// Of an operation that makes a part of an object.
+pub(super) const COPIES_PART: Read =
+    &["x-amz-server-side-encryption-customer-", "x-amz-copy-source-server-side-encryption-customer-"];
 /// Of an operation that sets a list.
 pub(super) const SETS_ACL: Read = &["x-amz-acl", "x-amz-grant-"];
 

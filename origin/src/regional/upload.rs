@@ -4,6 +4,8 @@
 //! the next is gathered, so an upload holds at most two gathers of [`GATHER_BYTES`], each lent by the store
 //! (`buffers.rs`), or one of [`GATHER_BYTES_MIN`] where it has nothing to lend, written before more is taken; and page sums are computed on the way.
 //! Dirty pages are sent to the disk every [`SYNC_BYTES`], or the last sync would wait for all of them.
+//!
+//! Bytes under a customer's key are sealed before anything else is done with them, which holds one page more.
 
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::buffers::Loan;
 use super::failure::Failure;
 use super::files::{Aside, Files};
+use crate::encryption::{Sealer, sealed_bytes};
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 
@@ -47,6 +50,10 @@ pub(crate) struct Upload {
     instance: Instance,
     placement: Placement,
     files: Files,
+    /// Of an encrypted upload.
+    sealer: Option<Sealer>,
+    /// Bytes that came.
+    taken_bytes: u64,
     /// `Some` once bytes go to a file.
     file: Option<Arc<Aside>>,
     gathered: Vec<Bytes>,
@@ -55,6 +62,7 @@ pub(crate) struct Upload {
     loan: Option<Loan>,
     /// The last gather was written early, for want of a loan.
     is_short_of_memory: bool,
+    /// Bytes to store, of those that came.
     bytes: u64,
     expected_bytes: Option<u64>,
     reserved_bytes: u64,
@@ -67,8 +75,9 @@ pub(crate) struct Upload {
 /// Bytes that are durable but not part of the store yet. Dropping it removes them.
 pub(crate) struct Staged {
     pub(super) instance: Instance,
-    pub(super) bytes: u64,
+    pub(super) stored_bytes: u64,
     pub(super) content: StagedContent,
+    taken_bytes: u64,
 }
 
 pub(super) enum StagedContent {
@@ -77,9 +86,9 @@ pub(super) enum StagedContent {
 }
 
 impl Staged {
-    /// The size in bytes.
+    /// The size in bytes, as they came.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.taken_bytes
     }
 }
 
@@ -89,11 +98,18 @@ impl Upload {
         placement: Placement,
         files: Files,
         expected_bytes: Option<u64>,
+        sealer: Option<Sealer>,
     ) -> Self {
+        let expected_bytes = match sealer {
+            Some(_) => expected_bytes.map(sealed_bytes),
+            None => expected_bytes,
+        };
         Self {
             instance,
             placement,
             files,
+            sealer,
+            taken_bytes: 0,
             file: None,
             gathered: Vec::new(),
             gathered_bytes: 0,
@@ -114,14 +130,23 @@ impl Upload {
     /// # Errors
     /// `EntityTooLarge` past [`UPLOAD_BYTES_MAX`]; `ServiceUnavailable` when the disk is full; `InternalError` when
     /// it fails. Nothing of the upload is left then, once it is dropped.
-    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), S3Error> {
+    pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<(), S3Error> {
+        self.taken_bytes += bytes.len() as u64;
+        if self.taken_bytes > UPLOAD_BYTES_MAX {
+            return Err(s3_error!(EntityTooLarge));
+        }
+        while let Some(page) = self.sealer.as_mut().and_then(|sealer| sealer.next(&mut bytes)) {
+            self.store(page).await?;
+        }
+        // All of them, where none are to be sealed.
+        Ok(self.store(bytes).await?)
+    }
+
+    async fn store(&mut self, bytes: Bytes) -> Result<(), Failure> {
         if bytes.is_empty() {
             return Ok(());
         }
         self.bytes += bytes.len() as u64;
-        if self.bytes > UPLOAD_BYTES_MAX {
-            return Err(s3_error!(EntityTooLarge));
-        }
         self.sums.update(&bytes);
         self.gathered_bytes += bytes.len() as u64;
         self.gathered.push(bytes);
@@ -152,14 +177,15 @@ impl Upload {
     /// # Errors
     /// As [`Upload::write`].
     pub(crate) async fn finish(mut self) -> Result<Staged, S3Error> {
+        if let Some(page) = self.sealer.take().and_then(Sealer::finish) {
+            self.store(page).await?;
+        }
+        let (instance, stored_bytes, taken_bytes) = (self.instance, self.bytes, self.taken_bytes);
+        let staged = |content| Staged { instance, stored_bytes, content, taken_bytes };
         if self.is_inline() {
             self.pack();
             let inline = self.gathered.pop().unwrap_or_default();
-            return Ok(Staged {
-                instance: self.instance,
-                bytes: self.bytes,
-                content: StagedContent::Inline(inline),
-            });
+            return Ok(staged(StagedContent::Inline(inline)));
         }
         self.write_gathered().await?;
         settle(&mut self.writing).await?;
@@ -168,16 +194,15 @@ impl Upload {
             Some(file) => file,
             None => self.create().await?,
         };
-        let bytes = self.bytes;
         let aside = self
             .files
             .run(move || {
-                file.finish(bytes)?;
+                file.finish(stored_bytes)?;
                 Ok(Arc::into_inner(file).expect("every write of the file has ended"))
             })
             .await?;
         let sums = std::mem::replace(&mut self.sums, PageSums::new()).finish();
-        Ok(Staged { instance: self.instance, bytes, content: StagedContent::File { aside, sums } })
+        Ok(staged(StagedContent::File { aside, sums }))
     }
 
     fn is_inline(&self) -> bool {
@@ -305,7 +330,7 @@ impl PageSums {
 impl Upload {
     /// As if `bytes` more bytes had been taken.
     pub(super) fn test_skip(&mut self, bytes: u64) -> &mut Self {
-        self.bytes += bytes;
+        self.taken_bytes += bytes;
         self
     }
 }

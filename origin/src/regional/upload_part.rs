@@ -10,14 +10,15 @@ use super::multipart::part_number;
 use super::receive::Incoming;
 use super::rows::{PartRow, UploadRow};
 use super::seams::Change;
-use super::unsupported::{READS_NONE, refuse_unsupported};
+use super::unsupported::{READS_KEY, refuse_unsupported};
 use crate::checksums::Algorithm;
+use crate::customer_key::CustomerKey;
 
 /// Stores a part of an upload, over the one of the same number.
 ///
 /// # Errors
 /// `NoSuchUpload`, `NoSuchBucket`, `AccessDenied`; `InvalidRequest` for a checksum of another algorithm than the
-/// upload's; those of [`Incoming`].
+/// upload's, or another key; those of [`Incoming`] and of [`CustomerKey::of_target`].
 pub(super) async fn upload_part(
     store: &RegionalStore,
     request: S3Request<UploadPartInput>,
@@ -34,14 +35,16 @@ pub(super) async fn upload_part(
     } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let asked = AskedUpload { bucket, key, upload_id };
-    refuse_unsupported(&request.headers, READS_NONE)?;
+    refuse_unsupported(&request.headers, READS_KEY)?;
     let number = part_number(number)?;
+    let key = CustomerKey::of_target(&request.headers)?;
     let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
 
     let finding = asked.clone();
     let upload = store.read(move |rows| finding.find(rows)).await?;
     let algorithm = part_algorithm(&upload, incoming.algorithm())?;
-    let staging = store.stage_part(Some(incoming.bytes()));
+    let keys = upload.unlock(key.as_ref())?;
+    let staging = store.stage_part(number, Some(incoming.bytes()), keys.as_ref());
     let received = incoming.receive(staging, algorithm).await?;
     asked.bucket.confirm_caller().await?;
 
@@ -50,8 +53,9 @@ pub(super) async fn upload_part(
             asked.find(txn)?;
             let part = PartRow {
                 bytes: received.staged.bytes(),
+                etag: received.etag(number, keys.as_ref()),
+                is_sealed: keys.is_some(),
                 instance: txn.publish(received.staged)?,
-                etag: hex::encode(received.digested.md5),
                 modified_millis: txn.now_millis(),
                 checksums: received.digested.checksums,
             };
@@ -59,7 +63,12 @@ pub(super) async fn upload_part(
             Ok(part)
         })
         .await?;
-    let answer = UploadPartOutput { e_tag: etag(part.etag), ..UploadPartOutput::default() };
+    let answer = UploadPartOutput {
+        e_tag: etag(part.etag),
+        sse_customer_algorithm: key.as_ref().map(CustomerKey::algorithm),
+        sse_customer_key_md5: key.as_ref().map(CustomerKey::md5),
+        ..UploadPartOutput::default()
+    };
     Ok(S3Response::new(answer.with_checksums(part.checksums)))
 }
 

@@ -2,47 +2,54 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
 use s3s::dto::{self, CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::answers::{ChecksumFields, etag, timestamp};
 use super::asked::{AskedBucket, AskedUpload};
-use super::copy_source::{ATTEMPTS_MAX, Source, SourceConditions, digest, keeps_changing};
+use super::copy_source::{
+    ATTEMPTS_MAX, FoundSource, Source, SourceConditions, digest, keeps_changing, rewrite, verify_moves,
+};
 use super::multipart::part_number;
+use super::object_body::ObjectBody;
 use super::rows::{PartRow, Reads};
 use super::seams::Change;
 use super::txn::Txn;
-use super::unsupported::{READS_NONE, refuse_unsupported};
-use super::upload::{Staged, UPLOAD_BYTES_MAX};
-use crate::checksums::{Algorithm, Digested};
+use super::unsupported::{COPIES_PART, refuse_unsupported};
+use super::upload::Staged;
+use crate::checksums::Algorithm;
+use crate::customer_key::CustomerKey;
+use crate::encryption::ObjectKeys;
+use crate::head::{Checksums, Head};
 use crate::instance::Instance;
 
 /// Makes a part of an object's bytes, or of a range of them. The bytes are read for the part's ETag and checksum
-/// but not moved, unless they are few and lie in a row, where no part can.
+/// but not moved, unless they are few and lie in a row, where no part can, or unless the source or the part is encrypted.
 ///
 /// # Errors
 /// Those of [`AskedUpload::find`] and [`Source::find`]; `InvalidArgument` for a range that is none, `InvalidRange` for
-/// one that is not in the source; `InvalidRequest` above 5 GiB; `OperationAborted`.
+/// one that is not in the source; `InvalidRequest` above 5 GiB and for another key than the upload's; `OperationAborted`.
 pub(super) async fn upload_part_copy(
     store: &RegionalStore,
     request: S3Request<UploadPartCopyInput>,
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
     let input = request.input;
     let bucket = AskedBucket::of(&request.extensions, input.bucket, input.expected_bucket_owner)?;
-    refuse_unsupported(&request.headers, READS_NONE)?;
+    refuse_unsupported(&request.headers, COPIES_PART)?;
     let conditions = SourceConditions {
         if_match: input.copy_source_if_match,
         if_none_match: input.copy_source_if_none_match,
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
+    let expected_owner = input.expected_source_bucket_owner;
     let copy = PartCopy {
         number: part_number(input.part_number)?,
-        source: Source::new(&bucket, input.copy_source, input.expected_source_bucket_owner, conditions)?,
+        source: Source::new(&bucket, &request.headers, input.copy_source, expected_owner, conditions)?,
         range: input.copy_source_range.as_deref().map(parse_range).transpose()?,
         upload: AskedUpload { bucket, key: input.key, upload_id: input.upload_id },
+        key: CustomerKey::of_target(&request.headers)?,
     };
     for _ in 0..ATTEMPTS_MAX {
         let copied = copy.read(store).await?;
@@ -50,7 +57,7 @@ pub(super) async fn upload_part_copy(
         let committing = copy.clone();
         let committed = store.commit(Change::Nothing, move |txn| committing.commit(txn, copied)).await?;
         if let Some((part, source_version_id)) = committed {
-            return Ok(S3Response::new(answer(part, source_version_id)));
+            return Ok(S3Response::new(answer(part, source_version_id, copy.key.as_ref())));
         }
     }
     Err(keeps_changing())
@@ -63,60 +70,67 @@ struct PartCopy {
     source: Source,
     /// Both ends given; the end exclusive.
     range: Option<Range<u64>>,
+    /// The key of the upload.
+    key: Option<CustomerKey>,
 }
 
 /// What the part will be made of.
 struct Copied {
     source: Instance,
     range: Range<u64>,
-    digested: Digested,
-    /// The bytes themselves, when the source is kept in a row.
+    etag: String,
+    checksums: Checksums,
+    is_sealed: bool,
+    /// The bytes themselves, where they are moved.
     staged: Option<Staged>,
 }
 
 /// Where the source's bytes are.
 struct Found {
-    instance: Instance,
+    source: Head,
+    source_keys: Option<ObjectKeys>,
     range: Range<u64>,
-    inline: Option<Bytes>,
+    is_inline: bool,
     algorithm: Algorithm,
+    /// The keys of the upload.
+    keys: Option<ObjectKeys>,
 }
 
 impl PartCopy {
     async fn read(&self, store: &RegionalStore) -> S3Result<Copied> {
         let copy = self.clone();
-        let Found { instance, range, inline, algorithm } = store.read(move |rows| copy.find(rows)).await?;
-        let digested = digest(store, instance, range.clone(), algorithm).await?;
-        let staged = match inline {
-            None => None,
-            Some(inline) => {
-                let mut staging = store.stage_part(Some(range.end - range.start));
-                staging.write(inline.slice(range.start as usize..range.end as usize)).await?;
-                Some(staging.finish().await?)
-            }
+        let Found { source, source_keys, range, is_inline, algorithm, keys } =
+            store.read(move |rows| copy.find(rows)).await?;
+        let moves = is_inline || source_keys.is_some() || keys.is_some();
+        let body = ObjectBody::open(store, &source, None, range.clone(), source_keys).await?;
+        let (etag, checksums, staged) = if moves {
+            let staging = store.stage_part(self.number, Some(range.end - range.start), keys.as_ref());
+            let received = rewrite(body, staging, algorithm).await?;
+            let etag = received.etag(self.number, keys.as_ref());
+            (etag, received.digested.checksums, Some(received.staged))
+        } else {
+            let digested = digest(body, algorithm).await?;
+            (hex::encode(digested.md5), digested.checksums, None)
         };
-        Ok(Copied { source: instance, range, digested, staged })
+        Ok(Copied { source: source.instance, range, etag, checksums, is_sealed: keys.is_some(), staged })
     }
 
     fn find(&self, rows: &impl Reads) -> S3Result<Found> {
         let upload = self.upload.find(rows)?;
-        let head = self.source.find(rows)?.head;
-        let range = self.range.clone().unwrap_or(0..head.bytes);
-        if range.end > head.bytes {
+        let FoundSource { head: source, keys: source_keys, .. } = self.source.find(rows)?;
+        let keys = upload.unlock(self.key.as_ref())?;
+        let range = self.range.clone().unwrap_or(0..source.bytes);
+        if range.end > source.bytes {
             return Err(s3_error!(
                 InvalidRange,
                 "Range specified is not valid for source object of size: {}",
-                head.bytes
+                source.bytes
             ));
         }
-        if range.end - range.start > UPLOAD_BYTES_MAX {
-            return Err(s3_error!(
-                InvalidRequest,
-                "The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"
-            ));
-        }
+        verify_moves(range.end - range.start)?;
         let (algorithm, _) = upload.checksum()?;
-        Ok(Found { instance: head.instance, range, inline: rows.inline(&head.instance)?, algorithm })
+        let is_inline = rows.inline(&source.instance)?.is_some();
+        Ok(Found { source, source_keys, range, is_inline, algorithm, keys })
     }
 
     /// The part and what answers call its source's version; `None` when the source is not the one that was read.
@@ -132,9 +146,10 @@ impl PartCopy {
                 Some(staged) => txn.publish(staged)?,
                 None => txn.slice(&copied.source, copied.range)?,
             },
-            etag: hex::encode(copied.digested.md5),
+            etag: copied.etag,
             modified_millis: txn.now_millis(),
-            checksums: copied.digested.checksums,
+            checksums: copied.checksums,
+            is_sealed: copied.is_sealed,
         };
         txn.put_part(&self.upload.upload_id, self.number, &part)?;
         Ok(Some((part, source.version_id)))
@@ -153,7 +168,11 @@ fn parse_range(text: &str) -> S3Result<Range<u64>> {
     }
 }
 
-fn answer(part: PartRow, copy_source_version_id: Option<String>) -> UploadPartCopyOutput {
+fn answer(
+    part: PartRow,
+    copy_source_version_id: Option<String>,
+    key: Option<&CustomerKey>,
+) -> UploadPartCopyOutput {
     let result = CopyPartResult {
         e_tag: etag(part.etag),
         last_modified: Some(timestamp(part.modified_millis)),
@@ -163,6 +182,8 @@ fn answer(part: PartRow, copy_source_version_id: Option<String>) -> UploadPartCo
     UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id,
+        sse_customer_algorithm: key.map(CustomerKey::algorithm),
+        sse_customer_key_md5: key.map(CustomerKey::md5),
         ..UploadPartCopyOutput::default()
     }
 }

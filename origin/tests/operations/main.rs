@@ -6,6 +6,7 @@ mod buckets;
 mod callers;
 mod copies;
 mod cors;
+mod customer_keys;
 mod listings;
 mod model;
 mod multipart;

@@ -165,7 +165,7 @@ async fn a_body_that_is_not_what_it_says_leaves_nothing() {
 async fn what_would_be_ignored_is_refused() {
     let region = Region::start().await;
     for (name, value, code) in [
-        ("x-amz-server-side-encryption-customer-algorithm", "AES256", "NotImplemented"),
+        ("x-amz-server-side-encryption-aws-kms-key-id", "key", "NotImplemented"),
         ("x-amz-server-side-encryption", "AES256", "NotImplemented"),
         ("x-amz-tagging-directive", "REPLACE", "NotImplemented"),
         ("x-amz-object-ownership", "ObjectWriter", "NotImplemented"),

@@ -1,6 +1,7 @@
 //! One store in a fresh folder behind s3s, and requests to it as a client would send them, less the signature.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -193,17 +194,22 @@ impl Region {
 
     /// How many files there are in the store's folder.
     pub(crate) fn files_count(&self) -> usize {
+        self.files().len()
+    }
+
+    /// The files in the store's folder.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut folders = vec![self.dir.path().to_owned()];
-        let mut count = 0;
+        let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    _ => count += 1,
+                    _ => files.push(entry.path()),
                 }
             }
         }
-        count
+        files
     }
 
     /// Sends a request as [`caller`].
