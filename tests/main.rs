@@ -6,6 +6,7 @@ mod bit_flips;
 mod coherence;
 mod crash;
 mod cross_origin;
+mod customer_keys;
 mod dashboard;
 mod dependencies;
 mod deployment;
