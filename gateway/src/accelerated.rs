@@ -25,8 +25,9 @@ use cache::{Busy, Cache, Mode, ReadError, Tally, Tenant};
 use http::{HeaderMap, HeaderValue, Method};
 use origin::NamedVersion;
 use origin::head::{Facts, Head};
+use origin::lifecycle::{Day, expiration_header};
 use origin::permit::{On, Role};
-use origin::read_request::{ReadRequest, Reading, absent, decide, object_headers};
+use origin::read_request::{ReadRequest, Reading, absent, decide, insert_expiration, object_headers};
 use pingora::proxy::Session;
 use s3s::header::X_AMZ_TAGGING_COUNT;
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -80,6 +81,8 @@ pub struct Parts {
     pub per_key: Arc<Gate<String>>,
     /// What a client that reads may take.
     pub limits: response::Limits,
+    /// How long a day of lifecycle rules lasts, at every owner.
+    pub lifecycle_day: Day,
     /// Counts reads and bytes by source.
     pub metrics: Metrics,
 }
@@ -252,6 +255,10 @@ impl Accelerated {
             && !asking.may_read_tags(&on(target, &name, &facts, Some(&object.head)))
         {
             headers.remove(X_AMZ_TAGGING_COUNT);
+        }
+        if version.is_none() {
+            let expiration = expiration_header(&facts, &name.key, &object.head, self.parts.lifecycle_day);
+            insert_expiration(&mut headers, expiration.as_deref());
         }
         let tenant = caller.as_ref().map_or(facts.owner.as_str(), |caller| caller.account.name.as_str());
         let tenant = Tenant::named(tenant);

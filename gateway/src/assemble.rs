@@ -218,6 +218,7 @@ impl Node {
             identities: identities.clone(),
             per_key: per_key.clone(),
             limits: limits.transfer.response.clone(),
+            lifecycle_day: plan.settings.store.lifecycle_day,
             metrics: metrics.clone(),
         });
         let shared = proxy::Node {
@@ -455,6 +456,7 @@ async fn open_store(
     settings.grace = chosen.grace;
     settings.inline_bytes_max = chosen.inline_bytes_max;
     settings.metadata_cache_bytes = chosen.metadata_cache_bytes;
+    settings.lifecycle_day = chosen.lifecycle_day;
     Ok(RegionalStore::open(settings, seams, registry).await?)
 }
 

@@ -31,7 +31,7 @@ const FORWARD_BYTES: u64 = 512 * KIB;
 /// written, and pingora's own buffer for a body.
 const UPLOAD_BYTES: u64 = 256 * KIB;
 
-/// Users as home knows them, revisions of this region's heads, and clients who asked for what is not there.
+/// Users as home knows them, and clients who asked for what is not there.
 const KNOWN_BYTES_MAX: u64 = USERS_BYTES_MAX as u64 + MISSES_BYTES_MAX;
 
 /// One part of a node's memory.
@@ -55,7 +55,7 @@ pub fn parts(settings: &Settings) -> [Part; 10] {
         part("process", PROCESS_BYTES),
         part("metadata", settings.store.metadata_cache_bytes as u64),
         part("heads", settings.heads_bytes_max),
-        part("users, heads of the region's own, and clients", KNOWN_BYTES_MAX),
+        part("users, and clients", KNOWN_BYTES_MAX),
         part("read-ahead of the store", READ_AHEAD_BYTES_MAX as u64),
         part("lent to uploads", GATHERED_BYTES_MAX as u64),
         part("pages for other nodes", STREAMS_BYTES_MAX as u64),

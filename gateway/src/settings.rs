@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use origin::lifecycle::Day;
 use tracing::Level;
 
 use crate::client::{Network, TrustedProxies};
@@ -115,6 +116,9 @@ pub struct Store {
     pub inline_bytes_max: u64,
     /// Bytes of metadata kept in memory. Default 24 MiB.
     pub metadata_cache_bytes: usize,
+    /// How long a day of the buckets' lifecycle rules lasts: 24 h, rounded up to the next midnight UTC as S3 does, or
+    /// less, which is for tests. Default 24 h.
+    pub lifecycle_day: Day,
 }
 
 /// Why there are no settings: the one line that goes to stderr, or several, one for each fault.
@@ -439,6 +443,11 @@ fn read_store(file: &mut Keys) -> Store {
         grace: keys.duration("grace", minutes(5), Duration::ZERO..=minutes(30 * 24 * 60)),
         inline_bytes_max: keys.bytes("inline_bytes_max", 16 << 10, 0..=64 << 10),
         metadata_cache_bytes: usize::try_from(metadata_cache).unwrap_or(usize::MAX),
+        lifecycle_day: Day::lasting(keys.duration(
+            "lifecycle_day",
+            Day::S3.length(),
+            Duration::from_secs(1)..=Day::S3.length(),
+        )),
     };
     file.extend(keys.finish());
     store

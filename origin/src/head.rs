@@ -12,6 +12,7 @@ use crate::acl::{Acl, Owner};
 use crate::cors::Cors;
 use crate::encryption::Encryption;
 use crate::instance::Instance;
+use crate::lifecycle::Lifecycle;
 use crate::policy::StoredPolicy;
 use crate::tags::Tags;
 use crate::version_id::NULL;
@@ -216,6 +217,9 @@ pub struct Facts {
     /// Which pages of other sites may use it; `None`: never set, or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
+    /// What becomes of its objects with time; `None`: never set, or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Lifecycle>,
 }
 
 /// Whether a bucket keeps versions of its objects.
@@ -290,6 +294,7 @@ impl Facts {
             ownership: None,
             versioning: Versioning::Never,
             cors: None,
+            lifecycle: None,
         }
     }
 
@@ -309,7 +314,8 @@ impl Facts {
         // Parsed it takes several times its text.
         let policy = self.policy.as_ref().map_or(0, |stored| 5 * stored.text().len());
         let cors = self.cors.as_ref().map_or(0, Cors::estimated_bytes);
-        FIXED + policy + cors + self.acl.as_ref().map_or(0, Acl::estimated_bytes)
+        let lifecycle = self.lifecycle.as_ref().map_or(0, Lifecycle::estimated_bytes);
+        FIXED + policy + cors + lifecycle + self.acl.as_ref().map_or(0, Acl::estimated_bytes)
     }
 
     /// The account that made the bucket, as lists and listings show it. In rows of an earlier release that is its name.

@@ -14,6 +14,7 @@ mod directory;
 mod encryption;
 pub mod head;
 pub mod instance;
+pub mod lifecycle;
 pub mod permit;
 pub mod policy;
 pub mod read_request;

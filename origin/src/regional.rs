@@ -13,12 +13,14 @@ mod head_bucket;
 mod list_buckets;
 
 mod delete_bucket_cors;
+mod delete_bucket_lifecycle;
 mod delete_bucket_ownership_controls;
 mod delete_bucket_policy;
 mod delete_bucket_tagging;
 mod delete_public_access_block;
 mod get_bucket_acl;
 mod get_bucket_cors;
+mod get_bucket_lifecycle_configuration;
 mod get_bucket_ownership_controls;
 mod get_bucket_policy;
 mod get_bucket_policy_status;
@@ -27,6 +29,7 @@ mod get_bucket_versioning;
 mod get_public_access_block;
 mod put_bucket_acl;
 mod put_bucket_cors;
+mod put_bucket_lifecycle_configuration;
 mod put_bucket_ownership_controls;
 mod put_bucket_policy;
 mod put_bucket_tagging;
@@ -80,6 +83,7 @@ mod commit;
 mod db;
 mod disk;
 mod due;
+mod expire;
 mod failure;
 mod files;
 mod instances;
@@ -115,14 +119,17 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::customer_key::CustomerKey;
 use crate::directory::Directory;
 use crate::encryption::{Encryption, ObjectKeys, Piece, Sealer};
-use crate::head::PAGE_BYTES;
+use crate::head::{Facts, Head, PAGE_BYTES};
 use crate::instance::Instance;
+use crate::lifecycle::expiration_header;
 
 pub use buffers::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 pub use check::Report;
 use commit::Writer;
 use disk::Disk;
 pub use disk::OpenError;
+pub use expire::Applied;
+use expire::Expirer;
 use failure::Failure;
 pub use leases::LeaseClass;
 use metrics::Metrics;
@@ -153,6 +160,8 @@ struct Shared {
     writer: Mutex<Option<Writer>>,
     writer_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     reaper: AbortOnDropHandle<()>,
+    expirer: Arc<Expirer>,
+    expiring: AbortOnDropHandle<()>,
 }
 
 impl RegionalStore {
@@ -188,9 +197,22 @@ impl RegionalStore {
         let readers = Readers::default();
         let reaper = Reaper { disk: Arc::clone(&disk), readers: readers.clone(), grace: settings.grace };
         let reaper = AbortOnDropHandle::new(runtime.spawn(reaper.run(writer.downgrade())));
+        let expirer = Arc::new(Expirer::new(Arc::clone(&disk), settings.lifecycle_day));
+        let expiring = Arc::clone(&expirer).run(writer.downgrade());
+        let expiring = AbortOnDropHandle::new(runtime.spawn(expiring));
         let (writer, writer_thread) = (Mutex::new(Some(writer)), Mutex::new(Some(thread)));
         Ok(Self {
-            shared: Arc::new(Shared { settings, disk, readers, runtime, writer, writer_thread, reaper }),
+            shared: Arc::new(Shared {
+                settings,
+                disk,
+                readers,
+                runtime,
+                writer,
+                writer_thread,
+                reaper,
+                expirer,
+                expiring,
+            }),
         })
     }
 
@@ -203,6 +225,7 @@ impl RegionalStore {
     /// Waits for the changes that have begun, then closes the files and gives up the directory.
     pub async fn close(&self) {
         self.shared.reaper.abort();
+        self.shared.expiring.abort();
         drop(self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.shared.writer_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -211,6 +234,15 @@ impl RegionalStore {
         }
         let disk = Arc::clone(&self.shared.disk);
         self.shared.runtime.spawn_blocking(move || disk.close()).await.ok();
+    }
+
+    /// Goes once through all buckets and does what their lifecycle rules say. The store does so by itself, an hour after
+    /// the last time.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable`, `InternalError`: what is left is done the next time.
+    pub async fn apply_lifecycle(&self) -> Result<Applied, S3Error> {
+        self.shared.expirer.pass(&self.writer()?).await
     }
 
     /// Checks everything in the store in `dir`, which no process may have open: every page of the metadata file, every
@@ -279,14 +311,11 @@ impl RegionalStore {
         decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
     ) -> Result<T, S3Error> {
         let writer = self.writer()?;
-        let shared = Arc::clone(&self.shared);
-        let task = self.shared.runtime.spawn(async move {
-            let announced = shared.disk.seams.announcer.announce(&change).await?;
-            let decided = writer.submit(decide).await;
-            // Every read from here on sees the commit, or that there was none.
-            drop(announced);
-            decided
-        });
+        let disk = Arc::clone(&self.shared.disk);
+        let task = self
+            .shared
+            .runtime
+            .spawn(async move { commit::announced(&disk, &writer, &change, decide).await });
         task.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))
     }
 
@@ -297,6 +326,11 @@ impl RegionalStore {
     ) -> Result<T, S3Error> {
         let disk = Arc::clone(&self.shared.disk);
         self.shared.disk.files.run(move || Ok(read(&Snapshot(disk.db.snapshot()?)))).await?
+    }
+
+    /// `x-amz-expiration` of a current object.
+    fn expiration_header(&self, facts: &Facts, key: &str, head: &Head) -> Option<String> {
+        expiration_header(facts, key, head, self.shared.settings.lifecycle_day)
     }
 
     /// Knows the accounts that lists name.

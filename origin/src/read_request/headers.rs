@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::header::{
     X_AMZ_CHECKSUM_CRC32, X_AMZ_CHECKSUM_CRC32C, X_AMZ_CHECKSUM_CRC64NVME, X_AMZ_CHECKSUM_SHA1,
-    X_AMZ_CHECKSUM_SHA256, X_AMZ_CHECKSUM_TYPE, X_AMZ_DELETE_MARKER, X_AMZ_MP_PARTS_COUNT,
+    X_AMZ_CHECKSUM_SHA256, X_AMZ_CHECKSUM_TYPE, X_AMZ_DELETE_MARKER, X_AMZ_EXPIRATION, X_AMZ_MP_PARTS_COUNT,
     X_AMZ_STORAGE_CLASS, X_AMZ_TAGGING_COUNT, X_AMZ_VERSION_ID, X_AMZ_WEBSITE_REDIRECT_LOCATION,
 };
 use time::OffsetDateTime;
@@ -62,6 +62,11 @@ pub fn object_headers(facts: &Facts, head: &Head, request: &ReadRequest, reading
         insert_checksums(&mut headers, checksums, head.checksums.kind);
     }
     headers
+}
+
+/// Says when a rule takes the object away, if one does.
+pub fn insert_expiration(headers: &mut HeaderMap, expiration: Option<&str>) {
+    insert(headers, X_AMZ_EXPIRATION, expiration);
 }
 
 /// `ETag` and `Last-Modified`: what a 304 says of the object too (RFC 9110 §15.4.5).
@@ -128,7 +133,7 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
 }
 
 /// Milliseconds since 1970 as an HTTP date, whole seconds, rounded down; `None` past the year 9999.
-fn http_date(millis: u64) -> Option<String> {
+pub(crate) fn http_date(millis: u64) -> Option<String> {
     let time = OffsetDateTime::from_unix_timestamp(i64::try_from(millis / 1000).ok()?).ok()?;
     let mut text = Vec::with_capacity(29);
     Timestamp::from(time).format(TimestampFormat::HttpDate, &mut text).ok()?;

@@ -56,6 +56,20 @@ impl Writer {
     }
 }
 
+/// Announces `change`, then submits `decide`.
+pub(super) async fn announced<T: Send + 'static>(
+    disk: &Disk,
+    writer: &Writer,
+    change: &super::seams::Change,
+    decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
+) -> Result<T, S3Error> {
+    let announced = disk.seams.announcer.announce(change).await?;
+    let decided = writer.submit(decide).await;
+    // Every read from here on sees the commit, or that there was none.
+    drop(announced);
+    decided
+}
+
 /// A [`Writer`] that does not keep the writer thread running.
 pub(super) struct WeakWriter {
     queue: mpsc::WeakSender<Box<dyn Change>>,

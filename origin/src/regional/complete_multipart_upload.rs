@@ -19,6 +19,7 @@ use crate::checksums::{Algorithm, PartSum, multipart_checksum, multipart_etag};
 use crate::customer_key::CustomerKey;
 use crate::encryption::Encryption;
 use crate::head::{Checksums, Facts, Head, ObjectOwnership, Part, Versioning};
+use crate::lifecycle::{Day, expiration_header};
 
 /// S3's smallest part, the last one excepted.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
@@ -53,6 +54,7 @@ pub(super) async fn complete_multipart_upload(
     let named = named_parts(input.multipart_upload)?;
     asked.bucket.confirm_caller().await?;
     let change = Change::Keys { bucket: input.bucket.clone(), keys: vec![input.key.clone()] };
+    let day = store.shared.settings.lifecycle_day;
     let completed = store
         .commit(change, move |txn| {
             let (facts, upload) = match asked.find_with_facts(txn) {
@@ -74,7 +76,7 @@ pub(super) async fn complete_multipart_upload(
             let joined = join(&upload, &parts)?;
             announced.verify(&joined)?;
             condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
-            let completed = put_joined(txn, (&bucket.name, &key, facts.versioning), upload, joined, parts)?;
+            let completed = put_joined(txn, (&bucket.name, &key, &facts), day, upload, joined, parts)?;
             txn.delete_upload(&bucket.name, &key, &upload_id)?;
             txn.put_completed(&upload_id, &completed)?;
             Ok(completed)
@@ -88,6 +90,7 @@ pub(super) async fn complete_multipart_upload(
         e_tag: etag(completed.etag),
         checksum_type: checksum_type(completed.checksums.kind),
         version_id: completed.version_id,
+        expiration: completed.expiration,
         ..CompleteMultipartUploadOutput::default()
     };
     // s3s has no fields for these here.
@@ -246,7 +249,8 @@ fn join(upload: &UploadRow, parts: &[(u32, PartRow)]) -> S3Result<Joined> {
 
 fn put_joined(
     txn: &mut Txn<'_>,
-    (bucket, key, versioning): (&str, &str, Versioning),
+    (bucket, key, facts): (&str, &str, &Facts),
+    day: Day,
     upload: UploadRow,
     joined: Joined,
     parts: Vec<(u32, PartRow)>,
@@ -277,15 +281,17 @@ fn put_joined(
         acl: upload.acl,
         tags: upload.tags,
     };
-    let version_id = txn.put_version(bucket, key, versioning, head)?.version_id;
+    let head = txn.put_version(bucket, key, facts.versioning, head)?;
+    let expiration = expiration_header(facts, key, &head, day);
     Ok(CompletedRow {
         bucket: bucket.to_owned(),
         key: key.to_owned(),
         etag,
         initiator,
         checksums,
-        version_id,
+        version_id: head.version_id,
         encryption,
+        expiration,
     })
 }
 

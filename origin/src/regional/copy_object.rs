@@ -78,8 +78,9 @@ pub(super) async fn copy_object(
         let change = copy.target.change();
         let committing = copy.clone();
         let committed = store.commit(change, move |txn| committing.commit(txn, prepared)).await?;
-        if let Some((head, source_version_id)) = committed {
-            return Ok(S3Response::new(answer(head, source_version_id, copy.key.as_ref())));
+        if let Some(Copied { facts, head, source_version_id }) = committed {
+            let expiration = store.expiration_header(&facts, &copy.target.key, &head);
+            return Ok(S3Response::new(answer(head, source_version_id, expiration, copy.key.as_ref())));
         }
     }
     Err(keeps_changing())
@@ -125,6 +126,15 @@ struct Content {
     checksums: Checksums,
     parts: Vec<Part>,
     encryption: Option<Encryption>,
+}
+
+/// A copy that was made.
+struct Copied {
+    /// Of its bucket.
+    facts: Facts,
+    head: Head,
+    /// What answers call the source's version.
+    source_version_id: Option<String>,
 }
 
 /// What a copy is made of, as one snapshot or transaction has it.
@@ -195,12 +205,8 @@ impl Copy {
         Ok(Found { facts, replaced, source, source_keys, source_version_id, tags })
     }
 
-    /// The copy and what answers call its source's version; `None` when the source is not the one that was read.
-    fn commit(
-        self,
-        txn: &mut Txn<'_>,
-        prepared: Option<Prepared>,
-    ) -> S3Result<Option<(Head, Option<String>)>> {
+    /// The copy; `None` when the source is not the one that was read.
+    fn commit(self, txn: &mut Txn<'_>, prepared: Option<Prepared>) -> S3Result<Option<Copied>> {
         let Found { facts, replaced, mut source, source_version_id, tags, .. } = self.find(txn)?;
         if prepared.as_ref().is_some_and(|prepared| prepared.instance != source.instance) {
             return Ok(None);
@@ -242,7 +248,7 @@ impl Copy {
             tags,
         };
         let head = txn.put_version(&self.target.bucket.name, &self.target.key, facts.versioning, head)?;
-        Ok(Some((head, source_version_id)))
+        Ok(Some(Copied { facts, head, source_version_id }))
     }
 }
 
@@ -254,7 +260,12 @@ impl Content {
     }
 }
 
-fn answer(head: Head, copy_source_version_id: Option<String>, key: Option<&CustomerKey>) -> CopyObjectOutput {
+fn answer(
+    head: Head,
+    copy_source_version_id: Option<String>,
+    expiration: Option<String>,
+    key: Option<&CustomerKey>,
+) -> CopyObjectOutput {
     let result = CopyObjectResult {
         e_tag: etag(head.etag),
         last_modified: Some(timestamp(head.modified_millis)),
@@ -265,6 +276,7 @@ fn answer(head: Head, copy_source_version_id: Option<String>, key: Option<&Custo
     CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id,
+        expiration,
         version_id: head.version_id,
         sse_customer_algorithm: key.map(CustomerKey::algorithm),
         sse_customer_key_md5: key.map(CustomerKey::md5),

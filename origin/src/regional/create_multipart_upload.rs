@@ -6,6 +6,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::answers::{checksum_algorithm, checksum_type};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
+use super::multipart::abortion;
 use super::rows::UploadRow;
 use super::seams::Change;
 use super::unsupported::{MAKES_OBJECT, refuse_unsupported};
@@ -35,7 +36,8 @@ pub(super) async fn create_multipart_upload(
     let encryption = key.as_ref().map(|key| store.encrypt(key).0);
     let kind = kind(algorithm, input.checksum_type.as_ref())?;
     let object = AskedObject::new(bucket, input.key.clone(), None)?;
-    let upload_id = store
+    let day = store.shared.settings.lifecycle_day;
+    let (upload_id, (abort_date, abort_rule_id)) = store
         .commit(Change::Nothing, move |txn| {
             let (facts, _) = object.find_place(txn)?;
             let caller = object.bucket.caller;
@@ -56,13 +58,15 @@ pub(super) async fn create_multipart_upload(
             // Uploads of a key are listed by their ids, and in S3 by when they were started.
             let upload_id = format!("{:012x}{}", upload.initiated_millis, txn.random_id());
             txn.put_upload(&object.bucket.name, &object.key, &upload_id, &upload)?;
-            Ok(upload_id)
+            Ok((upload_id, abortion(&facts, &object.key, &upload, day)))
         })
         .await?;
     Ok(S3Response::new(CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(upload_id),
+        abort_date,
+        abort_rule_id,
         checksum_algorithm: algorithm.map(checksum_algorithm),
         checksum_type: checksum_type(kind),
         sse_customer_algorithm: key.as_ref().map(CustomerKey::algorithm),

@@ -8,7 +8,7 @@ use super::asked::{AskedBucket, AskedObject};
 use super::object_body::ObjectBody;
 use super::object_read::Found;
 use super::{RegionalStore, object_read};
-use crate::read_request::{decide, object_headers};
+use crate::read_request::{decide, insert_expiration, object_headers};
 
 /// Sends an object, a range or a part of it. What is sent and said is decided by [`decide`] and
 /// [`object_headers`], as in every cache.
@@ -23,9 +23,10 @@ pub(super) async fn get_object(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, version_id)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let Found { facts, head, inline } = object_read::find(store, &object).await?;
+    let Found { facts, head, inline, expiration } = object_read::find(store, &object).await?;
     let reading = decide(&head, &asked)?;
-    let headers = object_headers(&facts, &head, &asked, &reading);
+    let mut headers = object_headers(&facts, &head, &asked, &reading);
+    insert_expiration(&mut headers, expiration.as_deref());
     let keys = head.unlock(asked.customer_key())?;
     let body = ObjectBody::open(store, &head, inline, reading.bytes(), keys).await?;
     // s3s answers 206 when the output has a range; every other value is among the headers.

@@ -6,7 +6,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::asked::{AskedBucket, AskedObject};
 use super::object_read::Found;
 use super::{RegionalStore, object_read};
-use crate::read_request::{decide, object_headers};
+use crate::read_request::{decide, insert_expiration, object_headers};
 
 /// Says of an object, a range or a part of it what GetObject would say. A range is told by `Content-Range`: s3s
 /// has no other status than 200 for this operation, so whoever writes the response makes it a 206.
@@ -21,8 +21,9 @@ pub(super) async fn head_object(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, version_id)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let Found { facts, head, .. } = object_read::find(store, &object).await?;
+    let Found { facts, head, expiration, .. } = object_read::find(store, &object).await?;
     let reading = decide(&head, &asked)?;
-    let headers = object_headers(&facts, &head, &asked, &reading);
+    let mut headers = object_headers(&facts, &head, &asked, &reading);
+    insert_expiration(&mut headers, expiration.as_deref());
     Ok(S3Response::with_headers(HeadObjectOutput::default(), headers))
 }

@@ -94,6 +94,15 @@ pub(super) fn upper(bucket: &str) -> Bound<Vec<u8>> {
     Bound::Excluded(row)
 }
 
+/// The rows of `bucket` whose object keys start with `prefix`.
+pub(super) fn prefixed(bucket: &str, prefix: &str) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let to = match past_prefix(prefix.as_bytes()) {
+        Some(past) => Bound::Excluded(within(bucket, &past)),
+        None => upper(bucket),
+    };
+    (Bound::Included(within(bucket, prefix.as_bytes())), to)
+}
+
 /// The smallest bytes past everything that starts with `prefix`; `None` if there is nothing past it.
 pub(crate) fn past_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != 0xFF)?;

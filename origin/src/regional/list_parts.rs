@@ -7,7 +7,7 @@ use super::RegionalStore;
 use super::answers::{ChecksumFields, checksum_algorithm, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedUpload};
 use super::listing::{entries_max, shown_max};
-use super::multipart::{initiator, standard, upload_owner, verify_key};
+use super::multipart::{abortion, initiator, standard, upload_owner, verify_key};
 use super::rows::{PartRow, Reads};
 use crate::customer_key::CustomerKey;
 use crate::head::Checksums;
@@ -54,7 +54,11 @@ pub(super) async fn list_parts(
     let is_truncated = parts.len() > parts_max && parts_max > 0;
     parts.truncate(parts_max);
     let last_number = parts.last().map(|(number, _)| *number);
+    let day = store.shared.settings.lifecycle_day;
+    let (abort_date, abort_rule_id) = abortion(&facts, &asked.key, &upload, day);
     Ok(S3Response::new(ListPartsOutput {
+        abort_date,
+        abort_rule_id,
         initiator: Some(initiator(&upload, &facts)),
         owner: Some(upload_owner(&upload, &facts)),
         bucket: Some(asked.bucket.name),

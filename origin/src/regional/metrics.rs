@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
+use super::expire::Applied;
+
 /// What the store counts.
 pub(super) struct Metrics {
     commits: IntCounterVec,
@@ -12,6 +14,8 @@ pub(super) struct Metrics {
     read_bytes: IntCounter,
     corrupt_reads: IntCounter,
     removed_files: IntCounter,
+    lifecycle_removals: IntCounterVec,
+    lifecycle_pass_seconds: Histogram,
 }
 
 impl Metrics {
@@ -38,18 +42,34 @@ impl Metrics {
                 "store_corrupt_reads_total",
                 "Reads that found bytes or rows that are not what was written.",
             )?,
+            lifecycle_removals: IntCounterVec::new(
+                Opts::new(
+                    "store_lifecycle_removals_total",
+                    "What lifecycle rules have removed, by what it was.",
+                ),
+                &["what"],
+            )?,
+            lifecycle_pass_seconds: Histogram::with_opts(
+                HistogramOpts::new(
+                    "store_lifecycle_pass_seconds",
+                    "Time that one pass of the lifecycle rules through all buckets took.",
+                )
+                .buckets(prometheus::exponential_buckets(0.001, 4.0, 12)?),
+            )?,
             removed_files: IntCounter::new(
                 "store_removed_files_total",
                 "Data files removed after their grace.",
             )?,
         };
-        for series in [&metrics.commit_changes, &metrics.commit_seconds] {
+        for series in [&metrics.commit_changes, &metrics.commit_seconds, &metrics.lifecycle_pass_seconds] {
             registry.register(Box::new(series.clone()))?;
         }
         for series in [&metrics.read_bytes, &metrics.corrupt_reads, &metrics.removed_files] {
             registry.register(Box::new(series.clone()))?;
         }
-        registry.register(Box::new(metrics.commits.clone()))?;
+        for series in [&metrics.commits, &metrics.lifecycle_removals] {
+            registry.register(Box::new(series.clone()))?;
+        }
         Ok(metrics)
     }
 
@@ -68,6 +88,24 @@ impl Metrics {
     /// Something was not what was written.
     pub(super) fn corrupt(&self) {
         self.corrupt_reads.inc();
+    }
+
+    /// Lifecycle rules have removed this.
+    pub(super) fn lifecycle_applied(&self, applied: &Applied) {
+        let Applied { expired_count, noncurrent_count, markers_count, uploads_count } = *applied;
+        for (what, count) in [
+            ("current", expired_count),
+            ("noncurrent", noncurrent_count),
+            ("marker", markers_count),
+            ("upload", uploads_count),
+        ] {
+            self.lifecycle_removals.with_label_values(&[what]).inc_by(count);
+        }
+    }
+
+    /// A pass of the lifecycle rules has come to its end.
+    pub(super) fn lifecycle_passed(&self, elapsed: Duration) {
+        self.lifecycle_pass_seconds.observe(elapsed.as_secs_f64());
     }
 
     /// A data file was removed because nothing referred to it.

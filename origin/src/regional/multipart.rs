@@ -1,6 +1,6 @@
 //! What the operations on unfinished uploads share: part numbers, checksum algorithms, how uploads are shown.
 
-use s3s::dto::{Initiator, Owner, StorageClass};
+use s3s::dto::{AbortDate, AbortRuleId, Initiator, Owner, StorageClass};
 use s3s::{S3Result, s3_error};
 
 use super::answers;
@@ -9,6 +9,7 @@ use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
 use crate::encryption::{Encryption, ObjectKeys};
 use crate::head::{ChecksumKind, Facts};
+use crate::lifecycle::Day;
 
 /// S3's limit on parts of an upload.
 pub(super) const PARTS_MAX: u32 = 10_000;
@@ -91,6 +92,17 @@ pub(super) fn initiator(upload: &UploadRow, facts: &Facts) -> Initiator {
 /// Whose the object of an upload will be.
 pub(super) fn upload_owner(upload: &UploadRow, facts: &Facts) -> Owner {
     answers::owner(upload.owner.clone().unwrap_or_else(|| facts.owner()))
+}
+
+/// When a rule of its bucket aborts an upload, and that rule's id; neither if none does.
+pub(super) fn abortion(
+    facts: &Facts,
+    key: &str,
+    upload: &UploadRow,
+    day: Day,
+) -> (Option<AbortDate>, Option<AbortRuleId>) {
+    let due = facts.lifecycle.as_ref().and_then(|rules| rules.abortion(key, upload.initiated_millis, day));
+    due.map(|due| (answers::timestamp(due.millis), due.rule_id.to_owned())).unzip()
 }
 
 /// The one storage class.

@@ -17,6 +17,8 @@ pub(super) struct Found {
     pub(super) head: Head,
     /// Its bytes if they came along.
     pub(super) inline: Option<Page>,
+    /// When a rule takes it away: `x-amz-expiration`. Known of the newest version, which alone is read without its name.
+    pub(super) expiration: Option<String>,
 }
 
 /// The object, if the caller may read it.
@@ -27,8 +29,12 @@ pub(super) async fn find(store: &RegionalStore, object: &AskedObject) -> S3Resul
     let version = object.version.as_ref().map(NamedVersion::as_str);
     let Resolved { facts, head, marker, inline } =
         store.resolve(&object.bucket.name, &object.key, version).await?;
+    let expiration = match (&object.version, &facts, &head) {
+        (None, Some(facts), Some(head)) => store.expiration_header(facts, &object.key, head),
+        _ => None,
+    };
     let head = object.found(facts.as_ref(), head, marker.as_ref())?;
-    Ok(Found { facts: facts.ok_or_else(no_such_bucket)?, head, inline })
+    Ok(Found { facts: facts.ok_or_else(no_such_bucket)?, head, inline, expiration })
 }
 
 /// What the request asks for. Read from its headers and query and not from s3s's input, which has lost

@@ -8,13 +8,14 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::{
     RegionalStore, abort_multipart_upload, complete_multipart_upload, copy_object, create_bucket,
-    create_multipart_upload, delete_bucket, delete_bucket_cors, delete_bucket_ownership_controls,
-    delete_bucket_policy, delete_bucket_tagging, delete_object, delete_object_tagging, delete_objects,
-    delete_public_access_block, get_bucket_acl, get_bucket_cors, get_bucket_location,
-    get_bucket_ownership_controls, get_bucket_policy, get_bucket_policy_status, get_bucket_tagging,
-    get_bucket_versioning, get_object, get_object_acl, get_object_attributes, get_object_tagging,
-    get_public_access_block, head_bucket, head_object, list_buckets, list_multipart_uploads,
-    list_object_versions, list_objects, list_objects_v2, list_parts, put_bucket_acl, put_bucket_cors,
+    create_multipart_upload, delete_bucket, delete_bucket_cors, delete_bucket_lifecycle,
+    delete_bucket_ownership_controls, delete_bucket_policy, delete_bucket_tagging, delete_object,
+    delete_object_tagging, delete_objects, delete_public_access_block, get_bucket_acl, get_bucket_cors,
+    get_bucket_lifecycle_configuration, get_bucket_location, get_bucket_ownership_controls,
+    get_bucket_policy, get_bucket_policy_status, get_bucket_tagging, get_bucket_versioning, get_object,
+    get_object_acl, get_object_attributes, get_object_tagging, get_public_access_block, head_bucket,
+    head_object, list_buckets, list_multipart_uploads, list_object_versions, list_objects, list_objects_v2,
+    list_parts, put_bucket_acl, put_bucket_cors, put_bucket_lifecycle_configuration,
     put_bucket_ownership_controls, put_bucket_policy, put_bucket_tagging, put_bucket_versioning, put_object,
     put_object_acl, put_object_tagging, put_public_access_block, upload_part, upload_part_copy,
 };
@@ -52,6 +53,9 @@ operations! {
     get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput;
     put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput;
     delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput;
+    put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput;
     get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput;
     put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput;
     delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput;

@@ -54,7 +54,8 @@ pub(super) async fn put_object(
     let received = incoming.receive(upload, algorithm).await?;
     object.bucket.confirm_caller().await?;
 
-    let head = store
+    let key = object.key.clone();
+    let (facts, head) = store
         .commit(object.change(), move |txn| {
             let (facts, replaced) = object.find_place(txn)?;
             condition.decide(replaced.as_ref())?;
@@ -75,10 +76,12 @@ pub(super) async fn put_object(
                 acl,
                 tags,
             };
-            Ok(txn.put_version(&object.bucket.name, &object.key, facts.versioning, head)?)
+            let head = txn.put_version(&object.bucket.name, &object.key, facts.versioning, head)?;
+            Ok((facts, head))
         })
         .await?;
     let answer = PutObjectOutput {
+        expiration: store.expiration_header(&facts, &key, &head),
         e_tag: etag(head.etag),
         checksum_type: checksum_type(head.checksums.kind),
         version_id: head.version_id,

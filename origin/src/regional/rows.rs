@@ -57,6 +57,14 @@ impl VersionRow {
             Self::Marker(marker) => marker.version_id.as_deref(),
         }
     }
+
+    /// When it was made, in milliseconds since 1970.
+    pub(super) fn modified_millis(&self) -> u64 {
+        match self {
+            Self::Object(object) => object.head.modified_millis,
+            Self::Marker(marker) => marker.modified_millis,
+        }
+    }
 }
 
 /// Where the null version of a key is, while it is not current.
@@ -138,6 +146,9 @@ pub(crate) struct CompletedRow {
     pub(crate) version_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encryption: Option<Encryption>,
+    /// `x-amz-expiration`, as it was answered.
+    #[serde(default)]
+    pub(crate) expiration: Option<String>,
 }
 
 /// A user as identity keeps it. The store does not look inside.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::lifecycle::Day;
+
 /// How a store is to be.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -16,6 +18,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Memory for pages of the metadata file, in bytes.
     pub metadata_cache_bytes: usize,
+    /// How long a day of the buckets' lifecycle rules lasts.
+    pub lifecycle_day: Day,
 }
 
 impl Settings {
@@ -28,6 +32,7 @@ impl Settings {
             inline_bytes_max: 16 * 1024,
             grace: Duration::from_secs(300),
             metadata_cache_bytes: 24 * 1024 * 1024,
+            lifecycle_day: Day::S3,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod expire;
 mod faults;
 mod sharing;
 mod throughput;

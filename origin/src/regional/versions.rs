@@ -157,6 +157,11 @@ pub(crate) trait ReadVersions: Reads {
         }))
     }
 
+    /// A version that is not current, or a delete marker, by its place.
+    fn older_at(&self, bucket: &str, key: &str, order: u64) -> Result<Option<VersionRow>, Failure> {
+        self.decoded(Table::Versions, &keys::version(bucket, key, order))
+    }
+
     /// Whether there is any version of any key in a bucket, or a delete marker.
     fn has_older_versions(&self, bucket: &str) -> Result<bool, Failure> {
         let mut rows = in_bucket(self, Table::Versions, bucket, Bound::Unbounded)?;
@@ -370,7 +375,7 @@ impl Txn<'_> {
 }
 
 /// The name of a version with this id; `None` for what is no id.
-fn named(version_id: Option<&str>) -> Option<NamedVersion> {
+pub(super) fn named(version_id: Option<&str>) -> Option<NamedVersion> {
     match version_id {
         None => Some(NamedVersion::Null),
         Some(text) => VersionId::parse(text).map(NamedVersion::Id),

@@ -7,6 +7,7 @@ mod callers;
 mod copies;
 mod cors;
 mod customer_keys;
+mod lifecycle;
 mod listings;
 mod model;
 mod multipart;

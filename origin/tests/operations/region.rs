@@ -3,22 +3,55 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use origin::acl::Owner;
-use origin::regional::{RegionalStore, Seams, Settings};
+use origin::regional::{Clock, RegionalStore, Seams, Settings};
 use origin::{Caller, Directory, On, Permit, Role};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3Error, S3Result, s3_error};
 use tempfile::TempDir;
 
+/// 2026-11-22T12:00:00Z: when every region starts, so that no test runs into midnight.
+const NOON_MILLIS: u64 = 1_795_348_800_000;
+
+/// A clock that goes by itself and that tests set forward.
+pub(crate) struct AheadClock {
+    started: Instant,
+    ahead_millis: AtomicU64,
+}
+
+impl AheadClock {
+    fn new() -> Self {
+        Self { started: Instant::now(), ahead_millis: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.ahead_millis.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for AheadClock {
+    fn now_millis(&self) -> u64 {
+        NOON_MILLIS + self.elapsed().as_millis() as u64
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed() + Duration::from_millis(self.ahead_millis.load(Ordering::SeqCst))
+    }
+}
+
 /// A region with one bucket, `photos`, of [`caller`]'s account.
 pub(crate) struct Region {
     pub(crate) store: RegionalStore,
+    pub(crate) clock: Arc<AheadClock>,
     service: S3Service,
+    settings: Settings,
     dir: TempDir,
 }
 
@@ -30,9 +63,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-async fn open(dir: &TempDir) -> RegionalStore {
-    let settings = Settings::new(dir.path(), "ord1");
-    let seams = Seams { directory: Arc::new(Accounts), ..Seams::default() };
+async fn open(settings: Settings, clock: Arc<AheadClock>) -> RegionalStore {
+    let seams = Seams { directory: Arc::new(Accounts), clock, ..Seams::default() };
     RegionalStore::open(settings, seams, &prometheus::Registry::new()).await.expect("opened")
 }
 
@@ -173,16 +205,24 @@ impl Region {
     }
 
     pub(crate) async fn start_empty() -> Self {
+        Self::start_empty_with(|_| {}).await
+    }
+
+    /// A region without buckets, its settings chosen.
+    pub(crate) async fn start_empty_with(choose: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let store = open(&dir).await;
+        let mut settings = Settings::new(dir.path(), "ord1");
+        choose(&mut settings);
+        let clock = Arc::new(AheadClock::new());
+        let store = open(settings.clone(), Arc::clone(&clock)).await;
         let service = S3ServiceBuilder::new(store.clone()).build();
-        Self { store, service, dir }
+        Self { store, clock, service, settings, dir }
     }
 
     /// Closes the store and opens it again.
     pub(crate) async fn reopen(&mut self) {
         self.store.close().await;
-        self.store = open(&self.dir).await;
+        self.store = open(self.settings.clone(), Arc::clone(&self.clock)).await;
         self.service = S3ServiceBuilder::new(self.store.clone()).build();
     }
 

@@ -1,0 +1,143 @@
+//! Lifecycle rules while others work, and passes that are cut short.
+
+use futures::future::BoxFuture;
+use s3s::S3Result;
+use s3s::dto::{BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule};
+
+use super::*;
+use crate::lifecycle::Lifecycle;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+type Meanwhile = Box<dyn FnOnce(RegionalStore) -> BoxFuture<'static, S3Result<()>> + Send>;
+
+/// Does something once between a look and the change that follows it, or fails that change.
+#[derive(Default)]
+struct Between {
+    store: Mutex<Option<RegionalStore>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
+    /// Announcements until one fails; none does while it is 0.
+    fails_in: AtomicUsize,
+}
+
+impl Announcer for Between {
+    fn announce(&self, _change: &Change) -> BoxFuture<'_, S3Result<Announced>> {
+        Box::pin(async {
+            let meanwhile = self.meanwhile.lock().unwrap().take();
+            let store = self.store.lock().unwrap().clone();
+            if let Some((meanwhile, store)) = meanwhile.zip(store) {
+                meanwhile(store).await?;
+            }
+            let left = self.fails_in.load(Ordering::SeqCst);
+            self.fails_in.store(left.saturating_sub(1), Ordering::SeqCst);
+            if left == 1 { Err(s3_error!(ServiceUnavailable)) } else { Ok(Announced::NOBODY) }
+        })
+    }
+}
+
+fn a_day() -> Lifecycle {
+    let rule = LifecycleRule {
+        abort_incomplete_multipart_upload: None,
+        expiration: Some(LifecycleExpiration { days: Some(1), ..LifecycleExpiration::default() }),
+        filter: None,
+        id: None,
+        noncurrent_version_expiration: None,
+        noncurrent_version_transitions: None,
+        prefix: Some(String::new()),
+        status: ExpirationStatus::from_static(ExpirationStatus::ENABLED),
+        transitions: None,
+    };
+    Lifecycle::read(BucketLifecycleConfiguration { rules: vec![rule] }, || "one".to_owned()).unwrap()
+}
+
+async fn region() -> (Region, Arc<Between>) {
+    let between = Arc::new(Between::default());
+    let announcer: Arc<dyn Announcer> = Arc::<Between>::clone(&between);
+    let region = Region::start_with(Seams { announcer, ..Seams::default() }).await;
+    *between.store.lock().unwrap() = Some(region.store.clone());
+    region.store.test_rules(Some(a_day())).await.unwrap();
+    (region, between)
+}
+
+impl RegionalStore {
+    /// Makes the bucket anew, with these rules and whatever is in it.
+    async fn test_rules(&self, lifecycle: Option<Lifecycle>) -> S3Result<()> {
+        self.commit(Change::Bucket(BUCKET.into()), move |txn| {
+            let owner = Owner { id: "id".into(), display_name: "anne".into() };
+            let facts = Facts::new(txn.random_id(), txn.random_id(), "anne", owner);
+            let facts = Facts { lifecycle, ..facts };
+            Ok(txn.put_bucket(BUCKET, &Bucket { facts, created_millis: 1, tags: Tags::new() })?)
+        })
+        .await
+    }
+
+    async fn test_keys(&self) -> Vec<String> {
+        let keys = self.read(|rows| {
+            let objects = rows.objects(BUCKET, std::ops::Bound::Unbounded)?;
+            Ok(objects.map(|row| row.map(|(key, _)| key)).collect::<Result<Vec<_>, _>>()?)
+        });
+        keys.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_happens_between_the_look_and_the_change_counts() {
+    let again: Meanwhile =
+        Box::new(|store| Box::pin(async move { store.test_put("k", b"again").await.map(drop) }));
+    let gone: Meanwhile = Box::new(|store| Box::pin(async move { store.test_delete("k").await.map(drop) }));
+    let no_rules: Meanwhile = Box::new(|store| Box::pin(async move { store.test_rules(None).await }));
+    let other_bucket: Meanwhile =
+        Box::new(|store| Box::pin(async move { store.test_rules(Some(a_day())).await }));
+    let nothing: Meanwhile = Box::new(|_| Box::pin(async { Ok(()) }));
+    for (meanwhile, expired_count, left) in [
+        (again, 1, vec!["k"]),
+        (gone, 1, vec![]),
+        (no_rules, 0, vec!["k", "other"]),
+        (other_bucket, 0, vec!["k", "other"]),
+        (nothing, 2, vec![]),
+    ] {
+        let (region, between) = region().await;
+        region.store.test_put("k", b"v").await.unwrap();
+        region.store.test_put("other", b"v").await.unwrap();
+        region.clock.advance(2 * DAY);
+        *between.meanwhile.lock().unwrap() = Some(meanwhile);
+        let applied = region.store.apply_lifecycle().await.unwrap();
+        assert_eq!(applied, Applied { expired_count, ..Applied::default() });
+        assert_eq!(region.store.test_keys().await, left);
+        between.store.lock().unwrap().take();
+        assert_eq!(region.check().await.faults, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_pass_that_was_cut_short_goes_on_where_it_was_after_a_restart_too() {
+    let (region, between) = region().await;
+    for number in 100..700 {
+        region.store.test_put(&format!("k{number}"), b"v").await.unwrap();
+    }
+    region.clock.advance(2 * DAY);
+    // After the first page.
+    between.fails_in.store(2, Ordering::SeqCst);
+    let refused = region.store.apply_lifecycle().await.unwrap_err();
+    assert_eq!(*refused.code(), S3ErrorCode::ServiceUnavailable);
+    let left = region.store.test_keys().await;
+    assert_eq!((left.len(), left[0].as_str()), (344, "k356"));
+
+    // Behind the place: its turn comes with the next pass.
+    region.store.test_put("a", b"v").await.unwrap();
+    region.clock.advance(2 * DAY);
+    between.store.lock().unwrap().take();
+    region.store.close().await;
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&region.clock);
+    let seams = Seams { clock, ..Seams::default() };
+    let store = RegionalStore::open(settings(region.dir.path()), seams, &Registry::new()).await.unwrap();
+    // A store goes on with its pass as it opens.
+    for _ in 0..1000 {
+        if store.test_keys().await.len() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(store.test_keys().await, ["a"]);
+    assert_eq!(store.apply_lifecycle().await.unwrap().expired_count, 1);
+}
