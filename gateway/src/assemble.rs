@@ -457,6 +457,7 @@ async fn open_store(
     settings.inline_bytes_max = chosen.inline_bytes_max;
     settings.metadata_cache_bytes = chosen.metadata_cache_bytes;
     settings.lifecycle_day = chosen.lifecycle_day;
+    settings.account_quota_bytes = Some(chosen.account_quota_bytes).filter(|bytes| *bytes > 0);
     Ok(RegionalStore::open(settings, seams, registry).await?)
 }
 

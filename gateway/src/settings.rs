@@ -119,6 +119,8 @@ pub struct Store {
     /// How long a day of the buckets' lifecycle rules lasts: 24 h, rounded up to the next midnight UTC as S3 does, or
     /// less, which is for tests. Default 24 h.
     pub lifecycle_day: Day,
+    /// Most bytes that one account may keep in the region, as S3 shows their sizes; 0 is no limit. Default 30 TB.
+    pub account_quota_bytes: u64,
 }
 
 /// Why there are no settings: the one line that goes to stderr, or several, one for each fault.
@@ -448,6 +450,7 @@ fn read_store(file: &mut Keys) -> Store {
             Day::S3.length(),
             Duration::from_secs(1)..=Day::S3.length(),
         )),
+        account_quota_bytes: keys.bytes("account_quota_bytes", 30_000_000_000_000, 0..=u64::MAX),
     };
     file.extend(keys.finish());
     store

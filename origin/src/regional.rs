@@ -102,6 +102,7 @@ mod settings;
 mod table;
 mod txn;
 mod upload;
+mod usage;
 mod users;
 mod versions;
 
@@ -144,6 +145,7 @@ pub use settings::Settings;
 pub(crate) use txn::Txn;
 use upload::Placement;
 pub(crate) use upload::Upload;
+use usage::ReadUsage;
 
 /// A region's store. Clones are the same store.
 #[derive(Clone)]
@@ -181,8 +183,7 @@ impl RegionalStore {
             let (settings, runtime) = (settings.clone(), runtime.clone());
             move || {
                 let failed = OpenError::of(&settings.dir);
-                let (dir, cache_bytes) = (&settings.dir, settings.metadata_cache_bytes);
-                let disk = Disk::open(dir, &settings.region, cache_bytes, seams, metrics, runtime)?;
+                let disk = Disk::open(&settings, seams, metrics, runtime)?;
                 let removed = recover::sweep(&disk).map_err(&failed)?;
                 tracing::info!(region = settings.region, epoch = disk.epoch, removed, "store opened");
                 let disk = Arc::new(disk);
@@ -267,6 +268,15 @@ impl RegionalStore {
         // Noted before the rows are read: from here on the instance stays.
         let reading = self.shared.readers.start(instance, Arc::clone(&disk));
         pages::read(disk, reading, instance, pages).await
+    }
+
+    /// Bytes that an account keeps here, as its quota counts them.
+    ///
+    /// # Errors
+    /// `InternalError` when the disk fails.
+    pub async fn used_bytes(&self, account: &str) -> Result<u64, S3Error> {
+        let account = account.to_owned();
+        self.read(move |rows| Ok(rows.used_bytes(&account)?)).await
     }
 
     /// The region whose objects these are.

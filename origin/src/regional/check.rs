@@ -12,7 +12,7 @@ use std::path::Path;
 use crc_fast::crc32_iscsi;
 
 use super::db::{Db, Opening, ReadRows, Row, RowSnapshot};
-use super::disk::{DirLock, OpenError, data_dir, metadata_path, verify_store};
+use super::disk::{DirLock, OpenError, UNCOUNTED_FORMAT, data_dir, metadata_path, verify_store};
 use super::due::{self, Leftover};
 use super::failure::Failure;
 use super::files::{file_path, pages_in};
@@ -21,6 +21,7 @@ use super::layout;
 use super::rows::{FileRow, InstanceRow, NullVersionRow, ObjectRow, PartRow, Reads, VersionRow, decode};
 use super::seams::Seams;
 use super::table::Table;
+use super::usage::{self, UsageRow};
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
 use crate::version_id::VersionId;
@@ -72,10 +73,10 @@ pub(super) fn check(dir: &Path) -> Result<Report, OpenError> {
     // redb may panic on pages that it never wrote.
     let checking = AssertUnwindSafe(|| -> Result<(), OpenError> {
         let db = open(dir).map_err(&failed)?;
-        verify_store(&db, dir, None)?;
+        let is_counted = verify_store(&db, dir, None)? != UNCOUNTED_FORMAT;
         let rows = db.snapshot().map_err(&failed)?;
         Check { dir, rows, report: &mut report, references: HashMap::new(), named: HashSet::new() }
-            .run()
+            .run(is_counted)
             .map_err(&failed)
     });
     match catch_unwind(checking) {
@@ -112,7 +113,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn run(mut self) -> Result<(), Failure> {
+    fn run(mut self, is_counted: bool) -> Result<(), Failure> {
         for table in [Table::Store, Table::Buckets, Table::PartLists, Table::Segments, Table::Sums] {
             self.each(table, |_, _| Ok(()))?;
         }
@@ -129,6 +130,24 @@ impl Check<'_> {
         let missing: Vec<_> = self.references.keys().map(ToString::to_string).collect();
         for file in missing {
             self.report.fault(format!("the row of file {file} is missing"));
+        }
+        if is_counted { self.usage() } else { Ok(()) }
+    }
+
+    /// What each account keeps, counted once more. Rows that cannot be read have been reported by now.
+    fn usage(&mut self) -> Result<(), Failure> {
+        let mut used = usage::recount(&self.rows, drop)?;
+        self.each(Table::Usage, |check, (account, value)| {
+            let account = String::from_utf8_lossy(account);
+            let (said, found): (UsageRow, _) = (decode(value)?, used.remove(&*account).unwrap_or_default());
+            if said.bytes != found {
+                let said = said.bytes;
+                check.report.fault(format!("account {account} keeps {found} bytes, its row says {said}"));
+            }
+            Ok(())
+        })?;
+        for (account, found) in used {
+            self.report.fault(format!("account {account} keeps {found} bytes, which its row does not say"));
         }
         Ok(())
     }

@@ -84,8 +84,8 @@ impl WeakWriter {
 
 /// A change of some type.
 trait Change: Send {
-    /// Decides and writes. `false` when what was written is to be taken back.
-    fn run(&mut self, txn: &mut Txn<'_>) -> bool;
+    /// Decides and writes, if no account keeps more than `quota` by it. `false` when what was written is to be taken back.
+    fn run(&mut self, txn: &mut Txn<'_>, quota: Option<u64>) -> bool;
     /// Answers whoever waits.
     fn answer(self: Box<Self>, committed: Result<(), &Failure>);
 }
@@ -97,11 +97,12 @@ struct Decision<T, F> {
 }
 
 impl<T: Send, F: FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send> Change for Decision<T, F> {
-    fn run(&mut self, txn: &mut Txn<'_>) -> bool {
+    fn run(&mut self, txn: &mut Txn<'_>, quota: Option<u64>) -> bool {
         let Some(decide) = self.decide.take() else { return false };
         // A change that panics is refused; the writer and the other changes go on.
         let decided =
             catch_unwind(AssertUnwindSafe(|| decide(txn))).unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let decided = decided.and_then(|value| txn.settle_usage(quota).map(|()| value));
         let keep = decided.is_ok();
         self.decided = Some(decided);
         keep
@@ -175,7 +176,7 @@ fn run(disk: &Disk, changes: &mut [Box<dyn Change>], batch: &mut Batch<'_>, effe
     let (moment, mut room) = (disk.moment(), disk.files.room());
     for change in changes {
         let mut txn = Txn::new(batch, moment, &mut room);
-        let keep = change.run(&mut txn);
+        let keep = change.run(&mut txn, disk.account_quota_bytes);
         let asked = txn.into_effects();
         if keep {
             batch.keep();

@@ -15,11 +15,15 @@ use super::failure::Failure;
 use super::files::{Files, sync_dir};
 use super::metrics::Metrics;
 use super::seams::Seams;
+use super::settings::Settings;
 use super::table::Table;
 use super::txn::Moment;
+use super::usage;
 
 /// The layout of directories and rows that this release writes.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+/// The earliest that this release reads, and makes one of its own: accounts were not counted.
+pub(super) const UNCOUNTED_FORMAT: u64 = 1;
 
 /// The open directory of a store.
 pub(super) struct Disk {
@@ -28,6 +32,8 @@ pub(super) struct Disk {
     pub(super) epoch: u64,
     pub(super) seams: Seams,
     pub(super) metrics: Metrics,
+    /// Most bytes that an account may keep; `None` is no limit.
+    pub(super) account_quota_bytes: Option<u64>,
     /// Woken when a change left something that need not wait for its grace.
     pub(super) reap_now: Arc<Notify>,
     opened: Duration,
@@ -90,18 +96,17 @@ impl OpenError {
 impl Disk {
     /// Takes the directory, makes it if need be, and begins a new epoch in it.
     pub(super) fn open(
-        dir: &Path,
-        region: &str,
-        cache_bytes: usize,
+        settings: &Settings,
         seams: Seams,
         metrics: Metrics,
         runtime: Handle,
     ) -> Result<Self, OpenError> {
+        let (dir, region) = (settings.dir.as_path(), settings.region.as_str());
         let failed = OpenError::of(dir);
         let lock = DirLock::take(dir)?;
         let opening = Opening {
             path: metadata_path(dir),
-            cache_bytes,
+            cache_bytes: settings.metadata_cache_bytes,
             faults: Arc::clone(&seams.faults),
             check_integrity: false,
         };
@@ -110,7 +115,9 @@ impl Disk {
         }
         let db = Db::open(opening).map_err(&failed)?;
         sync_dir(dir).map_err(|cause| failed(cause.into()))?;
-        verify_store(&db, dir, Some(region))?;
+        if verify_store(&db, dir, Some(region))? == UNCOUNTED_FORMAT {
+            count_accounts(&db).map_err(&failed)?;
+        }
         let epoch = begin_epoch(&db).map_err(&failed)?;
         let files = Files::open(data_dir(dir), epoch, Arc::clone(&seams.faults), runtime)
             .map_err(|cause| failed(cause.into()))?;
@@ -121,6 +128,7 @@ impl Disk {
             epoch,
             seams,
             metrics,
+            account_quota_bytes: settings.account_quota_bytes,
             reap_now: Arc::new(Notify::new()),
             opened,
             lock: Mutex::new(Some(lock)),
@@ -239,16 +247,16 @@ const EPOCH_KEY: &[u8] = b"epoch";
 const SWEPT_KEY: &[u8] = b"swept";
 
 /// Refuses a directory of another format or region, and a metadata file that has lost what each has from its first
-/// moment: it is no new store's.
-pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<(), OpenError> {
+/// moment: it is no new store's. Returns the format.
+pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<u64, OpenError> {
     let failed = OpenError::of(dir);
     let lost = |what: &str| failed(Failure::Corrupt(format!("the metadata file does not say its {what}")));
     let rows = db.snapshot().map_err(&failed)?;
-    match rows.store_number(FORMAT_KEY).map_err(&failed)? {
+    let format = match rows.store_number(FORMAT_KEY).map_err(&failed)? {
         0 => return Err(lost("format")),
-        FORMAT => {}
+        format @ UNCOUNTED_FORMAT..=FORMAT => format,
         found => return Err(OpenError::OtherFormat { dir: dir.to_path_buf(), found }),
-    }
+    };
     let epoch = rows.store_number(EPOCH_KEY).map_err(&failed)?;
     // Data comes with the first epoch.
     if epoch == 0 && has_data(dir).map_err(|cause| failed(cause.into()))? {
@@ -260,8 +268,19 @@ pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<
             dir: dir.to_path_buf(),
             found: String::from_utf8_lossy(&found).into_owned(),
         }),
-        _ => Ok(()),
+        _ => Ok(format),
     }
+}
+
+/// Brings a store of the format before to this one.
+fn count_accounts(db: &Db) -> Result<(), Failure> {
+    tracing::info!("counting what each account keeps");
+    db.write(|batch| {
+        usage::count_all(batch)?;
+        batch.put_row(Table::Store, FORMAT_KEY, &FORMAT.to_be_bytes())?;
+        batch.keep();
+        Ok(())
+    })
 }
 
 fn begin_epoch(db: &Db) -> Result<u64, Failure> {

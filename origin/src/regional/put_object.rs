@@ -8,6 +8,7 @@ use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::receive::Incoming;
 use super::unsupported::{MAKES_OBJECT, refuse_unsupported};
+use super::usage::ReadUsage;
 use super::wanted_acl::{WantedAcl, ownership};
 use super::write_condition::WriteCondition;
 use super::{RegionalStore, tagging};
@@ -40,11 +41,13 @@ pub(super) async fn put_object(
 
     // Asked before the body is taken, so that nobody uploads gigabytes to be told that there is no such bucket.
     let asked = (object.clone(), condition.clone(), wanted_acl.clone());
+    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes());
     store
         .read(move |rows| {
             let (object, condition, wanted_acl) = asked;
             let (facts, replaced) = object.find_place(rows)?;
             condition.decide(replaced.as_ref())?;
+            rows.verify_room(&facts.owner, quota, bytes, replaced.map_or(0, |replaced| replaced.bytes))?;
             ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())
         })
         .await?;

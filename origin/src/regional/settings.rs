@@ -20,6 +20,8 @@ pub struct Settings {
     pub metadata_cache_bytes: usize,
     /// How long a day of the buckets' lifecycle rules lasts.
     pub lifecycle_day: Day,
+    /// Most bytes that an account may keep in its buckets; `None` is no limit.
+    pub account_quota_bytes: Option<u64>,
 }
 
 impl Settings {
@@ -33,6 +35,7 @@ impl Settings {
             grace: Duration::from_secs(300),
             metadata_cache_bytes: 24 * 1024 * 1024,
             lifecycle_day: Day::S3,
+            account_quota_bytes: Some(30_000_000_000_000),
         }
     }
 }

@@ -40,10 +40,12 @@ pub(crate) enum Table {
     Versions = 14,
     /// Where among those the null version of a key is, by bucket and key.
     NullVersions = 15,
+    /// How much each account keeps, by its name.
+    Usage = 16,
 }
 
 /// In the order of their numbers.
-const TABLES: [(Table, &str); 16] = [
+const TABLES: [(Table, &str); 17] = [
     (Table::Store, "store"),
     (Table::Buckets, "buckets"),
     (Table::Objects, "objects"),
@@ -60,6 +62,7 @@ const TABLES: [(Table, &str); 16] = [
     (Table::Users, "users"),
     (Table::Versions, "versions"),
     (Table::NullVersions, "null_versions"),
+    (Table::Usage, "usage"),
 ];
 
 impl Table {

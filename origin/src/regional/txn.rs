@@ -2,6 +2,7 @@
 //!
 //! Heads and parts name instances; how those come, are shared and go is in [`instances`](super::instances).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::db::{KeyRange, ReadRows, Rows, WriteRows};
@@ -32,6 +33,8 @@ pub(crate) struct Txn<'a> {
     /// What its batch may still put into rows.
     pub(super) room: &'a mut Room,
     pub(super) effects: Effects,
+    /// Bytes by which each account keeps more than before.
+    pub(super) counted: BTreeMap<String, i128>,
 }
 
 /// What a change asks of the writer, beside its rows.
@@ -45,7 +48,7 @@ pub(super) struct Effects {
 
 impl<'a> Txn<'a> {
     pub(super) fn new(rows: &'a mut dyn WriteRows, moment: Moment<'a>, room: &'a mut Room) -> Self {
-        Self { rows, moment, room, effects: Effects::default() }
+        Self { rows, moment, room, effects: Effects::default(), counted: BTreeMap::new() }
     }
 
     /// What the change asks of the writer.
@@ -76,9 +79,9 @@ impl<'a> Txn<'a> {
     /// Puts an object of a bucket that never kept versions. The bytes of the one before are kept for their grace.
     pub(crate) fn put_object(&mut self, bucket: &str, key: &str, head: &Head) -> Result<(), Failure> {
         let row_key = keys::object(bucket, key);
-        if let Some(before) = self.decoded::<ObjectRow>(Table::Objects, &row_key)?
-            && before.head.instance != head.instance
-        {
+        let before = self.decoded::<ObjectRow>(Table::Objects, &row_key)?;
+        self.count_bytes(bucket, before.as_ref().map_or(0, |before| before.head.bytes), head.bytes)?;
+        if let Some(before) = before.filter(|before| before.head.instance != head.instance) {
             self.retire_object(&before)?;
         }
         let row = self.object_row(head, 0)?;
@@ -102,6 +105,7 @@ impl<'a> Txn<'a> {
             return Ok(None);
         };
         self.rows.delete_row(Table::Objects, &row_key)?;
+        self.count_bytes(bucket, before.head.bytes, 0)?;
         self.retire_object(&before)?;
         Ok(Some(before.head))
     }
@@ -117,9 +121,17 @@ impl<'a> Txn<'a> {
         self.rows.put_row(Table::Uploads, &keys::upload(bucket, key, upload_id), &encode(upload))
     }
 
-    /// Puts a part of an unfinished upload. The bytes of the one before it under this number go at once.
-    pub(crate) fn put_part(&mut self, upload_id: &str, number: u32, part: &PartRow) -> Result<(), Failure> {
-        if let Some(before) = self.part(upload_id, number)? {
+    /// Puts a part of an unfinished upload to `bucket`. The bytes of the one before it under this number go at once.
+    pub(crate) fn put_part(
+        &mut self,
+        bucket: &str,
+        upload_id: &str,
+        number: u32,
+        part: &PartRow,
+    ) -> Result<(), Failure> {
+        let before = self.part(upload_id, number)?;
+        self.count_bytes(bucket, before.as_ref().map_or(0, |before| before.bytes), part.bytes)?;
+        if let Some(before) = before {
             self.retire(&before.instance, Since::LONG_AGO)?;
         }
         self.rows.put_row(Table::Parts, &keys::part(upload_id, number), &encode(part))
@@ -128,6 +140,7 @@ impl<'a> Txn<'a> {
     /// Removes an unfinished upload and its parts. Parts that were not joined lose their bytes at once.
     pub(crate) fn delete_upload(&mut self, bucket: &str, key: &str, upload_id: &str) -> Result<(), Failure> {
         let parts = self.parts(upload_id, 0)?.collect::<Result<Vec<_>, _>>()?;
+        self.count_bytes(bucket, parts.iter().map(|(_, part)| part.bytes).sum(), 0)?;
         for (number, part) in parts {
             self.rows.delete_row(Table::Parts, &keys::part(upload_id, number))?;
             if self.instance_bytes(&part.instance)?.is_some() {

@@ -8,9 +8,10 @@ use super::answers::{ChecksumFields, etag};
 use super::asked::{AskedBucket, AskedUpload};
 use super::multipart::part_number;
 use super::receive::Incoming;
-use super::rows::{PartRow, UploadRow};
+use super::rows::{PartRow, Reads, UploadRow};
 use super::seams::Change;
 use super::unsupported::{READS_KEY, refuse_unsupported};
+use super::usage::ReadUsage;
 use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
 
@@ -40,8 +41,17 @@ pub(super) async fn upload_part(
     let key = CustomerKey::of_target(&request.headers)?;
     let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
 
+    // Asked before the body is taken, as of an object put whole.
     let finding = asked.clone();
-    let upload = store.read(move |rows| finding.find(rows)).await?;
+    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes());
+    let upload = store
+        .read(move |rows| {
+            let (facts, upload) = finding.find_with_facts(rows)?;
+            let replaced = rows.part(&finding.upload_id, number)?;
+            rows.verify_room(&facts.owner, quota, bytes, replaced.map_or(0, |replaced| replaced.bytes))?;
+            Ok(upload)
+        })
+        .await?;
     let algorithm = part_algorithm(&upload, incoming.algorithm())?;
     let keys = upload.unlock(key.as_ref())?;
     let staging = store.stage_part(number, Some(incoming.bytes()), keys.as_ref());
@@ -59,7 +69,7 @@ pub(super) async fn upload_part(
                 modified_millis: txn.now_millis(),
                 checksums: received.digested.checksums,
             };
-            txn.put_part(&asked.upload_id, number, &part)?;
+            txn.put_part(&asked.bucket.name, &asked.upload_id, number, &part)?;
             Ok(part)
         })
         .await?;

@@ -151,7 +151,7 @@ impl PartCopy {
             checksums: copied.checksums,
             is_sealed: copied.is_sealed,
         };
-        txn.put_part(&self.upload.upload_id, self.number, &part)?;
+        txn.put_part(&self.upload.bucket.name, &self.upload.upload_id, self.number, &part)?;
         Ok(Some((part, source.version_id)))
     }
 }

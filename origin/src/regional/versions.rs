@@ -237,6 +237,7 @@ impl Txn<'_> {
         }
         let (order, version_id) = self.make_place(bucket, key, versioning)?;
         let head = Head { version_id, ..head };
+        self.count_bytes(bucket, 0, head.bytes)?;
         let row = self.object_row(&head, order)?;
         self.rows.put_row(Table::Objects, &keys::object(bucket, key), &encode(&row))?;
         Ok(head)
@@ -330,6 +331,7 @@ impl Txn<'_> {
             && named.is(current.head.version_id.as_deref())
         {
             self.rows.delete_row(Table::Objects, &keys::object(bucket, key))?;
+            self.count_bytes(bucket, current.head.bytes, 0)?;
             self.retire_object(&current)?;
             return Ok(Some(Version::of(current.head)));
         }
@@ -337,6 +339,7 @@ impl Txn<'_> {
         self.delete_older(bucket, key, order, &row)?;
         Ok(Some(match row {
             VersionRow::Object(object) => {
+                self.count_bytes(bucket, object.head.bytes, 0)?;
                 self.retire_object(&object)?;
                 Version::of(object.head)
             }

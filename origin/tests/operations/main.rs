@@ -14,6 +14,7 @@ mod multipart;
 mod objects;
 mod ownership;
 mod public_access;
+mod quota;
 mod region;
 mod tagging;
 mod versions;

@@ -147,6 +147,7 @@ async fn child_under_load() {
     let settings = Settings { grace: Duration::ZERO, ..settings(&dir) };
     println!("{OPENING}");
     let store = RegionalStore::open(settings, Seams::default(), &Registry::new()).await.unwrap();
+    store.test_bucket().await;
     let workers = (0..WORKERS).map(|worker| tokio::spawn(work(store.clone(), round, worker)));
     futures::future::join_all(workers).await;
 }
