@@ -19,6 +19,7 @@ mod freshness;
 mod herd;
 mod histories;
 mod http2;
+mod lifecycle;
 mod main_job;
 mod memory;
 mod metrics_page;
