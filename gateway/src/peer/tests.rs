@@ -1,3 +1,5 @@
+//! Two ends of the channel between nodes: who is let in, and what is answered.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! What users may do with users, grants and keys of their own.
+
 use origin::regional::{RegionalStore, Seams, Settings};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Digests against published values, and against what requests announce.
+
 use bytes::Bytes;
 use http::HeaderMap;
 use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};

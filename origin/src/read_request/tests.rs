@@ -1,3 +1,5 @@
+//! Reads by example: ranges, conditions, parts, and the headers of their answers.
+
 use std::collections::BTreeMap;
 
 use http::header::{

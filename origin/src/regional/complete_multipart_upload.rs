@@ -18,7 +18,7 @@ use crate::acl::Acl;
 use crate::checksums::{Algorithm, PartSum, multipart_checksum, multipart_etag};
 use crate::customer_key::CustomerKey;
 use crate::encryption::Encryption;
-use crate::head::{Checksums, Facts, Head, ObjectOwnership, Part, Versioning};
+use crate::head::{Checksums, Facts, Head, ObjectOwnership, Part};
 use crate::lifecycle::{Day, expiration_header};
 
 /// S3's smallest part, the last one excepted.

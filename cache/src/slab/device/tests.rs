@@ -1,3 +1,5 @@
+//! A device whose reads and writes fail, or take their time.
+
 use std::sync::atomic::AtomicBool;
 
 use prometheus::Registry;

@@ -1,3 +1,5 @@
+//! The ring against a real file: transfers that are short, neighbours, failures, and many that wait.
+
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::AtomicUsize;

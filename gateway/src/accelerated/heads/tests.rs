@@ -1,3 +1,5 @@
+//! Heads as they are kept, confirmed, replaced and not kept.
+
 use prometheus::Registry;
 
 use super::*;

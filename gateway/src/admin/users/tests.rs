@@ -1,3 +1,5 @@
+//! Requests to the users' interface: who signs them, and which command each is.
+
 use async_trait::async_trait;
 use origin::regional::UserRow;
 use s3s::S3Result;

@@ -1,3 +1,5 @@
+//! Messages between nodes: whole, cut, damaged, and as an older node sends them.
+
 mod recorded;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Users and their keys, in the store of a home region.
+
 use origin::Directory;
 use origin::instance::Instance;
 use origin::regional::{Seams, Settings};
