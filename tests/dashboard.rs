@@ -16,7 +16,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 async fn each_query_of_the_cache_dashboard_has_an_answer() {
     let cluster = Cluster::start().await;
     let prometheus = Prometheus::start(&cluster);
-    prometheus.wait_for_a_number("sum(up) == 3").await;
+    prometheus.wait_for_numbers("sum(up) == 3", &[vec![]]).await;
 
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
@@ -30,7 +30,16 @@ async fn each_query_of_the_cache_dashboard_has_an_answer() {
     let queries = queries();
     assert!(queries.len() >= 6, "{queries:?}");
     for query in queries {
-        prometheus.wait_for_a_number(&query).await;
+        // Each node has read an object of ord1, and says so of itself; ord1 has asked no other region for it.
+        let of_objects = query.contains("by (node, endpoint, region)");
+        let of_questions = query.contains("penstock_origin_seconds");
+        let nodes = REGIONS.into_iter().filter(|node| !of_questions || *node != "ord1");
+        let wanted = nodes.map(|node| match of_objects {
+            true => vec![("node", node), ("endpoint", "accelerated"), ("region", "ord1")],
+            false => vec![("node", node)],
+        });
+        let wanted: Vec<_> = wanted.collect();
+        prometheus.wait_for_numbers(&query, &wanted).await;
     }
 }
 
@@ -82,24 +91,34 @@ impl Prometheus {
         Self { child, url: format!("http://{address}"), http: http_client(), _dir: dir }
     }
 
-    /// Asks `query` until some series of the answer is a number.
-    async fn wait_for_a_number(&self, query: &str) {
+    /// Asks `query` until for each of `wanted` a series with these labels is a number.
+    async fn wait_for_numbers(&self, query: &str, wanted: &[Vec<(&str, &str)>]) {
         let deadline = Instant::now() + ANSWER_WITHIN;
         let mut last = Value::Null;
         while Instant::now() < deadline {
             if let Some(answer) = self.ask(query).await {
                 assert_eq!(answer["status"], "success", "{query}: {answer}");
                 let series = answer["data"]["result"].as_array().expect("a vector");
-                let value =
-                    |series: &Value| series["value"][1].as_str().and_then(|value| value.parse::<f64>().ok());
-                if series.iter().filter_map(value).any(f64::is_finite) {
+                let is_number = |series: &Value| {
+                    let value = series["value"][1].as_str().and_then(|value| value.parse::<f64>().ok());
+                    value.is_some_and(f64::is_finite)
+                };
+                let numbers: Vec<&Value> = series
+                    .iter()
+                    .filter(|series| is_number(series))
+                    .map(|series| &series["metric"])
+                    .collect();
+                let has = |labels: &Vec<(&str, &str)>| {
+                    numbers.iter().any(|number| labels.iter().all(|(label, value)| number[label] == *value))
+                };
+                if wanted.iter().all(has) {
                     return;
                 }
                 last = answer;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("no number for {query}: {last}");
+        panic!("no numbers of {wanted:?} for {query}: {last}");
     }
 
     /// The answer to `query`, once Prometheus answers at all.
