@@ -1,7 +1,8 @@
 //! Reading a request's whole header block under one fixed deadline.
 //!
 //! pingora restarts its read timeout at every byte, so a client that trickles a header could hold a connection
-//! for ever. Here the block is read to its end first and only then handed to pingora's parser.
+//! for ever. Here the block is read to its end first and only then handed to pingora's parser. A client may send its next
+//! request before the answer to this one (RFC 9112 §9.3.2): what follows a block that has no body is kept for then.
 
 use bytes::BytesMut;
 use pingora::protocols::Stream;
@@ -19,8 +20,8 @@ const LINES_MAX: usize = 200;
 /// What came before a request could be parsed.
 #[derive(Debug, PartialEq)]
 pub(super) enum Head {
-    /// A whole header block, and what of the body arrived with it.
-    Whole(BytesMut),
+    /// A whole header block, and what of its body arrived with it; `rest` is of the requests after it.
+    Whole { block: BytesMut, rest: BytesMut },
     /// The client closed, or stayed idle, without having begun a request.
     None,
     /// The block was begun and not finished in time, or cut off.
@@ -29,9 +30,8 @@ pub(super) enum Head {
     TooLarge,
 }
 
-/// Reads the next request's header block from `stream`.
-pub(super) async fn read(stream: &mut Stream, limits: &Limits) -> Head {
-    let mut block = BytesMut::with_capacity(READ_BYTES);
+/// Reads the next request's header block from `stream`, of which `block` has come already.
+pub(super) async fn read(stream: &mut Stream, mut block: BytesMut, limits: &Limits) -> Head {
     match timeout(limits.idle_timeout, begin(stream, &mut block)).await {
         Ok(true) => (),
         Ok(false) | Err(_) => return Head::None,
@@ -45,13 +45,14 @@ pub(super) async fn read(stream: &mut Stream, limits: &Limits) -> Head {
 /// skipped (RFC 9112 §2.2), as the parser will do: they must not pass for the end of a header block.
 async fn begin(stream: &mut Stream, block: &mut BytesMut) -> bool {
     loop {
-        if !matches!(stream.read_buf(block).await, Ok(1..)) {
-            return false;
-        }
         let blank = block.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let _ = block.split_to(blank);
         if !block.is_empty() {
             return true;
+        }
+        block.reserve(READ_BYTES);
+        if !matches!(stream.read_buf(block).await, Ok(1..)) {
+            return false;
         }
     }
 }
@@ -60,7 +61,10 @@ async fn finish(stream: &mut Stream, mut block: BytesMut, bytes_max: usize) -> H
     let mut lines = Lines::default();
     loop {
         match lines.scan(&block) {
-            Scanned::End { at } if at <= bytes_max => return Head::Whole(block),
+            Scanned::End { at } if at <= bytes_max => {
+                let rest = if has_no_body(&block[..at]) { block.split_off(at) } else { BytesMut::new() };
+                return Head::Whole { block, rest };
+            }
             Scanned::More if block.len() <= bytes_max => (),
             Scanned::End { .. } | Scanned::More | Scanned::TooMany => return Head::TooLarge,
         }
@@ -69,6 +73,15 @@ async fn finish(stream: &mut Stream, mut block: BytesMut, bytes_max: usize) -> H
             return Head::Unfinished;
         }
     }
+}
+
+/// Whether nothing after `head` can be its body, whoever reads it how: it is a read, and the words that announce a body or
+/// another protocol stand nowhere in it. In doubt pingora decides, and closes the connection where more has come than
+/// the body.
+fn has_no_body(head: &[u8]) -> bool {
+    let has = |word: &[u8]| head.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word));
+    let is_read = head.starts_with(b"GET ") || head.starts_with(b"HEAD ");
+    is_read && ![&b"content-length"[..], b"transfer-encoding", b"upgrade"].into_iter().any(has)
 }
 
 /// Looks for the empty line that ends a header block, resuming where it stopped.
@@ -126,6 +139,25 @@ mod tests {
             [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"GET / HTTP/1.1\nHost: a\n\n", b"GET /\n\r\n"]
         {
             assert_eq!(scan_bytewise(block), Scanned::End { at: block.len() });
+        }
+    }
+
+    /// What follows a head is kept for the next request only where it cannot be taken for this one's body.
+    #[test]
+    fn a_head_has_no_body_beyond_doubt() {
+        for head in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n"] {
+            assert!(has_no_body(head.as_bytes()), "{head}");
+        }
+        for head in [
+            "PUT / HTTP/1.1\r\n\r\n",
+            "get / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+            "GET / HTTP/1.1\r\ncontent-length : 5\r\n\r\n",
+            "GET / HTTP/1.1\r\nTRANSFER-ENCODING: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nX: y\r\n Transfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+        ] {
+            assert!(!has_no_body(head.as_bytes()), "{head}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::Method;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::Stream;
@@ -26,13 +27,17 @@ pub(super) async fn serve<A>(mut stream: Stream, mut listener: Listener<A>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
+    let mut rest = BytesMut::new();
     loop {
         let head = tokio::select! {
-            head = head::read(&mut stream, &listener.limits) => head,
+            head = head::read(&mut stream, std::mem::take(&mut rest), &listener.limits) => head,
             _ = listener.stop.wait_for(|stop| *stop) => Head::None,
         };
         let block = match head {
-            Head::Whole(block) => block,
+            Head::Whole { block, rest: after } => {
+                rest = after;
+                block
+            }
             Head::None => break,
             Head::Unfinished => {
                 listener.metrics.dropped(DropReason::HeaderDeadline);

@@ -1,6 +1,9 @@
 //! Listeners against raw TCP clients.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
+use std::thread::ThreadId;
 
 use async_trait::async_trait;
 use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
@@ -14,11 +17,12 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 
-/// Answers every request with its path, `/slow` only once it was let go.
+/// Answers every request with its path, `/slow` only once it was let go, `/meet` once two of them hold a thread each.
 #[derive(Default)]
 struct Echo {
     begun: Notify,
     let_go: Notify,
+    threads: Mutex<HashSet<ThreadId>>,
 }
 
 #[async_trait]
@@ -35,6 +39,16 @@ impl HttpServerApp for Echo {
         if path == "/slow" {
             self.begun.notify_one();
             self.let_go.notified().await;
+        }
+        while path == "/meet" {
+            let mut threads = self.threads.lock().unwrap();
+            threads.insert(std::thread::current().id());
+            if threads.len() == 2 {
+                break;
+            }
+            drop(threads);
+            // Holds its thread: another request of the same thread would never come to be.
+            std::thread::sleep(Duration::from_millis(1));
         }
         let mut header = ResponseHeader::build(200, None).ok()?;
         header.insert_header("content-length", path.len()).ok()?;
@@ -89,6 +103,61 @@ async fn a_connection_serves_requests_in_turn() {
     for path in ["/first", "/second"] {
         client.write_all(format!("\r\nGET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
         expect_answer(&mut client, path).await;
+    }
+}
+
+/// Requests that come before the answer to the first are answered in turn, wherever the packets end.
+#[tokio::test]
+async fn requests_sent_ahead_are_served_in_turn() {
+    let started = start(Limits::default());
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let all = [get("/first"), get("/second"), get("/third")].concat();
+    for cut in [all.len(), all.len() - 10, get("/first").len() + 10] {
+        let mut client = connect(started.address).await;
+        client.set_nodelay(true).unwrap();
+        client.write_all(&all.as_bytes()[..cut]).await.unwrap();
+        let mut answers = Vec::new();
+        while !answers.ends_with(b"/first") {
+            answers.push(client.read_u8().await.expect("the first answer"));
+        }
+        client.write_all(&all.as_bytes()[cut..]).await.unwrap();
+        for path in ["/second", "/third"] {
+            while !answers.ends_with(path.as_bytes()) {
+                answers.push(client.read_u8().await.expect(path));
+            }
+        }
+        assert_eq!(String::from_utf8(answers).unwrap().matches("HTTP/1.1 200").count(), 3);
+    }
+}
+
+/// A body is never a request, however its head announces it.
+#[tokio::test]
+async fn a_body_is_not_served_as_a_request() {
+    let started = start(Limits::default());
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+    for head in [
+        format!("GET /seen HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", hidden.len()),
+        format!("PUT /seen HTTP/1.1\r\nHost: a\r\ncontent-length: {}\r\n\r\n", hidden.len()),
+        format!("GET /seen HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", hidden.len()),
+    ] {
+        let mut client = connect(started.address).await;
+        client.write_all(format!("{head}{hidden}").as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let answer = String::from_utf8(read_to_close(&mut client).await).unwrap();
+        assert!(answer.ends_with("/seen") && !answer.contains("/hidden"), "{head}: {answer}");
+    }
+}
+
+/// Connections of one listener are not bound to one thread: two that hold theirs are served side by side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_are_served_on_different_threads() {
+    let started = start(Limits::default());
+    let mut clients = [connect(started.address).await, connect(started.address).await];
+    for client in &mut clients {
+        client.write_all(b"GET /meet HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    }
+    for client in &mut clients {
+        expect_answer(client, "/meet").await;
     }
 }
 
