@@ -131,7 +131,7 @@ impl<'a> Sender<'a> {
                 .ok_or_else(|| broken("the body is longer than its Content-Length"))?;
         }
         while !piece.is_empty() {
-            let slice = piece.split_to(piece.len().min(SLICE_BYTES));
+            let slice = next_slice(&mut piece);
             let sliced = slice.len();
             let writing = self.session.write_response_body(Some(slice), false);
             in_time(self.limits.allowance(sliced), writing).await?;
@@ -153,6 +153,11 @@ impl<'a> Sender<'a> {
     }
 }
 
+/// Takes from `piece` what the socket is handed next.
+fn next_slice(piece: &mut Bytes) -> Bytes {
+    piece.split_to(piece.len().min(SLICE_BYTES))
+}
+
 /// The error that says why a response could not be completed.
 fn broken(why: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, why)
@@ -168,6 +173,17 @@ async fn in_time(allowance: Duration, writing: impl Future<Output = Result<()>>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A piece of any size goes in writes of one mebibyte, and shares its memory with them.
+    #[test]
+    fn no_write_is_larger_than_a_slice() {
+        let whole = Bytes::from(vec![7; 2 * SLICE_BYTES + 5]);
+        let mut piece = whole.clone();
+        let slices = std::iter::from_fn(|| (!piece.is_empty()).then(|| next_slice(&mut piece)));
+        let slices: Vec<Bytes> = slices.collect();
+        assert_eq!(slices.iter().map(Bytes::len).collect::<Vec<_>>(), [SLICE_BYTES, SLICE_BYTES, 5]);
+        assert_eq!(slices[1].as_ptr(), whole[SLICE_BYTES..].as_ptr());
+    }
 
     /// A slow client is not a stalled one: the time allowed grows with what it is given.
     #[test]

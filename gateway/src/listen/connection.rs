@@ -112,3 +112,40 @@ impl GetSocketDigest for Connection {
         Some(self.digest.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A connection and its client.
+    async fn connected() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connect");
+        let (accepted, _) = listener.accept().await.expect("a client");
+        (Connection::new(accepted).expect("a fresh socket"), client)
+    }
+
+    #[tokio::test]
+    async fn nothing_waits_for_an_acknowledgement() {
+        let (connection, _client) = connected().await;
+        assert!(connection.tcp.get_ref().nodelay().expect("a socket"));
+    }
+
+    /// A head and a small body are one write: nothing of the head is sent before, and one read brings both.
+    #[tokio::test]
+    async fn a_head_and_a_small_body_leave_in_one_write() {
+        let (mut connection, mut client) = connected().await;
+        let mut got = vec![0; 64 * 1024];
+        connection.write_all(&[b'h'; 500]).await.expect("a head");
+        connection.write_all(&[b'b'; 4096]).await.expect("a body");
+        let early = client.try_read(&mut got).map_err(|error| error.kind());
+        assert_eq!(early, Err(io::ErrorKind::WouldBlock));
+        connection.flush().await.expect("a client");
+        assert_eq!(client.read(&mut got).await.expect("an answer"), 500 + 4096);
+    }
+}
