@@ -271,7 +271,7 @@ const QUERIES: [&str; 29] = [
     "torrent",
 ];
 
-const HEADERS: [(&str, &str); 22] = [
+const HEADERS: [(&str, &str); 24] = [
     ("if-match", "ETAG"),
     ("if-match", "\"other\""),
     ("if-match", "*"),
@@ -285,9 +285,11 @@ const HEADERS: [(&str, &str); 22] = [
     ("if-none-match", "\"other\", ETAG"),
     ("if-modified-since", PAST),
     ("if-modified-since", FUTURE),
+    ("if-modified-since", "Wednesday, 01-Jan-20 00:00:00 GMT"),
     ("if-modified-since", "not a date"),
     ("if-unmodified-since", PAST),
     ("if-unmodified-since", FUTURE),
+    ("if-unmodified-since", "Wed Jan  1 00:00:00 2020"),
     ("if-unmodified-since", "not a date"),
     ("x-amz-checksum-mode", "enabled"),
     ("x-amz-server-side-encryption-customer-algorithm", "AES256"),

@@ -5,7 +5,7 @@
 //! service. What s3s reads from the request must be what admission read: a difference is refused, so that no trick
 //! in a request's spelling makes one of them decide and the other act.
 
-mod ignored_range;
+mod refused_by_s3s;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -26,7 +26,7 @@ use s3s::{S3, S3Result, s3_error};
 use time::OffsetDateTime;
 use tracing::error;
 
-use self::ignored_range::IgnoredRange;
+use self::refused_by_s3s::RefusedByS3s;
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::permission::table::Rule;
@@ -90,7 +90,7 @@ impl StoreService {
             builder.set_config(config.clone());
             builder.set_host(Hosts(topology.clone()));
             builder.set_auth(door.clone());
-            builder.set_route(IgnoredRange(door.clone()));
+            builder.set_route(RefusedByS3s(door.clone()));
             builder.set_access(door);
             builder.build()
         };

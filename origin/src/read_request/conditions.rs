@@ -4,7 +4,8 @@ use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RA
 use http::{HeaderMap, HeaderValue};
 use s3s::dto::{ETag, ETagCondition, Timestamp, TimestampFormat};
 use s3s::{S3Result, s3_error};
-use time::OffsetDateTime;
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::{invalid_header, single_header};
 use crate::head::Head;
@@ -166,8 +167,28 @@ fn http_date(headers: &HeaderMap, name: &HeaderName) -> S3Result<Option<i64>> {
     date.map(Some).ok_or_else(|| invalid_header(name, value))
 }
 
+/// A date in any of HTTP's three forms (RFC 9110 §5.6.7).
 fn parse_http_date(text: &str) -> Option<i64> {
-    Timestamp::parse(TimestampFormat::HttpDate, text).ok().map(seconds)
+    let fixed = Timestamp::parse(TimestampFormat::HttpDate, text).ok().map(seconds);
+    fixed.or_else(|| rfc_850_date(text)).or_else(|| asctime_date(text))
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`. A year of two digits is one of 1970 to 2069, as POSIX has it.
+fn rfc_850_date(text: &str) -> Option<i64> {
+    let (_, date) = text.split_once(", ")?;
+    let (day_and_month, year, time) = (date.get(..7)?, date.get(7..9)?, date.get(9..)?);
+    let century = if year < "70" { "20" } else { "19" };
+    let format = format_description!("[day]-[month repr:short]-[year] [hour]:[minute]:[second] GMT");
+    let date = PrimitiveDateTime::parse(&format!("{day_and_month}{century}{year}{time}"), format).ok()?;
+    Some(date.assume_utc().unix_timestamp())
+}
+
+/// `Sun Nov  6 08:49:37 1994`.
+fn asctime_date(text: &str) -> Option<i64> {
+    let format = format_description!(
+        "[weekday repr:short] [month repr:short] [day padding:space] [hour]:[minute]:[second] [year]"
+    );
+    PrimitiveDateTime::parse(text, format).ok().map(|date| date.assume_utc().unix_timestamp())
 }
 
 /// The error of a write or a copy whose conditions do not hold; reads that fail name the header too.

@@ -238,6 +238,38 @@ fn conditions_are_weighed_in_the_order_of_the_rfc() {
     }
 }
 
+/// The three forms of RFC 9110 §5.6.7 are one moment; what is near one of them is none.
+#[test]
+fn dates_are_read_in_all_three_forms() {
+    let mut head = head();
+    // Sun, 06 Nov 1994 08:49:37 GMT.
+    head.modified_millis = 784_111_777_000;
+    let since = |date: &'static str| code(answer(&head, &[(IF_UNMODIFIED_SINCE, date)], &[]));
+    for same in
+        ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+    {
+        assert_eq!(since(same), None, "{same}");
+    }
+    for earlier in
+        ["Sun, 06 Nov 1994 08:49:36 GMT", "Sunday, 06-Nov-94 08:49:36 GMT", "Sun Nov  6 08:49:36 1994"]
+    {
+        assert_eq!(since(earlier), Some(S3ErrorCode::PreconditionFailed), "{earlier}");
+    }
+    // Two digits are of this century or the last.
+    assert_eq!(since("Friday, 06-Nov-26 08:49:37 GMT"), None);
+    assert_eq!(since("Friday, 06-Nov-70 08:49:37 GMT"), Some(S3ErrorCode::PreconditionFailed));
+    for none in [
+        "Sunday, 06-Nov-1994 08:49:37 GMT",
+        "Sunday, 06-Nov-9 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37",
+        "Sun Nov 06 1994 08:49:37",
+        "1994-11-06T08:49:37Z",
+        "Nov",
+    ] {
+        assert_eq!(since(none), Some(S3ErrorCode::InvalidArgument), "{none}");
+    }
+}
+
 #[test]
 fn not_modified_carries_the_validators_alone() {
     let error = answer(&head(), &[(IF_NONE_MATCH, "\"abc\"")], &[]).expect_err("304");

@@ -1,5 +1,5 @@
-//! Reads with a `Range` that S3 ignores: a list of ranges, or what is no range at all (RFC 9110 §14.2 allows it); and with
-//! one of numbers past 63 bits, which S3 takes.
+//! Reads with a `Range` that S3 ignores: a list of ranges, or what is no range at all (RFC 9110 §14.2 allows it); with one
+//! of numbers past 63 bits, which S3 takes; and with a date in one of the two old forms (RFC 9110 §5.6.7).
 //!
 //! s3s refuses them when it parses an operation's input. The header cannot be taken from the request before s3s sees it,
 //! because a signature may cover it. So such a read is no operation to s3s but a route of ours, which it comes to after it
@@ -7,9 +7,9 @@
 //! itself, as the accelerated endpoint does.
 
 use async_trait::async_trait;
-use http::header::RANGE;
+use http::header::{IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, RANGE};
 use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use s3s::dto::{GetObjectInput, HeadObjectInput, Range};
+use s3s::dto::{GetObjectInput, HeadObjectInput, Range, Timestamp, TimestampFormat};
 use s3s::route::S3Route;
 use s3s::{Body, S3, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -17,12 +17,18 @@ use super::{Door, Known};
 use crate::target::Operation;
 
 /// Such reads, and nothing else, as admission has read them.
-pub(super) struct IgnoredRange<S>(pub(super) Door<S>);
+pub(super) struct RefusedByS3s<S>(pub(super) Door<S>);
 
 #[async_trait]
-impl<S: S3 + Known> S3Route for IgnoredRange<S> {
+impl<S: S3 + Known> S3Route for RefusedByS3s<S> {
     fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
-        self.0.0.target.operation.is_object_read() && headers.get(RANGE).is_some_and(is_ignored)
+        let has_such_a_date = || {
+            [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE]
+                .iter()
+                .any(|name| headers.get(name).is_some_and(is_in_another_form))
+        };
+        self.0.0.target.operation.is_object_read()
+            && (headers.get(RANGE).is_some_and(is_ignored) || has_such_a_date())
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
@@ -73,4 +79,8 @@ fn incomplete(cause: impl std::error::Error + Send + Sync + 'static) -> s3s::S3E
 
 fn is_ignored(range: &HeaderValue) -> bool {
     !range.to_str().is_ok_and(|range| Range::parse(range).is_ok())
+}
+
+fn is_in_another_form(date: &HeaderValue) -> bool {
+    !date.to_str().is_ok_and(|date| Timestamp::parse(TimestampFormat::HttpDate, date).is_ok())
 }
