@@ -3,6 +3,7 @@
 
 mod bodies;
 mod door;
+mod forms;
 mod heads;
 mod request;
 mod slow;

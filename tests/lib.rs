@@ -5,6 +5,7 @@ pub mod client;
 pub mod cluster;
 pub mod content;
 pub mod disk;
+pub mod form;
 pub mod metrics;
 pub mod ports;
 pub mod process;

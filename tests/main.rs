@@ -14,6 +14,7 @@ mod directives;
 mod documents;
 mod doors;
 mod explain;
+mod forms;
 mod forwarding;
 mod freshness;
 mod herd;

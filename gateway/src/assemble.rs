@@ -241,6 +241,7 @@ impl Node {
                 metrics.clone(),
             ),
             allow_unsigned_payload_over_http: plan.settings.front.allow_unsigned_payload_over_http,
+            allow_form_signature_v2: plan.settings.front.allow_form_signature_v2,
             metrics,
         };
         Ok(Self {

@@ -10,6 +10,7 @@
 
 pub mod aws_chunked;
 mod document;
+pub mod form;
 pub mod upload;
 
 use std::time::Duration;
@@ -23,7 +24,9 @@ use s3s::S3ErrorCode;
 use s3s::service::S3Service;
 use tokio::time::timeout;
 
+use self::aws_chunked::Framing;
 use self::document::Document;
+use self::upload::{Decoding, Feed, Source, UploadBody};
 use crate::refusal::{Refusal, Subject, read_document};
 use crate::request_id::RequestId;
 use crate::response::{self, Failed, Sender, Sent};
@@ -75,44 +78,58 @@ pub async fn serve(
     named: Named<'_>,
     limits: &Limits,
 ) -> Result<Sent, Failed> {
-    let request = request_head(session, target)?;
+    let request = request_head(session)?;
     keep_open(session);
-    let document = Document::of(target.operation, &session.req_header().headers)?;
-    let (feed, body) = upload::pipe(session, target.payload, document);
+    let decoding = decoding(target, request.headers())?;
+    let length = if session.is_body_empty() { Some(0) } else { upload::length(request.headers()) };
+    let (feed, body) = upload::pipe(Source::of(session), decoding, length);
+    let response = call(session, service, request, feed, body, &limits.upload).await?;
+    answer(session, target, accepted(response).await?, named, limits).await
+}
+
+/// How the body of a request for `target` with `headers` is decoded.
+fn decoding(target: &Target, headers: &HeaderMap) -> Result<Decoding, Refusal> {
+    if let Some(framing) = Framing::of(target.payload, headers) {
+        return Ok(Decoding::Chunked(framing));
+    }
+    let document = Document::of(target.operation, headers)?;
+    Ok(document.map_or(Decoding::None, |document| Decoding::Document(Box::new(document))))
+}
+
+/// What `service` says to `request`, whose `body` is fed by `feed` meanwhile.
+async fn call(
+    session: &mut Session,
+    service: S3Service,
+    request: http::Request<()>,
+    feed: Feed,
+    body: UploadBody,
+    limits: &upload::Limits,
+) -> Result<s3s::HttpResponse, Refusal> {
     let request = request.map(|()| s3s::Body::http_body(body));
-    let response = {
-        let answering = service.call(request);
-        let feeding = feed.run(session, &limits.upload);
-        tokio::pin!(answering, feeding);
-        tokio::select! {
-            biased;
-            response = &mut answering => response,
-            fed = &mut feeding => {
-                // s3s has been told that the body is over or broken, and finishes whatever it was doing. What it has
-                // done is done: the fault came after the last byte that counted, and the client is told of success.
-                let response = answering.await;
-                if !response.as_ref().is_ok_and(|response| response.status().is_success()) {
-                    fed?;
-                }
-                response
+    let answering = service.call(request);
+    let feeding = feed.run(session, limits);
+    tokio::pin!(answering, feeding);
+    let response = tokio::select! {
+        biased;
+        response = &mut answering => response,
+        fed = &mut feeding => {
+            // s3s has been told that the body is over or broken, and finishes whatever it was doing. What it has
+            // done is done: the fault came after the last byte that counted, and the client is told of success.
+            let response = answering.await;
+            if !response.as_ref().is_ok_and(|response| response.status().is_success()) {
+                fed?;
             }
+            response
         }
     };
-    let response = response.map_err(|error| {
-        Refusal::from(s3s::S3Error::with_source(S3ErrorCode::InternalError, error.into()))
-    })?;
-    answer(session, target, response, named, limits).await
+    response.map_err(|error| s3s::S3Error::with_source(S3ErrorCode::InternalError, error.into()).into())
 }
 
 /// The request without its body. The target and the signed headers go to s3s byte for byte.
-fn request_head(session: &Session, target: &Target) -> Result<http::Request<()>, Refusal> {
+fn request_head(session: &Session) -> Result<http::Request<()>, Refusal> {
     let head = session.req_header();
     if !head.raw_path_is_utf8() {
         return Err(S3ErrorCode::InvalidURI.into());
-    }
-    if target.operation == Operation::PostObject {
-        // s3s collects a form in memory before it asks who sent it.
-        return Err(Refusal::new(S3ErrorCode::NotImplemented, "Uploads by HTML form are not implemented."));
     }
     let mut request = http::Request::new(());
     *request.method_mut() = head.method.clone();
@@ -121,7 +138,17 @@ fn request_head(session: &Session, target: &Target) -> Result<http::Request<()>,
     Ok(request)
 }
 
-/// Sends s3s's `response` to the client.
+/// `response`, if it says yes.
+async fn accepted(response: s3s::HttpResponse) -> Result<s3s::HttpResponse, Refusal> {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() && status != StatusCode::NOT_MODIFIED {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    Err(refused(parts.status, parts.headers, body).await)
+}
+
+/// Sends s3s's `response`, which says yes, to the client.
 async fn answer(
     session: &mut Session,
     target: &Target,
@@ -130,12 +157,6 @@ async fn answer(
     limits: &Limits,
 ) -> Result<Sent, Failed> {
     let (mut parts, body) = response.into_parts();
-    if parts.status.is_client_error()
-        || parts.status.is_server_error()
-        || parts.status == StatusCode::NOT_MODIFIED
-    {
-        return Err(Failed::Refused(refused(parts.status, parts.headers, body).await));
-    }
     name(&mut parts.headers, named);
     let body = match target.operation {
         Operation::GetObjectAttributes => unquote_etag(body).await.map_err(Failed::Refused)?,

@@ -20,6 +20,7 @@ pub mod sigv4;
 pub mod accelerated;
 pub mod bridge;
 pub mod cross_origin;
+pub mod post_form;
 pub mod store_service;
 
 pub mod coherence;

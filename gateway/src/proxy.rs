@@ -29,12 +29,13 @@ use tokio::time::timeout;
 use crate::accelerated::{self, Accelerated};
 use crate::access_log::{self, Line};
 use crate::audit::{self, Asked};
-use crate::bridge::{self, Named, Unread};
+use crate::bridge::{self, Named, Unread, form};
 use crate::client::{Client, TrustedProxies};
 use crate::cross_origin::{self, Beside};
 use crate::metrics::{Answered, DropReason, InFlight, Metrics, OriginChannel, OriginOutcome};
 use crate::peer::{self, Channel, Peers};
 use crate::permission::DeniedSlot;
+use crate::post_form::Rules;
 use crate::quota::{self, Charged, Gate};
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
@@ -42,7 +43,7 @@ use crate::response::{Failed, Sent};
 use crate::route::{Arrival, Route};
 use crate::sigv4::Claim;
 use crate::store_service::StoreService;
-use crate::target::{self, EndpointKind, Listener, Target};
+use crate::target::{self, EndpointKind, Listener, Operation, Target};
 use crate::topology::{RegionName, Topology};
 use watchdog::{Application, Deadline};
 
@@ -86,6 +87,8 @@ pub struct Node {
     pub per_address: Gate<IpAddr>,
     /// Whether a signed request over plain HTTP may have a body that its signature does not cover.
     pub allow_unsigned_payload_over_http: bool,
+    /// Whether a browser's form may be signed with Signature V2.
+    pub allow_form_signature_v2: bool,
     /// The node's series.
     pub metrics: Metrics,
 }
@@ -323,8 +326,19 @@ impl Proxy {
             let place = self.narrow_place(&self.node.upload_places, DropReason::Uploads).await?;
             exchange._narrow_place = Some(place);
         }
-        let service = self.node.store.for_request(target.clone(), exchange.client, exchange.denied.clone());
-        let sent = bridge::serve(session, &target, service, self.named(exchange), &self.node.limits).await?;
+        let (store, limits) = (&self.node.store, &self.node.limits);
+        if target.operation == Operation::PostObject {
+            let (client, denied) = (exchange.client, &exchange.denied);
+            let rules = Rules {
+                allow_v2: self.node.allow_form_signature_v2,
+                allow_uncovered_file: client.is_tls || self.node.allow_unsigned_payload_over_http,
+            };
+            let door = form::Door { store, rules, client, denied };
+            let sent = form::serve(session, &target, door, self.named(exchange), limits).await?;
+            return Ok(Answer::Given(sent));
+        }
+        let service = store.for_request(target.clone(), exchange.client, exchange.denied.clone());
+        let sent = bridge::serve(session, &target, service, self.named(exchange), limits).await?;
         Ok(Answer::Given(sent))
     }
 

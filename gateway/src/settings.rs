@@ -78,6 +78,9 @@ pub struct Front {
     /// Whether a signed request over plain HTTP may have a body that its signature does not cover. Default yes: SDKs and
     /// curl send such bodies, and plain HTTP is for loopback and private networks.
     pub allow_unsigned_payload_over_http: bool,
+    /// Whether a browser's form may be signed with Signature V2, which no other request may be. Default yes: see
+    /// `ops/decisions` on signatures of forms.
+    pub allow_form_signature_v2: bool,
 }
 
 /// The limits of the front door. What is past one is refused or let go, and counted.
@@ -302,8 +305,13 @@ fn read_front(file: &mut Keys) -> Front {
         }
     }
     let allow_unsigned_payload_over_http = keys.flag("allow_unsigned_payload_over_http", true);
+    let allow_form_signature_v2 = keys.flag("allow_form_signature_v2", true);
     file.extend(keys.finish());
-    Front { trusted_proxies: TrustedProxies::new(trusted), allow_unsigned_payload_over_http }
+    Front {
+        trusted_proxies: TrustedProxies::new(trusted),
+        allow_unsigned_payload_over_http,
+        allow_form_signature_v2,
+    }
 }
 
 fn read_limits(file: &mut Keys) -> Limits {

@@ -108,6 +108,13 @@ impl<'a> Claim<'a> {
     }
 }
 
+/// Whether `signature` is that of `secret` over `text`: how the policy of a browser's form is signed.
+#[must_use]
+pub fn has_signed(signature: &Signature, secret: &SecretKey, text: &str) -> bool {
+    let hex = keys::SigningKey::derive(signature, secret).sign(text);
+    hex.ct_eq(signature.hex.as_bytes()).into()
+}
+
 fn skewed(signature: &Signature, now: OffsetDateTime) -> Refusal {
     Refusal::from(S3ErrorCode::RequestTimeTooSkewed)
         .with_detail("RequestTime", signature.signed_at.as_str())

@@ -22,7 +22,7 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::CopySource;
 use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{S3, S3Result, s3_error};
+use s3s::{S3, S3ErrorCode, S3Result, s3_error};
 use time::OffsetDateTime;
 use tracing::error;
 
@@ -31,6 +31,7 @@ use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::permission::table::Rule;
 use crate::permission::{Asker, DeniedSlot, Held};
+use crate::post_form::Claim;
 use crate::quota::{Charged, Gate};
 use crate::refusal::Refusal;
 use crate::target::{Hosts, Operation, Target};
@@ -66,7 +67,17 @@ impl Known for RegionalStore {
 
 /// Makes the services of one region's own store.
 pub struct StoreService {
-    make: Box<dyn Fn(Arc<Target>, Client, DeniedSlot) -> S3Service + Send + Sync>,
+    identities: Arc<dyn Identities>,
+    make: Box<dyn Fn(Asked) -> S3Service + Send + Sync>,
+}
+
+/// One request as the hub hands it on.
+struct Asked {
+    target: Arc<Target>,
+    client: Client,
+    denied: DeniedSlot,
+    /// Who signed it, where that was shown by something that s3s does not see.
+    signer: Option<Credential>,
 }
 
 impl StoreService {
@@ -81,11 +92,14 @@ impl StoreService {
         S: S3 + Known + Clone,
     {
         let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
-        let make = move |target, client, denied| {
+        let known = identities.clone();
+        let make = move |asked| {
+            let Asked { target, client, denied, signer } = asked;
             let mut builder = S3ServiceBuilder::new(store.clone());
-            let (store, identities) = (store.clone(), identities.clone());
+            let (store, identities) = (store.clone(), known.clone());
             let (found, charged, per_key) = (OnceLock::new(), OnceLock::new(), per_key.clone());
-            let request = Request { target, client, store, identities, found, per_key, charged, denied };
+            let request =
+                Request { target, client, store, identities, signer, found, per_key, charged, denied };
             let door = Door(Arc::new(request));
             builder.set_config(config.clone());
             builder.set_host(Hosts(topology.clone()));
@@ -94,14 +108,38 @@ impl StoreService {
             builder.set_access(door);
             builder.build()
         };
-        Self { make: Box::new(make) }
+        Self { identities, make: Box::new(make) }
     }
 
     /// The service for one request of `client`, which admission has found to be about `target`. Why it is denied, if
     /// it is, is left in `denied`.
     #[must_use]
     pub fn for_request(&self, target: Arc<Target>, client: Client, denied: DeniedSlot) -> S3Service {
-        (self.make)(target, client, denied)
+        (self.make)(Asked { target, client, denied, signer: None })
+    }
+
+    /// The same for the PUT that a browser's form stands for: `target` is about that. `signer` is whoever
+    /// [signed](Self::signer_of) the form.
+    #[must_use]
+    pub fn for_form(
+        &self,
+        target: Arc<Target>,
+        client: Client,
+        denied: DeniedSlot,
+        signer: Option<Credential>,
+    ) -> S3Service {
+        (self.make)(Asked { target, client, denied, signer })
+    }
+
+    /// Whoever signed a form's policy, proven.
+    ///
+    /// # Errors
+    /// `InvalidAccessKeyId`, `SignatureDoesNotMatch`, `ServiceUnavailable` when nobody can say who it is.
+    pub async fn signer_of(&self, claim: &Claim<'_>) -> Result<Credential, Refusal> {
+        let found = self.identities.find(claim.access_key()).await?;
+        let credential = found.ok_or_else(|| Refusal::from(S3ErrorCode::InvalidAccessKeyId))?;
+        claim.verify(&credential.secret)?;
+        Ok(credential)
     }
 }
 
@@ -111,7 +149,7 @@ fn config() -> S3Config {
     config.presigned_url_max_skew_time_secs = CLOCK_SKEW_SECONDS_MAX;
     // `a//b` and `a/b` are two keys.
     config.normalize_forward_slash_path = false;
-    // Forms are refused before s3s sees them; should one come through, nothing of it is kept.
+    // Forms come to s3s as the PUTs that they stand for; should one come as it is, nothing of it is kept.
     config.post_object_max_file_size = 0;
     config.form_max_fields_size = 0;
     config
@@ -131,6 +169,8 @@ struct Request<S> {
     client: Client,
     store: S,
     identities: Arc<dyn Identities>,
+    /// Who signed the request, where s3s does not see it.
+    signer: Option<Credential>,
     /// Whose secret was handed to the signature check.
     found: OnceLock<Credential>,
     per_key: Arc<Gate<String>>,
@@ -170,7 +210,7 @@ impl<S: Known + 'static> S3Access for Door<S> {
 }
 
 impl<S: Known> Door<S> {
-    /// Lets the request in, or not. `access_key` is whose signature was verified; with `headers` it came. What the
+    /// Lets the request in, or not. `access_key` is whose signature s3s has verified; with `headers` it came. What the
     /// operation asks of its caller goes into `extensions`.
     async fn admit(
         &self,
@@ -178,7 +218,7 @@ impl<S: Known> Door<S> {
         headers: HeaderMap,
         extensions: &mut Extensions,
     ) -> S3Result<()> {
-        let Request { target, client, found, denied, .. } = &*self.0;
+        let Request { target, client, signer, found, denied, .. } = &*self.0;
         if target.brings_customer_key {
             client.verify_may_bring_key()?;
         }
@@ -186,14 +226,14 @@ impl<S: Known> Door<S> {
             Operation::CopyObject | Operation::UploadPartCopy => Some(copy_source(&headers)?),
             _ => None,
         };
-        // Credentials are there only when the signature was verified with what `found` holds.
-        let credential = access_key.as_ref().and(found.get()).cloned();
-        let asker = credential.map(|credential| Asker::new(credential, self.0.identities.clone()));
-        if let Some(access_key) = access_key {
-            let charged = self.0.per_key.enter(access_key, Instant::now()).await;
+        // An access key is there only when the signature was verified with what `found` holds.
+        let credential = access_key.and(found.get()).or(signer.as_ref()).cloned();
+        if let Some(credential) = &credential {
+            let charged = self.0.per_key.enter(credential.user.access_key.clone(), Instant::now()).await;
             // s3s asks once a request.
             let _ = self.0.charged.set(charged.map_err(Refusal::into_s3_error)?);
         }
+        let asker = credential.map(|credential| Asker::new(credential, self.0.identities.clone()));
         let held = Held {
             asker,
             target: target.clone(),

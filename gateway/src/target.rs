@@ -202,6 +202,20 @@ impl Target {
         }
     }
 
+    /// What the PUT of the object at `raw_path` with `headers` is about, which this request, a browser's form, stands for.
+    ///
+    /// # Errors
+    /// As [`parse`], as far as it is about sizes and the path.
+    pub(crate) fn put_by_form(&self, raw_path: &[u8], headers: &HeaderMap) -> Result<Self, Refusal> {
+        limits::check(raw_path, headers)?;
+        Ok(Self {
+            resource: path::resource(None, raw_path)?,
+            operation: Operation::PutObject,
+            query: Query::default(),
+            ..self.clone()
+        })
+    }
+
     /// The key, when the request is about an object.
     #[must_use]
     pub fn key(&self) -> Option<&str> {

@@ -1,4 +1,4 @@
-//! Fuzzing of what outside bytes reach first: policies, signatures and chunk framing. On stable Rust, without tools.
+//! Fuzzing of what outside bytes reach first: policies, signatures, chunk framing and forms. On stable Rust, without tools.
 //!
 //! Each test mutates a corpus (`tests/fuzz/<name>/`, and the requests that botocore signed) for `FUZZ_SECONDS`, two
 //! when not said, from the seed `FUZZ_SEED`, or else the clock's. An input whose outcome is new joins the corpus of
@@ -49,6 +49,11 @@ fn signatures() {
 #[test]
 fn chunks() {
     fuzz(&targets::Chunks);
+}
+
+#[test]
+fn forms() {
+    fuzz(&targets::Forms);
 }
 
 /// Runs every input of the corpus, and then mutations of it until the time is over.

@@ -69,27 +69,6 @@ async fn signatures_that_do_not_hold() {
     }
 }
 
-/// An upload by HTML form, signed the old way or not at all.
-#[tokio::test]
-async fn forms_are_not_implemented() {
-    let site = Site::start(Transport::Plain).await;
-    let fields = [
-        ("key", "new"),
-        ("AWSAccessKeyId", "AKIA"),
-        ("policy", "e30="),
-        ("signature", "c2ln"),
-        ("file", "n"),
-    ];
-    let fields = fields.map(|(name, value)| {
-        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-    });
-    let form = Raw::new("POST", "/photos", site.get().own_keys().clone())
-        .anonymous()
-        .body(format!("{}--b--\r\n", fields.concat()))
-        .unsigned_header("content-type", "multipart/form-data; boundary=b");
-    site.refuses("a form", &form, "501 NotImplemented").await;
-}
-
 /// A signature that leaves out a header that S3 acts on could be turned into another request.
 #[tokio::test]
 async fn headers_that_are_not_signed() {

@@ -375,17 +375,6 @@ async fn a_broken_body_does_not_end_cleanly() {
     assert!(!framed.ends_with(b"0\r\n\r\n"));
 }
 
-/// A form is refused before a byte of it is read.
-#[tokio::test]
-async fn a_form_is_refused_unread() {
-    let started = start();
-    let mut client = Client::connect(&started).await;
-    let head = "POST /photos HTTP/1.1\nContent-Type: multipart/form-data; boundary=b\nExpect: 100-continue\n\
-                Content-Length: 1000000";
-    client.send(head, b"").await;
-    assert_eq!(client.answer().await.status(), "501");
-}
-
 /// s3s checks signatures over what it is given: the target as the client sent it.
 #[tokio::test]
 async fn the_target_reaches_s3s_as_it_was_sent() {

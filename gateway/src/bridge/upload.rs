@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::{Body, Frame, SizeHint};
 use pingora::proxy::Session;
@@ -16,8 +17,8 @@ use tokio::time::{Instant, timeout};
 
 use super::aws_chunked::Framing;
 use super::document::Document;
+use crate::post_form::FileBody;
 use crate::refusal::Refusal;
-use crate::target::Payload;
 
 /// What a client that sends may take.
 #[derive(Clone, Debug)]
@@ -35,26 +36,109 @@ impl Default for Limits {
     }
 }
 
-/// The two ends of one body.
-pub(super) fn pipe(
-    session: &mut Session,
-    payload: Payload,
-    document: Option<Document>,
-) -> (Feed, UploadBody) {
-    let head = session.req_header();
-    let framing = Framing::of(payload, &head.headers);
-    let expects_continue = head
-        .headers
-        .get(EXPECT)
-        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let length = if session.is_body_empty() { Some(0) } else { length };
+/// How a body as it comes from the client is made into the one that the store is given.
+pub(super) enum Decoding {
+    /// It is the same.
+    None,
+    /// It is aws-chunked.
+    Chunked(Framing),
+    /// It is a document, which is held until it is whole.
+    Document(Box<Document>),
+    /// It is the file of a browser's form, and what follows it.
+    File(FileBody),
+}
+
+impl Decoding {
+    /// Takes the next bytes of the client's, and adds those of the store's to `passed`.
+    fn take(&mut self, bytes: Bytes, passed: &mut Vec<Bytes>) -> Result<(), Refusal> {
+        match self {
+            Self::None => passed.push(bytes),
+            Self::Chunked(framing) => framing.take(bytes, |piece| passed.push(piece))?,
+            Self::Document(document) => passed.extend(document.take(bytes)),
+            Self::File(file) => file.take(bytes, |piece| passed.push(piece))?,
+        }
+        Ok(())
+    }
+
+    /// The client's body is over: the last piece of the store's, if one is left.
+    fn finish(self) -> Result<Option<Bytes>, Refusal> {
+        match self {
+            Self::None => Ok(None),
+            Self::Chunked(framing) => framing.finish().map(|()| None),
+            Self::Document(document) => document.finish(),
+            Self::File(file) => file.finish().map(|()| None),
+        }
+    }
+}
+
+/// The two ends of a body that comes from `source`. The store is told that it has `length` bytes, where that is known.
+pub(super) fn pipe(source: Source, decoding: Decoding, length: Option<u64>) -> (Feed, UploadBody) {
     // Nothing is read ahead: the store gathers and hashes beside receiving, and a client that outruns it waits in its
     // socket. What one read brings may still be several pieces.
     let (pieces, receiver) = mpsc::channel(1);
     let wanted = Arc::new(Wanted::default());
-    let feed = Feed { pieces, wanted: wanted.clone(), framing, document, expects_continue };
+    let feed = Feed { pieces, wanted: wanted.clone(), source, decoding };
     (feed, UploadBody { pieces: receiver, wanted, length })
+}
+
+/// How long the body of a request with `headers` is, where they say so.
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
+/// The bytes of a body as the client sends them, no slower than it may.
+pub(super) struct Source {
+    /// The client waits to be told to continue.
+    expects_continue: bool,
+    /// Bytes that have come already.
+    given_back: Bytes,
+    pace: Pace,
+}
+
+impl Source {
+    /// The body of the request of `session`.
+    pub(super) fn of(session: &Session) -> Self {
+        let expect = session.req_header().headers.get(EXPECT);
+        let expects_continue =
+            expect.is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        Self { expects_continue, given_back: Bytes::new(), pace: Pace::default() }
+    }
+
+    /// Makes `bytes` the next that come.
+    pub(super) fn give_back(&mut self, bytes: Bytes) {
+        self.given_back = bytes;
+    }
+
+    /// The next bytes, or the end. Tells the client to continue first, if it waits for that.
+    ///
+    /// # Errors
+    /// `IncompleteBody`, `RequestTimeout`.
+    pub(super) async fn next(
+        &mut self,
+        session: &mut Session,
+        limits: &Limits,
+    ) -> Result<Option<Bytes>, Refusal> {
+        if !self.given_back.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.given_back)));
+        }
+        if std::mem::take(&mut self.expects_continue) {
+            session.write_continue_response().await.map_err(|_| incomplete())?;
+        }
+        // Measured here instead, because pingora's limit is for HTTP/1 alone.
+        session.set_read_timeout(None);
+        let asked = Instant::now();
+        let bytes = match timeout(limits.stalled_upload, session.read_request_body()).await {
+            Ok(Ok(Some(bytes))) => bytes,
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(_)) => return Err(incomplete()),
+            Err(_) => return Err(too_slow()),
+        };
+        self.pace.took(asked.elapsed(), bytes.len());
+        match self.pace.is_too_slow(limits) {
+            false => Ok(Some(bytes)),
+            true => Err(too_slow()),
+        }
+    }
 }
 
 /// Whether the store waits for the next piece.
@@ -84,71 +168,42 @@ impl Wanted {
 pub(super) struct Feed {
     pieces: mpsc::Sender<Result<Bytes, Broken>>,
     wanted: Arc<Wanted>,
-    framing: Option<Framing>,
-    document: Option<Document>,
-    expects_continue: bool,
+    source: Source,
+    decoding: Decoding,
 }
 
 impl Feed {
-    /// Reads the body from `session` once somebody wants it, until it ends, breaks or is wanted no more. Tells the
-    /// client to continue first, if it waits for that.
+    /// Reads the body from `session` once somebody wants it, until it ends, breaks or is wanted no more.
     ///
     /// # Errors
     /// Why the body is not one: the reader of the other end has been given an error too.
-    pub(super) async fn run(mut self, session: &mut Session, limits: &Limits) -> Result<(), Refusal> {
+    pub(super) async fn run(self, session: &mut Session, limits: &Limits) -> Result<(), Refusal> {
         self.wanted.wait().await;
+        let pieces = self.pieces.clone();
         let fed = self.forward(session, limits).await;
         if fed.is_err() {
             // The reader may be gone; then nobody needs to know.
-            let _ = self.pieces.send(Err(Broken)).await;
+            let _ = pieces.send(Err(Broken)).await;
         }
         fed
     }
 
-    async fn forward(&mut self, session: &mut Session, limits: &Limits) -> Result<(), Refusal> {
-        if self.expects_continue {
-            session.write_continue_response().await.map_err(|_| incomplete())?;
-        }
-        // Measured here instead, because pingora's limit is for HTTP/1 alone.
-        session.set_read_timeout(None);
-        let mut pace = Pace::default();
+    async fn forward(mut self, session: &mut Session, limits: &Limits) -> Result<(), Refusal> {
         let mut passed = Vec::new();
         loop {
             tokio::select! {
                 () = self.wanted.wait() => {}
                 () = self.pieces.closed() => return Ok(()),
             }
-            let asked = Instant::now();
-            let read = timeout(limits.stalled_upload, session.read_request_body()).await;
-            let bytes = match read {
-                Ok(Ok(Some(bytes))) => bytes,
-                Ok(Ok(None)) => break,
-                Ok(Err(_)) => return Err(incomplete()),
-                Err(_) => return Err(too_slow()),
-            };
-            pace.took(asked.elapsed(), bytes.len());
-            if pace.is_too_slow(limits) {
-                return Err(too_slow());
-            }
-            match &mut self.framing {
-                Some(framing) => framing.take(bytes, |piece| passed.push(piece))?,
-                None => passed.push(bytes),
-            }
+            let Some(bytes) = self.source.next(session, limits).await? else { break };
+            self.decoding.take(bytes, &mut passed)?;
             for piece in passed.drain(..) {
-                let piece = match &mut self.document {
-                    Some(document) => document.take(piece),
-                    None => Some(piece),
-                };
-                let Some(piece) = piece else { continue };
                 if self.pieces.send(Ok(piece)).await.is_err() {
                     return Ok(());
                 }
             }
         }
-        if let Some(framing) = self.framing.take() {
-            framing.finish()?;
-        }
-        if let Some(last) = self.document.take().map(Document::finish).transpose()?.flatten() {
+        if let Some(last) = self.decoding.finish()? {
             // The reader may have had enough; then nobody wants the rest.
             let _ = self.pieces.send(Ok(last)).await;
         }

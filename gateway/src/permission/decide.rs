@@ -15,7 +15,7 @@ use std::fmt;
 use origin::acl::Permission;
 use origin::head::{Facts, ObjectOwnership};
 use origin::permit::On;
-use origin::policy::{Action, Ask, Principal, Statement, Verdict};
+use origin::policy::{Action, Ask, Policy, Principal, Statement, Verdict};
 use s3s::{S3Error, S3ErrorCode};
 
 use super::request::Circumstances;
@@ -344,7 +344,7 @@ fn by_ownership<'f>(
 
 fn by_acl<'f>(caller: Option<&User>, needed: &Needed, on: &On<'_>) -> Option<Because<'f>> {
     let asker = canonical_id(caller);
-    match listed(needed)? {
+    match listed(needed, on.facts)? {
         Listed::Bucket(permission) => {
             on.facts.acl_gives(asker, permission).then_some(Because::BucketAcl(permission))
         }
@@ -361,7 +361,7 @@ fn is_given_to_strangers(caller: Option<&User>, needed: &Needed, on: &On<'_>) ->
         return false;
     }
     let asker = canonical_id(caller);
-    match (listed(needed), on.head) {
+    match (listed(needed, on.facts), on.head) {
         (Some(Listed::Bucket(permission)), _) => on.facts.acl().gives(asker, permission),
         (Some(Listed::Object(permission)), Some(head)) => on.facts.object_acl(head).gives(asker, permission),
         (Some(Listed::Object(_)), None) | (None, _) => false,
@@ -375,11 +375,16 @@ enum Listed {
 }
 
 /// Amazon S3 User Guide, "Mapping of ACL permissions and access policy permissions". Whoever may write to a bucket may
-/// delete there as well and finish or give up an upload, as every service has it that still has lists.
-fn listed(needed: &Needed) -> Option<Listed> {
+/// delete there as well and finish or give up an upload, as every service has it that still has lists. What they write
+/// they may give a list, as it is theirs, and tags where no policy goes by those.
+fn listed(needed: &Needed, facts: &Facts) -> Option<Listed> {
     use Action as A;
     use Permission::{Read, ReadAcp, Write, WriteAcp};
     match needed.action {
+        A::PutObjectAcl if needed.is_of_new_object() => Some(Listed::Bucket(Write)),
+        A::PutObjectTagging if needed.is_of_new_object() && !goes_by_tags(facts) => {
+            Some(Listed::Bucket(Write))
+        }
         _ if needed.is_of_new_object() => None,
         A::ListBucket | A::ListBucketVersions | A::ListBucketMultipartUploads => Some(Listed::Bucket(Read)),
         A::PutObject | A::DeleteObject | A::AbortMultipartUpload | A::ListMultipartUploadParts => {
@@ -392,6 +397,12 @@ fn listed(needed: &Needed) -> Option<Listed> {
         A::PutObjectAcl | A::PutObjectVersionAcl => Some(Listed::Object(WriteAcp)),
         _ => None,
     }
+}
+
+/// Whether the bucket's policy asks for tags, or may do so for all that can be read of it.
+fn goes_by_tags(facts: &Facts) -> bool {
+    let policy = facts.policy.as_ref();
+    policy.is_some_and(|policy| policy.policy().map_or(true, Policy::reads_object_tags))
 }
 
 /// A grant in another account's bucket gives what its access covers of the bucket's objects and of their list, and

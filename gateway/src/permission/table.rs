@@ -280,6 +280,8 @@ const BYPASS: Needed = object(Action::BypassGovernanceRetention, Reach::Write).w
 const COMPARED: Needed = object(Action::GetObject, Reach::Read).when(When::ComparesETag);
 
 const PUT_OBJECT: Needed = object(Action::PutObject, Reach::Write);
+/// Of a PUT, and of the form that stands for one.
+const PUTS_OBJECT: &[Needed] = &[PUT_OBJECT, ACL, TAGS, RETENTION, LEGAL_HOLD, COMPARED];
 const GET_OBJECT: Needed = object(Action::GetObject, Reach::Read).when(When::NoVersion);
 const GET_OBJECT_VERSION: Needed = object(Action::GetObjectVersion, Reach::Read).when(When::Version);
 const GET_SOURCE: Needed = source(Action::GetObject, Reach::Read, When::NoVersion);
@@ -445,7 +447,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
         (Op::ListObjects, Rule::Needs(&[LIST_BUCKET])),
         (Op::ListObjectsV2, Rule::Needs(&[LIST_BUCKET])),
         (Op::ListParts, Rule::Needs(&[object(A::ListMultipartUploadParts, Read)])),
-        (Op::PostObject, Rule::Needs(&[PUT_OBJECT])),
+        (Op::PostObject, Rule::Needs(PUTS_OBJECT)),
         (Op::PreflightRequest, Rule::Open),
         (Op::PutBucketAccelerateConfiguration, Rule::Needs(&[bucket(A::PutAccelerateConfiguration, Full)])),
         (Op::PutBucketAcl, Rule::Needs(&[bucket(A::PutBucketAcl, Full)])),
@@ -468,7 +470,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
         (Op::PutBucketTagging, Rule::Needs(&[bucket(A::PutBucketTagging, Full)])),
         (Op::PutBucketVersioning, Rule::Needs(&[bucket(A::PutBucketVersioning, Full)])),
         (Op::PutBucketWebsite, Rule::Needs(&[bucket(A::PutBucketWebsite, Full)])),
-        (Op::PutObject, Rule::Needs(&[PUT_OBJECT, ACL, TAGS, RETENTION, LEGAL_HOLD, COMPARED])),
+        (Op::PutObject, Rule::Needs(PUTS_OBJECT)),
         (
             Op::PutObjectAcl,
             Rule::Needs(&[

@@ -62,7 +62,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(settings.limits.connection.head_timeout, listen::Limits::default().head_timeout);
     assert_eq!(settings.log_level, Level::INFO);
     assert_eq!(settings.coherence, coherence::Settings::default());
-    assert!(settings.front.allow_unsigned_payload_over_http);
+    assert!(settings.front.allow_unsigned_payload_over_http && settings.front.allow_form_signature_v2);
     assert_eq!((settings.limits.per_address, settings.limits.per_key), Default::default());
     assert!(settings.tls.is_none() && settings.cache.nvme.is_none());
     assert_eq!(settings.cache, cache::Settings::default());
@@ -78,6 +78,7 @@ fn what_is_said_is_taken() {
         [front]
         trusted_proxies = ["10.0.0.0/8", "::1"]
         allow_unsigned_payload_over_http = false
+        allow_form_signature_v2 = false
         [limits]
         drain = "0s"
         connections_max = 7
@@ -107,7 +108,7 @@ fn what_is_said_is_taken() {
     let per_key = Quota { requests_per_second: 100, burst: 300, in_flight_max: 0 };
     assert_eq!(settings.limits.per_key, per_key);
     assert_eq!(settings.limits.per_address, Quota { in_flight_max: 8, ..Quota::default() });
-    assert!(!settings.front.allow_unsigned_payload_over_http);
+    assert!(!settings.front.allow_unsigned_payload_over_http && !settings.front.allow_form_signature_v2);
     let trusted = ["10.0.0.0/8", "::1"].map(|text| text.parse().expect("a network"));
     assert_eq!(settings.front.trusted_proxies, TrustedProxies::new(trusted.into()));
     assert_eq!((settings.limits.drain, settings.limits.connection.connections_max), (Duration::ZERO, 7));

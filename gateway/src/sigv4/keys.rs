@@ -60,7 +60,7 @@ impl Keys {
 pub(super) struct SigningKey(Hmac<Sha256>);
 
 impl SigningKey {
-    fn derive(signature: &Signature, secret: &SecretKey) -> Self {
+    pub(super) fn derive(signature: &Signature, secret: &SecretKey) -> Self {
         // In a `SecretKey`, so that the copy is wiped.
         let secret = SecretKey::new(format!("AWS4{}", secret.expose()));
         let day = hmac(secret.expose().as_bytes(), signature.signed_at.day());

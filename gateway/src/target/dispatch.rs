@@ -129,6 +129,10 @@ const READ: &[&str] = &[
     "response-expires",
 ];
 
+/// What a listing reads, and what tells a browser that is sent to one what its form has stored.
+const LISTED: &[&str] =
+    &["prefix", "delimiter", "marker", "max-keys", "encoding-type", "bucket", "key", "etag"];
+
 /// The list. Within a method and level the first row that fits is taken: more required parameters come first, the
 /// plain operation last.
 const ROWS: &[Row] = &{
@@ -208,13 +212,7 @@ const ROWS: &[Row] = &{
             ],
             Op::ListObjectsV2,
         ),
-        row(
-            "GET",
-            Bucket,
-            &[],
-            &["prefix", "delimiter", "marker", "max-keys", "encoding-type"],
-            Op::ListObjects,
-        ),
+        row("GET", Bucket, &[], LISTED, Op::ListObjects),
         //
         row("PUT", Bucket, &["analytics", "id"], &[], Op::PutBucketAnalyticsConfiguration),
         row("PUT", Bucket, &["intelligent-tiering", "id"], &[], Op::PutBucketIntelligentTieringConfiguration),

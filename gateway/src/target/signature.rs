@@ -106,6 +106,22 @@ pub struct Signature {
     pub hex: String,
 }
 
+impl Signature {
+    /// The signature in the fields of a browser's form, which covers the form's policy and no headers.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for another algorithm, `InvalidArgument` for what cannot be parsed, `SignatureDoesNotMatch` when
+    /// it cannot.
+    pub(crate) fn of_form(algorithm: &str, credential: &str, date: &str, hex: &str) -> Result<Self, Refusal> {
+        if algorithm != ALGORITHM {
+            return Err(unsupported_mechanism());
+        }
+        let (scope, hex) = (scope(credential, date, &malformed_field)?, hex_digits(hex)?);
+        let Scope { access_key, region, signed_at } = scope;
+        Ok(Self { access_key, region, signed_at, signed_headers: Vec::new(), hex })
+    }
+}
+
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signature")
@@ -239,7 +255,26 @@ fn signature(
     claimed: &Claimed<'_>,
     malformed: &dyn Fn(&'static str) -> Refusal,
 ) -> Result<Signature, Refusal> {
-    let mut scope = claimed.credential.split('/');
+    let Scope { access_key, region, signed_at } = scope(claimed.credential, claimed.date, malformed)?;
+    let hex = hex_digits(claimed.hex)?;
+    let signed_headers = signed_headers(claimed.signed_headers)
+        .ok_or_else(|| malformed("SignedHeaders must be lower-case header names in ascending order"))?;
+    Ok(Signature { access_key, region, signed_at, signed_headers, hex })
+}
+
+/// What a signature is good for, and whose it claims to be.
+struct Scope {
+    access_key: String,
+    region: String,
+    signed_at: AmzDate,
+}
+
+fn scope(
+    credential: &str,
+    date: &str,
+    malformed: &dyn Fn(&'static str) -> Refusal,
+) -> Result<Scope, Refusal> {
+    let mut scope = credential.split('/');
     let (access_key, day, region, service, end) =
         match (scope.next(), scope.next(), scope.next(), scope.next(), scope.next(), scope.next()) {
             (Some(access_key), Some(day), Some(region), Some(service), Some(end), None) => {
@@ -258,22 +293,17 @@ fn signature(
     }
     let region = s3s::region::Region::new(region.into())
         .map_err(|_| malformed("the region is not a name").with_detail("Region", REGION_TO_SIGN_FOR))?;
-    let signed_at =
-        AmzDate::parse(claimed.date).ok_or_else(|| malformed("the date is not YYYYMMDDTHHMMSSZ"))?;
+    let signed_at = AmzDate::parse(date).ok_or_else(|| malformed("the date is not YYYYMMDDTHHMMSSZ"))?;
     if day != signed_at.day() {
         return Err(malformed("the credential's date is not the day of the request's date"));
     }
-    if claimed.hex.len() != 64 || !claimed.hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(S3ErrorCode::SignatureDoesNotMatch.into());
-    }
-    Ok(Signature {
-        access_key: access_key.to_owned(),
-        region: region.as_str().to_owned(),
-        signed_at,
-        signed_headers: signed_headers(claimed.signed_headers)
-            .ok_or_else(|| malformed("SignedHeaders must be lower-case header names in ascending order"))?,
-        hex: claimed.hex.to_owned(),
-    })
+    Ok(Scope { access_key: access_key.to_owned(), region: region.as_str().to_owned(), signed_at })
+}
+
+/// 64 lower-case hex digits: nothing else can be the right signature.
+fn hex_digits(text: &str) -> Result<String, Refusal> {
+    let is_hex = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    is_hex.then(|| text.to_owned()).ok_or_else(|| S3ErrorCode::SignatureDoesNotMatch.into())
 }
 
 /// `a;b;c` as names; `None` unless they are lower case and ascend, each once. s3s sorts them in one form and not in the
@@ -336,4 +366,8 @@ fn malformed_header(what: &'static str) -> Refusal {
 
 fn malformed_query(what: &'static str) -> Refusal {
     Refusal::new(S3ErrorCode::AuthorizationQueryParametersError, what)
+}
+
+fn malformed_field(what: &'static str) -> Refusal {
+    Refusal::new(S3ErrorCode::InvalidArgument, format!("The form's signature is malformed; {what}."))
 }

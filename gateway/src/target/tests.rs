@@ -54,6 +54,12 @@ fn assert_read_the_same(target: &Target, method: &Method, raw_target: &[u8], hea
     assert_eq!(read, Ok(expected), "{method} {}", raw_target.escape_ascii());
 }
 
+/// A browser's form for `bucket`.
+pub(crate) fn form_to(bucket: &str) -> Target {
+    let line = format!("POST /{bucket}");
+    parse_request(&line, &[("content-type", "multipart/form-data; boundary=b")]).expect("a form")
+}
+
 /// `Operation bucket key`, or the code of the refusal.
 pub(super) fn verdict(line: &str, headers: &[(&str, &str)]) -> String {
     match parse_request(line, headers) {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use gateway::bridge::aws_chunked::Framing;
+use gateway::post_form::{self, Boundary, FileBody, Form, Prelude, Rules, Sizes};
 use gateway::refusal::Refusal;
 use gateway::sigv4::{Claim, Keys, SecretKey};
 use gateway::target::{self, AmzDate, EndpointKind, Listener, Payload};
@@ -453,6 +454,100 @@ impl Target for Chunks {
         let size = |count: usize| usize::BITS - count.leading_zeros();
         let lines_count = passed.iter().filter(|byte| **byte == b'\n').count();
         format!("{} {} {}", told(&whole), size(passed.len()), size(lines_count))
+    }
+}
+
+/// Browsers' forms: however reads cut one, its fields and its file are the same, and nothing of them is its boundary.
+pub(crate) struct Forms;
+
+/// A form as it was read: its fields, and its file's name and bytes.
+type Read = (Vec<(String, String)>, Option<String>, Vec<u8>);
+
+impl Forms {
+    fn read(body: &[u8], step: usize) -> Result<Read, Refusal> {
+        let content_type = HeaderValue::from_static("multipart/form-data; boundary=edge");
+        let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, content_type)]);
+        let boundary = Boundary::of(&headers).expect("a boundary");
+        let mut prelude = Prelude::new(boundary.clone());
+        let mut pieces = body.chunks(step);
+        let begun = loop {
+            let Some(piece) = pieces.next() else { return Err(prelude.cut_short()) };
+            if let Some(begun) = prelude.take(piece)? {
+                break begun;
+            }
+        };
+        let (mut file, mut bytes) = (FileBody::new(boundary, Sizes { min: 0, max: 10_000 }), Vec::new());
+        for piece in [begun.rest].into_iter().chain(pieces.map(Bytes::copy_from_slice)) {
+            file.take(piece, |piece| bytes.extend_from_slice(&piece))?;
+        }
+        file.finish()?;
+        Ok((begun.fields, begun.file_name, bytes))
+    }
+
+    /// What is said of a form's fields: who signed it, and what its policy allows.
+    fn judge(fields: Vec<(String, String)>, file_name: Option<String>) -> Result<(), Refusal> {
+        let form = Form::of(fields, file_name)?;
+        let claim = post_form::Claim::of(&form, Rules { allow_v2: true, allow_uncovered_file: true })?;
+        if let Some(claim) = claim {
+            assert!(claim.verify(&SecretKey::new(SECRET_KEY)).is_err(), "forged: {}", claim.policy());
+        }
+        if let Some(policy) = form.get("policy") {
+            let now = AmzDate::parse("20260102T030405Z").expect("a date").moment();
+            post_form::Policy::parse(policy)?.verify(&form, "photos", now)?;
+        }
+        Ok(())
+    }
+}
+
+impl Target for Forms {
+    fn name(&self) -> &'static str {
+        "forms"
+    }
+
+    fn tokens(&self) -> &'static [&'static str] {
+        &[
+            "--edge\r\n",
+            "\r\n--edge\r\n",
+            "\r\n--edge--\r\n",
+            "\r\n--edg",
+            "Content-Disposition: form-data; name=\"key\"\r\n\r\n",
+            "Content-Disposition: form-data; name=\"file\"; filename=\"cat.jpg\"\r\n\r\n",
+            "; filename=\"",
+            "name=",
+            "\\",
+            "\"",
+            "\r\n",
+            "\r",
+            "policy",
+            "AWSAccessKeyId",
+            "signature",
+            "X-Amz-Algorithm",
+            "X-Amz-Credential",
+            "X-Amz-Date",
+            "X-Amz-Signature",
+            "${filename}",
+            "e30=",
+            "eyJleHBpcmF0aW9uIjoiMjAyNi0wMS0wMlQwMzowNDowNloiLCJjb25kaXRpb25zIjpbXX0=",
+        ]
+    }
+
+    fn run(&self, input: &[u8]) -> String {
+        let told = |refusal: Refusal| format!("{} {}", refusal.code().as_str(), refusal.message());
+        let whole = Self::read(input, input.len().max(1)).map_err(told);
+        for step in [1, 7] {
+            assert_eq!(Self::read(input, step).map_err(told), whole, "in steps of {step}");
+        }
+        match whole {
+            Err(told) => told.chars().take(120).collect(),
+            Ok((fields, file_name, bytes)) => {
+                let is_divided = |bytes: &[u8]| bytes.windows(8).any(|window| window == b"\r\n--edge");
+                assert!(!is_divided(&bytes) && !fields.iter().any(|(_, value)| is_divided(value.as_bytes())));
+                let size = usize::BITS - bytes.len().leading_zeros();
+                let judged = Self::judge(fields, file_name).map_err(told);
+                let judged: String = judged.err().unwrap_or_default().chars().take(40).collect();
+                format!("read {size} {judged}")
+            }
+        }
     }
 }
 

@@ -41,7 +41,8 @@ pub(super) async fn put_object(
 
     // Asked before the body is taken, so that nobody uploads gigabytes to be told that there is no such bucket.
     let asked = (object.clone(), condition.clone(), wanted_acl.clone());
-    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes());
+    // The commit counts what comes; a form's file has no length before.
+    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or_default());
     store
         .read(move |rows| {
             let (object, condition, wanted_acl) = asked;
@@ -53,7 +54,7 @@ pub(super) async fn put_object(
         .await?;
     let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
     let (encryption, keys) = key.as_ref().map(|key| store.encrypt(key)).unzip();
-    let upload = store.stage(Some(incoming.bytes()), keys.as_ref());
+    let upload = store.stage(incoming.bytes(), keys.as_ref());
     let received = incoming.receive(upload, algorithm).await?;
     object.bucket.confirm_caller().await?;
 

@@ -14,7 +14,8 @@ use crate::encryption::ObjectKeys;
 /// A body that is not received yet, and what its request said of it.
 pub(super) struct Incoming {
     body: Option<StreamingBlob>,
-    bytes: u64,
+    /// How long it is, where its request says so: the file of a browser's form ends where the form says.
+    bytes: Option<u64>,
     announced: Announced,
     trailers: Option<TrailingHeaders>,
 }
@@ -37,7 +38,7 @@ impl Incoming {
     /// Reads what the request says of its body; nothing of the body itself.
     ///
     /// # Errors
-    /// `MissingContentLength`; `EntityTooLarge` above 5 GiB; those of [`Announced::parse`].
+    /// `EntityTooLarge` above 5 GiB; those of [`Announced::parse`].
     pub(super) fn new(
         headers: &HeaderMap,
         body: Option<StreamingBlob>,
@@ -45,31 +46,20 @@ impl Incoming {
         trailers: Option<TrailingHeaders>,
     ) -> S3Result<Self> {
         let bytes = match (content_length, &body) {
-            (Some(length), _) => {
-                u64::try_from(length).map_err(|e| s3_error!(e, InvalidArgument, "invalid Content-Length"))?
-            }
-            (None, Some(body)) => match body.remaining_length().exact() {
-                Some(length) => length as u64,
-                None => {
-                    return Err(s3_error!(
-                        MissingContentLength,
-                        "You must provide the Content-Length HTTP header."
-                    ));
-                }
-            },
-            (None, None) => 0,
+            (Some(length), _) => Some(
+                u64::try_from(length).map_err(|e| s3_error!(e, InvalidArgument, "invalid Content-Length"))?,
+            ),
+            (None, Some(body)) => body.remaining_length().exact().map(|length| length as u64),
+            (None, None) => Some(0),
         };
-        if bytes > UPLOAD_BYTES_MAX {
-            return Err(s3_error!(
-                EntityTooLarge,
-                "Your proposed upload exceeds the maximum allowed object size."
-            ));
+        if bytes.is_some_and(|bytes| bytes > UPLOAD_BYTES_MAX) {
+            return Err(too_large());
         }
         Ok(Self { body, bytes, announced: Announced::parse(headers)?, trailers })
     }
 
-    /// The body's length, as announced.
-    pub(super) fn bytes(&self) -> u64 {
+    /// The body's length, where it was announced.
+    pub(super) fn bytes(&self) -> Option<u64> {
         self.bytes
     }
 
@@ -82,18 +72,20 @@ impl Incoming {
     /// point, it leaves nothing.
     ///
     /// # Errors
-    /// `IncompleteBody` when it is shorter or longer than announced or breaks off; `SignatureDoesNotMatch` and
+    /// `IncompleteBody` when it is shorter or longer than announced or breaks off; `EntityTooLarge` when it turns out to
+    /// have more than 5 GiB; `SignatureDoesNotMatch` and
     /// `XAmzContentSHA256Mismatch` when it is not the signed one; those of [`Announced::verify`]; `InternalError`.
     pub(super) async fn receive(self, mut upload: Upload, wanted: Algorithm) -> S3Result<Received> {
         let mut algorithms = vec![wanted];
         algorithms.extend(self.announced.algorithm().filter(|announced| *announced != wanted));
         let mut digests = Digests::new(&algorithms);
         let mut received = 0;
+        let bytes_max = self.bytes.unwrap_or(UPLOAD_BYTES_MAX);
         if let Some(mut body) = self.body {
             while let Some(piece) = body.next().await {
                 let piece = piece.map_err(broken_body)?;
                 received += piece.len() as u64;
-                if received > self.bytes {
+                if received > bytes_max {
                     break;
                 }
                 digests.update(piece.clone()).await?;
@@ -103,14 +95,20 @@ impl Incoming {
                 }
             }
         }
-        if received != self.bytes {
-            return Err(incomplete());
+        match self.bytes {
+            Some(announced) if received != announced => return Err(incomplete()),
+            None if received > UPLOAD_BYTES_MAX => return Err(too_large()),
+            Some(_) | None => {}
         }
         let (digested, staged) = try_join!(digests.finish(), upload.finish())?;
         let trailers = self.trailers.and_then(|trailers| trailers.take());
         self.announced.verify(&digested, trailers.as_ref())?;
         Ok(Received { staged, digested })
     }
+}
+
+fn too_large() -> S3Error {
+    s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed object size.")
 }
 
 /// s3s does not export the errors of its body streams, but each begins with its own name.

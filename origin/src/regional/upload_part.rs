@@ -43,7 +43,8 @@ pub(super) async fn upload_part(
 
     // Asked before the body is taken, as of an object put whole.
     let finding = asked.clone();
-    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes());
+    // The commit counts what comes; a form's file has no length before.
+    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or_default());
     let upload = store
         .read(move |rows| {
             let (facts, upload) = finding.find_with_facts(rows)?;
@@ -54,7 +55,7 @@ pub(super) async fn upload_part(
         .await?;
     let algorithm = part_algorithm(&upload, incoming.algorithm())?;
     let keys = upload.unlock(key.as_ref())?;
-    let staging = store.stage_part(number, Some(incoming.bytes()), keys.as_ref());
+    let staging = store.stage_part(number, incoming.bytes(), keys.as_ref());
     let received = incoming.receive(staging, algorithm).await?;
     asked.bucket.confirm_caller().await?;
 

@@ -54,6 +54,36 @@ fn a_buckets_list_gives_what_its_permission_stands_for() {
     }
 }
 
+/// Who writes by the bucket's list says who else may have what they write, and tags it unless tags are what a policy goes
+/// by. They say nothing of a lock, nor of the list and the tags of what is there.
+#[test]
+fn what_the_buckets_list_lets_write_may_have_a_list_and_tags() {
+    let open = with_acl(Grantee::AllUsers, Permission::Write);
+    let by_tags = r#"{"Effect":"Deny","Principal":{"AWS":"nobody"},"Action":"s3:GetObject",
+        "Resource":"arn:aws:s3:::models/*","Condition":{"StringEquals":{"s3:ExistingObjectTag/a":"b"}}}"#;
+    let by_tags = Facts { policy: with_policy(by_tags).policy, ..open.clone() };
+    let tags: &[_] = &[("x-amz-tagging", "a=b")];
+    let acl: &[_] = &[("x-amz-acl", "public-read")];
+    let lock: &[_] = &[("x-amz-object-lock-legal-hold", "ON")];
+    let readable = with_acl(Grantee::AllUsers, Permission::Read);
+    for caller in [None, Some(user("strangers", Level::Full))] {
+        for (facts, headers, operation, is_given) in [
+            (&open, acl, Op::PutObject, true),
+            (&open, acl, Op::PostObject, true),
+            (&open, tags, Op::PutObject, true),
+            (&open, lock, Op::PutObject, false),
+            (&by_tags, acl, Op::PutObject, true),
+            (&by_tags, tags, Op::PutObject, false),
+            (&open, acl, Op::PutObjectAcl, false),
+            (&open, tags, Op::PutObjectTagging, false),
+            (&readable, acl, Op::PutObject, false),
+        ] {
+            let decided = Question { headers, ..Question::of(facts) }.decide(caller.as_ref(), operation);
+            assert_eq!(decided.is_ok(), is_given, "{headers:?} {operation}");
+        }
+    }
+}
+
 /// The object's half: the bucket's list gives nothing of it.
 #[test]
 fn an_objects_list_gives_what_its_permission_stands_for() {

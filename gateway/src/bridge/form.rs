@@ -1,0 +1,99 @@
+//! A browser's form, answered: its fields are read and judged before a byte of its file is taken, and the file goes to
+//! the store as the body of the PUT that the form stands for.
+
+use std::sync::Arc;
+
+use http::header::HOST;
+use pingora::proxy::Session;
+use time::OffsetDateTime;
+
+use super::upload::{self, Decoding, Source};
+use super::{Limits, Named, accepted, call, keep_open, linger, name, settle_unread_body};
+use crate::client::Client;
+use crate::permission::DeniedSlot;
+use crate::post_form::{self, Begun, Boundary, Claim, FileBody, Form, Policy, Prelude, Put, Rules, Sizes};
+use crate::refusal::Refusal;
+use crate::response::{Failed, Sender, Sent};
+use crate::store_service::StoreService;
+use crate::target::Target;
+
+/// The door that a form has to pass.
+#[derive(Clone, Copy)]
+pub struct Door<'a> {
+    /// The store behind it.
+    pub store: &'a StoreService,
+    /// How a form may be signed.
+    pub rules: Rules,
+    /// Where the form comes from.
+    pub client: Client,
+    /// Takes what permission refuses of it.
+    pub denied: &'a DeniedSlot,
+}
+
+/// Answers the form of `session`, which is for `target`.
+///
+/// # Errors
+/// [`Failed`]: the caller tells the refusal, or resets the connection.
+pub async fn serve(
+    session: &mut Session,
+    target: &Target,
+    door: Door<'_>,
+    named: Named<'_>,
+    limits: &Limits,
+) -> Result<Sent, Failed> {
+    keep_open(session);
+    let boundary = Boundary::of(&session.req_header().headers)?;
+    let mut source = Source::of(session);
+    let Begun { fields, file_name, rest } = begin(session, &boundary, &mut source, &limits.upload).await?;
+    source.give_back(rest);
+    let form = Form::of(fields, file_name)?;
+    let (signer, sizes) = match Claim::of(&form, door.rules)? {
+        None => (None, Sizes::ANY),
+        Some(claim) => {
+            let signer = door.store.signer_of(&claim).await?;
+            let bucket = target.bucket().unwrap_or_default();
+            let sizes = Policy::parse(claim.policy())?.verify(&form, bucket, OffsetDateTime::now_utc())?;
+            (Some(signer), sizes)
+        }
+    };
+    let Put { request, target: put } = Put::of(&form, target, &session.req_header().headers)?;
+    let put = Arc::new(put);
+    let service = door.store.for_form(put.clone(), door.client, door.denied.clone(), signer);
+    // What the file's length is shows when it ends.
+    let (feed, body) = upload::pipe(source, Decoding::File(FileBody::new(boundary, sizes)), None);
+    let response = call(session, service, request, feed, body, &limits.upload).await?;
+    let mut headers = accepted(response).await?.into_parts().0.headers;
+    name(&mut headers, named);
+    let (status, headers, document) = post_form::told(&form, &put, &address(session, door.client), headers);
+    let unread = settle_unread_body(session);
+    let mut sender = Sender::begin(session, status, headers, &limits.response).await?;
+    sender.write(document).await?;
+    let sent = sender.finish().await?;
+    linger(session, unread).await;
+    Ok(sent)
+}
+
+/// Reads the fields, up to the file.
+async fn begin(
+    session: &mut Session,
+    boundary: &Boundary,
+    source: &mut Source,
+    limits: &upload::Limits,
+) -> Result<Begun, Refusal> {
+    let mut prelude = Prelude::new(boundary.clone());
+    while let Some(bytes) = source.next(session, limits).await? {
+        if let Some(begun) = prelude.take(&bytes)? {
+            return Ok(begun);
+        }
+    }
+    Err(prelude.cut_short())
+}
+
+/// The URL of the bucket, as the browser has written it.
+fn address(session: &Session, client: Client) -> String {
+    let head = session.req_header();
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let path = head.raw_path().split(|&byte| byte == b'?').next().unwrap_or_default();
+    let scheme = if client.is_tls { "https" } else { "http" };
+    format!("{scheme}://{host}{}", String::from_utf8_lossy(path).trim_end_matches('/'))
+}
