@@ -16,9 +16,10 @@ pub mod upload;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use origin::Trailers;
 use pingora::proxy::Session;
 use s3s::S3ErrorCode;
 use s3s::service::S3Service;
@@ -30,7 +31,7 @@ use self::upload::{Decoding, Feed, Source, UploadBody};
 use crate::refusal::{Refusal, Subject, read_document};
 use crate::request_id::RequestId;
 use crate::response::{self, Failed, Sender, Sent};
-use crate::target::{Operation, Target};
+use crate::target::{Operation, SignatureForm, Target};
 use crate::topology::RegionName;
 
 /// Bytes of an unread body that are drained so that the connection can serve the next request.
@@ -78,22 +79,32 @@ pub async fn serve(
     named: Named<'_>,
     limits: &Limits,
 ) -> Result<Sent, Failed> {
-    let request = request_head(session)?;
+    let mut request = request_head(session)?;
     keep_open(session);
-    let decoding = decoding(target, request.headers())?;
+    let decoding = decoding(target, &mut request)?;
     let length = if session.is_body_empty() { Some(0) } else { upload::length(request.headers()) };
     let (feed, body) = upload::pipe(Source::of(session), decoding, length);
     let response = call(session, service, request, feed, body, &limits.upload).await?;
     answer(session, target, accepted(response).await?, named, limits).await
 }
 
-/// How the body of a request for `target` with `headers` is decoded.
-fn decoding(target: &Target, headers: &HeaderMap) -> Result<Decoding, Refusal> {
-    if let Some(framing) = Framing::of(target.payload, headers) {
+/// How the body of `request`, which is for `target`, is decoded; `request` then says what comes out.
+fn decoding(target: &Target, request: &mut http::Request<()>) -> Result<Decoding, Refusal> {
+    let Some(framing) = Framing::of(target.payload, request.headers()) else {
+        let document = Document::of(target.operation, request.headers())?;
+        return Ok(document.map_or(Decoding::None, |document| Decoding::Document(Box::new(document))));
+    };
+    if target.signature != SignatureForm::Anonymous {
         return Ok(Decoding::Chunked(framing));
     }
-    let document = Document::of(target.operation, headers)?;
-    Ok(document.map_or(Decoding::None, |document| Decoding::Document(Box::new(document))))
+    let trailers = Trailers::default();
+    request.extensions_mut().insert(trailers.clone());
+    let headers = request.headers_mut();
+    headers.remove(TRANSFER_ENCODING);
+    if let Some(decoded) = headers.get("x-amz-decoded-content-length").cloned() {
+        headers.insert(CONTENT_LENGTH, decoded);
+    }
+    Ok(Decoding::Chunked(framing.decoded(trailers)))
 }
 
 /// What `service` says to `request`, whose `body` is fed by `feed` meanwhile.

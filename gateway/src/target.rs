@@ -212,6 +212,7 @@ impl Target {
             resource: path::resource(None, raw_path)?,
             operation: Operation::PutObject,
             query: Query::default(),
+            brings_customer_key: brings_key(headers),
             ..self.clone()
         })
     }

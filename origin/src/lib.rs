@@ -20,6 +20,7 @@ pub mod policy;
 pub mod read_request;
 pub mod regional;
 pub mod tags;
+mod trailers;
 pub mod version_id;
 
 pub use caller::Caller;
@@ -27,4 +28,5 @@ pub use checksums::{Algorithm, DocumentDigests};
 pub use directory::Directory;
 pub use encryption::Encryption;
 pub use permit::{On, Permit, Role};
+pub use trailers::Trailers;
 pub use version_id::{NamedVersion, VersionId};

@@ -6,14 +6,16 @@
 //!
 //! - a chunk of a *signed* body has at most [`SIGNED_CHUNK_BYTES_MAX`] bytes: its signature covers it whole;
 //! - a chunk of an *unsigned* body may have any size (SDKs send a whole part as one) and is passed on in pieces, each
-//!   framed as a chunk of its own;
+//!   framed as a chunk of its own; where nobody signed the request's head either, s3s does not decode it, and the data
+//!   is passed on alone;
 //! - the final chunk, `x-amz-decoded-content-length` bytes and every trailer named in `x-amz-trailer` must come.
 //!
 //! Described in the S3 API reference, "Signature calculations for the Authorization header: transferring a payload in
 //! multiple chunks" and "Using trailing headers".
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use origin::Trailers;
 use s3s::S3ErrorCode;
 
 use crate::refusal::Refusal;
@@ -34,7 +36,7 @@ const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 /// Follows the framing of one aws-chunked body.
 #[derive(Debug)]
 pub struct Framing {
-    signed: bool,
+    passes: Passes,
     state: State,
     /// The line that is being read, without its line feed.
     line: Vec<u8>,
@@ -43,6 +45,17 @@ pub struct Framing {
     trailer_bytes: usize,
     /// Trailers that were announced and have not come.
     missing_trailers: Vec<String>,
+}
+
+/// What is passed on of a body.
+#[derive(Debug)]
+enum Passes {
+    /// Every byte as it came: the signatures cover chunk boundaries.
+    Signed,
+    /// Smaller chunks.
+    Unsigned,
+    /// The data, and at the end the trailers.
+    Data { trailers: HeaderMap, end: Trailers },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +84,7 @@ impl Framing {
             missing_trailers.push(TRAILER_SIGNATURE.to_owned());
         }
         Some(Self {
-            signed,
+            passes: if signed { Passes::Signed } else { Passes::Unsigned },
             state: State::Header,
             line: Vec::new(),
             // Admission has seen that it is a number.
@@ -81,14 +94,20 @@ impl Framing {
         })
     }
 
+    /// The same, of which the data alone is passed on: for a body whose chunks are not signed. What its trailers say is
+    /// put into `end`, once it has ended well.
+    #[must_use]
+    pub fn decoded(self, end: Trailers) -> Self {
+        Self { passes: Passes::Data { trailers: HeaderMap::new(), end }, ..self }
+    }
+
     /// Takes the next bytes of the body and hands what s3s may see of them to `pass`.
     ///
     /// # Errors
     /// `InvalidRequest` for an oversized signed chunk, `IncompleteBody` for a broken framing or a wrong length,
     /// `MalformedTrailerError` for trailers that are not lines of name and value.
     pub fn take(&mut self, mut bytes: Bytes, mut pass: impl FnMut(Bytes)) -> Result<(), Refusal> {
-        // A signed body goes on exactly as it came: the signatures cover chunk boundaries.
-        if self.signed {
+        if matches!(self.passes, Passes::Signed) {
             pass(bytes.clone());
         }
         while !bytes.is_empty() {
@@ -98,10 +117,14 @@ impl Framing {
                     0 => State::DataEnd,
                     left => State::Data { left },
                 };
-                if !self.signed {
-                    pass(format!("{:x}\r\n", piece.len()).into());
-                    pass(piece);
-                    pass(Bytes::from_static(b"\r\n"));
+                match self.passes {
+                    Passes::Signed => {}
+                    Passes::Unsigned => {
+                        pass(format!("{:x}\r\n", piece.len()).into());
+                        pass(piece);
+                        pass(Bytes::from_static(b"\r\n"));
+                    }
+                    Passes::Data { .. } => pass(piece),
                 }
                 continue;
             }
@@ -111,7 +134,7 @@ impl Framing {
             };
             self.line.extend_from_slice(&bytes[..taken]);
             self.bound_line(taken)?;
-            if !self.signed && self.state == State::Trailers {
+            if matches!(self.passes, Passes::Unsigned) && self.state == State::Trailers {
                 pass(bytes.slice(..taken));
             }
             bytes.advance(taken);
@@ -137,12 +160,14 @@ impl Framing {
         if self.state != State::Trailers && (self.state != State::Ended || !self.line.is_empty()) {
             return Err(broken());
         }
-        match self.missing_trailers.is_empty() {
-            true => Ok(()),
-            false => {
-                Err(malformed_trailer(format!("the trailer {} is missing", self.missing_trailers.join(", "))))
-            }
+        if !self.missing_trailers.is_empty() {
+            let missing = self.missing_trailers.join(", ");
+            return Err(malformed_trailer(format!("the trailer {missing} is missing")));
         }
+        if let Passes::Data { trailers, end } = self.passes {
+            end.set(trailers);
+        }
+        Ok(())
     }
 
     /// No line is longer than its place allows, whether it ends or not.
@@ -174,7 +199,7 @@ impl Framing {
 
     fn begin_chunk(&mut self, line: &[u8], pass: &mut impl FnMut(Bytes)) -> Result<(), Refusal> {
         let size = chunk_size(line).ok_or_else(broken)?;
-        if self.signed && size > SIGNED_CHUNK_BYTES_MAX {
+        if matches!(self.passes, Passes::Signed) && size > SIGNED_CHUNK_BYTES_MAX {
             return Err(Refusal::new(
                 S3ErrorCode::InvalidRequest,
                 "a chunk of an upload with signed chunks may have at most 1048576 bytes",
@@ -189,7 +214,7 @@ impl Framing {
             return Err(wrong_length());
         }
         self.state = State::Trailers;
-        if !self.signed {
+        if matches!(self.passes, Passes::Unsigned) {
             pass(Bytes::from_static(b"0\r\n"));
         }
         Ok(())
@@ -200,11 +225,15 @@ impl Framing {
             self.state = State::Ended;
             return Ok(());
         }
-        let name = line.split(|&byte| byte == b':').next().filter(|name| name.len() < line.len());
-        let name = name.and_then(|name| str::from_utf8(name).ok());
-        let name =
-            name.ok_or_else(|| malformed_trailer("a trailer is a name, a colon and a value".to_owned()))?;
+        let unlike = || malformed_trailer("a trailer is a name, a colon and a value".to_owned());
+        let (name, value) =
+            str::from_utf8(line).ok().and_then(|line| line.split_once(':')).ok_or_else(unlike)?;
         self.missing_trailers.retain(|missing| !missing.eq_ignore_ascii_case(name.trim()));
+        if let Passes::Data { trailers, .. } = &mut self.passes {
+            let name = HeaderName::try_from(name.trim()).map_err(|_| unlike())?;
+            let value = HeaderValue::try_from(value.trim()).map_err(|_| unlike())?;
+            trailers.append(name, value);
+        }
         Ok(())
     }
 }
@@ -288,6 +317,22 @@ mod tests {
             seen,
             b"1\r\n0\r\n4\r\n1234\r\n4\r\n5678\r\n1\r\n9\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"
         );
+    }
+
+    /// Where s3s does not decode, the data comes out and the trailers after it, wherever reads cut the body.
+    #[test]
+    fn a_decoded_body_is_its_data() {
+        let body = b"5\r\nhello\r\n6\r\n world\r\n0\r\nx-amz-checksum-crc32: AAAAAA==\r\n\r\n";
+        for step in 1..=body.len() {
+            let end = Trailers::default();
+            let decoded = framing(UNSIGNED, 11, Some("x-amz-checksum-crc32")).decoded(end.clone());
+            assert_eq!(feed(decoded, body, step).unwrap(), b"hello world");
+            assert_eq!(end.take().unwrap()["x-amz-checksum-crc32"], "AAAAAA==");
+        }
+        let end = Trailers::default();
+        let decoded = framing(UNSIGNED, 11, None).decoded(end.clone());
+        assert_eq!(code(feed(decoded, &body[..body.len() - 40], 7)), "IncompleteBody");
+        assert!(end.take().is_none(), "a body that did not end well has no trailers");
     }
 
     /// 4 GiB announced in one chunk: refused at its header when signed, and no memory when not.

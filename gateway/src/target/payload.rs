@@ -104,8 +104,15 @@ pub(super) fn check(
         return Err(invalid("A request to read an object has no body."));
     }
     match payload {
-        Payload::Chunked { trailer, .. } => {
-            check_chunked(is_upload, signature, trailer, headers)?;
+        Payload::Chunked { signed, trailer } => {
+            // In other forms of a request s3s does not decode the chunks, and their framing would become the object;
+            // in one that nobody signed the bridge does.
+            let is_decoded = match signature {
+                SignatureForm::Header(_) => true,
+                SignatureForm::Anonymous => !signed,
+                SignatureForm::Presigned { .. } | SignatureForm::PostForm => false,
+            };
+            check_chunked(is_upload && is_decoded, trailer, headers)?;
         }
         Payload::Unstated | Payload::Unsigned | Payload::Hashed => {
             if headers.contains_key("x-amz-trailer") {
@@ -146,15 +153,10 @@ impl Framing {
     }
 }
 
-fn check_chunked(
-    is_upload: bool,
-    signature: &SignatureForm,
-    trailer: bool,
-    headers: &HeaderMap,
-) -> Result<(), Refusal> {
-    // Without a signature in the header s3s does not decode the chunks: their framing would become the object.
-    if !is_upload || !matches!(signature, SignatureForm::Header(_)) {
-        let message = "A STREAMING-… payload is for PutObject and UploadPart with an Authorization header.";
+fn check_chunked(is_decoded_upload: bool, trailer: bool, headers: &HeaderMap) -> Result<(), Refusal> {
+    if !is_decoded_upload {
+        let message = "A STREAMING-… payload is for PutObject and UploadPart with an Authorization header, or, where \
+                       the chunks are not signed, with no signature at all.";
         return Err(Refusal::new(S3ErrorCode::NotImplemented, message));
     }
     let named = text(headers, "x-amz-trailer");

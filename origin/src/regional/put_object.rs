@@ -35,7 +35,8 @@ pub(super) async fn put_object(
     let condition = WriteCondition::parse(&request.headers)?;
     let attributes = Attributes::parse(&request.headers, metadata)?;
     let key = CustomerKey::of_target(&request.headers)?;
-    let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
+    let (headers, extensions) = (&request.headers, &request.extensions);
+    let incoming = Incoming::new(headers, extensions, body, content_length, request.trailing_headers)?;
 
     let wanted_acl = WantedAcl::of_headers(store, &object.bucket.caller, &request.headers).await?;
 

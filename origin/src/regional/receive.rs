@@ -2,12 +2,13 @@
 //! request announced.
 
 use futures::{StreamExt, try_join};
-use http::{HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 use s3s::dto::StreamingBlob;
 use s3s::stream::ByteStream;
 use s3s::{S3Error, S3ErrorCode, S3Result, StdError, TrailingHeaders, s3_error};
 
 use super::upload::{Staged, UPLOAD_BYTES_MAX, Upload};
+use crate::Trailers;
 use crate::checksums::{Algorithm, Announced, Digested, Digests};
 use crate::encryption::ObjectKeys;
 
@@ -17,7 +18,10 @@ pub(super) struct Incoming {
     /// How long it is, where its request says so: the file of a browser's form ends where the form says.
     bytes: Option<u64>,
     announced: Announced,
+    /// Those that s3s has read behind the body.
     trailers: Option<TrailingHeaders>,
+    /// Those that were read before s3s was given the body.
+    decoded: Option<Trailers>,
 }
 
 /// A body that is staged durably and is what was announced.
@@ -41,6 +45,7 @@ impl Incoming {
     /// `EntityTooLarge` above 5 GiB; those of [`Announced::parse`].
     pub(super) fn new(
         headers: &HeaderMap,
+        extensions: &Extensions,
         body: Option<StreamingBlob>,
         content_length: Option<i64>,
         trailers: Option<TrailingHeaders>,
@@ -55,7 +60,8 @@ impl Incoming {
         if bytes.is_some_and(|bytes| bytes > UPLOAD_BYTES_MAX) {
             return Err(too_large());
         }
-        Ok(Self { body, bytes, announced: Announced::parse(headers)?, trailers })
+        let decoded = extensions.get::<Trailers>().cloned();
+        Ok(Self { body, bytes, announced: Announced::parse(headers)?, trailers, decoded })
     }
 
     /// The body's length, where it was announced.
@@ -101,7 +107,8 @@ impl Incoming {
             Some(_) | None => {}
         }
         let (digested, staged) = try_join!(digests.finish(), upload.finish())?;
-        let trailers = self.trailers.and_then(|trailers| trailers.take());
+        let decoded = self.decoded.and_then(|trailers| trailers.take());
+        let trailers = self.trailers.and_then(|trailers| trailers.take()).or(decoded);
         self.announced.verify(&digested, trailers.as_ref())?;
         Ok(Received { staged, digested })
     }

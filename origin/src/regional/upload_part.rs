@@ -39,7 +39,8 @@ pub(super) async fn upload_part(
     refuse_unsupported(&request.headers, READS_KEY)?;
     let number = part_number(number)?;
     let key = CustomerKey::of_target(&request.headers)?;
-    let incoming = Incoming::new(&request.headers, body, content_length, request.trailing_headers)?;
+    let (headers, extensions) = (&request.headers, &request.extensions);
+    let incoming = Incoming::new(headers, extensions, body, content_length, request.trailing_headers)?;
 
     // Asked before the body is taken, as of an object put whole.
     let finding = asked.clone();

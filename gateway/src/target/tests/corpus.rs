@@ -177,6 +177,20 @@ fn unsigned_requests_with_headers() {
         (
             "PUT /photos/a",
             &[("content-length", "9"), ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")],
+            "InvalidRequest",
+        ),
+        (
+            "PUT /photos/a",
+            &[
+                ("content-length", "9"),
+                ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+                ("x-amz-trailer", "x-amz-checksum-crc32"),
+            ],
+            "MissingContentLength",
+        ),
+        (
+            "PUT /photos/a",
+            &[("content-length", "9"), ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")],
             "NotImplemented",
         ),
         (&key_1025, &[("content-length", "0")], "KeyTooLongError"),
