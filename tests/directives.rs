@@ -130,6 +130,49 @@ async fn an_operator_warms_and_pins_an_object() {
 }
 
 /// One object in ord1, and a reader of it at las1.
+/// Whatever the accelerated endpoint says yes to, it says what its cache did for it; of what it refuses it says nothing,
+/// nor does the standard endpoint of anything.
+#[tokio::test]
+async fn every_answer_but_a_refusal_says_what_the_cache_did() {
+    let site = Site::start().await;
+    let etag = site.get("").await.header("etag").to_owned();
+    let with = |method, target: &str| Request::new(method, target.to_owned());
+    for (request, status, expected) in [
+        (with("GET", "/data/k"), 200, "; hit"),
+        (with("HEAD", "/data/k"), 200, "; hit"),
+        (with("GET", "/data/k").header("if-none-match", etag), 304, "; hit"),
+        (with("PUT", "/data/new").body("n"), 200, "; fwd=method"),
+        (with("DELETE", "/data/new"), 204, "; fwd=method"),
+        (with("GET", "/data?list-type=2"), 200, "; fwd=bypass"),
+        (with("GET", "/data/missing"), 404, ""),
+        (with("GET", "/data?policy"), 404, ""),
+    ] {
+        let answer = site.reader.send(request).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let said = answer.header("cache-status");
+        let rest = said.strip_prefix("penstock-las1").unwrap_or(said);
+        assert!(rest.starts_with(expected) && expected.is_empty() == said.is_empty(), "{status}: {said}");
+    }
+    let own = site.cluster.accelerated("ord1", "ord1");
+    let said = own.send(with("GET", "/data?list-type=2")).await.ok();
+    assert_eq!(said.header("cache-status"), "penstock-ord1; fwd=bypass");
+    let standard = site.cluster.standard("ord1").get("data", "k").await.ok();
+    assert_eq!(standard.header("cache-status"), "");
+}
+
+/// A read of an object without bytes counts by its head.
+#[tokio::test]
+async fn reads_of_empty_objects_count() {
+    let site = Site::start().await;
+    let _ = site.cluster.standard("ord1").put("data", "empty", "").await.ok();
+    for _ in 0..3 {
+        let _ = site.reader.get("data", "empty").await.ok();
+    }
+    let counted = site.cluster.settled("las1").await;
+    let reads = |result| counted.sum("penstock_cache_requests_total", &[("result", result)]);
+    assert_eq!((reads("origin"), reads("memory")), (1.0, 2.0));
+}
+
 struct Site {
     reader: Client,
     content: Content,

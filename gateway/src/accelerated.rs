@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache::{Busy, Cache, Mode, ReadError, Tally, Tenant};
+use cache::{Busy, Cache, Mode, Plan, ReadError, Tally, Tenant};
 use http::{HeaderMap, HeaderValue, Method};
 use origin::NamedVersion;
 use origin::head::{Facts, Head};
@@ -34,7 +34,8 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use time::OffsetDateTime;
 
 use self::body::Body;
-use self::cache_status::{CACHE_STATUS, cache_status};
+use self::cache_status::cache_status;
+pub use self::cache_status::{CACHE_STATUS, passed_by};
 use self::heads::{Found, Heads, ObjectName};
 pub(crate) use self::misses::MISSES_BYTES_MAX;
 pub use self::owner::Owner;
@@ -42,7 +43,7 @@ use self::renewal::Renewal;
 pub use self::warm::{ToWarm, Warmed};
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ReadSource};
 use crate::peer::messages::FullHead;
 use crate::permission::{Asking, Denied, DeniedSlot, Refused, RequestContext};
 use crate::quota::{Charged, Gate};
@@ -159,7 +160,8 @@ impl Accelerated {
             self.prepare(session, target, client, mode, &mut kept).await.map_err(Failed::Refused)?;
         let renewing = body.goes_on().then(|| Renewal::new(&granted, self.parts.grace));
         let mut headers = granted.headers;
-        headers.insert(CACHE_STATUS, cache_status(&self.parts.region, &body.plan(), mode));
+        let plan = body.plan();
+        headers.insert(CACHE_STATUS, cache_status(&self.parts.region, &plan, mode));
         identify(&mut headers, request_id, &self.parts.region);
         let mut tally = Tally::default();
         let status = granted.reading.status();
@@ -167,7 +169,7 @@ impl Accelerated {
             Ok(sender) => renewal::during(renewing, body.send(sender, &mut tally)).await,
             Err(error) => Err(error),
         };
-        self.record(session, target, &tally);
+        self.record(session, target, &plan, &tally);
         Ok(Served { sent: sent.map_err(Failed::Broken)?, tally, caller: granted.caller })
     }
 
@@ -245,7 +247,14 @@ impl Accelerated {
         facts.verify_owner(request.expected_bucket_owner())?;
         let version = target.query.get("versionId");
         let object = object.ok_or_else(|| absent(version, marker.as_ref()))?;
-        let reading = decide(&object.head, &request)?;
+        let reading = decide(&object.head, &request).map_err(|refused| match refused.code() {
+            // It says no, and is an answer: the client's own copy is what the head says.
+            S3ErrorCode::NotModified => {
+                let status = cache_status(&self.parts.region, &Body::empty(was_known).plan(), mode);
+                Refusal::from(refused).with_header(CACHE_STATUS, status)
+            }
+            _ => refused.into(),
+        })?;
         if object.head.encryption.is_some() {
             // Nothing here opens it: a request that brings its key goes to its owner.
             return Err(S3ErrorCode::InternalError.into());
@@ -349,13 +358,15 @@ impl Accelerated {
         }
     }
 
-    fn record(&self, session: &Session, target: &Target, tally: &Tally) {
+    fn record(&self, session: &Session, target: &Target, plan: &Plan, tally: &Tally) {
         let sources = body::sources(tally);
         for (source, bytes) in sources.into_iter().filter(|(_, bytes)| *bytes > 0) {
             self.parts.metrics.cached_bytes(EndpointKind::Accelerated, &target.region, source, bytes);
         }
-        let slowest = sources.into_iter().rev().find(|(_, bytes)| *bytes > 0);
-        if let (&Method::GET, Some((source, _))) = (&session.req_header().method, slowest) {
+        let slowest = sources.into_iter().rev().find(|(_, bytes)| *bytes > 0).map(|(source, _)| source);
+        // Of an object without bytes it is the head that was here or was not.
+        let source = slowest.unwrap_or(if plan.hit { ReadSource::Memory } else { ReadSource::Origin });
+        if session.req_header().method == Method::GET {
             self.parts.metrics.cached_read(EndpointKind::Accelerated, &target.region, source);
         }
     }

@@ -28,10 +28,11 @@ use tokio::time::timeout;
 use self::aws_chunked::Framing;
 use self::document::Document;
 use self::upload::{Decoding, Feed, Source, UploadBody};
+use crate::accelerated::{CACHE_STATUS, passed_by};
 use crate::refusal::{Refusal, Subject, read_document};
 use crate::request_id::RequestId;
 use crate::response::{self, Failed, Sender, Sent};
-use crate::target::{Operation, SignatureForm, Target};
+use crate::target::{EndpointKind, Operation, SignatureForm, Target};
 use crate::topology::RegionName;
 
 /// Bytes of an unread body that are drained so that the connection can serve the next request.
@@ -59,13 +60,15 @@ pub struct Limits {
     pub response: response::Limits,
 }
 
-/// What names a request in its response.
+/// What names a request in its response, and whoever answers it.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {
     /// The request's id.
     pub request_id: RequestId,
     /// The region that answers.
     pub region: &'a RegionName,
+    /// The kind of endpoint that was asked.
+    pub endpoint: EndpointKind,
 }
 
 /// Answers the request of `session` with `service`.
@@ -168,7 +171,7 @@ async fn answer(
     limits: &Limits,
 ) -> Result<Sent, Failed> {
     let (mut parts, body) = response.into_parts();
-    name(&mut parts.headers, named);
+    name(&mut parts.headers, named, &session.req_header().method);
     let body = match target.operation {
         Operation::GetObjectAttributes => unquote_etag(body).await.map_err(Failed::Refused)?,
         _ => body,
@@ -241,7 +244,7 @@ pub async fn say(
     named: Named<'_>,
     limits: &response::Limits,
 ) -> pingora::Result<Sent> {
-    name(&mut headers, named);
+    name(&mut headers, named, &session.req_header().method);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     let unread = settle_unread_body(session);
     let sent = Sender::begin(session, StatusCode::OK, headers, limits).await?.finish().await?;
@@ -275,11 +278,14 @@ pub async fn refuse(
     Ok(sent)
 }
 
-fn name(headers: &mut HeaderMap, named: Named<'_>) {
-    let named =
-        [("x-amz-request-id", named.request_id.to_string()), ("x-amz-id-2", named.region.to_string())];
-    for (name, value) in named {
+/// Names an answer to a request by `method` that says yes.
+fn name(headers: &mut HeaderMap, named: Named<'_>, method: &Method) {
+    let ids = [("x-amz-request-id", named.request_id.to_string()), ("x-amz-id-2", named.region.to_string())];
+    for (name, value) in ids {
         headers.insert(name, HeaderValue::try_from(value).expect("ids and names of regions are header text"));
+    }
+    if named.endpoint == EndpointKind::Accelerated {
+        headers.insert(CACHE_STATUS, passed_by(named.region, method));
     }
 }
 

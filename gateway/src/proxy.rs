@@ -395,7 +395,7 @@ impl Proxy {
     }
 
     fn named(&self, exchange: &Exchange) -> Named<'_> {
-        Named { request_id: exchange.id, region: &self.node.region }
+        Named { request_id: exchange.id, region: &self.node.region, endpoint: exchange.endpoint }
     }
 }
 
@@ -650,6 +650,11 @@ impl ProxyHttp for Proxy {
         }
         exchange.first_byte = Some(Instant::now());
         exchange.passed.status = Some(response.status);
+        let is_answer = response.status.is_success() || response.status.is_redirection();
+        if exchange.endpoint == EndpointKind::Accelerated && is_answer {
+            let passed_by = accelerated::passed_by(&self.node.region, &session.req_header().method);
+            response.insert_header(accelerated::CACHE_STATUS, passed_by)?;
+        }
         let unread = bridge::settle_unread_body(session);
         if !session.is_body_done() {
             // pingora goes on reading the body after the response has ended; it must not for long.

@@ -3,6 +3,7 @@
 //! ```text
 //! Cache-Status: penstock-las1; hit; detail="memory=8388608"
 //! Cache-Status: penstock-las1; fwd=miss; stored; detail="origin=8388608"
+//! Cache-Status: penstock-las1; fwd=method
 //! ```
 //!
 //! The name is the region that served; `detail` says how many bytes were to come from where when the head of the
@@ -11,12 +12,12 @@
 use std::fmt::Write;
 
 use cache::{Mode, Plan};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use crate::topology::RegionName;
 
 /// `Cache-Status`.
-pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The header's value for an answer that `region` serves as `plan` says.
 pub(super) fn cache_status(region: &RegionName, plan: &Plan, mode: Mode) -> HeaderValue {
@@ -39,6 +40,14 @@ pub(super) fn cache_status(region: &RegionName, plan: &Plan, mode: Mode) -> Head
         write!(text, "; detail=\"{detail}\"").expect("a String takes anything");
     }
     HeaderValue::try_from(text).expect("names, numbers and fixed words make a header")
+}
+
+/// The header's value for an answer that the cache of `region` has no part in: to a request that is not an object read.
+#[must_use]
+pub fn passed_by(region: &RegionName, method: &Method) -> HeaderValue {
+    let why = if method.is_safe() { "bypass" } else { "method" };
+    HeaderValue::try_from(format!("penstock-{region}; fwd={why}"))
+        .expect("names and fixed words make a header")
 }
 
 fn detail(plan: &Plan, mode: Mode) -> String {
@@ -86,6 +95,9 @@ mod tests {
             of(partial, Mode::Fill),
             "penstock-las1; fwd=partial; stored; detail=\"memory=2, origin=6\""
         );
+        let passed_by = |method| passed_by(&RegionName::parse("las1").expect("name"), &method);
+        assert_eq!(passed_by(Method::PUT), "penstock-las1; fwd=method");
+        assert_eq!(passed_by(Method::GET), "penstock-las1; fwd=bypass");
         let empty = Plan { hit: true, ..Plan::default() };
         assert_eq!(of(empty, Mode::Fill), "penstock-las1; hit");
     }

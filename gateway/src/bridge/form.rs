@@ -63,7 +63,7 @@ pub async fn serve(
     let (feed, body) = upload::pipe(source, Decoding::File(FileBody::new(boundary, sizes)), None);
     let response = call(session, service, request, feed, body, &limits.upload).await?;
     let mut headers = accepted(response).await?.into_parts().0.headers;
-    name(&mut headers, named);
+    name(&mut headers, named, &session.req_header().method);
     let (status, headers, document) = post_form::told(&form, &put, &address(session, door.client), headers);
     let unread = settle_unread_body(session);
     let mut sender = Sender::begin(session, status, headers, &limits.response).await?;

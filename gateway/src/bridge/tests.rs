@@ -152,7 +152,8 @@ impl ProxyHttp for Direct {
 
     async fn request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<bool> {
         let region = RegionName::parse("ord1").unwrap();
-        let named = Named { request_id: RequestId::parse("00000000000000AB").unwrap(), region: &region };
+        let request_id = RequestId::parse("00000000000000AB").unwrap();
+        let named = Named { request_id, region: &region, endpoint: EndpointKind::Standard };
         let listener = Listener { region: region.clone(), endpoint: EndpointKind::Standard };
         let head = session.req_header_mut();
         if head.version == http::Version::HTTP_2 {
