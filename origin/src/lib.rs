@@ -4,24 +4,31 @@
 //! [`resolve`](regional::RegionalStore::resolve) for a head and its bucket's facts in one snapshot, and
 //! [`read_pages`](regional::RegionalStore::read_pages) for the checked bytes of one instance. Knows nothing
 //! of pingora, of caches or of other regions.
+//!
+//! Modules are listed in the order a request meets them: who asks, whether they may, what for, and where it lies.
+
+pub mod caller;
+pub mod permit;
 
 pub mod acl;
-pub mod caller;
-mod checksums;
 pub mod cors;
-pub mod customer_key;
-mod directory;
-mod encryption;
-pub mod head;
-pub mod instance;
 pub mod lifecycle;
-pub mod permit;
 pub mod policy;
-pub mod read_request;
-pub mod regional;
 pub mod tags;
+
+mod checksums;
+pub mod customer_key;
+pub mod read_request;
 mod trailers;
 pub mod version_id;
+
+mod encryption;
+pub mod regional;
+
+pub mod head;
+pub mod instance;
+
+mod directory;
 
 pub use caller::Caller;
 pub use checksums::{Algorithm, DocumentDigests};
