@@ -89,14 +89,14 @@ async fn an_account_keeps_no_more_than_its_quota() {
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
     let full = (403, "QuotaExceeded".to_owned());
-    let _ = owner.put("data", "a", vec![0; 600]).await.ok();
-    assert_eq!(owner.put("data", "b", vec![0; 401]).await.refusal(), full);
-    let _ = owner.put("data", "b", vec![0; 400]).await.ok();
+    let _ = owner.put("data", "a", vec![0_u8; 600]).await.ok();
+    assert_eq!(owner.put("data", "b", vec![0_u8; 401]).await.refusal(), full);
+    let _ = owner.put("data", "b", vec![0_u8; 400]).await.ok();
     assert_eq!(owner.copy("data/b", "data", "c").await.refusal(), full);
     let _ = owner.delete("data", "a").await.ok();
     let _ = owner.copy("data/b", "data", "c").await.ok();
     // Each region keeps its own.
     let other = cluster.standard("las1");
     other.create_bucket("other").await;
-    let _ = other.put("other", "a", vec![0; 1000]).await.ok();
+    let _ = other.put("other", "a", vec![0_u8; 1000]).await.ok();
 }

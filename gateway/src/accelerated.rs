@@ -91,6 +91,7 @@ pub struct Parts {
 /// The accelerated endpoint of one node.
 pub struct Accelerated {
     parts: Parts,
+    heads: Heads,
     keys: Keys,
     /// By access key, each user as last seen; never believed, only compared.
     seen: moka::future::Cache<String, Arc<User>>,

@@ -78,6 +78,6 @@ def test_s3cmd_sets_shows_and_removes_rules(penstock, owner, tmp_path):
     assert "<Days>3</Days>" in s3cmd.run("getlifecycle", f"s3://{bucket}")
     s3cmd.run("expire", f"s3://{bucket}", "--expiry-days=5", "--expiry-prefix=logs/")
     (rule,) = owner.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    assert (rule["Prefix"], rule["Expiration"]) == ("logs/", {"Days": 5})
+    assert (rule["Filter"], rule["Expiration"]) == ({"Prefix": "logs/"}, {"Days": 5})
     s3cmd.run("dellifecycle", f"s3://{bucket}")
     assert refusal(owner.get_bucket_lifecycle_configuration, Bucket=bucket) == "NoSuchLifecycleConfiguration"

@@ -69,9 +69,7 @@ impl Owner {
     pub(crate) async fn facts(&self, bucket: &str, how: Use) -> S3Result<Option<Arc<Facts>>> {
         let found = match self {
             Self::Own { store, kept, .. } => kept.facts(store, bucket, how).await?,
-            Self::Peer { objects, .. } => {
-                objects.find(Subject::Facts { bucket: bucket.into() }, how).await?
-            }
+            Self::Peer { objects, .. } => objects.find(Subject::Facts { bucket: bucket.into() }, how).await?,
         };
         Ok(found.value.and_then(Kept::into_facts))
     }

@@ -88,8 +88,10 @@ impl Accelerated {
         let mut found = Vec::new();
         for (region, owner) in &self.parts.owners {
             if wanted.region.as_ref().is_none_or(|named| named == region.as_str()) {
-                let facts =
-                    owner.facts(&wanted.bucket, Use::LookAndKeep).await.map_err(|error| format!("{region}: {error}"))?;
+                let facts = owner
+                    .facts(&wanted.bucket, Use::LookAndKeep)
+                    .await
+                    .map_err(|error| format!("{region}: {error}"))?;
                 found.extend(facts.map(|facts| (region.clone(), facts.owner.clone())));
             }
         }

@@ -87,7 +87,7 @@ impl Shutdown for Connection {
 
 impl UniqueID for Connection {
     fn id(&self) -> i32 {
-        self.tcp.get_ref().get_ref().as_raw_fd()
+        self.tcp.get_ref().as_raw_fd()
     }
 }
 

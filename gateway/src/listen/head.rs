@@ -28,6 +28,9 @@ pub(super) enum Head {
     Unfinished,
     /// The block is too long or has too many lines.
     TooLarge,
+    /// It says by two headers where its body ends, which is how requests are smuggled (RFC 9112 §6.1). pingora would
+    /// drop one of the two unseen.
+    FramedTwice,
 }
 
 /// Reads the next request's header block from `stream`, of which `block` has come already.
@@ -61,12 +64,14 @@ async fn finish(stream: &mut Stream, mut block: BytesMut, bytes_max: usize) -> H
     let mut lines = Lines::default();
     loop {
         match lines.scan(&block) {
-            Scanned::End { at } if at <= bytes_max => {
+            Scanned::End { at } if at > bytes_max => return Head::TooLarge,
+            Scanned::End { at } if is_framed_twice(&block[..at]) => return Head::FramedTwice,
+            Scanned::End { at } => {
                 let rest = if has_no_body(&block[..at]) { block.split_off(at) } else { BytesMut::new() };
                 return Head::Whole { block, rest };
             }
             Scanned::More if block.len() <= bytes_max => (),
-            Scanned::End { .. } | Scanned::More | Scanned::TooMany => return Head::TooLarge,
+            Scanned::More | Scanned::TooMany => return Head::TooLarge,
         }
         block.reserve(READ_BYTES);
         if !matches!(stream.read_buf(&mut block).await, Ok(1..)) {
@@ -82,6 +87,16 @@ fn has_no_body(head: &[u8]) -> bool {
     let has = |word: &[u8]| head.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word));
     let is_read = head.starts_with(b"GET ") || head.starts_with(b"HEAD ");
     is_read && ![&b"content-length"[..], b"transfer-encoding", b"upgrade"].into_iter().any(has)
+}
+
+/// Whether a head has both headers that delimit a body.
+fn is_framed_twice(head: &[u8]) -> bool {
+    let has = |name: &[u8]| {
+        let mut names =
+            head.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b':').next());
+        names.any(|found| found.trim_ascii().eq_ignore_ascii_case(name))
+    };
+    has(b"transfer-encoding") && has(b"content-length")
 }
 
 /// Looks for the empty line that ends a header block, resuming where it stopped.
@@ -158,6 +173,21 @@ mod tests {
             "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
         ] {
             assert!(!has_no_body(head.as_bytes()), "{head}");
+        }
+    }
+
+    #[test]
+    fn two_headers_that_end_a_body_are_one_too_many() {
+        for (head, expected) in [
+            ("PUT / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", true),
+            ("PUT / HTTP/1.1\r\ntransfer-encoding : chunked\r\nCONTENT-LENGTH:\r\n\r\n", true),
+            ("PUT / HTTP/1.1\nTransfer-Encoding:chunked\nContent-Length:0\n\n", true),
+            ("PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\n", false),
+            ("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            ("PUT /content-length: HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            ("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX-Content-Length: 3\r\n\r\n", false),
+        ] {
+            assert_eq!(is_framed_twice(head.as_bytes()), expected, "{head}");
         }
     }
 

@@ -44,6 +44,7 @@ where
                 return refuse(stream, S3ErrorCode::RequestTimeout).await;
             }
             Head::TooLarge => return refuse(stream, S3ErrorCode::RequestHeaderSectionTooLarge).await,
+            Head::FramedTwice => return refuse(stream, S3ErrorCode::InvalidRequest).await,
         };
         let mut session = ServerSession::new_http1(stream);
         // What was read already: the parser begins with it, and reads the body after it from the stream.

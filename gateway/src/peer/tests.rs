@@ -78,7 +78,8 @@ impl Node {
         let metrics = Metrics::new(&Registry::new());
         let regions = [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2")];
         let topology = Arc::new(Topology::new("penstock.localhost", "ord1", regions).expect("topology"));
-        let sessions = Sessions::new(coherence::Settings::default(), topology, metrics, Own::new(&Room::new(0)));
+        let sessions =
+            Sessions::new(coherence::Settings::default(), topology, metrics, Own::new(&Room::new(0)));
         let stored = TestStore::open_with(&sessions, accounts).await;
         let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -128,7 +129,7 @@ fn follow(credentials: &Credentials, address: SocketAddr, class: LeaseClass) -> 
         peer: ord1(credentials, address),
         class,
         here: RegionName::parse("las1").expect("name"),
-        room: coherence::Room::new(1 << 20),
+        room: Room::new(1 << 20),
         idle_after: None,
         metrics: Metrics::new(&Registry::new()),
     })

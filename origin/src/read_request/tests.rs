@@ -397,6 +397,9 @@ fn an_encrypted_object_is_read_with_its_key_alone() {
         let failing = [key, &[(IF_NONE_MATCH, "*")]].concat();
         assert_eq!(code(answer(head, &failing, &[])), Some(expected));
     }
+    for (number, expected) in [("1", S3ErrorCode::InvalidRequest), ("2", S3ErrorCode::InvalidPart)] {
+        assert_eq!(code(answer(&encrypted, &[], &[("partNumber", number)])), Some(expected));
+    }
     let failing = [&key[..], &[(IF_NONE_MATCH, "*")]].concat();
     assert_eq!(code(answer(&encrypted, &failing, &[])), Some(S3ErrorCode::NotModified));
 }

@@ -238,6 +238,7 @@ impl RegionalStore {
                 metadata: BTreeMap::new(),
                 checksum_algorithm: None,
                 checksum_kind: None,
+                encryption: None,
             };
             txn.put_upload(BUCKET, "k", &upload_id, &upload)?;
             Ok(txn.put_part(BUCKET, &upload_id, number, &part)?)

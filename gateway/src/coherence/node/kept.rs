@@ -112,7 +112,9 @@ impl<V: Value> Kept<V> {
         self.entries.len()
     }
 
-    pub(super) fn weight(&self) -> usize {
+    /// Bytes of everything that is kept.
+    #[must_use]
+    pub fn weight(&self) -> usize {
         self.weight
     }
 
@@ -149,7 +151,8 @@ impl<V: Value> Kept<V> {
     }
 
     /// Lets go of the oldest until no more than `weight_max` is kept, and returns the areas of what went.
-    pub(super) fn shrink(&mut self, weight_max: usize) -> Vec<Area> {
+    #[must_use]
+    pub fn shrink(&mut self, weight_max: usize) -> Vec<Area> {
         let mut areas = Vec::new();
         while self.weight > weight_max
             && let Some(oldest) = self.order.0.pop_front()

@@ -3,8 +3,8 @@
 use super::db::{Db, Opening, WriteRows};
 use super::rows::encode;
 use super::table::Table;
-use super::usage::UsageRow;
 use super::*;
+use crate::regional::usage::UsageRow;
 
 /// Changes rows of a closed store behind its back.
 fn tamper(dir: &Path, change: impl FnOnce(&mut dyn WriteRows)) {

@@ -65,6 +65,10 @@ fn a_node_of_today_gets_on_with_a_recorded_owner() {
         for said in conversation {
             match said {
                 Said::ByNode(FromNode::Open { .. }) | Said::ByOwner(FromOwner::Opened { .. }) => {}
+                // The earlier one names the session that it had before, which this one has not.
+                Said::ByNode(FromNode::Hello { .. }) => {
+                    assert!(matches!(node.next_outgoing(now), Some(ToSend::Hello { .. })));
+                }
                 Said::ByNode(expected) => {
                     if let FromNode::Resolve { asks, .. } = &expected {
                         for ask in asks {
