@@ -50,7 +50,7 @@ impl<'a> Asking<'a> {
         let at = Circumstances { request: self.request, on, prefix: None };
         self.for_all_needed(role, on, |needed| match needed.about {
             About::Service => decide::decide_without_bucket(self.caller, needed),
-            About::Bucket | About::Object | About::CopySource => decide::decide(self.caller, needed, &at),
+            About::Bucket | About::Object | About::Source => decide::decide(self.caller, needed, &at),
         })
     }
 
@@ -139,7 +139,7 @@ pub fn decide_action<'f>(
     let at = Circumstances { request, on, prefix: None };
     Some(match needed.about {
         About::Service => decide::decide_without_bucket(caller, &needed),
-        About::Bucket | About::Object | About::CopySource => decide::decide(caller, &needed, &at),
+        About::Bucket | About::Object | About::Source => decide::decide(caller, &needed, &at),
     })
 }
 

@@ -6,6 +6,8 @@
 //! in a request's spelling makes one of them decide and the other act.
 
 mod refused_by_s3s;
+mod rename_object;
+mod route;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -14,7 +16,7 @@ use async_trait::async_trait;
 use http::{Extensions, HeaderMap};
 use origin::head::Facts;
 use origin::permit::{On, Role};
-use origin::regional::{RegionalStore, Resolved};
+use origin::regional::{RegionalStore, RenameObjectInput, Resolved};
 use origin::{Caller, Permit};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
@@ -22,11 +24,11 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::CopySource;
 use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{S3, S3ErrorCode, S3Result, s3_error};
+use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use time::OffsetDateTime;
 use tracing::error;
 
-use self::refused_by_s3s::RefusedByS3s;
+use self::route::Route;
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
 use crate::permission::table::Rule;
@@ -65,6 +67,20 @@ impl Known for RegionalStore {
     }
 }
 
+/// A store that renames objects: an operation that s3s does not know.
+#[async_trait]
+pub trait Renames: Send + Sync {
+    /// RenameObject.
+    async fn rename_object(&self, request: S3Request<RenameObjectInput>) -> S3Result<S3Response<()>>;
+}
+
+#[async_trait]
+impl Renames for RegionalStore {
+    async fn rename_object(&self, request: S3Request<RenameObjectInput>) -> S3Result<S3Response<()>> {
+        self.rename_object(request).await
+    }
+}
+
 /// Makes the services of one region's own store.
 pub struct StoreService {
     identities: Arc<dyn Identities>,
@@ -89,7 +105,7 @@ impl StoreService {
         per_key: Arc<Gate<String>>,
     ) -> Self
     where
-        S: S3 + Known + Clone,
+        S: S3 + Known + Renames + Clone,
     {
         let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
         let known = identities.clone();
@@ -104,7 +120,7 @@ impl StoreService {
             builder.set_config(config.clone());
             builder.set_host(Hosts(topology.clone()));
             builder.set_auth(door.clone());
-            builder.set_route(RefusedByS3s(door.clone()));
+            builder.set_route(Route(door.clone()));
             builder.set_access(door);
             builder.build()
         };
@@ -224,6 +240,10 @@ impl<S: Known> Door<S> {
         }
         let source = match target.operation {
             Operation::CopyObject | Operation::UploadPartCopy => Some(copy_source(&headers)?),
+            Operation::RenameObject => {
+                let rename = rename_object::parse(target, &headers)?;
+                Some((rename.bucket().to_owned(), rename.source().to_owned(), None))
+            }
             _ => None,
         };
         // An access key is there only when the signature was verified with what `found` holds.
@@ -247,7 +267,7 @@ impl<S: Known> Door<S> {
         self.let_in(&held, Role::Target, subject).await?;
         if let Some((bucket, key, version)) = &source {
             let subject = Subject { bucket, key: Some(key), version: version.as_deref() };
-            self.let_in(&held, Role::CopySource, Some(subject)).await?;
+            self.let_in(&held, Role::Source, Some(subject)).await?;
         }
         extensions.insert(held.caller().as_deref().map_or_else(Caller::anonymous, caller_of));
         extensions.insert::<Arc<dyn Permit>>(Arc::new(held));
@@ -290,13 +310,14 @@ impl<S: Known> Door<S> {
 
 /// Whether the decision rests on what is known after the door, so that the operation has to ask its permit: whose an
 /// upload is, or for what the policy says the keys to delete or the tags to put, which are in the body, or the tags of
-/// what is copied.
+/// what is copied or renamed.
 fn is_told_later(operation: Operation, caller: Option<&User>, facts: &Facts) -> bool {
     match operation {
         Operation::AbortMultipartUpload | Operation::ListParts => caller.is_some(),
-        Operation::DeleteObjects | Operation::PutObjectTagging | Operation::CopyObject => {
-            facts.policy.is_some()
-        }
+        Operation::DeleteObjects
+        | Operation::PutObjectTagging
+        | Operation::CopyObject
+        | Operation::RenameObject => facts.policy.is_some(),
         _ => false,
     }
 }

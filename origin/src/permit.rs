@@ -45,8 +45,8 @@ pub trait Permit: Send + Sync {
 pub enum Role {
     /// What the operation is about.
     Target,
-    /// What is copied from.
-    CopySource,
+    /// What is copied or renamed.
+    Source,
 }
 
 /// What is decided about, as one snapshot or transaction has it.

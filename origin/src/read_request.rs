@@ -22,7 +22,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use self::conditions::IfRange;
 pub use self::conditions::{Conditions, EntityTags, Verdict};
-pub(crate) use self::conditions::{precondition_failed, seconds};
+pub(crate) use self::conditions::{OF_READS, precondition_failed, seconds};
 pub(crate) use self::headers::http_date;
 pub use self::headers::{insert_expiration, object_headers};
 use crate::customer_key::CustomerKey;
@@ -65,7 +65,7 @@ impl ReadRequest {
         query: impl IntoIterator<Item = (&'q str, &'q str)>,
     ) -> S3Result<Self> {
         let mut request = Self {
-            conditions: Conditions::parse(headers)?,
+            conditions: Conditions::parse(headers, &OF_READS)?,
             range: range(headers)?,
             if_range: IfRange::parse(headers)?,
             wants_checksums: wants_checksums(headers)?,
@@ -161,13 +161,20 @@ impl Reading {
     }
 }
 
-/// Decides what a read gets: the object's key first, then conditions, then the range or part (RFC 9110 §13.2.2).
+/// Decides what a read gets: the key of an encrypted object first, then conditions, then the range or part (RFC 9110
+/// §13.2.2).
 ///
 /// # Errors
 /// `InvalidRequest` and `AccessDenied` where the request does not bring the key of an encrypted object, or brings one of
 /// another; `NotModified` (304, with validators) and `PreconditionFailed` by the conditions; `InvalidRange` when the
 /// range starts at or past the end; `InvalidPart` when there is no such part.
 pub fn decide(head: &Head, request: &ReadRequest) -> S3Result<Reading> {
+    if head.encryption.is_some()
+        && let Some(number) = request.part_number
+    {
+        // That there is no such part is said before anything of its key: the public suite asks so.
+        part(head, number)?;
+    }
     head.unlock(request.customer_key())?;
     match request.conditions.evaluate(head) {
         Verdict::Proceed => {}

@@ -51,6 +51,26 @@ def test_checksums_are_stored_and_returned(owner, reader, algorithm, request):
         assert answer[f"Checksum{algorithm}"] == stored[f"Checksum{algorithm}"]
 
 
+def test_renamed_objects_stay_in_caches(owner, reader, bucket):
+    owner.put_object(Bucket=bucket, Key="from", Body=BODY * 10_000, Metadata={"kind": "test"})
+    reader.get_object(Bucket=bucket, Key="from")["Body"].read()
+    with pytest.raises(botocore.exceptions.ClientError, match="404"):
+        reader.head_object(Bucket=bucket, Key="a b")
+    owner.rename_object(Bucket=bucket, Key="a b", RenameSource=f"/{bucket}/from", ClientToken="t")
+    answer = reader.get_object(Bucket=bucket, Key="a b")
+    assert (answer["Body"].read(), answer["Metadata"]) == (BODY * 10_000, {"kind": "test"})
+    assert "; hit" in answer["ResponseMetadata"]["HTTPHeaders"]["cache-status"]
+    for client in (owner, reader):
+        with pytest.raises(client.exceptions.NoSuchKey):
+            client.get_object(Bucket=bucket, Key="from")
+    owner.rename_object(Bucket=bucket, Key="a b", RenameSource=f"{bucket}/from", ClientToken="t")
+    with pytest.raises(owner.exceptions.IdempotencyParameterMismatch):
+        owner.rename_object(Bucket=bucket, Key="b", RenameSource=f"{bucket}/a%20b", ClientToken="t")
+    owner.put_object(Bucket=bucket, Key="b", Body=b"")
+    with pytest.raises(botocore.exceptions.ClientError, match="PreconditionFailed"):
+        owner.rename_object(Bucket=bucket, Key="b", RenameSource=f"{bucket}/a%20b", DestinationIfNoneMatch="*")
+
+
 def test_copies_keep_bytes_and_metadata(owner, reader, bucket):
     owner.put_object(Bucket=bucket, Key="from", Body=BODY, Metadata={"kind": "test"}, ContentType="text/plain")
     owner.copy_object(Bucket=bucket, Key="to", CopySource={"Bucket": bucket, "Key": "from"})

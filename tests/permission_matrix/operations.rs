@@ -222,6 +222,14 @@ const OTHERS: &[Row] = &[
     ),
     ("CompleteMultipartUpload", "POST", "/B/parts?uploadId=none", &[], &["PutObject"]),
     ("AbortMultipartUpload", "DELETE", "/B/parts?uploadId=none", &[], &["AbortMultipartUpload"]),
+    // On a condition that fails: what is renamed would be gone for the next.
+    (
+        "RenameObject",
+        "PUT",
+        "/B/scratch?renameObject",
+        &[("x-amz-rename-source", "B/K"), ("x-amz-rename-source-if-match", "\"abc\"")],
+        &["PutObject", "GetObject", "DeleteObject"],
+    ),
     ("RestoreObject", "POST", "/B/K?restore", &[], &["RestoreObject"]),
     ("SelectObjectContent", "POST", "/B/K?select&select-type=2", &[], &["GetObject"]),
     ("DeleteObject", "DELETE", "/B/scratch", &[], &["DeleteObject"]),
@@ -285,7 +293,10 @@ impl Operation {
         };
         let mut request = Request::new(self.method, fill(&self.target));
         for (name, value) in &self.headers {
-            let value = if *name == "x-amz-copy-source" { fill(&format!("/{value}")) } else { value.clone() };
+            let value = match *name {
+                "x-amz-copy-source" | "x-amz-rename-source" => fill(&format!("/{value}")),
+                _ => value.clone(),
+            };
             request = request.header(name, value);
         }
         if self.body.is_empty() {

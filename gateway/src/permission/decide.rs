@@ -191,7 +191,7 @@ pub(super) fn decide_without_bucket<'f>(
     match (needed.about, caller) {
         (About::Service, Some(_)) => Ok(Because::Account),
         (About::Service, None) => Err(needed.denied(Reason::NoAllow)),
-        (About::Bucket | About::Object | About::CopySource, _) => Ok(Because::NoSuchBucket),
+        (About::Bucket | About::Object | About::Source, _) => Ok(Because::NoSuchBucket),
     }
 }
 
@@ -213,8 +213,8 @@ fn ask_policy<'f>(
     let Some(policy) = &at.on.facts.policy else { return Ok(Verdict::Silent) };
     let policy = policy.policy().map_err(|_| Reason::UnreadablePolicy)?;
     let resource = match (needed.about, at.on.key) {
-        (About::Object | About::CopySource, None) | (About::Service, _) => return Ok(Verdict::Silent),
-        (About::Object | About::CopySource, Some(key)) => format!("arn:aws:s3:::{}/{key}", at.on.bucket),
+        (About::Object | About::Source, None) | (About::Service, _) => return Ok(Verdict::Silent),
+        (About::Object | About::Source, Some(key)) => format!("arn:aws:s3:::{}/{key}", at.on.bucket),
         (About::Bucket, _) => format!("arn:aws:s3:::{}", at.on.bucket),
     };
     let principal = match caller {

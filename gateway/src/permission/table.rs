@@ -48,8 +48,8 @@ pub enum About {
     Bucket,
     /// The object that the request names.
     Object,
-    /// The object that a copy reads.
-    CopySource,
+    /// The object that is copied or renamed.
+    Source,
 }
 
 /// How far a level must reach.
@@ -161,10 +161,16 @@ const ACL_HEADERS: [&str; 6] = [
 ];
 
 /// Whether the request holds the object against what only its readers know: an entity tag, or what a delete expects of
-/// its size and time; `*` asks no more than whether there is anything.
+/// its size and time, or what a rename does of the time of what it replaces; `*` asks no more than whether there is
+/// anything.
 fn compares_etag(headers: &HeaderMap) -> bool {
-    let of_deletes = ["x-amz-if-match-size", "x-amz-if-match-last-modified-time"];
-    if of_deletes.iter().any(|name| headers.contains_key(*name)) {
+    const OF_DELETES_AND_RENAMES: [&str; 4] = [
+        "x-amz-if-match-size",
+        "x-amz-if-match-last-modified-time",
+        "if-modified-since",
+        "if-unmodified-since",
+    ];
+    if OF_DELETES_AND_RENAMES.iter().any(|name| headers.contains_key(*name)) {
         return true;
     }
     let conditions = [IF_MATCH, IF_NONE_MATCH];
@@ -230,10 +236,10 @@ impl Needed {
     #[must_use]
     pub const fn is_in(&self, role: Role) -> bool {
         match (self.about, role) {
-            (About::CopySource, Role::CopySource)
+            (About::Source, Role::Source)
             | (About::Service | About::Bucket | About::Object, Role::Target) => true,
-            (About::CopySource, Role::Target)
-            | (About::Service | About::Bucket | About::Object, Role::CopySource) => false,
+            (About::Source, Role::Target)
+            | (About::Service | About::Bucket | About::Object, Role::Source) => false,
         }
     }
 
@@ -264,7 +270,7 @@ const fn object(action: Action, reach: Reach) -> Needed {
 }
 
 const fn source(action: Action, reach: Reach, when: When) -> Needed {
-    Needed { action, about: About::CopySource, reach, when }
+    Needed { action, about: About::Source, reach, when }
 }
 
 /// What every object that is made needs beside `s3:PutObject`. To give it a list is no more than a write: whoever makes
@@ -489,6 +495,18 @@ const TABLE: [Row; Operation::ALL.len()] = {
             ]),
         ),
         (Op::PutPublicAccessBlock, Rule::Needs(&[bucket(A::PutBucketPublicAccessBlock, Full)])),
+        // What is renamed is read, so that nobody moves it to where they may read it, and is gone from where it was.
+        (
+            Op::RenameObject,
+            Rule::Needs(&[
+                PUT_OBJECT,
+                TAGS.when(When::CopyTagging),
+                COMPARED,
+                source(A::GetObject, Read, When::Always),
+                source(A::DeleteObject, Write, When::Always),
+                source(A::GetObjectTagging, Read, When::CopiedTags),
+            ]),
+        ),
         (Op::RestoreObject, Rule::Needs(&[object(A::RestoreObject, Write)])),
         (Op::SelectObjectContent, Rule::Needs(&[object(A::GetObject, Read)])),
         (Op::UploadPart, Rule::Needs(&[PUT_OBJECT])),

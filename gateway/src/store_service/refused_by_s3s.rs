@@ -6,70 +6,59 @@
 //! has checked the signature; the same door lets it in, and the same store answers, which reads a request's headers
 //! itself, as the accelerated endpoint does.
 
-use async_trait::async_trait;
 use http::header::{IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, RANGE};
-use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::dto::{GetObjectInput, HeadObjectInput, Range, Timestamp, TimestampFormat};
-use s3s::route::S3Route;
 use s3s::{Body, S3, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{Door, Known};
-use crate::target::Operation;
+use crate::target::{Operation, Target};
 
-/// Such reads, and nothing else, as admission has read them.
-pub(super) struct RefusedByS3s<S>(pub(super) Door<S>);
+/// Whether a request for `operation` is such a read.
+pub(super) fn is_match(operation: Operation, headers: &HeaderMap) -> bool {
+    let has = |name, is_refused: fn(&HeaderValue) -> bool| headers.get(name).is_some_and(is_refused);
+    operation.is_object_read()
+        && (has(RANGE, is_ignored)
+            || has(IF_MODIFIED_SINCE, is_in_another_form)
+            || has(IF_UNMODIFIED_SINCE, is_in_another_form))
+}
 
-#[async_trait]
-impl<S: S3 + Known> S3Route for RefusedByS3s<S> {
-    fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
-        let has_such_a_date = || {
-            [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE]
-                .iter()
-                .any(|name| headers.get(name).is_some_and(is_in_another_form))
-        };
-        self.0.0.target.operation.is_object_read()
-            && (headers.get(RANGE).is_some_and(is_ignored) || has_such_a_date())
-    }
-
-    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
-        let access_key = request.credentials.as_ref().map(|credentials| credentials.access_key.clone());
-        self.0.admit(access_key, request.headers.clone(), &mut request.extensions).await
-    }
-
-    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        let target = &self.0.0.target;
-        let (Some(bucket), Some(key)) = (target.bucket(), target.key()) else {
-            return Err(S3ErrorCode::InvalidRequest.into());
-        };
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        let version = target.query.get("versionId").map(str::to_owned);
-        let owner = request.headers.get("x-amz-expected-bucket-owner");
-        let owner = owner.and_then(|owner| owner.to_str().ok()).map(str::to_owned);
-        if target.operation == Operation::HeadObject {
-            let input = HeadObjectInput::builder()
-                .bucket(bucket)
-                .key(key)
-                .version_id(version)
-                .expected_bucket_owner(owner)
-                .build()
-                .map_err(incomplete)?;
-            let answer = self.0.0.store.head_object(request.map_input(|_| input)).await?;
-            return Ok(S3Response::with_headers(Body::empty(), answer.headers));
-        }
-        let input = GetObjectInput::builder()
+/// Reads what `target` names from `store`.
+pub(super) async fn call(
+    store: &impl S3,
+    target: &Target,
+    request: S3Request<Body>,
+) -> S3Result<S3Response<Body>> {
+    let (Some(bucket), Some(key)) = (target.bucket(), target.key()) else {
+        return Err(S3ErrorCode::InvalidRequest.into());
+    };
+    let (bucket, key) = (bucket.to_owned(), key.to_owned());
+    let version = target.query.get("versionId").map(str::to_owned);
+    let owner = request.headers.get("x-amz-expected-bucket-owner");
+    let owner = owner.and_then(|owner| owner.to_str().ok()).map(str::to_owned);
+    if target.operation == Operation::HeadObject {
+        let input = HeadObjectInput::builder()
             .bucket(bucket)
             .key(key)
             .version_id(version)
             .expected_bucket_owner(owner)
             .build()
             .map_err(incomplete)?;
-        let answer = self.0.0.store.get_object(request.map_input(|_| input)).await?;
-        let mut response =
-            S3Response::with_headers(answer.output.body.map_or_else(Body::empty, Body::from), answer.headers);
-        // A part has a range too.
-        response.status = answer.output.content_range.map(|_| StatusCode::PARTIAL_CONTENT);
-        Ok(response)
+        let answer = store.head_object(request.map_input(|_| input)).await?;
+        return Ok(S3Response::with_headers(Body::empty(), answer.headers));
     }
+    let input = GetObjectInput::builder()
+        .bucket(bucket)
+        .key(key)
+        .version_id(version)
+        .expected_bucket_owner(owner)
+        .build()
+        .map_err(incomplete)?;
+    let answer = store.get_object(request.map_input(|_| input)).await?;
+    let mut response =
+        S3Response::with_headers(answer.output.body.map_or_else(Body::empty, Body::from), answer.headers);
+    // A part has a range too.
+    response.status = answer.output.content_range.map(|_| StatusCode::PARTIAL_CONTENT);
+    Ok(response)
 }
 
 /// The bucket and the key are there.

@@ -77,6 +77,13 @@ impl S3 for BehindTheDoor {
     }
 }
 
+#[async_trait]
+impl Renames for BehindTheDoor {
+    async fn rename_object(&self, _request: S3Request<RenameObjectInput>) -> S3Result<S3Response<()>> {
+        Err(s3_error!(NotImplemented))
+    }
+}
+
 impl BehindTheDoor {
     /// Asks the permit about the upload of `key`, which somebody else began.
     async fn ask_about_upload(&self, extensions: &Extensions, bucket: &str, key: &str) -> S3Result<()> {
@@ -235,7 +242,11 @@ fn requests(bucket: &str) -> Vec<Example> {
         .filter(|(operation, ..)| *operation != Operation::PostObject)
         .map(|(operation, method, raw_target, headers)| {
             let raw_target = raw_target.replace("partNumber=&", "partNumber=1&");
-            Example { operation, method, raw_target, headers: headers.to_vec() }
+            let mut headers = headers.to_vec();
+            if operation == Operation::RenameObject {
+                headers.push(("x-amz-rename-source", format!("{bucket}/b").leak()));
+            }
+            Example { operation, method, raw_target, headers }
         })
         .collect();
     for (operation, raw_target) in [

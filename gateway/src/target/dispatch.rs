@@ -276,6 +276,7 @@ const ROWS: &[Row] = &{
         row("PUT", Object, &["partNumber", "uploadId"], &[], Op::UploadPart),
         row("PUT", Object, &["acl"], VERSION, Op::PutObjectAcl),
         row("PUT", Object, &["legal-hold"], VERSION, Op::PutObjectLegalHold),
+        row("PUT", Object, &["renameObject"], &[], Op::RenameObject),
         row("PUT", Object, &["retention"], VERSION, Op::PutObjectRetention),
         row("PUT", Object, &["tagging"], VERSION, Op::PutObjectTagging),
         row("PUT", Object, &[], &[], Op::PutObject),

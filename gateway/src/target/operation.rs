@@ -6,7 +6,7 @@ use std::fmt;
 // something else.
 macro_rules! operations {
     ($($name:ident,)*) => {
-        /// One operation of the S3 API: everything that s3s dispatches, and the browser's preflight.
+        /// One operation of the S3 API: everything that s3s dispatches, RenameObject, and the browser's preflight.
         ///
         /// A request that asks for anything else is refused with `NotImplemented` and never becomes one of these.
         #[expect(missing_docs, reason = "each variant is documented by the S3 API reference page of its name")]
@@ -126,6 +126,7 @@ operations! {
     PutObjectRetention,
     PutObjectTagging,
     PutPublicAccessBlock,
+    RenameObject,
     RestoreObject,
     SelectObjectContent,
     UploadPart,

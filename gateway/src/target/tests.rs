@@ -46,7 +46,7 @@ fn assert_read_the_same(target: &Target, method: &Method, raw_target: &[u8], hea
     }
     let Some(read) = s3s_reading::read(method, raw_target, headers) else { return };
     let expected = s3s_reading::Seen {
-        operation: target.operation.as_str().to_owned(),
+        operation: s3s_reading::name_of(target.operation).to_owned(),
         bucket: target.bucket().map(str::to_owned),
         key: target.key().map(str::to_owned),
         access_key: None,

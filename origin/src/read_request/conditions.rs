@@ -10,6 +10,10 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 use super::{invalid_header, single_header};
 use crate::head::Head;
 
+/// What the four preconditions of a read, and of a rename's target, are called.
+pub(crate) const OF_READS: [HeaderName; 4] =
+    [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+
 /// The four preconditions a read may carry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
@@ -44,13 +48,17 @@ pub enum Verdict {
 }
 
 impl Conditions {
-    /// Reads the four headers, as strictly as s3s reads them.
-    pub(super) fn parse(headers: &HeaderMap) -> S3Result<Self> {
+    /// Reads the four headers of these names, as strictly as s3s reads those of reads.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, or `InvalidRequest` for a header that is there twice.
+    pub(crate) fn parse(headers: &HeaderMap, names: &[HeaderName; 4]) -> S3Result<Self> {
+        let [if_match, if_none_match, if_modified_since, if_unmodified_since] = names;
         Ok(Self {
-            if_match: entity_tags(headers, &IF_MATCH)?,
-            if_none_match: entity_tags(headers, &IF_NONE_MATCH)?,
-            if_modified_since: http_date(headers, &IF_MODIFIED_SINCE)?,
-            if_unmodified_since: http_date(headers, &IF_UNMODIFIED_SINCE)?,
+            if_match: entity_tags(headers, if_match)?,
+            if_none_match: entity_tags(headers, if_none_match)?,
+            if_modified_since: http_date(headers, if_modified_since)?,
+            if_unmodified_since: http_date(headers, if_unmodified_since)?,
         })
     }
 

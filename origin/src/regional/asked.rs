@@ -63,7 +63,7 @@ impl AskedBucket {
 
     /// The bucket that the same request copies from.
     pub(super) fn copy_source(&self, name: String, expected_owner: Option<String>) -> Self {
-        Self { name, role: Role::CopySource, expected_owner, ..self.clone() }
+        Self { name, role: Role::Source, expected_owner, ..self.clone() }
     }
 
     /// The bucket, for what is done to it as a whole.
@@ -188,11 +188,11 @@ impl AskedObject {
 
     fn absent(&self, marker: Option<&DeleteMarker>) -> S3Error {
         match (self.bucket.role, &self.version, marker) {
-            (Role::CopySource, Some(_), Some(_)) => s3_error!(
+            (Role::Source, Some(_), Some(_)) => s3_error!(
                 InvalidRequest,
                 "The source of a copy request may not specifically refer to a delete marker by version id."
             ),
-            (Role::CopySource | Role::Target, version, marker) => {
+            (Role::Source | Role::Target, version, marker) => {
                 absent(version.as_ref().map(NamedVersion::as_str), marker)
             }
         }

@@ -117,7 +117,7 @@ impl Check<'_> {
         for table in [Table::Store, Table::Buckets, Table::PartLists, Table::Segments, Table::Sums] {
             self.each(table, |_, _| Ok(()))?;
         }
-        for table in [Table::Uploads, Table::Completed, Table::Trash, Table::Users] {
+        for table in [Table::Uploads, Table::Completed, Table::Renames, Table::Trash, Table::Users] {
             self.each(table, |_, _| Ok(()))?;
         }
         self.each(Table::Objects, Self::object)?;
@@ -247,7 +247,7 @@ impl Check<'_> {
     fn leftover(&mut self, (key, _): &Row) -> Result<(), Failure> {
         match due::leftover(key)? {
             Leftover::Instance(instance) => self.name(instance, None),
-            Leftover::Completed(_) => Ok(()),
+            Leftover::Completed(_) | Leftover::Renamed(_) => Ok(()),
         }
     }
 

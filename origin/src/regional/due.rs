@@ -16,6 +16,8 @@ pub(super) enum Leftover {
     Instance(Instance),
     /// The memory of a finished upload.
     Completed(String),
+    /// The memory of a rename, by its row key.
+    Renamed(Vec<u8>),
 }
 
 /// The kinds of [`Leftover`], as rows are ordered by them.
@@ -23,6 +25,7 @@ pub(super) enum Leftover {
 pub(super) enum Kind {
     Instance = 1,
     Completed = 2,
+    Renamed = 3,
 }
 
 /// Since when something is left over.
@@ -41,6 +44,7 @@ impl Since {
         let (kind, id) = match leftover {
             Leftover::Instance(instance) => (Kind::Instance, instance.as_bytes().as_slice()),
             Leftover::Completed(upload_id) => (Kind::Completed, upload_id.as_bytes()),
+            Leftover::Renamed(renamed) => (Kind::Renamed, renamed.as_slice()),
         };
         [&self.start(kind), id].concat()
     }
@@ -62,6 +66,7 @@ pub(super) fn leftover(key: &[u8]) -> Result<Leftover, Failure> {
         kind if kind == Kind::Completed as u8 => {
             Ok(Leftover::Completed(String::from_utf8(id.to_vec()).map_err(|_| corrupt())?))
         }
+        kind if kind == Kind::Renamed as u8 => Ok(Leftover::Renamed(id.to_vec())),
         _ => Err(corrupt()),
     }
 }
@@ -90,6 +95,7 @@ mod tests {
         let leftover = match kind {
             Kind::Instance => Leftover::Instance(Instance::from_bytes([7; 16])),
             Kind::Completed => Leftover::Completed("id".into()),
+            Kind::Renamed => Leftover::Renamed(b"id\0token".to_vec()),
         };
         let key = since.key(&leftover);
         assert_eq!(super::leftover(&key).unwrap(), leftover);
@@ -119,6 +125,7 @@ mod tests {
     fn what_is_left_over_since_long_ago_is_due_at_once() {
         assert!(is_due(Kind::Instance, Since::LONG_AGO, at(1, 0), 60));
         assert!(is_due(Kind::Completed, Since::LONG_AGO, at(9, 0), 60));
+        assert!(is_due(Kind::Renamed, Since::LONG_AGO, at(9, 0), 60));
     }
 
     #[test]

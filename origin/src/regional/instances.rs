@@ -125,6 +125,7 @@ impl Txn<'_> {
         self.rows.delete_row(Table::Due, due)?;
         match super::due::leftover(due)? {
             Leftover::Completed(upload_id) => self.rows.delete_row(Table::Completed, upload_id.as_bytes()),
+            Leftover::Renamed(renamed) => self.rows.delete_row(Table::Renames, &renamed),
             Leftover::Instance(instance) => match last_read(&instance) {
                 Some(running) if running + grace > self.moment.running => {
                     self.retire(&instance, Since { running, ..self.now() })

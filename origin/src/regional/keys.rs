@@ -61,6 +61,11 @@ pub(super) fn part_number(row: &[u8]) -> Result<u32, Failure> {
     Ok(u32::from_be_bytes(*number))
 }
 
+/// The row key of a rename that an account has asked for under `token`.
+pub(super) fn renamed(account_id: &str, token: &str) -> Vec<u8> {
+    [account_id.as_bytes(), &[0], token.as_bytes()].concat()
+}
+
 /// A run in a file or an instance: the id, then a rising number.
 pub(super) fn run(id: &Instance, from: u64) -> Vec<u8> {
     [id.as_bytes().as_slice(), &from.to_be_bytes()].concat()

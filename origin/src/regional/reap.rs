@@ -27,6 +27,9 @@ const LEFTOVERS_MAX: usize = 128;
 const LOOKED_AT_MAX: usize = 10_000;
 /// How long a finished upload can be finished again with the same answer.
 const COMPLETED_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// How long a rename that is tried again is known to have been done. Clients try again within seconds, and with a token
+/// each time: SDKs make one up where their user names none.
+const RENAMED_REMEMBERED: Duration = Duration::from_secs(15 * 60);
 
 /// Between two looks at what is due.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -74,7 +77,11 @@ impl Reaper {
 
     async fn end_all_due(&self, writer: &Writer, stayed: &mut Stayed) -> Result<(), Failure> {
         let now = Since { epoch: self.disk.epoch, running: self.disk.running() };
-        for (kind, period) in [(Kind::Instance, self.grace), (Kind::Completed, COMPLETED_REMEMBERED)] {
+        for (kind, period) in [
+            (Kind::Instance, self.grace),
+            (Kind::Completed, COMPLETED_REMEMBERED),
+            (Kind::Renamed, RENAMED_REMEMBERED),
+        ] {
             for range in due::ranges(kind, now, period) {
                 let mut rest = Some(range);
                 while let Some(range) = rest {

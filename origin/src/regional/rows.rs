@@ -151,6 +151,15 @@ pub(crate) struct CompletedRow {
     pub(crate) expiration: Option<String>,
 }
 
+/// A rename that was done, remembered so that doing it again changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RenamedRow {
+    /// Of the bucket.
+    pub(crate) incarnation: Instance,
+    /// Of what was asked.
+    pub(crate) fingerprint: [u8; 32],
+}
+
 /// A user as identity keeps it. The store does not look inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRow {
@@ -317,6 +326,11 @@ pub(crate) trait Reads: ReadRows {
     /// An upload that was finished not long ago.
     fn completed(&self, upload_id: &str) -> Result<Option<CompletedRow>, Failure> {
         self.decoded(Table::Completed, upload_id.as_bytes())
+    }
+
+    /// A rename that was done not long ago, under a client token of an account's.
+    fn renamed(&self, account_id: &str, token: &str) -> Result<Option<RenamedRow>, Failure> {
+        self.decoded(Table::Renames, &keys::renamed(account_id, token))
     }
 
     /// The size of an instance.

@@ -42,10 +42,12 @@ pub(crate) enum Table {
     NullVersions = 15,
     /// How much each account keeps, by its name.
     Usage = 16,
+    /// Renames that were done, by account and client token, remembered so that they are not done again.
+    Renames = 17,
 }
 
 /// In the order of their numbers.
-const TABLES: [(Table, &str); 17] = [
+const TABLES: [(Table, &str); 18] = [
     (Table::Store, "store"),
     (Table::Buckets, "buckets"),
     (Table::Objects, "objects"),
@@ -63,6 +65,7 @@ const TABLES: [(Table, &str); 17] = [
     (Table::Versions, "versions"),
     (Table::NullVersions, "null_versions"),
     (Table::Usage, "usage"),
+    (Table::Renames, "renames"),
 ];
 
 impl Table {

@@ -10,7 +10,7 @@ use super::due::{Leftover, Since};
 use super::failure::Failure;
 use super::files::{Aside, Room};
 use super::keys;
-use super::rows::{Bucket, CompletedRow, ObjectRow, PartRow, Reads, UploadRow, UserRow, encode};
+use super::rows::{Bucket, CompletedRow, ObjectRow, PartRow, Reads, RenamedRow, UploadRow, UserRow, encode};
 use super::seams::{Clock, Random};
 use super::table::Table;
 use crate::head::Head;
@@ -110,6 +110,21 @@ impl<'a> Txn<'a> {
         Ok(Some(before.head))
     }
 
+    /// Gives the key `to` to the object `from` of a bucket that never kept versions. The bytes of what had that key are
+    /// kept for their grace.
+    pub(crate) fn move_object(&mut self, bucket: &str, from: &str, to: &str) -> Result<(), Failure> {
+        let (from, to) = (keys::object(bucket, from), keys::object(bucket, to));
+        let missing = || Failure::Corrupt("an object to be renamed is missing".into());
+        let mut object: ObjectRow = self.decoded(Table::Objects, &from)?.ok_or_else(missing)?;
+        object.head.revision = self.random_id();
+        if let Some(before) = self.decoded::<ObjectRow>(Table::Objects, &to)? {
+            self.count_bytes(bucket, before.head.bytes, 0)?;
+            self.retire_object(&before)?;
+        }
+        self.rows.delete_row(Table::Objects, &from)?;
+        self.rows.put_row(Table::Objects, &to, &encode(&object))
+    }
+
     /// Puts an unfinished upload.
     pub(crate) fn put_upload(
         &mut self,
@@ -155,6 +170,18 @@ impl<'a> Txn<'a> {
         let leftover = Leftover::Completed(upload_id.to_owned());
         self.rows.put_row(Table::Due, &self.now().key(&leftover), b"")?;
         self.rows.put_row(Table::Completed, upload_id.as_bytes(), &encode(completed))
+    }
+
+    /// Remembers for a while that a rename was done under a client token of an account's.
+    pub(crate) fn put_renamed(
+        &mut self,
+        account_id: &str,
+        token: &str,
+        renamed: &RenamedRow,
+    ) -> Result<(), Failure> {
+        let key = keys::renamed(account_id, token);
+        self.rows.put_row(Table::Renames, &key, &encode(renamed))?;
+        self.rows.put_row(Table::Due, &self.now().key(&Leftover::Renamed(key)), b"")
     }
 
     /// Puts a user, over the one of this access key.

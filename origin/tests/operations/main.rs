@@ -16,6 +16,7 @@ mod ownership;
 mod public_access;
 mod quota;
 mod region;
+mod renames;
 mod tagging;
+mod unset_configurations;
 mod versions;
-mod versions_model;

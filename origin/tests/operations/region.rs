@@ -1,20 +1,20 @@
 //! One store in a fresh folder behind s3s, and requests to it as a client would send them, less the signature.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use origin::acl::Owner;
-use origin::regional::{Clock, RegionalStore, Seams, Settings};
+use origin::regional::{Clock, RegionalStore, RenameObjectInput, Seams, Settings};
 use origin::{Caller, Directory, On, Permit, Role};
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{Body, S3Error, S3Result, s3_error};
+use s3s::{Body, S3Error, S3Request, S3Result, s3_error};
 use tempfile::TempDir;
 
 /// 2026-11-22T12:00:00Z: when every region starts, so that no test runs into midnight.
@@ -52,7 +52,8 @@ pub(crate) struct Region {
     pub(crate) clock: Arc<AheadClock>,
     service: S3Service,
     settings: Settings,
-    dir: TempDir,
+    /// Removed with the region, unless the folder is somebody else's.
+    dir: Option<TempDir>,
 }
 
 /// A whole response.
@@ -211,12 +212,22 @@ impl Region {
     /// A region without buckets, its settings chosen.
     pub(crate) async fn start_empty_with(choose: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut settings = Settings::new(dir.path(), "ord1");
+        let region = Self::open_with(dir.path(), choose).await;
+        Self { dir: Some(dir), ..region }
+    }
+
+    /// The region in this folder, as it was left.
+    pub(crate) async fn open(path: &Path) -> Self {
+        Self::open_with(path, |_| {}).await
+    }
+
+    async fn open_with(path: &Path, choose: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::new(path, "ord1");
         choose(&mut settings);
         let clock = Arc::new(AheadClock::new());
         let store = open(settings.clone(), Arc::clone(&clock)).await;
         let service = S3ServiceBuilder::new(store.clone()).build();
-        Self { store, clock, service, settings, dir }
+        Self { store, clock, service, settings, dir: None }
     }
 
     /// Closes the store and opens it again.
@@ -229,7 +240,7 @@ impl Region {
     /// Closes the store and returns its folder.
     pub(crate) async fn close(self) -> TempDir {
         self.store.close().await;
-        self.dir
+        self.dir.expect("a folder of its own")
     }
 
     /// How many files there are in the store's folder.
@@ -239,7 +250,7 @@ impl Region {
 
     /// The files in the store's folder.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let mut folders = vec![self.dir.path().to_owned()];
+        let mut folders = vec![self.settings.dir.clone()];
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
@@ -348,6 +359,30 @@ impl Region {
         let (head, body) = self.service.call(request).await.expect("answered").into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
         Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// Renames an object, past s3s, which has no such operation.
+    pub(crate) async fn rename(
+        &self,
+        caller: Caller,
+        input: RenameObjectInput,
+        headers: HeaderMap,
+    ) -> S3Result<()> {
+        let mut extensions = Extensions::new();
+        extensions.insert::<Arc<dyn Permit>>(Arc::new(OwnersOnly { account: caller.account.clone() }));
+        extensions.insert(caller);
+        let request = S3Request {
+            input,
+            method: Method::PUT,
+            uri: Uri::default(),
+            headers,
+            extensions,
+            credentials: None,
+            region: None,
+            service: None,
+            trailing_headers: None,
+        };
+        self.store.rename_object(request).await.map(|_| ())
     }
 
     pub(crate) async fn put(&self, key: &str, body: impl Into<Bytes>) -> Answer {

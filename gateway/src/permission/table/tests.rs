@@ -44,11 +44,11 @@ fn every_operation_needs_something() {
 }
 
 #[test]
-fn copies_alone_need_something_on_a_source() {
-    let copies =
-        |operation: &&Operation| Rule::of(**operation).all().iter().any(|n| n.is_in(Role::CopySource));
+fn copies_and_renames_alone_need_something_on_a_source() {
+    let copies = |operation: &&Operation| Rule::of(**operation).all().iter().any(|n| n.is_in(Role::Source));
     let found: Vec<_> = Operation::ALL.iter().filter(copies).collect();
-    assert_eq!(found, [&Operation::CopyObject, &Operation::UploadPartCopy]);
+    use Operation::{CopyObject, RenameObject, UploadPartCopy};
+    assert_eq!(found, [&CopyObject, &RenameObject, &UploadPartCopy]);
 }
 
 /// S3's own reference says what each action applies to, and by its name whether it reads; the levels follow from both.
@@ -58,7 +58,7 @@ fn every_row_is_about_what_its_action_applies_to_and_reaches_as_far_as_its_name_
         for needed in Rule::of(operation).all() {
             let place = format!("{} of {operation}", needed.action);
             let applies = match needed.about {
-                About::Object | About::CopySource => AppliesTo::Object,
+                About::Object | About::Source => AppliesTo::Object,
                 About::Bucket => AppliesTo::Bucket,
                 // A bucket that is to be made stands in no bucket yet.
                 About::Service if operation == Operation::CreateBucket => AppliesTo::Bucket,
@@ -70,7 +70,7 @@ fn every_row_is_about_what_its_action_applies_to_and_reaches_as_far_as_its_name_
             let reach = match (name.starts_with("Get") || name.starts_with("List"), needed.about) {
                 (true, _) => Reach::Read,
                 (false, About::Object) if publishes && !needed.is_of_new_object() => Reach::ReadWrite,
-                (false, About::Object | About::CopySource) => Reach::Write,
+                (false, About::Object | About::Source) => Reach::Write,
                 (false, About::Bucket | About::Service) => Reach::Full,
             };
             assert_eq!(needed.reach, reach, "{place}");
@@ -169,6 +169,16 @@ fn a_bucket_with_more_than_a_name_needs_more() {
     );
 }
 
+#[test]
+fn what_is_renamed_is_read_and_removed() {
+    let renaming = |names: &[&'static str]| actions(Operation::RenameObject, None, names);
+    assert_eq!(renaming(&[]), ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"]);
+    for name in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"] {
+        assert_eq!(renaming(&[name])[..2], ["s3:PutObject", "s3:GetObject"], "{name}");
+        assert_eq!(renaming(&[name]).len(), 4, "{name}");
+    }
+}
+
 /// Who may read an object but not its tags does not get them by copying it.
 #[test]
 fn copying_tags_along_needs_reading_them() {
@@ -182,7 +192,7 @@ fn copying_tags_along_needs_reading_them() {
             headers.insert("x-amz-tagging-directive", HeaderValue::from_static(directive));
         }
         let all = Rule::of(Operation::CopyObject).all().iter();
-        let needed = all.filter(|needed| needed.is_in(Role::CopySource));
+        let needed = all.filter(|needed| needed.is_in(Role::Source));
         let needed = needed.filter(|needed| needed.is_needed(&headers, version, Some(head)));
         needed.map(|needed| needed.action.as_str()).collect::<Vec<_>>()
     };

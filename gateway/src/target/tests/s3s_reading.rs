@@ -9,7 +9,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::S3ServiceBuilder;
 use s3s::{Body, S3, S3Result, s3_error};
 
-use super::super::Hosts;
+use super::super::{Hosts, Operation};
 use super::topology;
 use crate::refusal::read_document;
 
@@ -25,6 +25,14 @@ pub(crate) struct Seen {
     pub(crate) bucket: Option<String>,
     pub(crate) key: Option<String>,
     pub(crate) access_key: Option<String>,
+}
+
+/// What s3s takes `operation` for: it does not know that an object can be renamed.
+pub(crate) fn name_of(operation: Operation) -> &'static str {
+    match operation {
+        Operation::RenameObject => "PutObject",
+        known => known.as_str(),
+    }
 }
 
 /// How s3s reads the head of a request without a body, or the code it refuses it with; `None` for a target that

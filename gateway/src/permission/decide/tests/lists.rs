@@ -24,6 +24,7 @@ fn a_buckets_list_gives_what_its_permission_stands_for() {
         Op::DeleteObjects,
         Op::UploadPartCopy,
         Op::PostObject,
+        Op::RenameObject,
     ];
     for (permission, gives) in [
         (Permission::Read, &read[..]),

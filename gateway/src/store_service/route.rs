@@ -1,0 +1,34 @@
+//! What s3s has no operation for: it checks the signature, and hands the request to the one route that it knows.
+
+use async_trait::async_trait;
+use http::{Extensions, HeaderMap, Method, Uri};
+use s3s::route::S3Route;
+use s3s::{Body, S3, S3Request, S3Response, S3Result};
+
+use super::{Door, Known, Renames, refused_by_s3s, rename_object};
+use crate::target::Operation;
+
+/// Requests as admission has read them; the same door lets them in, and the same store answers.
+pub(super) struct Route<S>(pub(super) Door<S>);
+
+#[async_trait]
+impl<S: S3 + Known + Renames> S3Route for Route<S> {
+    fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+        let operation = self.0.0.target.operation;
+        operation == Operation::RenameObject || refused_by_s3s::is_match(operation, headers)
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let access_key = request.credentials.as_ref().map(|credentials| credentials.access_key.clone());
+        self.0.admit(access_key, request.headers.clone(), &mut request.extensions).await
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let (store, target) = (&self.0.0.store, &self.0.0.target);
+        if target.operation == Operation::RenameObject {
+            rename_object::call(store, target, request).await
+        } else {
+            refused_by_s3s::call(store, target, request).await
+        }
+    }
+}
