@@ -17,19 +17,22 @@ use super::{
     head_object, list_buckets, list_multipart_uploads, list_object_versions, list_objects, list_objects_v2,
     list_parts, put_bucket_acl, put_bucket_cors, put_bucket_lifecycle_configuration,
     put_bucket_ownership_controls, put_bucket_policy, put_bucket_tagging, put_bucket_versioning, put_object,
-    put_object_acl, put_object_tagging, put_public_access_block, upload_part, upload_part_copy,
+    put_object_acl, put_object_tagging, put_public_access_block, unset_configurations, upload_part,
+    upload_part_copy,
 };
 
-/// `operation(Input) -> Output in file;` for each operation.
+/// `operation(Input) -> Output;` for each operation, with the file that it is in where that has not its name.
 macro_rules! operations {
-    ($($operation:ident($input:ident) -> $output:ident;)+) => {
+    ($($operation:ident($input:ident) -> $output:ident $(in $file:ident)?;)+) => {
         #[async_trait]
         impl S3 for RegionalStore {
             $(async fn $operation(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
-                $operation::$operation(self, request).await
+                operations!(@of $operation $($file)?)(self, request).await
             })+
         }
     };
+    (@of $operation:ident) => { $operation::$operation };
+    (@of $operation:ident $file:ident) => { $file::$operation };
 }
 
 operations! {
@@ -83,4 +86,30 @@ operations! {
     abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput;
     list_parts(ListPartsInput) -> ListPartsOutput;
     list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput;
+    get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput in unset_configurations;
+    get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput) -> GetBucketAnalyticsConfigurationOutput in unset_configurations;
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput in unset_configurations;
+    get_bucket_intelligent_tiering_configuration(GetBucketIntelligentTieringConfigurationInput) -> GetBucketIntelligentTieringConfigurationOutput in unset_configurations;
+    get_bucket_inventory_configuration(GetBucketInventoryConfigurationInput) -> GetBucketInventoryConfigurationOutput in unset_configurations;
+    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput in unset_configurations;
+    get_bucket_metrics_configuration(GetBucketMetricsConfigurationInput) -> GetBucketMetricsConfigurationOutput in unset_configurations;
+    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput in unset_configurations;
+    get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput in unset_configurations;
+    get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput in unset_configurations;
+    get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput in unset_configurations;
+    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput in unset_configurations;
+    get_object_retention(GetObjectRetentionInput) -> GetObjectRetentionOutput in unset_configurations;
+    put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput in unset_configurations;
+    put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput in unset_configurations;
+    put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput in unset_configurations;
+    delete_bucket_analytics_configuration(DeleteBucketAnalyticsConfigurationInput) -> DeleteBucketAnalyticsConfigurationOutput in unset_configurations;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput in unset_configurations;
+    delete_bucket_intelligent_tiering_configuration(DeleteBucketIntelligentTieringConfigurationInput) -> DeleteBucketIntelligentTieringConfigurationOutput in unset_configurations;
+    delete_bucket_inventory_configuration(DeleteBucketInventoryConfigurationInput) -> DeleteBucketInventoryConfigurationOutput in unset_configurations;
+    delete_bucket_metrics_configuration(DeleteBucketMetricsConfigurationInput) -> DeleteBucketMetricsConfigurationOutput in unset_configurations;
+    delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput in unset_configurations;
+    list_bucket_analytics_configurations(ListBucketAnalyticsConfigurationsInput) -> ListBucketAnalyticsConfigurationsOutput in unset_configurations;
+    list_bucket_intelligent_tiering_configurations(ListBucketIntelligentTieringConfigurationsInput) -> ListBucketIntelligentTieringConfigurationsOutput in unset_configurations;
+    list_bucket_inventory_configurations(ListBucketInventoryConfigurationsInput) -> ListBucketInventoryConfigurationsOutput in unset_configurations;
+    list_bucket_metrics_configurations(ListBucketMetricsConfigurationsInput) -> ListBucketMetricsConfigurationsOutput in unset_configurations;
 }
