@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use origin::lifecycle::Day;
+use origin::regional::ReservedNames;
 use tracing::Level;
 
 use crate::client::{Network, TrustedProxies};
@@ -124,6 +125,10 @@ pub struct Store {
     pub lifecycle_day: Day,
     /// Most bytes that one account may keep in the region, as S3 shows their sizes; 0 is no limit. Default 30 TB.
     pub account_quota_bytes: u64,
+    /// Names that no new bucket is given: `reserved_prefixes` and `reserved_names`. Default none.
+    pub reserved_names: ReservedNames,
+    /// Whether a request for a new bucket has to say in which region. Default no.
+    pub require_location: bool,
 }
 
 /// Why there are no settings: the one line that goes to stderr, or several, one for each fault.
@@ -459,7 +464,15 @@ fn read_store(file: &mut Keys) -> Store {
             Duration::from_secs(1)..=Day::S3.length(),
         )),
         account_quota_bytes: keys.bytes("account_quota_bytes", 30_000_000_000_000, 0..=u64::MAX),
+        reserved_names: ReservedNames {
+            prefixes: keys.texts("reserved_prefixes"),
+            names: keys.texts("reserved_names"),
+        },
+        require_location: keys.flag("require_location", false),
     };
+    if store.reserved_names.prefixes.iter().any(String::is_empty) {
+        keys.fault("reserved_prefixes", "must not hold an empty one, which every name begins with");
+    }
     file.extend(keys.finish());
     store
 }

@@ -100,6 +100,9 @@ fn what_is_said_is_taken() {
         bytes = "1 GiB"
         [store]
         grace = "2s"
+        reserved_prefixes = ["sys-"]
+        reserved_names = ["admin", "status"]
+        require_location = true
         [log]
         level = "debug"
         "#;
@@ -123,6 +126,9 @@ fn what_is_said_is_taken() {
         (settings.coherence.lease, settings.coherence.users_lease, settings.coherence.max_ack_wait);
     assert_eq!(coherence, (seconds(1), seconds(10), seconds(1)));
     assert_eq!((settings.store.grace, settings.log_level), (Duration::from_secs(2), Level::DEBUG));
+    let reserved = settings.store.reserved_names;
+    assert_eq!((reserved.prefixes, reserved.names.len()), (vec!["sys-".to_owned()], 2));
+    assert!(settings.store.require_location);
 }
 
 #[test]
@@ -162,6 +168,8 @@ fn each_wrong_file_is_refused_with_its_key() {
         ("[coherence]\nmax_ack_wait = \"1m\"", "coherence.max_ack_wait"),
         ("[coherence]\nlease_ms = 3000", "coherence.lease_ms"),
         ("[store]\ngrace = \"-1s\"", "store.grace"),
+        ("[store]\nreserved_prefixes = [\"sys-\", \"\"]", "store.reserved_prefixes"),
+        ("[store]\nrequire_location = \"yes\"", "store.require_location"),
         ("[store]\ninline_bytes_max = \"1 MiB\"", "store.inline_bytes_max"),
         ("[store]\nlifecycle_day = \"25h\"", "store.lifecycle_day"),
         ("[store]\nlifecycle_day = \"999ms\"", "store.lifecycle_day"),

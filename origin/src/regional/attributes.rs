@@ -15,7 +15,7 @@ use crate::head::StoredHeaders;
 /// S3's limit on user metadata: the bytes of all names and values (Amazon S3 User Guide, "Working with object metadata").
 const METADATA_BYTES_MAX: usize = 2048;
 
-/// The storage classes of S3. We have one.
+/// The storage classes of S3. We have one, which is `STANDARD` to S3 and has a name of its own in each region.
 const OTHER_STORAGE_CLASSES: [&str; 11] = [
     "DEEP_ARCHIVE",
     "EXPRESS_ONEZONE",
@@ -38,13 +38,13 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    /// Reads the request's headers; `metadata` is what s3s has decoded of them.
+    /// Reads the headers of a request in `region`; `metadata` is what s3s has decoded of them.
     ///
     /// # Errors
     /// `MetadataTooLarge`; `InvalidStorageClass`, or `NotImplemented` for a class of S3 that is not `STANDARD`;
     /// `InvalidArgument` for a header that is not text.
-    pub(super) fn parse(headers: &HeaderMap, metadata: Option<Metadata>) -> S3Result<Self> {
-        verify_storage_class(headers)?;
+    pub(super) fn parse(headers: &HeaderMap, metadata: Option<Metadata>, region: &str) -> S3Result<Self> {
+        verify_storage_class(headers, region)?;
         let metadata: BTreeMap<_, _> = metadata.unwrap_or_default().into_iter().collect();
         let metadata_bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if metadata_bytes > METADATA_BYTES_MAX {
@@ -67,9 +67,10 @@ impl Attributes {
     }
 }
 
-fn verify_storage_class(headers: &HeaderMap) -> S3Result<()> {
+fn verify_storage_class(headers: &HeaderMap, region: &str) -> S3Result<()> {
     match text(headers, &X_AMZ_STORAGE_CLASS)?.as_deref() {
         None | Some("STANDARD") => Ok(()),
+        Some(class) if class.strip_prefix("object-standard-") == Some(region) => Ok(()),
         Some(other) if OTHER_STORAGE_CLASSES.contains(&other) => {
             Err(s3_error!(NotImplemented, "The storage class {other} is not supported."))
         }
@@ -106,7 +107,7 @@ mod tests {
         let headers =
             headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
         let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        Attributes::parse(&headers, Some(metadata))
+        Attributes::parse(&headers, Some(metadata), "ord1")
     }
 
     fn code(result: S3Result<Attributes>) -> Option<S3ErrorCode> {
@@ -138,10 +139,11 @@ mod tests {
     #[test]
     fn standard_is_the_one_storage_class() {
         assert_eq!(code(parse(&[(X_AMZ_STORAGE_CLASS, "STANDARD")], &[])), None);
+        assert_eq!(code(parse(&[(X_AMZ_STORAGE_CLASS, "object-standard-ord1")], &[])), None);
         assert_eq!(code(parse(&[(X_AMZ_STORAGE_CLASS, "GLACIER")], &[])), Some(S3ErrorCode::NotImplemented));
-        assert_eq!(
-            code(parse(&[(X_AMZ_STORAGE_CLASS, "standard")], &[])),
-            Some(S3ErrorCode::InvalidStorageClass)
-        );
+        for class in ["standard", "object-standard-las1", "object-standard-", "object-standard-ord1x"] {
+            let invalid = Some(S3ErrorCode::InvalidStorageClass);
+            assert_eq!(code(parse(&[(X_AMZ_STORAGE_CLASS, class)], &[])), invalid, "{class}");
+        }
     }
 }

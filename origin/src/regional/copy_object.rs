@@ -48,7 +48,7 @@ pub(super) async fn copy_object(
     };
     let expected_owner = input.expected_source_bucket_owner;
     let source = Source::new(&bucket, &request.headers, input.copy_source, expected_owner, conditions)?;
-    let attributes = Attributes::parse(&request.headers, input.metadata)?;
+    let attributes = Attributes::parse(&request.headers, input.metadata, store.region())?;
     let replaced = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         None | Some(MetadataDirective::COPY) => None,
         Some(MetadataDirective::REPLACE) => Some(attributes.clone()),

@@ -1,7 +1,6 @@
 //! CreateBucket.
 
 use s3s::dto::{CreateBucketInput, CreateBucketOutput};
-use s3s::path::check_bucket_name;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
@@ -14,12 +13,12 @@ use crate::head::{Facts, ObjectOwnership};
 use crate::permit::permit_of;
 use crate::tags::Tags;
 
-/// Makes a bucket of the caller's account, in this region.
+/// Makes a bucket of the caller's account, in this region. One that is there and as asked for was made already: see
+/// ops/decisions on making a bucket twice.
 ///
 /// # Errors
-/// `BucketAlreadyOwnedByYou` and `BucketAlreadyExists` by whose the existing bucket is and whether its list is the one
-/// asked for; `InvalidBucketName`;
-/// `IllegalLocationConstraintException` when another region is asked for; those of [`WantedAcl`];
+/// `BucketAlreadyExists` where there is one that is not this account's, or not as it is asked for; `InvalidBucketName`;
+/// `IllegalLocationConstraintException` when another region is asked for, or none where one has to be; those of [`WantedAcl`];
 /// `InvalidBucketAclWithObjectOwnership` for a list in a bucket that is to know none.
 pub(super) async fn create_bucket(
     store: &RegionalStore,
@@ -28,22 +27,17 @@ pub(super) async fn create_bucket(
     let caller = Caller::user_of(&request.extensions)?.clone();
     refuse_unsupported(&request.headers, MAKES_BUCKET)?;
     let CreateBucketInput { bucket: name, create_bucket_configuration, object_ownership, .. } = request.input;
-    // s3s takes a hyphen beside a dot, where S3 wants labels to start and end with a letter or digit.
-    if !check_bucket_name(&name) || name.contains(".-") || name.contains("-.") {
-        return Err(s3_error!(InvalidBucketName, "The specified bucket is not valid."));
+    let settings = &store.shared.settings;
+    settings.reserved_names.verify(&name)?;
+    let configuration = create_bucket_configuration.unwrap_or_default();
+    if configuration.bucket.is_some() || configuration.location.is_some() {
+        return Err(s3_error!(
+            NotImplemented,
+            "Of the bucket's configuration only its location is supported."
+        ));
     }
-    if let Some(configuration) = create_bucket_configuration {
-        if configuration.bucket.is_some() || configuration.location.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "Of the bucket's configuration only its location is supported."
-            ));
-        }
-        verify_location(
-            configuration.location_constraint.as_ref().map(|location| location.as_str()),
-            store.region(),
-        )?;
-    }
+    let location = configuration.location_constraint.as_ref().map(|location| location.as_str());
+    verify_location(location, &settings.region, settings.is_location_required)?;
     let ownership = object_ownership.map(|ownership| parse_ownership(ownership.as_str())).transpose()?;
     let wanted_acl = WantedAcl::of_headers(store, &caller, &request.headers).await?;
     let location = format!("/{name}");
@@ -60,10 +54,13 @@ pub(super) async fn create_bucket(
             facts.acl = acl;
             match txn.bucket(&name)? {
             // Whoever asks for another list than there is has not made this bucket: it is not theirs for the taking.
-            Some(existing) if existing.facts.owner == facts.owner && existing.facts.acl() == facts.acl() => Err(s3_error!(
-                BucketAlreadyOwnedByYou,
-                "Your previous request to create the named bucket succeeded and you already own it."
-            )),
+            Some(existing)
+                if existing.facts.owner == facts.owner
+                    && existing.facts.acl() == facts.acl()
+                    && ownership.is_none_or(|ownership| existing.facts.object_ownership() == ownership) =>
+            {
+                Ok(())
+            }
             Some(_) => Err(s3_error!(
                 BucketAlreadyExists,
                 "The requested bucket name is not available. The bucket namespace is shared by all users of the system. \
@@ -84,11 +81,16 @@ fn parse_ownership(text: &str) -> S3Result<ObjectOwnership> {
         .ok_or_else(|| s3_error!(InvalidArgument, "invalid header: x-amz-object-ownership: {text}"))
 }
 
-fn verify_location(asked: Option<&str>, region: &str) -> S3Result<()> {
+fn verify_location(asked: Option<&str>, region: &str, is_required: bool) -> S3Result<()> {
     match asked {
-        // Clients that know of no regions say `default`.
-        None | Some("" | "default") => Ok(()),
+        // Common tools leave it out; clients that know of no regions say `default`.
+        None | Some("") if !is_required => Ok(()),
+        Some("default") => Ok(()),
         Some(asked) if asked == region => Ok(()),
+        None | Some("") => Err(s3_error!(
+            IllegalLocationConstraintException,
+            "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to."
+        )),
         Some(asked) => Err(s3_error!(
             IllegalLocationConstraintException,
             "The {asked} location constraint is incompatible for the region specific endpoint this request was sent to."

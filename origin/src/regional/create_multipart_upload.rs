@@ -28,7 +28,7 @@ pub(super) async fn create_multipart_upload(
     let input = request.input;
     let bucket = AskedBucket::of(&request.extensions, input.bucket.clone(), input.expected_bucket_owner)?;
     refuse_unsupported(&request.headers, MAKES_OBJECT)?;
-    let attributes = Attributes::parse(&request.headers, input.metadata)?;
+    let attributes = Attributes::parse(&request.headers, input.metadata, store.region())?;
     let tags = tagging::of_headers(&request.headers)?;
     let wanted_acl = WantedAcl::of_headers(store, &bucket.caller, &request.headers).await?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;

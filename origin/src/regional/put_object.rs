@@ -33,7 +33,7 @@ pub(super) async fn put_object(
     refuse_unsupported(&request.headers, MAKES_OBJECT)?;
     let tags = tagging::of_headers(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
-    let attributes = Attributes::parse(&request.headers, metadata)?;
+    let attributes = Attributes::parse(&request.headers, metadata, store.region())?;
     let key = CustomerKey::of_target(&request.headers)?;
     let (headers, extensions) = (&request.headers, &request.extensions);
     let incoming = Incoming::new(headers, extensions, body, content_length, request.trailing_headers)?;
@@ -59,7 +59,7 @@ pub(super) async fn put_object(
     let received = incoming.receive(upload, algorithm).await?;
     object.bucket.confirm_caller().await?;
 
-    let key = object.key.clone();
+    let name = object.key.clone();
     let (facts, head) = store
         .commit(object.change(), move |txn| {
             let (facts, replaced) = object.find_place(txn)?;
@@ -86,7 +86,7 @@ pub(super) async fn put_object(
         })
         .await?;
     let answer = PutObjectOutput {
-        expiration: store.expiration_header(&facts, &key, &head),
+        expiration: store.expiration_header(&facts, &name, &head),
         e_tag: etag(head.etag),
         checksum_type: checksum_type(head.checksums.kind),
         version_id: head.version_id,

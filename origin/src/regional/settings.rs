@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bucket_name::ReservedNames;
 use crate::lifecycle::Day;
 
 /// How a store is to be.
@@ -22,6 +23,10 @@ pub struct Settings {
     pub lifecycle_day: Day,
     /// Most bytes that an account may keep in its buckets; `None` is no limit.
     pub account_quota_bytes: Option<u64>,
+    /// Names that no new bucket is given.
+    pub reserved_names: ReservedNames,
+    /// Whether a request for a new bucket has to say in which region.
+    pub is_location_required: bool,
 }
 
 impl Settings {
@@ -36,6 +41,8 @@ impl Settings {
             metadata_cache_bytes: 24 * 1024 * 1024,
             lifecycle_day: Day::S3,
             account_quota_bytes: Some(30_000_000_000_000),
+            reserved_names: ReservedNames::default(),
+            is_location_required: false,
         }
     }
 }

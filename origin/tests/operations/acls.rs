@@ -205,11 +205,11 @@ async fn an_upload_is_whoever_started_it_s() {
 async fn a_bucket_made_again_keeps_its_list() {
     let region = Region::start().await;
     let public = [("x-amz-acl", "public-read")];
-    let (again, taken) = ((409, "BucketAlreadyOwnedByYou".into()), (409, "BucketAlreadyExists".into()));
-    assert_eq!(region.send("PUT", "/photos", &[], "").await.error(), again);
+    let taken = (409, "BucketAlreadyExists".into());
+    region.send("PUT", "/photos", &[], "").await.ok();
     assert_eq!(region.send("PUT", "/photos", &public, "").await.error(), taken);
     region.send("PUT", "/open", &public, "").await.ok();
-    assert_eq!(region.send("PUT", "/open", &public, "").await.error(), again);
+    region.send("PUT", "/open", &public, "").await.ok();
     assert_eq!(region.send("PUT", "/open", &[], "").await.error(), taken);
     assert_eq!(of(&region, "/open").await, ["AllUsers READ", "anne FULL_CONTROL"]);
     assert_eq!(of(&region, "/photos").await, ["anne FULL_CONTROL"]);
