@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(passed(put, &[(name, wrong)]), Err("BadDigest".to_owned()), "{name}");
         }
         assert_eq!(passed(put, &[("content-md5", "8Bnu")]), Err("InvalidDigest".into()));
-        assert_eq!(passed(put, &[("x-amz-checksum-crc32", "AdEc1")]), Err("InvalidRequest".into()));
+        assert_eq!(passed(put, &[("x-amz-checksum-crc32", "AdEc1")]), Err("BadDigest".into()));
         assert_eq!(passed(put, &[("x-amz-checksum-md9", "AdEc1A==")]), Err("NotImplemented".into()));
     }
 

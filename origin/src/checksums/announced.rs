@@ -32,15 +32,15 @@ impl Announced {
     /// Reads `Content-MD5`, the checksum headers and the announced trailer.
     ///
     /// # Errors
-    /// `InvalidDigest` for a malformed `Content-MD5`; `InvalidRequest` for a malformed or second checksum, for an
-    /// algorithm without a checksum, and for a trailer that is none; `NotImplemented` for other algorithms.
+    /// `InvalidDigest` for a malformed `Content-MD5`; `BadDigest` for a malformed checksum; `InvalidRequest` for a second
+    /// one, for an algorithm without a checksum, and for a trailer that is none; `NotImplemented` for other algorithms.
     pub(crate) fn parse(headers: &HeaderMap) -> S3Result<Self> {
         let mut announced = Self { content_md5: content_md5(headers)?, checksum: None };
         for (name, value) in headers {
             if let Some(algorithm) = checksum_header(name)? {
                 let value = text(value).and_then(|text| algorithm.decode(text));
                 let value =
-                    value.ok_or_else(|| s3_error!(InvalidRequest, "Value for {name} header is invalid."))?;
+                    value.ok_or_else(|| s3_error!(BadDigest, "Value for {name} header is invalid."))?;
                 announced.add(algorithm, Carrier::Header(value))?;
             }
         }

@@ -19,7 +19,7 @@ impl DocumentDigests {
     /// Reads `Content-MD5` and the checksum headers.
     ///
     /// # Errors
-    /// Those of a malformed digest: `InvalidDigest`, `InvalidRequest`, and `NotImplemented` for an algorithm that we do
+    /// Those of a malformed digest: `InvalidDigest`, `BadDigest`, `InvalidRequest`, and `NotImplemented` for an algorithm that we do
     /// not compute.
     pub fn parse(headers: &HeaderMap) -> S3Result<Self> {
         let announced = Announced::parse(headers)?;

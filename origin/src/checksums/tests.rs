@@ -107,9 +107,9 @@ fn malformed_announcements_are_refused() {
     for (given, code) in [
         (&[("content-md5", "JfnnlDI7RTiF9RgfG2JN")][..], S3ErrorCode::InvalidDigest),
         (&[("content-md5", "not base64")], S3ErrorCode::InvalidDigest),
-        (&[("x-amz-checksum-crc32", "y/Q5")], S3ErrorCode::InvalidRequest),
-        (&[("x-amz-checksum-crc32c", "y/Q5Jg==AAAA")], S3ErrorCode::InvalidRequest),
-        (&[("x-amz-checksum-sha256", "y/Q5Jg==")], S3ErrorCode::InvalidRequest),
+        (&[("x-amz-checksum-crc32", "y/Q5")], S3ErrorCode::BadDigest),
+        (&[("x-amz-checksum-crc32c", "y/Q5Jg==AAAA")], S3ErrorCode::BadDigest),
+        (&[("x-amz-checksum-sha256", "y/Q5Jg==")], S3ErrorCode::BadDigest),
         (&[("x-amz-checksum-md5", "JfnnlDI7RTiF9RgfG2JNCw==")], S3ErrorCode::NotImplemented),
         (
             &[("x-amz-checksum-crc32", "y/Q5Jg=="), ("x-amz-checksum-crc32c", "y/Q5Jg==")],

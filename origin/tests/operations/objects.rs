@@ -152,7 +152,7 @@ async fn a_body_that_is_not_what_it_says_leaves_nothing() {
         (&[("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")][..], "BadDigest"),
         (&[("content-md5", "AAAA")], "InvalidDigest"),
         (&[("x-amz-checksum-crc32", "AAAAAA==")], "BadDigest"),
-        (&[("x-amz-checksum-sha256", "AAAAAA==")], "InvalidRequest"),
+        (&[("x-amz-checksum-sha256", "AAAAAA==")], "BadDigest"),
         (&[("x-amz-trailer", "x-amz-checksum-crc32")], "MalformedTrailerError"),
     ] {
         let refused = region.put_with("cat.jpg", bytes(100_000), headers).await;
