@@ -1,27 +1,79 @@
-//! Random operations on a store and on a map in memory: both answer alike, also after the store was opened again.
+//! Random operations on a store and on a map in memory: both answer alike, also after the store was opened again or its
+//! process killed, and in the end the deep check finds nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod killed;
+mod map;
 
-use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use origin::regional::{RegionalStore, RenameObjectInput};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
-use crate::region::{Region, bytes, md5};
+use self::map::{Body, Entry, Map};
+use crate::region::{Answer, Region, caller, md5};
 
-const KEYS: [&str; 6] = ["a", "a/b", "a/c", "b", "b/", "c"];
+const KEYS: [&str; 4] = ["a", "a/b", "a/c", "b"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { key: &'static str, body: Bytes, condition: Condition },
-    PutInParts { key: &'static str, body: Bytes, condition: Condition },
-    Copy { from: &'static str, to: &'static str, condition: Condition },
-    Delete { key: &'static str, condition: Condition },
-    DeleteMany { keys: Vec<&'static str> },
-    Get { key: &'static str, range: Option<(u64, u64)> },
-    List { prefix: &'static str, delimiter: &'static str, after: &'static str, max: usize },
+    Versioning {
+        is_enabled: bool,
+    },
+    Put {
+        key: &'static str,
+        body: Body,
+        condition: Condition,
+    },
+    PutInParts {
+        key: &'static str,
+        body: Body,
+        condition: Condition,
+    },
+    Copy {
+        from: Nth,
+        to: &'static str,
+        condition: Condition,
+    },
+    Rename {
+        from: &'static str,
+        to: &'static str,
+        condition: Condition,
+    },
+    Delete {
+        key: &'static str,
+        condition: Condition,
+    },
+    /// Two by one request: the first key, and a version of the second.
+    DeleteMany {
+        key: &'static str,
+        version: Nth,
+    },
+    DeleteVersion {
+        version: Nth,
+    },
+    Tag {
+        version: Nth,
+    },
+    Get {
+        version: Nth,
+        range: Option<(u64, u64)>,
+    },
+    List {
+        prefix: &'static str,
+        delimiter: &'static str,
+        after: &'static str,
+        max: usize,
+    },
     Reopen,
 }
 
+/// A version of a key: by its place from the newest, as far as there are so many; the last named without its id.
 #[derive(Clone, Copy, Debug)]
+struct Nth {
+    key: &'static str,
+    place: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Condition {
     None,
     /// `If-None-Match: *`
@@ -32,9 +84,6 @@ enum Condition {
     Empty,
 }
 
-/// What the store should hold: bodies and ETags by key.
-type Model = BTreeMap<String, (Bytes, String)>;
-
 impl Condition {
     fn header(self) -> Vec<(&'static str, &'static str)> {
         match self {
@@ -44,44 +93,47 @@ impl Condition {
             Self::Empty => vec![("if-match", "\"d41d8cd98f00b204e9800998ecf8427e\"")],
         }
     }
-
-    /// The status of a refusal, or nothing.
-    fn refusal(self, current: Option<&(Bytes, String)>) -> Option<u16> {
-        match (self, current) {
-            (Self::None, _) | (Self::Absent, None) | (Self::Present, Some(_)) => None,
-            (Self::Absent, Some(_)) => Some(412),
-            (Self::Present | Self::Empty, None) => Some(404),
-            (Self::Empty, Some((_, etag))) => (etag != "d41d8cd98f00b204e9800998ecf8427e").then_some(412),
-        }
-    }
 }
 
 fn key() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&KEYS[..])
 }
 
+fn nth() -> impl Strategy<Value = Nth> {
+    (key(), 0..4_usize).prop_map(|(key, place)| Nth { key, place })
+}
+
 /// In the row, in one page, over the edge of a page, in several.
-fn body() -> impl Strategy<Value = Bytes> {
+fn body() -> impl Strategy<Value = Body> {
     const SIZES: [usize; 6] = [0, 7, 16 * 1024, 16 * 1024 + 1, 65_537, 200_000];
-    (prop::sample::select(&SIZES[..]), 0..40_usize)
-        .prop_map(|(size, shift)| bytes(size + shift).slice(shift..))
+    (prop::sample::select(&SIZES[..]), 0..40_usize).prop_map(|(bytes, shift)| Body { bytes, shift })
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    prop_oneof![5 => Just(Condition::None), 1 => Just(Condition::Absent), 1 => Just(Condition::Present), 1 => Just(Condition::Empty)]
+    prop_oneof![
+        5 => Just(Condition::None),
+        1 => Just(Condition::Absent),
+        1 => Just(Condition::Present),
+        1 => Just(Condition::Empty),
+    ]
 }
 
+/// Versioning is set seldom: from then on nothing is renamed.
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (key(), body(), condition()).prop_map(|(key, body, condition)| Step::Put { key, body, condition }).boxed(),
-        2 => (key(), body(), condition()).prop_map(|(key, body, condition)| Step::PutInParts { key, body, condition }).boxed(),
-        3 => (key(), key(), condition()).prop_map(|(from, to, condition)| Step::Copy { from, to, condition }).boxed(),
-        2 => (key(), condition()).prop_map(|(key, condition)| Step::Delete { key, condition }).boxed(),
-        1 => prop::collection::vec(key(), 1..4).prop_map(|keys| Step::DeleteMany { keys }).boxed(),
-        3 => (key(), prop::option::of((0..70_000_u64, any::<u16>()))).prop_map(|(key, range)| {
-            Step::Get { key, range: range.map(|(start, more)| (start, start + u64::from(more))) }
+        1 => any::<bool>().prop_map(|is_enabled| Step::Versioning { is_enabled }).boxed(),
+        8 => (key(), body(), condition()).prop_map(|(key, body, condition)| Step::Put { key, body, condition }).boxed(),
+        3 => (key(), body(), condition()).prop_map(|(key, body, condition)| Step::PutInParts { key, body, condition }).boxed(),
+        4 => (nth(), key(), condition()).prop_map(|(from, to, condition)| Step::Copy { from, to, condition }).boxed(),
+        4 => (key(), key(), condition()).prop_map(|(from, to, condition)| Step::Rename { from, to, condition }).boxed(),
+        4 => (key(), condition()).prop_map(|(key, condition)| Step::Delete { key, condition }).boxed(),
+        2 => (key(), nth()).prop_map(|(key, version)| Step::DeleteMany { key, version }).boxed(),
+        4 => nth().prop_map(|version| Step::DeleteVersion { version }).boxed(),
+        3 => nth().prop_map(|version| Step::Tag { version }).boxed(),
+        4 => (nth(), prop::option::of((0..70_000_u64, any::<u16>()))).prop_map(|(version, range)| {
+            Step::Get { version, range: range.map(|(start, more)| (start, start + u64::from(more))) }
         }).boxed(),
-        2 => (prop::sample::select(&["", "a", "b/"][..]), prop::sample::select(&["", "/"][..]), prop::sample::select(&["", "a", "a/", "b"][..]), 1..4_usize)
+        4 => (prop::sample::select(&["", "a", "a/"][..]), prop::sample::select(&["", "/"][..]), prop::sample::select(&["", "a", "a/", "b"][..]), 1..4_usize)
             .prop_map(|(prefix, delimiter, after, max)| Step::List { prefix, delimiter, after, max }).boxed(),
         1 => Just(Step::Reopen).boxed(),
     ]
@@ -89,7 +141,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Few cases, for each writes to a disk; `PROPTEST_CASES` asks for more.
 fn config() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16);
     ProptestConfig { cases, max_shrink_iters: 200, ..ProptestConfig::default() }
 }
 
@@ -97,125 +149,194 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_store_behaves_as_a_map(steps in prop::collection::vec(step(), 1..30)) {
+    fn the_store_behaves_as_a_map_of_versions(steps in prop::collection::vec(step(), 1..60)) {
         tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
-            let (mut region, mut model) = (Region::start().await, Model::new());
+            let (mut region, mut map) = (Region::start().await, Map::default());
             for step in steps {
-                take(&mut region, &mut model, &step).await;
+                take(&mut region, &mut map, &step).await;
             }
-            for key in KEYS {
-                get(&region, &model, key, None).await;
-            }
-            region.store.close().await;
+            assert_eq!(read(&region).await, map);
+            let dir = region.close().await;
+            let report = RegionalStore::check_deep(dir.path()).await.expect("checked");
+            assert_eq!(report.faults, Vec::<String>::new());
         });
     }
 }
 
-async fn take(region: &mut Region, model: &mut Model, step: &Step) {
-    match step {
-        Step::Put { key, body, condition } => {
-            let answer = region.put_with(key, body.clone(), &condition.header()).await;
-            let refusal = condition.refusal(model.get(*key));
-            assert_eq!(answer.status, refusal.unwrap_or(200), "{step:?}");
-            if refusal.is_none() {
-                model.insert((*key).to_owned(), (body.clone(), md5(body)));
-            }
-        }
-        Step::PutInParts { key, body, condition } => put_in_parts(region, model, key, body, *condition).await,
-        Step::Copy { from, to, condition } => copy(region, model, from, to, *condition).await,
-        Step::Delete { key, condition } => {
-            let answer = region.send("DELETE", &format!("/photos/{key}"), &condition.header(), "").await;
-            // A delete has no If-None-Match that could let it pass or not: it is decided all the same.
-            // What is not there is deleted already, whatever was expected of it.
-            let refusal = condition.refusal(model.get(*key)).filter(|_| model.contains_key(*key));
-            assert_eq!(answer.status, refusal.unwrap_or(204), "{step:?}");
-            if refusal.is_none() {
-                model.remove(*key);
-            }
-        }
-        Step::DeleteMany { keys } => {
-            let objects: String =
-                keys.iter().map(|key| format!("<Object><Key>{key}</Key></Object>")).collect();
-            region.send("POST", "/photos?delete", &[], format!("<Delete>{objects}</Delete>")).await.ok();
-            keys.iter().for_each(|key| drop(model.remove(*key)));
-        }
-        Step::Get { key, range } => get(region, model, key, *range).await,
+/// Does `step` to both, and holds the answer against what the map says of it.
+async fn take(region: &mut Region, map: &mut Map, step: &Step) {
+    let before = map.clone();
+    let (status, id) = match step {
+        Step::Get { version, range } => return get(region, map, *version, *range).await,
         Step::List { prefix, delimiter, after, max } => {
-            list(region, model, prefix, delimiter, after, *max).await;
+            return list(region, map, prefix, delimiter, after, *max).await;
         }
-        Step::Reopen => region.reopen().await,
-    }
-}
-
-async fn put_in_parts(region: &Region, model: &mut Model, key: &str, body: &Bytes, condition: Condition) {
-    let upload = region.start_upload(key, &[]).await;
-    let part = region.put_part(key, &upload, 1, body.clone()).await.ok().header("etag").to_owned();
-    let answer = region.complete_with(key, &upload, &[(1, &part)], &condition.header()).await;
-    let refusal = condition.refusal(model.get(key));
-    assert_eq!(answer.status, refusal.unwrap_or(200));
-    if refusal.is_none() {
-        let etag = format!("{}-1", md5(&hex::decode(md5(body)).expect("hex")));
-        model.insert(key.to_owned(), (body.clone(), etag));
-    }
-}
-
-async fn copy(region: &Region, model: &mut Model, from: &str, to: &str, condition: Condition) {
-    let mut headers = condition.header();
-    let source = format!("photos/{from}");
-    headers.push(("x-amz-copy-source", &source));
-    let answer = region.send("PUT", &format!("/photos/{to}"), &headers, "").await;
-    let expected = match (model.get(from), condition.refusal(model.get(to))) {
-        _ if from == to => 400,
-        (None, _) => 404,
-        (Some(_), Some(refusal)) => refusal,
-        (Some(_), None) => 200,
+        Step::Reopen => return region.reopen().await,
+        Step::Rename { from, to, condition } => (rename(region, from, to, *condition).await, String::new()),
+        step => {
+            let answer = send(region, map, step).await;
+            let id = match step {
+                Step::DeleteMany { .. } => {
+                    assert_eq!(answer.elements("Error"), Vec::<String>::new());
+                    answer.element("DeleteMarkerVersionId")
+                }
+                _ => answer.header("x-amz-version-id").to_owned(),
+            };
+            (answer.status.as_u16(), id)
+        }
     };
-    assert_eq!(answer.status, expected, "{from} to {to}, {condition:?}");
-    if expected == 200 {
-        model.insert(to.to_owned(), model[from].clone());
+    assert_eq!(status, map.apply(step, &id), "{step:?} of {before:?}");
+    if *map != before && id.len() == 32 && !matches!(step, Step::DeleteVersion { .. } | Step::Tag { .. }) {
+        assert!(!before.has(&id), "{id} is of an older version");
     }
 }
 
-async fn get(region: &Region, model: &Model, key: &str, range: Option<(u64, u64)>) {
+/// Sends what `step` asks for; all of them but reads and renames.
+async fn send(region: &Region, map: &Map, step: &Step) -> Answer {
+    match step {
+        Step::Versioning { is_enabled } => {
+            region.set_versioning(if *is_enabled { "Enabled" } else { "Suspended" }).await
+        }
+        Step::Put { key, body, condition } => region.put_with(key, body.all(), &condition.header()).await,
+        Step::PutInParts { key, body, condition } => {
+            let upload = region.start_upload(key, &[]).await;
+            let part = region.put_part(key, &upload, 1, body.all()).await.ok().header("etag").to_owned();
+            region.complete_with(key, &upload, &[(1, &part)], &condition.header()).await
+        }
+        Step::Copy { from, to, condition } => {
+            let source = match map.named(*from).0 {
+                query if query.is_empty() => format!("photos/{}", from.key),
+                query => format!("photos/{}?{query}", from.key),
+            };
+            let mut headers = condition.header();
+            headers.push(("x-amz-copy-source", &source));
+            region.send("PUT", &format!("/photos/{to}"), &headers, "").await
+        }
+        Step::Delete { key, condition } => {
+            region.send("DELETE", &format!("/photos/{key}"), &condition.header(), "").await
+        }
+        Step::DeleteMany { key, version } => {
+            let second = match map.named(*version) {
+                (query, Some(entry)) if !query.is_empty() => {
+                    format!("<Object><Key>{}</Key><VersionId>{}</VersionId></Object>", version.key, entry.id)
+                }
+                _ => String::new(),
+            };
+            let body = format!("<Delete><Object><Key>{key}</Key></Object>{second}</Delete>");
+            region.send("POST", "/photos?delete", &[], body).await
+        }
+        Step::DeleteVersion { version } => {
+            let query = map.named(*version).0;
+            region.send("DELETE", &format!("/photos/{}?{query}", version.key), &[], "").await
+        }
+        Step::Tag { version } => {
+            let query = map.named(*version).0;
+            let body = "<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>";
+            region.send("PUT", &format!("/photos/{}?tagging&{query}", version.key), &[], body).await
+        }
+        Step::Rename { .. } | Step::Get { .. } | Step::List { .. } | Step::Reopen => {
+            unreachable!("{step:?} is taken in another way")
+        }
+    }
+}
+
+/// The status that a rename would be answered with.
+async fn rename(region: &Region, from: &str, to: &str, condition: Condition) -> u16 {
+    let source = format!("photos/{from}");
+    let mut headers = HeaderMap::new();
+    for (name, value) in condition.header().into_iter().chain([("x-amz-rename-source", source.as_str())]) {
+        let name: HeaderName = name.parse().expect("a header name");
+        headers.insert(name, HeaderValue::from_str(value).expect("a header value"));
+    }
+    let renamed = match RenameObjectInput::parse("photos", to, &headers) {
+        Ok(input) => region.rename(caller(), input, headers).await,
+        Err(refused) => Err(refused),
+    };
+    renamed.map_or_else(|refused| refused.status_code().expect("a status").as_u16(), |()| 200)
+}
+
+async fn get(region: &Region, map: &Map, version: Nth, range: Option<(u64, u64)>) {
+    let (query, entry) = map.named(version);
     let header = range.map(|(first, last)| format!("bytes={first}-{last}"));
     let headers: Vec<_> = header.iter().map(|range| ("range", range.as_str())).collect();
-    let answer = region.get_with(key, &headers).await;
-    let Some((body, etag)) = model.get(key) else {
+    let answer = region.send("GET", &format!("/photos/{}?{query}", version.key), &headers, "").await;
+    let Some(Entry { id, body, etag, is_tagged }) = entry else {
         assert_eq!(answer.error(), (404, "NoSuchKey".to_owned()));
         return;
     };
-    match range {
-        Some((first, _)) if first >= body.len() as u64 => assert_eq!(answer.status, 416),
-        Some((first, last)) => {
-            let end = body.len().min(last as usize + 1);
-            assert!(answer.body == body.slice(first as usize..end), "{key} {range:?}");
+    let Some(body) = body.map(Body::all) else {
+        let status = if query.is_empty() { 404 } else { 405 };
+        assert_eq!((answer.status.as_u16(), answer.header("x-amz-version-id")), (status, id.as_str()));
+        return;
+    };
+    let range = match range {
+        Some((first, _)) if first >= body.len() as u64 => {
+            assert_eq!(answer.status, 416);
+            return;
         }
-        None => {
-            assert!(answer.body == body, "{key}");
-            assert_eq!(answer.header("etag"), format!("\"{etag}\""));
-        }
-    }
+        Some((first, last)) => first as usize..body.len().min(last as usize + 1),
+        None => 0..body.len(),
+    };
+    let answer = answer.ok();
+    assert!(answer.body == body.slice(range.clone()), "{version:?} {range:?}");
+    assert_eq!(answer.header("etag"), format!("\"{etag}\""));
+    assert_eq!(answer.header("x-amz-version-id"), if map.is_enabled.is_some() { id } else { "" });
+    assert_eq!(answer.header("x-amz-tagging-count") == "1", *is_tagged);
 }
 
-async fn list(region: &Region, model: &Model, prefix: &str, delimiter: &str, after: &str, max: usize) {
+/// One page of a listing of objects.
+async fn list(region: &Region, map: &Map, prefix: &str, delimiter: &str, after: &str, max: usize) {
     let target = format!("/photos?prefix={prefix}&delimiter={delimiter}&marker={after}&max-keys={max}");
     let answer = region.send("GET", &target, &[], "").await.ok();
-    let entries: BTreeSet<String> = model
-        .keys()
+    let mut entries: Vec<String> = map
+        .objects()
         .filter(|key| key.starts_with(prefix))
         .map(|key| match key[prefix.len()..].find('/') {
             Some(end) if delimiter == "/" => key[..=prefix.len() + end].to_owned(),
-            _ => key.clone(),
+            _ => key.to_owned(),
         })
         .filter(|entry| after.is_empty() || entry.as_str() > after)
         .collect();
-    let shown: BTreeSet<String> =
-        answer.elements("Key").into_iter().chain(common_prefixes(&answer)).collect();
-    assert_eq!(shown, entries.iter().take(max).cloned().collect(), "{target}");
+    entries.dedup();
+    let common = answer.elements("CommonPrefixes").into_iter();
+    let common = common.map(|prefix| prefix.replace("<Prefix>", "").replace("</Prefix>", ""));
+    let mut shown: Vec<String> = answer.elements("Key").into_iter().chain(common).collect();
+    shown.sort();
+    assert_eq!(shown, entries[..entries.len().min(max)], "{target}");
     assert_eq!(answer.element("IsTruncated"), (entries.len() > max).to_string(), "{target}");
 }
 
-fn common_prefixes(answer: &crate::region::Answer) -> impl Iterator<Item = String> {
-    let inner = answer.elements("CommonPrefixes").into_iter();
-    inner.map(|prefix| prefix.replace("<Prefix>", "").replace("</Prefix>", ""))
+/// Everything in the store: from a listing of versions, one a page because only so it tells how markers and others follow
+/// each other, and from each of them.
+async fn read(region: &Region) -> Map {
+    let status = region.send("GET", "/photos?versioning", &[], "").await.ok().element("Status");
+    let mut map = Map { is_enabled: (!status.is_empty()).then_some(status == "Enabled"), ..Map::default() };
+    let mut marker = String::new();
+    loop {
+        let listing = region.send("GET", &format!("/photos?versions&max-keys=1{marker}"), &[], "").await.ok();
+        let is_marker = !listing.elements("DeleteMarker").is_empty();
+        if is_marker || !listing.elements("Version").is_empty() {
+            let (key, id) = (listing.element("Key"), listing.element("VersionId"));
+            let is_newest = map.entries(&key).is_empty();
+            assert_eq!(listing.element("IsLatest"), is_newest.to_string(), "{key} {id}");
+            let entry = if is_marker { Entry::marker(id) } else { read_version(region, &key, id).await };
+            map.keys.entry(key).or_default().push(entry);
+        }
+        if listing.element("IsTruncated") == "false" {
+            return map;
+        }
+        let (key, id) = (listing.element("NextKeyMarker"), listing.element("NextVersionIdMarker"));
+        marker = format!("&key-marker={key}&version-id-marker={id}");
+    }
+}
+
+async fn read_version(region: &Region, key: &str, id: String) -> Entry {
+    let answer = region.send("GET", &format!("/photos/{key}?versionId={id}"), &[], "").await.ok();
+    let body = Body::of(&answer.body);
+    let etag = answer.header("etag").trim_matches('"').to_owned();
+    Entry { id, body: Some(body), etag, is_tagged: answer.header("x-amz-tagging-count") == "1" }
+}
+
+fn etag_of_one_part(body: &[u8]) -> String {
+    format!("{}-1", md5(&hex::decode(md5(body)).expect("hex")))
 }

@@ -1,0 +1,121 @@
+//! The same with kill -9 in between: what was answered is there, and what was not is there whole or not at all.
+//!
+//! The steps are taken in a child process, this test binary started anew, which says after each what the map is. The
+//! parent kills it in the middle of one, opens the directory itself and reads what it holds: the last map, or what the
+//! step after it makes of that.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use serde::{Deserialize, Serialize};
+
+use super::*;
+
+/// How often a store is killed before another one is begun: in one that has kept versions nothing is renamed.
+const KILLS: u64 = 4;
+
+/// Steps that a child takes before it is killed.
+const STEPS_MAX: u64 = 40;
+
+const ORDERS: &str = "PENSTOCK_TEST_ORDERS";
+/// What lines of the child's begin with: the test runner says something as well.
+const SAID: &str = "map ";
+
+/// What a child is to do.
+#[derive(Serialize, Deserialize)]
+struct Orders {
+    dir: PathBuf,
+    seed: u64,
+    map: Map,
+}
+
+/// As many kills as there are cases of the other.
+#[tokio::test]
+async fn a_killed_store_holds_what_it_answered_and_nothing_by_halves() {
+    let first = u64::from(std::process::id()) << 32;
+    for seed in (first..first + u64::from(config().cases)).step_by(KILLS as usize) {
+        let dir = Region::start().await.close().await;
+        let mut map = Map::default();
+        for seed in seed..seed + KILLS {
+            let (taken, answered) = run_and_kill(dir.path(), seed, &map);
+            let unanswered = steps(seed).nth(taken).expect("steps without end");
+            let region = Region::open(dir.path()).await;
+            let found = read(&region).await;
+            assert!(
+                found == answered || found == after(&answered, &unanswered, &found),
+                "seed {seed}: {found:?} is neither {answered:?} nor that after {unanswered:?}"
+            );
+            map = found;
+            region.store.close().await;
+            let report = RegionalStore::check_deep(dir.path()).await.expect("checked");
+            assert_eq!(report.faults, Vec::<String>::new(), "seed {seed}");
+        }
+    }
+}
+
+/// What `step` makes of `before`, with the id that `found` has of what was made.
+fn after(before: &Map, step: &Step, found: &Map) -> Map {
+    let made = found.keys.values().flatten().find(|entry| entry.id != "null" && !before.has(&entry.id));
+    let mut after = before.clone();
+    after.apply(step, made.map_or("", |entry| &entry.id));
+    after
+}
+
+/// The steps of this seed, without end.
+fn steps(seed: u64) -> impl Iterator<Item = Step> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), random);
+    std::iter::from_fn(move || Some(step().new_tree(&mut runner).expect("a step").current()))
+}
+
+/// Has a child take steps until it is killed. How many were answered, and the map then.
+fn run_and_kill(dir: &Path, seed: u64, map: &Map) -> (usize, Map) {
+    let orders = Orders { dir: dir.to_owned(), seed, map: map.clone() };
+    let mut child = start_child(&serde_json::to_string(&orders).expect("plain data"));
+    let said = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+    let kill_after = 1 + seed % STEPS_MAX;
+    let mut answered = (0, map.clone());
+    // The pipe is read to its end also after the kill: what was answered before it counts. The last line may be cut off;
+    // nothing else was begun then.
+    let maps = said.filter_map(|line| line.strip_prefix(SAID).map(|map| serde_json::from_str(map).ok()));
+    for map in maps.map_while(|map: Option<Map>| map) {
+        answered = (answered.0 + 1, map);
+        if answered.0 as u64 == kill_after {
+            // Somewhere in the next step, or in one soon after.
+            std::thread::sleep(Duration::from_micros(seed.wrapping_mul(7919) % 3000));
+            child.kill().expect("a child that runs until it is killed");
+        }
+    }
+    child.wait().expect("a child");
+    assert!(answered.0 as u64 >= kill_after, "seed {seed}: the child has ended by itself");
+    answered
+}
+
+fn start_child(orders: &str) -> Child {
+    Command::new(std::env::current_exe().expect("this binary"))
+        .args(["--exact", "model::killed::child_taking_steps", "--ignored", "--nocapture"])
+        .env(ORDERS, orders)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a child")
+}
+
+#[tokio::test]
+#[ignore = "takes the steps of the test above, which starts and kills it"]
+async fn child_taking_steps() {
+    let orders = std::env::var(ORDERS).expect("orders");
+    let Orders { dir, seed, mut map } = serde_json::from_str(&orders).expect("orders");
+    let mut region = Region::open(&dir).await;
+    for step in steps(seed) {
+        take(&mut region, &mut map, &step).await;
+        // A line begins where the test runner may not have ended its own.
+        println!("\n{SAID}{}", serde_json::to_string(&map).expect("plain data"));
+    }
+}
