@@ -322,7 +322,8 @@ impl Proxy {
         exchange: &mut Exchange,
         target: Arc<Target>,
     ) -> Result<Answer, Failed> {
-        if target.operation.is_upload() {
+        // A form gets its place once it is known who has signed it.
+        if target.operation.is_upload() && target.operation != Operation::PostObject {
             let place = self.narrow_place(&self.node.upload_places, DropReason::Uploads).await?;
             exchange._narrow_place = Some(place);
         }
@@ -333,7 +334,8 @@ impl Proxy {
                 allow_v2: self.node.allow_form_signature_v2,
                 allow_uncovered_file: client.is_tls || self.node.allow_unsigned_payload_over_http,
             };
-            let door = form::Door { store, rules, client, denied };
+            let place = Box::pin(self.narrow_place(&self.node.upload_places, DropReason::Uploads));
+            let door = form::Door { store, rules, client, denied, place };
             let sent = form::serve(session, &target, door, self.named(exchange), limits).await?;
             return Ok(Answer::Given(sent));
         }

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use http::header::HOST;
 use pingora::proxy::Session;
 use time::OffsetDateTime;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::upload::{self, Decoding, Source};
 use super::{Limits, Named, accepted, call, keep_open, linger, name, settle_unread_body};
@@ -18,7 +20,6 @@ use crate::store_service::StoreService;
 use crate::target::Target;
 
 /// The door that a form has to pass.
-#[derive(Clone, Copy)]
 pub struct Door<'a> {
     /// The store behind it.
     pub store: &'a StoreService,
@@ -28,6 +29,8 @@ pub struct Door<'a> {
     pub client: Client,
     /// Takes what permission refuses of it.
     pub denied: &'a DeniedSlot,
+    /// A place among the uploads, for a form whose signature holds.
+    pub place: BoxFuture<'a, Result<OwnedSemaphorePermit, Refusal>>,
 }
 
 /// Answers the form of `session`, which is for `target`.
@@ -56,6 +59,7 @@ pub async fn serve(
             (Some(signer), sizes)
         }
     };
+    let _place = door.place.await?;
     let Put { request, target: put } = Put::of(&form, target, &session.req_header().headers)?;
     let put = Arc::new(put);
     let service = door.store.for_form(put.clone(), door.client, door.denied.clone(), signer);
