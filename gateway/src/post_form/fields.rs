@@ -5,6 +5,7 @@ use std::fmt;
 use s3s::S3ErrorCode;
 
 use super::missing;
+use super::multipart::FIELDS_BYTES_MAX;
 use crate::refusal::Refusal;
 
 /// What a field says in place of the file's name.
@@ -34,12 +35,14 @@ impl Form {
     /// The form with these `fields`, and the name of its file, if that has one.
     ///
     /// # Errors
-    /// `InvalidArgument` for a field that is there twice.
+    /// `InvalidArgument` for a field that is there twice, `MaxPostPreDataLengthExceeded` where the fields are too long with
+    /// the file's name in them.
     pub fn of(fields: Vec<(String, String)>, file_name: Option<String>) -> Result<Self, Refusal> {
         let path = file_name.unwrap_or_default();
         // Browsers have sent whole paths.
         let file_name = path.rsplit(['/', '\\']).next().unwrap_or_default();
         let mut form = Self { fields: Vec::with_capacity(fields.len()) };
+        let mut bytes = 0;
         for (name, value) in fields {
             let name = name.to_ascii_lowercase();
             if form.get(&name).is_some() {
@@ -48,7 +51,13 @@ impl Form {
             }
             let value = match PROOFS.contains(&name.as_str()) {
                 true => value,
-                false => value.replace(FILE_NAME, file_name),
+                false => {
+                    bytes += value.len() + value.matches(FILE_NAME).count() * file_name.len();
+                    if bytes > FIELDS_BYTES_MAX {
+                        return Err(S3ErrorCode::MaxPostPreDataLengthExceededError.into());
+                    }
+                    value.replace(FILE_NAME, file_name)
+                }
             };
             form.fields.push((name, value));
         }
@@ -97,6 +106,19 @@ mod tests {
         assert_eq!((form.get("key"), form.get("policy"), form.get("acl")), (Some("a"), Some("p"), None));
         assert!(self::form(&[("key", "a"), ("KEY", "a")], None).is_err());
         assert_eq!(format!("{form:?}"), r#"["key", "policy"]"#);
+    }
+
+    #[test]
+    fn a_files_name_does_not_make_a_small_form_a_large_one() {
+        let named = FILE_NAME.repeat(900);
+        let field = [("x-ignore-a", named.as_str())];
+        assert!(form(&field, Some("cat.jpg")).is_ok());
+        let refused = form(&field, Some(&"x".repeat(10_000))).expect_err("9 MB");
+        assert_eq!(*refused.code(), S3ErrorCode::MaxPostPreDataLengthExceededError);
+        assert!(
+            form(&[("policy", named.as_str())], Some(&"x".repeat(10_000))).is_ok(),
+            "no name is put there"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::Sizes;
 use crate::refusal::Refusal;
 
 /// Everything before the file's first byte, as S3 limits it; likewise what follows the file.
-const FIELDS_BYTES_MAX: usize = 20 * 1024;
+pub(super) const FIELDS_BYTES_MAX: usize = 20 * 1024;
 
 /// Longest boundary (RFC 2046 §5.1.1).
 const BOUNDARY_BYTES_MAX: usize = 70;
