@@ -135,8 +135,11 @@ impl Own {
         let reading = (how == Use::LookAndKeep).then(|| self.begin_to_read(subject));
         let found = read().await?;
         if let Some(reading) = reading {
-            reading.keep(&found);
-            self.room.settle();
+            // Whoever makes up access keys shall not push out what others read.
+            if found.value.is_some() || !matches!(subject, Subject::User { .. }) {
+                reading.keep(&found);
+                self.room.settle();
+            }
         }
         Ok(found)
     }
