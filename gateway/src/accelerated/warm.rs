@@ -51,13 +51,11 @@ impl Accelerated {
         let object = owner.object(&wanted.bucket, &wanted.key).await.map_err(|error| error.to_string())?.1;
         let object =
             object.ok_or_else(|| format!("{region} has no s3://{}/{}", wanted.bucket, wanted.key))?;
+        if object.head.encryption.is_some() {
+            return Err("the object is under a key of its client's: no cache keeps it".to_owned());
+        }
         let (instance, object_bytes) = (Instance(*object.head.instance.as_bytes()), object.head.bytes);
         let cache = &self.parts.cache;
-        if let Some(seconds) = wanted.pin_seconds {
-            cache
-                .pin(instance, object_bytes, Duration::from_secs(seconds))
-                .map_err(|busy| busy.to_string())?;
-        }
         let tenant = Tenant::named(&account);
         // A small object comes with its head and takes no block.
         let is_small = object.inline.is_some() || object_bytes == 0;
@@ -67,6 +65,11 @@ impl Accelerated {
                 Ok(Prestaged::TooLarge) => return Err("the object is larger than the cache".to_owned()),
                 Err(busy) => return Err(busy.to_string()),
             }
+        }
+        if let Some(seconds) = wanted.pin_seconds {
+            cache
+                .pin(instance, object_bytes, Duration::from_secs(seconds))
+                .map_err(|busy| busy.to_string())?;
         }
         let stretches = (0..object_bytes).step_by(STRETCH_BYTES as usize);
         let cached_bytes = stretches.map(|start| {

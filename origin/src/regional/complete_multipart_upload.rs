@@ -83,19 +83,22 @@ pub(super) async fn complete_multipart_upload(
         })
         .await?;
     let location = format!("/{}/{}", input.bucket, input.key);
+    // Sums of what is encrypted are shown to those alone who bring its key.
+    let is_closed = completed.encryption.is_some() && key.is_none();
+    let checksums = if is_closed { Checksums::default() } else { completed.checksums };
     let answer = CompleteMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         location: Some(location),
         e_tag: etag(completed.etag),
-        checksum_type: checksum_type(completed.checksums.kind),
+        checksum_type: checksum_type(checksums.kind),
         version_id: completed.version_id,
         expiration: completed.expiration,
         ..CompleteMultipartUploadOutput::default()
     };
     // s3s has no fields for these here.
     let headers = key.iter().flat_map(CustomerKey::answered).collect();
-    Ok(S3Response::with_headers(answer.with_checksums(completed.checksums), headers))
+    Ok(S3Response::with_headers(answer.with_checksums(checksums), headers))
 }
 
 /// A part as the client names it.

@@ -42,8 +42,9 @@ impl RegionalStore {
             };
             let (head, marker) = Version::split(found);
             let inline = match &head {
-                Some(head) => rows.inline(&head.instance)?.map(inline_page),
-                None => None,
+                // Nobody but the owner opens what is encrypted.
+                Some(head) if head.encryption.is_none() => rows.inline(&head.instance)?.map(inline_page),
+                Some(_) | None => None,
             };
             Ok(Resolved { facts, head, marker, inline })
         })
