@@ -208,12 +208,15 @@ impl Expirer {
         let changes = changes.into_iter().map(|items| {
             let change = if is_of_uploads { Change::Nothing } else { keys_of(bucket, &items) };
             let (bucket, place, day) = (bucket.to_owned(), place.clone(), self.day);
+            let (disk, writer) = (Arc::clone(&self.disk), writer.clone());
             async move {
                 let act = move |txn: &mut Txn<'_>| {
                     place.iter().try_for_each(|place| txn.put_place(place)).map_err(Failure::into_answer)?;
                     txn.apply_lifecycle(&bucket, &incarnation, items, day).map_err(Failure::into_answer)
                 };
-                announced(&self.disk, writer, &change, act).await
+                // In a task of its own: who stops waiting changes nothing about the change.
+                let acting = tokio::spawn(async move { announced(&disk, &writer, &change, act).await });
+                acting.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))
             }
         });
         let mut applied = Applied::default();

@@ -70,6 +70,8 @@ impl Metrics {
         for series in [&metrics.commits, &metrics.lifecycle_removals] {
             registry.register(Box::new(series.clone()))?;
         }
+        // Shown from the start.
+        metrics.lifecycle_applied(&Applied::default());
         Ok(metrics)
     }
 

@@ -10,6 +10,7 @@ use crate::customer_key::CustomerKey;
 use crate::encryption::{Encryption, ObjectKeys};
 use crate::head::{ChecksumKind, Facts};
 use crate::lifecycle::Day;
+use crate::read_request::http_date;
 
 /// S3's limit on parts of an upload.
 pub(super) const PARTS_MAX: u32 = 10_000;
@@ -102,6 +103,8 @@ pub(super) fn abortion(
     day: Day,
 ) -> (Option<AbortDate>, Option<AbortRuleId>) {
     let due = facts.lifecycle.as_ref().and_then(|rules| rules.abortion(key, upload.initiated_millis, day));
+    // Past the year 9999 there is no date to tell.
+    let due = due.filter(|due| http_date(due.millis).is_some());
     due.map(|due| (answers::timestamp(due.millis), due.rule_id.to_owned())).unzip()
 }
 

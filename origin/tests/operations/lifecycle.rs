@@ -259,6 +259,20 @@ async fn a_marker_goes_at_once_where_that_is_asked_and_only_when_it_is_alone() {
     assert_eq!(region.all_keys().await.1, ["new/alone", "old/over"]);
 }
 
+/// The longest that S3 takes ends past the year 9999, of which no header speaks.
+#[tokio::test]
+async fn an_abort_in_millions_of_years_is_not_told() {
+    let region = Region::start().await;
+    let rules = rule(
+        "<AbortIncompleteMultipartUpload><DaysAfterInitiation>2147483647</DaysAfterInitiation></AbortIncompleteMultipartUpload>",
+    );
+    region.put_rules(&rules).await.ok();
+    let started = region.send("POST", "/photos/old/a?uploads", &[], "").await.ok();
+    let upload_id = started.element("UploadId");
+    let parts = region.send("GET", &format!("/photos/old/a?uploadId={upload_id}"), &[], "").await.ok();
+    assert_eq!((started.header("x-amz-abort-date"), parts.header("x-amz-abort-date")), ("", ""));
+}
+
 #[tokio::test]
 async fn an_unfinished_upload_says_when_it_is_aborted_and_is_then() {
     let region = Region::start().await;
