@@ -14,7 +14,7 @@ use super::write_condition::WriteCondition;
 use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
-use crate::head::Head;
+use crate::head::{Head, Versioning};
 
 /// Stores an object whole. `If-Match` and `If-None-Match` are decided inside the commit.
 ///
@@ -42,14 +42,17 @@ pub(super) async fn put_object(
 
     // Asked before the body is taken, so that nobody uploads gigabytes to be told that there is no such bucket.
     let asked = (object.clone(), condition.clone(), wanted_acl.clone());
-    // The commit counts what comes; a form's file has no length before.
-    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or_default());
+    // The commit counts what comes. A form's file has no length before, but needs some room.
+    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or(1));
     store
         .read(move |rows| {
             let (object, condition, wanted_acl) = asked;
             let (facts, replaced) = object.find_place(rows)?;
             condition.decide(replaced.as_ref())?;
-            rows.verify_room(&facts.owner, quota, bytes, replaced.map_or(0, |replaced| replaced.bytes))?;
+            // What makes way may be a null version that is not current: the commit knows.
+            if facts.versioning != Versioning::Suspended {
+                rows.verify_room(&facts.owner, quota, bytes, replaced.map_or(0, |replaced| replaced.bytes))?;
+            }
             ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())
         })
         .await?;

@@ -44,8 +44,7 @@ pub(super) async fn upload_part(
 
     // Asked before the body is taken, as of an object put whole.
     let finding = asked.clone();
-    // The commit counts what comes; a form's file has no length before.
-    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or_default());
+    let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or(1));
     let upload = store
         .read(move |rows| {
             let (facts, upload) = finding.find_with_facts(rows)?;
