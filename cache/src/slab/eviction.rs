@@ -19,6 +19,10 @@
 //! not want is its to have. A tenant that has neither read nor stored anything while sixteen times as many blocks as
 //! there are slots came, goes first. Admission looks at each tenant by itself.
 //!
+//! **What may not go.** A slot that is being read, or whose block is pinned, is passed by: where it belongs is the main
+//! queue, for in the small one it would be in the place of new blocks. There it keeps its reads. A search passes by so
+//! many and no more ([`IN_VAIN_MAX`]), and the next goes on where it ended.
+//!
 //! It takes 24 bytes a slot.
 
 use std::collections::HashMap;
@@ -44,6 +48,10 @@ const SAMPLED_ONE_IN: u64 = 4;
 
 /// So many times all slots are filled anew before a tenant that does nothing gives way.
 const IDLE_TURNS: u32 = 16;
+
+/// A search looks at so many blocks of a queue that may not go: readers wait for it. The next tenant's queues get half
+/// as many looks, and so on; so tenants whose blocks are all pinned take four times as many together, and two each.
+const IN_VAIN_MAX: u32 = 1024;
 
 /// Tenants told apart; those that come later share the last one's queues.
 const TENANTS_MAX: usize = 4096;
@@ -208,7 +216,8 @@ impl Eviction {
         self.unlink(slot);
     }
 
-    /// Gives up the next block that `may_go` allows, and remembers it. `None` if none may.
+    /// Gives up the next block that `may_go` allows, and remembers it. `None` if none may, or none was found after
+    /// [`IN_VAIN_MAX`] others.
     pub(crate) fn evict(
         &mut self,
         may_go: impl Fn(u32) -> bool,
@@ -216,7 +225,8 @@ impl Eviction {
     ) -> Option<u32> {
         let mut in_vain = Vec::new();
         while let Some(place) = self.next_to_give(&in_vain) {
-            if let Some(slot) = self.evict_from(place, &may_go, &hash_of) {
+            let held_max = IN_VAIN_MAX.checked_shr(in_vain.len() as u32).unwrap_or(0).max(1);
+            if let Some(slot) = self.evict_from(place, held_max, &may_go, &hash_of) {
                 return Some(slot);
             }
             in_vain.push(place);
@@ -240,24 +250,28 @@ impl Eviction {
         most.map(|(place, _)| place)
     }
 
+    /// Passes by at most `held_max` blocks of each queue that may not go; then it is the other's turn.
     fn evict_from(
         &mut self,
         place: usize,
+        held_max: u32,
         may_go: impl Fn(u32) -> bool,
         hash_of: impl Fn(u32) -> u64,
     ) -> Option<u32> {
-        // Those that may not go now are put behind the others, each at most once in vain.
         let (mut held_small, mut held_main) = (0, 0);
+        // So many of the newest in the main queue may not go: once it is all of them, it was searched.
+        let mut held_newest = 0;
         let small_max = (self.tenants[place].len() / 20).max(1);
         loop {
             let Queues { small, main, .. } = &self.tenants[place];
-            let from_small = small.len > held_small && (small.len >= small_max || main.len <= held_main);
-            if from_small {
+            let small_gives = small.len > 0 && held_small < held_max;
+            let main_gives = main.len > held_newest && held_main < held_max;
+            if small_gives && (small.len >= small_max || !main_gives) {
                 let slot = small.oldest;
                 self.unlink(slot);
                 if !may_go(slot) {
-                    held_small += 1;
-                    self.push(slot, Lane::Small);
+                    (held_small, held_newest) = (held_small + 1, held_newest + 1);
+                    self.push(slot, Lane::Main);
                     continue;
                 }
                 let was_read = self.links[slot as usize].reads > 0;
@@ -267,17 +281,22 @@ impl Eviction {
                     return Some(slot);
                 }
                 self.links[slot as usize].reads = 0;
+                held_newest = 0;
                 self.push(slot, Lane::Main);
-            } else if main.len > held_main {
+            } else if main_gives {
                 let slot = main.oldest;
                 self.unlink(slot);
-                let may = may_go(slot);
+                if !may_go(slot) {
+                    (held_main, held_newest) = (held_main + 1, held_newest + 1);
+                    self.push(slot, Lane::Main);
+                    continue;
+                }
                 let link = &mut self.links[slot as usize];
-                if may && link.reads == 0 {
+                if link.reads == 0 {
                     return Some(slot);
                 }
-                link.reads = link.reads.saturating_sub(1);
-                held_main += u32::from(!may);
+                link.reads -= 1;
+                held_newest = 0;
                 self.push(slot, Lane::Main);
             } else {
                 return None;
@@ -426,6 +445,8 @@ fn part(hash: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     /// Reads `block`, which lies in its slot or takes one; true if it was there.
@@ -433,6 +454,7 @@ mod tests {
         eviction: Eviction,
         in_slot: Vec<Option<u64>>,
         written_count: u32,
+        pinned: Range<u64>,
     }
 
     impl Cached {
@@ -441,6 +463,7 @@ mod tests {
                 eviction: Eviction::new(slots_count),
                 in_slot: vec![None; slots_count as usize],
                 written_count: 0,
+                pinned: 0..0,
             }
         }
 
@@ -460,8 +483,9 @@ mod tests {
                 return false;
             }
             let slot = slot_of(None).unwrap_or_else(|| {
-                let hash_of = |slot: u32| hash(self.in_slot[slot as usize].expect("full"));
-                self.eviction.evict(|_| true, hash_of).expect("one may go") as usize
+                let block_in = |slot: u32| self.in_slot[slot as usize].expect("full");
+                let may_go = |slot| !self.pinned.contains(&block_in(slot));
+                self.eviction.evict(may_go, |slot| hash(block_in(slot))).expect("one may go") as usize
             });
             self.in_slot[slot] = Some(block);
             self.eviction.insert(slot as u32, hash(block), Whose { tenant, weight: 1 + tenant });
@@ -541,6 +565,73 @@ mod tests {
             assert!(gone.is_some_and(|slot| slot % 2 == 1));
         }
         assert_eq!(eviction.evict(|slot| slot % 2 == 1, u64::from), None);
+    }
+
+    /// What is read so often that it is spared does not end the search at what may not go, met twice.
+    #[test]
+    fn what_was_read_goes_before_nothing_does() {
+        let mut eviction = Eviction::new(9);
+        let whose = Whose { tenant: 0, weight: 1 };
+        (0..8).for_each(|slot| eviction.insert_old(slot, whose));
+        for step in 0..3 {
+            eviction.insert(8, step, whose);
+            eviction.remove(8);
+            eviction.read(7);
+        }
+        assert_eq!(eviction.evict(|slot| slot == 7, u64::from), Some(7));
+    }
+
+    /// More pins than the small queue is long leave it to new blocks: each stays for as many others as the queue holds, and
+    /// what is read meanwhile takes the slots of what nobody reads any more, which a pass over the rest does not.
+    #[test]
+    fn pins_leave_the_other_slots_to_what_is_read() {
+        let mut cached = Cached { pinned: 0..200, ..Cached::new(640) };
+        (0..200).chain(1_000..1_440).for_each(|block| assert!(!cached.read(block)));
+        (1_000..1_400).for_each(|block| assert!(cached.read(block)));
+        let mut gone = 0;
+        for block in 2_000..2_800 {
+            cached.read(block);
+            gone += u32::from(block >= 2_025 && !cached.read(block - 25));
+        }
+        assert!(gone == 0, "{gone} were gone after 25 others");
+        let count = |cached: &Cached, blocks: Range<u64>| {
+            cached.in_slot.iter().flatten().filter(|block| blocks.contains(block)).count()
+        };
+        (10_000..12_000).for_each(|block| _ = cached.read(block));
+        assert_eq!(count(&cached, 0..200), 200);
+        let (old, new) = (count(&cached, 1_000..1_440), count(&cached, 2_400..2_775));
+        assert!(old <= 60 && new >= 350, "{old} old ones are left, {new} of 375 new ones");
+    }
+
+    /// Where a tenant's blocks are all pinned, a search ends soon, whether another tenant has one to give or not; the next
+    /// search goes on where it ended.
+    #[test]
+    fn a_search_among_pins_ends_soon_and_goes_on_later() {
+        use std::cell::Cell;
+
+        let mut eviction = Eviction::new(40_000);
+        let whose = |tenant| Whose { tenant, weight: 1 };
+        (0..39_999).for_each(|slot| eviction.insert(slot, u64::from(slot) << 40, whose(0)));
+        let mut search = |may_go: Option<u32>| {
+            let looks = Cell::new(0);
+            let asked = |slot| {
+                looks.set(looks.get() + 1);
+                may_go == Some(slot)
+            };
+            let gone = eviction.evict(asked, |slot| u64::from(slot) << 40);
+            assert!(looks.get() <= 4 * IN_VAIN_MAX, "{} looks", looks.get());
+            gone
+        };
+        assert_eq!(search(None), None);
+        assert_eq!((0..40).find_map(|_| search(Some(30_000))), Some(30_000));
+        eviction.insert(39_999, 1 << 40, whose(1));
+        let looks = Cell::new(0);
+        let of_the_other = |slot| {
+            looks.set(looks.get() + 1);
+            slot == 39_999
+        };
+        assert_eq!(eviction.evict(of_the_other, |slot| u64::from(slot) << 40), Some(39_999));
+        assert!(looks.get() <= 4 * IN_VAIN_MAX, "{} looks", looks.get());
     }
 
     /// A tenant that reads far more than fits, again and again, leaves another's working set alone, as long as that is

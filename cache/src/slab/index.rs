@@ -146,7 +146,7 @@ impl Index {
     }
 
     /// Chooses a slot to write to: a free one, or that of the block to be given up next, of those that `may_go` allows.
-    /// `None` when none may, or every slot is being read, written, or broken.
+    /// `None` when none may, or every slot is being read, written, or broken; or so many are that the search ends.
     pub(crate) fn choose(&mut self, may_go: impl Fn(&BlockKey) -> bool) -> Option<Chosen> {
         if self.free != NONE {
             let slot = self.free;
