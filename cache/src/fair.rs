@@ -83,8 +83,8 @@ impl Fair {
         place.await.expect("whoever waits stays in line until it is served")
     }
 
-    /// `count` places for reading ahead, if `spare_count` are left after them, nobody waits, and `tenant` has no more than
-    /// its share then. A share is what is left to a tenant when all that hold places want more.
+    /// `count` places for reading ahead, if `spare_count` are left after them, nobody waits but in the background, and
+    /// `tenant` has no more than its share then. A share is what is left to a tenant when all that hold places want more.
     pub(crate) fn try_take_ahead(
         self: &Arc<Self>,
         tenant: Tenant,
@@ -92,7 +92,7 @@ impl Fair {
         spare_count: usize,
     ) -> Option<Place> {
         let mut state = lock(&self.state);
-        if !state.waiting.is_empty() || state.free_count < count + spare_count {
+        if state.is_waited_for() || state.free_count < count + spare_count {
             return None;
         }
         let weight = u64::from(self.weights.of(tenant));
@@ -123,6 +123,13 @@ impl Fair {
 }
 
 impl State {
+    /// Whether somebody is in line for whom reading ahead stands back. What nobody waits for is not: mostly it waits for
+    /// its own part of the places.
+    fn is_waited_for(&self) -> bool {
+        let stands = |waiting: &Waiting| !waiting.granted.is_closed();
+        self.waiting.iter().any(|waiting| waiting.wanted.urgency != Urgency::Background && stands(waiting))
+    }
+
     /// Takes the next out of the line, if there are places for it.
     fn next(&mut self, weights: &Weights) -> Option<(oneshot::Sender<Place>, Wanted)> {
         self.waiting.retain(|waiting| !waiting.granted.is_closed());
@@ -281,6 +288,23 @@ mod tests {
         assert!(ahead("shop").is_none());
         assert!(ahead("lab").is_some());
         assert!(fair.try_take_ahead(Tenant::named("lab"), 1, 2).is_none(), "two are free");
+    }
+
+    /// Pre-stages that wait for their own part of the places do not keep readers from reading ahead, nor does a reader
+    /// that has left the line; one that stands there does.
+    #[test]
+    fn reading_ahead_stands_back_for_readers_alone() {
+        let fair = fair(8);
+        let lab = Tenant::named("lab");
+        let stage = || fair.take(lab, 1, Urgency::Background).now_or_never().expect("its half");
+        let _staged: Vec<_> = (0..4).map(|_| stage()).collect();
+        let _waits = asks(&fair, "lab", Urgency::Background);
+        let ahead = || fair.try_take_ahead(lab, 1, 0);
+        assert!(ahead().is_some());
+        let mut reader = fair.take(lab, 5, Urgency::Demand).boxed();
+        assert!((&mut reader).now_or_never().is_none() && ahead().is_none());
+        drop(reader);
+        assert!(ahead().is_some());
     }
 
     /// Whoever leaves the line takes no place with it.
