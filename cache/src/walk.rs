@@ -46,7 +46,7 @@ struct Walk {
 pub(crate) struct GoesOn {
     /// How many bytes may be filled beyond its end.
     pub(crate) beyond: u64,
-    /// The block up to which everything is here or on its way.
+    /// The block up to which everything is here or on its way; 0 where a request looks for itself.
     pub(crate) looked_to: u32,
     /// What was begun for it.
     pub(crate) left: Vec<Arc<Interest>>,
@@ -60,6 +60,8 @@ impl Walks {
         let bytes = range.end - range.start;
         let near = bytes.saturating_mul(RANGES_AT_ONCE);
         let stale = walk.at.elapsed() > PATIENCE;
+        // What lies behind was seen to for those who read it, and need not have stayed.
+        let goes_behind = range.start < walk.end;
         if stale || range.start.abs_diff(walk.end) > near {
             (walk.end, walk.walked, walk.looked_to) = (range.end, 0, 0);
         } else {
@@ -68,7 +70,7 @@ impl Walks {
         }
         walk.at = Instant::now();
         let left = std::mem::take(&mut walk.left);
-        GoesOn { beyond: walk.walked, looked_to: walk.looked_to, left }
+        GoesOn { beyond: walk.walked, looked_to: if goes_behind { 0 } else { walk.looked_to }, left }
     }
 
     /// A request for `range` of an object found something missing: if others come after it, that is a walk.
@@ -131,5 +133,15 @@ mod tests {
         assert_eq!((next.left.len(), next.looked_to), (1, 4));
         let after = walks.goes_on(ONE, &(20..30));
         assert_eq!((after.left.len(), after.looked_to), (0, 4));
+    }
+
+    /// A request for what a walk has passed looks for itself: what was there may be gone.
+    #[test]
+    fn what_a_walk_has_passed_is_looked_for_again() {
+        let walks = Walks::default();
+        walks.begin(ONE, &(0..10));
+        walks.leave(&ONE, Vec::new(), 4);
+        let looked_to = |range: Range<u64>| walks.goes_on(ONE, &range).looked_to;
+        assert_eq!([looked_to(0..10), looked_to(10..20), looked_to(15..25), looked_to(25..35)], [0, 4, 0, 4]);
     }
 }

@@ -190,3 +190,22 @@ async fn requests_that_walk_an_object_are_read_ahead_of() {
     }
     assert_eq!(jumped.pages_given(), 5 * 16);
 }
+
+/// An object that is read whole, again, is read ahead of as the first time, where no tier kept its blocks.
+#[tokio::test]
+async fn an_object_read_again_is_read_ahead_of_again() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::new(1, 64 * MIB);
+    node.read_all(&origin).await;
+    let asked_before = origin.asked().len();
+    origin.open(1);
+    let mut reader = node.reader(&origin, 0..origin.object_bytes, Mode::Fill);
+    reader.next().await.expect("a piece").expect("good");
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    // The reader's own window, and the whole ones of the 4 MiB ahead of it.
+    assert_eq!(origin.asked().len() - asked_before, 1 + 3);
+    origin.open(u64::MAX);
+    drain(&mut reader).await.expect("the rest");
+}
