@@ -163,6 +163,16 @@ pub fn run(args: &[&str]) -> (ExitStatus, String) {
     (output.status, String::from_utf8_lossy(&text).into_owned())
 }
 
+/// Runs `penstock` with `args` to its end, with nobody there to read what it prints: the exit status, and what it says on
+/// standard error.
+pub fn run_unread(args: &[&str]) -> (ExitStatus, String) {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Command::new(penstock());
+    let output = command.args(args).stdin(Stdio::null()).stdout(writer).output().expect("run penstock");
+    (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// The binary under test: built into the same profile's folder as this test.
 fn penstock() -> PathBuf {
     let binary = profile_dir().join("penstock");

@@ -115,6 +115,17 @@ fn a_busy_port_is_refused() {
     drop(taken);
 }
 
+/// Whoever reads a command's output may go when they have seen enough, as `head` does.
+#[test]
+fn a_reader_that_goes_is_no_fault() {
+    let dir = tempfile::tempdir().expect("a fresh folder");
+    let data = dir.path().to_str().expect("a path of plain text");
+    let shipped = repository().join("regions.toml");
+    let shipped = shipped.to_str().expect("a path of plain text");
+    let (status, said) = process::run_unread(&["check", "--config", shipped, "--data", data]);
+    assert!(status.success() && said.is_empty(), "{said}");
+}
+
 /// Every fault of a configuration is told at once, each with its key.
 #[test]
 fn a_bad_file_is_refused_with_every_fault() {

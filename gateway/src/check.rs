@@ -36,8 +36,7 @@ pub async fn run(arguments: cli::Check) -> Result<(), String> {
         check_stores(&settings, data, &mut faults).await;
     }
     if faults.is_empty() {
-        println!("no fault found");
-        return Ok(());
+        return cli::show("no fault found");
     }
     Err(faults.join("\n"))
 }

@@ -8,6 +8,8 @@ mod status;
 mod user;
 mod warm;
 
+use std::fmt;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -396,6 +398,18 @@ impl User {
     /// One line for stderr.
     pub fn run(self) -> Result<(), String> {
         user::run(self)
+    }
+}
+
+/// Prints `text` on a line of its own. A reader that goes once it has seen enough, as `head` does, is no fault.
+///
+/// # Errors
+/// One line for stderr.
+pub(crate) fn show(text: impl fmt::Display) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("print: {error}")),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

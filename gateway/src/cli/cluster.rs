@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Cluster, Place};
+use super::{Cluster, Place, show};
 use crate::clock;
 use crate::cluster::{ClusterDir, ClusterError};
 use crate::settings::Settings;
@@ -21,7 +21,7 @@ pub(super) fn run(command: Cluster, now: u64) -> Result<(), String> {
         }
     };
     for path in made.map_err(|error| error.to_string())? {
-        println!("made {}", path.display());
+        show(format_args!("made {}", path.display()))?;
     }
     Ok(())
 }
@@ -33,12 +33,11 @@ fn check_clock(now: u64, used: &Path) -> Result<(), String> {
 
 fn rotate_key(data: &Path) -> Result<(), String> {
     let path = ClusterDir::under(data).rotate_key().map_err(|error| error.to_string())?;
-    println!(
+    show(format_args!(
         "{} has a new key in front. Copy it to every node and start each of them again, those of the home region \
          last;\nthen run `penstock user reseal` at home. After that the other keys in the file can go.",
         path.display()
-    );
-    Ok(())
+    ))
 }
 
 fn make_node(region: &str, place: &Place) -> Result<Result<Vec<PathBuf>, ClusterError>, String> {

@@ -1,6 +1,6 @@
 //! `penstock explain`: asks the running node of the home region, over its Unix socket, who may do what and why.
 
-use super::{Explain, user};
+use super::{Explain, show, user};
 use crate::explain::Question;
 use crate::identity::UserName;
 use crate::operator::{Command, Done};
@@ -11,13 +11,12 @@ pub(super) fn run(command: Explain) -> Result<(), String> {
     let user = name.map(|name| UserName { name, account });
     let question = Question { user, action, bucket, key, region };
     match user::ask_home(&Command::Explain(question), &asking.data)? {
-        Done::Explained(told) if asking.json => println!("{:#}", serde_json::json!(told)),
-        Done::Explained(told) => println!("{told}"),
+        Done::Explained(told) if asking.json => show(format_args!("{:#}", serde_json::json!(told))),
+        Done::Explained(told) => show(told),
         Done::User(_) | Done::Status(_) | Done::Warmed(_) => {
-            return Err("the node answered another question".to_owned());
+            Err("the node answered another question".to_owned())
         }
     }
-    Ok(())
 }
 
 /// The bucket, and the key if there is one, of `s3://BUCKET[/KEY]`.

@@ -1,6 +1,6 @@
 //! `penstock status`: asks the running nodes with their data here, over their Unix sockets, how they stand.
 
-use super::Asking;
+use super::{Asking, show};
 use crate::assemble::operator_sockets;
 use crate::operator::{Answer, Command, Done, ask};
 
@@ -24,8 +24,8 @@ pub(super) fn run(asking: &Asking) -> Result<(), String> {
         }
     }
     match asking.json {
-        true => println!("{:#}", serde_json::json!(nodes)),
-        false => nodes.iter().for_each(|node| print!("{node}")),
+        true => show(format_args!("{:#}", serde_json::json!(nodes))),
+        // A node's lines end the last one too.
+        false => nodes.iter().try_for_each(|node| show(node.to_string().trim_end())),
     }
-    Ok(())
 }

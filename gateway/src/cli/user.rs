@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::{OwnKeyPair, User, UserCreate, WhichUser};
+use super::{OwnKeyPair, User, UserCreate, WhichUser, show};
 use crate::assemble::operator_sockets;
 use crate::client_setup::{ClientEndpoint, Pair, shell_word};
 use crate::identity::{Access, Level, OldKeys, UserName};
@@ -44,7 +44,7 @@ pub(super) fn run(command: User) -> Result<(), String> {
     let Obeyed::User(done) = ask_home(&Command::User(command), &asking.data)? else {
         return Err("the node answered another question".to_owned());
     };
-    println!("{}", if asking.json { format!("{:#}", done.to_json()) } else { shown_as_text(&done) });
+    show(if asking.json { format!("{:#}", done.to_json()) } else { shown_as_text(&done) })?;
     let unreached = done.user().filter(|user| !asking.json && !user.unreached.is_empty());
     if let Some(user) = unreached {
         eprintln!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::{Warm, explain};
+use super::{Warm, explain, show};
 use crate::accelerated::{ToWarm, Warmed};
 use crate::assemble::operator_sockets;
 use crate::operator::{Answer, Command, Done, ask};
@@ -34,8 +34,8 @@ pub(super) fn run(command: &Warm) -> Result<(), String> {
         nodes = sockets.iter().map(|socket: &PathBuf| told(socket, &wanted)).collect::<Result<_, _>>()?;
     }
     match asking.json {
-        true => println!("{:#}", serde_json::json!(nodes)),
-        false => nodes.iter().for_each(|node| println!("{}", line(node))),
+        true => show(format_args!("{:#}", serde_json::json!(nodes)))?,
+        false => nodes.iter().try_for_each(|node| show(line(node)))?,
     }
     let short = nodes.iter().find(|node| node.cached_bytes < node.object_bytes && !unpin);
     short.map_or(Ok(()), |node| Err(format!("{}: not all of it is there", node.node)))
