@@ -59,7 +59,7 @@ enum Ask<'a> {
 enum FromOwner {
     Opened { protocol: u16 },
     Welcome { lease_millis: u64 },
-    Refused {},
+    Refused { again_after_millis: u64 },
     Renewed {},
     Answers {},
     Clear { no: u64 },
@@ -82,8 +82,17 @@ impl Node {
         let FromOwner::Opened { protocol: PROTOCOL } = receive(&mut stream).await else {
             panic!("the owner speaks another version")
         };
-        send(&mut stream, &FromNode::Hello { previous: None }).await;
-        let FromOwner::Welcome { lease_millis } = receive(&mut stream).await else { panic!("no session") };
+        let lease_millis = loop {
+            send(&mut stream, &FromNode::Hello { previous: None }).await;
+            match receive(&mut stream).await {
+                FromOwner::Welcome { lease_millis } => break lease_millis,
+                // The nodes of the round before, of the same region, have gone without a word.
+                FromOwner::Refused { again_after_millis } => {
+                    tokio::time::sleep(Duration::from_millis(again_after_millis)).await;
+                }
+                _ => panic!("no answer to hello"),
+            }
+        };
         resolve(&mut stream, 1, &buckets).await;
         let counts = Arc::new(Counts::default());
         let (answered, is_answered) = oneshot::channel();
@@ -155,7 +164,7 @@ async fn follow(
                         resolve(&mut to_owner, resolves, &buckets).await;
                     }
                     // It was too slow: for a while its questions are answered, and it is not waited for.
-                    FromOwner::Refused {} => {}
+                    FromOwner::Refused { .. } => {}
                     FromOwner::Opened { .. } => panic!("the owner opens the stream again"),
                 }
                 message = arriving.try_recv().ok();
