@@ -67,7 +67,9 @@ async fn finish(stream: &mut Stream, mut block: BytesMut, bytes_max: usize) -> H
             Scanned::End { at } if at > bytes_max => return Head::TooLarge,
             Scanned::End { at } if is_framed_twice(&block[..at]) => return Head::FramedTwice,
             Scanned::End { at } => {
-                let rest = if has_no_body(&block[..at]) { block.split_off(at) } else { BytesMut::new() };
+                // Most clients wait for the answer: then there is nothing to ask about.
+                let is_ahead = at < block.len() && has_no_body(&block[..at]);
+                let rest = if is_ahead { block.split_off(at) } else { BytesMut::new() };
                 return Head::Whole { block, rest };
             }
             Scanned::More if block.len() <= bytes_max => (),
