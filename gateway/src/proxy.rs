@@ -4,7 +4,9 @@
 //! id, has it admitted, routes it, and hands it to the cache, to this region's store, or to the node that owns another
 //! region. Refusals become S3 error documents here, and every request is recorded here once.
 
+mod exchange;
 mod forwarding;
+mod record;
 mod watchdog;
 
 use std::net::IpAddr;
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{HOST, ORIGIN};
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderValue, Version};
 use origin::head::Facts;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -27,24 +29,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::accelerated::{self, Accelerated};
-use crate::access_log::{self, Line};
-use crate::audit::{self, Asked};
+use crate::access_log;
+use crate::audit;
 use crate::bridge::{self, Named, Unread, form};
 use crate::client::{Client, TrustedProxies};
 use crate::cross_origin::{self, Beside};
-use crate::metrics::{Answered, DropReason, InFlight, Metrics, OriginChannel, OriginOutcome};
+use crate::metrics::{DropReason, Metrics};
 use crate::peer::{self, Channel, Peers};
-use crate::permission::DeniedSlot;
 use crate::post_form::Rules;
-use crate::quota::{self, Charged, Gate};
+use crate::quota::{self, Gate};
 use crate::refusal::Refusal;
-use crate::request_id::RequestId;
 use crate::response::{Failed, Sent};
 use crate::route::{Arrival, Route};
 use crate::sigv4::Claim;
 use crate::store_service::StoreService;
 use crate::target::{self, EndpointKind, Listener, Operation, Target};
 use crate::topology::{RegionName, Topology};
+pub use exchange::Exchange;
+use exchange::{Passed, stands_still};
 use watchdog::{Application, Deadline};
 
 /// When a client should come again after this node had too much to do, or could not reach another.
@@ -114,50 +116,6 @@ pub fn application(node: Arc<Node>, role: Role) -> Arc<Application> {
     let mut application = HttpProxy::new(Proxy { node, role }, Arc::new(ServerConf::default()));
     application.handle_init_modules();
     Arc::new(Application::new(application))
-}
-
-/// One request on its way through the hub. It is recorded when it ends, or when it is dropped before its end.
-pub struct Exchange {
-    node: Arc<Node>,
-    id: RequestId,
-    arrived: Instant,
-    /// `None` while it may still be another node's own.
-    arrival: Option<Arrival>,
-    endpoint: EndpointKind,
-    target: Option<Arc<Target>>,
-    client: Client,
-    /// Where the request goes when it is not answered here.
-    upstream: Option<Box<HttpPeer>>,
-    /// Cuts a forwarded request off, where pingora cannot.
-    deadline: Option<Arc<Deadline>>,
-    /// What has passed of a forwarded request.
-    passed: Passed,
-    first_byte: Option<Instant>,
-    /// The response came before the end of the request's body, which is no fault of its.
-    is_cut_short: bool,
-    /// How long the rest of that body is thrown away.
-    rest_until: Option<Instant>,
-    /// The connection closes as soon as the response has ended.
-    closes: bool,
-    read: Option<accelerated::Served>,
-    is_recorded: bool,
-    /// What permission refused of it.
-    denied: DeniedSlot,
-    /// What its address is charged.
-    _charged: Option<Charged>,
-    _counted: Option<InFlight>,
-    _place: Option<OwnedSemaphorePermit>,
-    /// On the way to another region, or among uploads.
-    _narrow_place: Option<OwnedSemaphorePermit>,
-}
-
-/// What has gone over a client's connection for one request.
-#[derive(Clone, Copy, Default)]
-struct Passed {
-    /// The response's status, once its head was written.
-    status: Option<StatusCode>,
-    received_bytes: u64,
-    sent_bytes: u64,
 }
 
 /// How a request leaves the hub.
@@ -401,112 +359,6 @@ impl Proxy {
     }
 }
 
-impl Exchange {
-    /// The client has sent all of a forwarded body.
-    fn body_has_ended(&mut self) {
-        self.is_cut_short = false;
-        if let Some(deadline) = &self.deadline {
-            deadline.set(None);
-        }
-    }
-
-    /// The request, as far as it was understood.
-    fn asked(&self) -> Asked<'_> {
-        Asked { id: self.id, client: self.client.address, target: self.target.as_deref() }
-    }
-
-    /// Logs and counts the request, once.
-    fn record(&mut self, passed: Passed, error: Option<&Error>) {
-        self.is_recorded = true;
-        let Some(arrival) = self.arrival else { return };
-        if let Some(refused) = self.denied.get() {
-            audit::permission_refused(self.asked(), refused);
-        }
-        let line = Line {
-            id: self.id,
-            arrival,
-            client: self.client.address,
-            target: self.target.as_deref(),
-            endpoint: self.endpoint,
-            status: passed.status,
-            received_bytes: passed.received_bytes,
-            sent_bytes: passed.sent_bytes,
-            tally: self.read.as_ref().map(|read| &read.tally),
-            first_byte: self.first_byte.map(|first_byte| first_byte - self.arrived),
-            total: self.arrived.elapsed(),
-            broken: error.filter(|_| !self.is_cut_short),
-        };
-        line.write();
-        if arrival == Arrival::FromClient {
-            self.count(&line);
-        }
-        if self.upstream.is_some() {
-            self.count_forwarded(&line);
-        }
-    }
-
-    fn count(&self, line: &Line<'_>) {
-        let metrics = &self.node.metrics;
-        if let Some(status) = line.status {
-            metrics.request_answered(&Answered {
-                endpoint: line.endpoint,
-                region: line.target.map(|target| &target.region),
-                operation: line.target.map(|target| target.operation),
-                status,
-                received_bytes: line.received_bytes,
-                sent_bytes: line.sent_bytes,
-                first_byte: line.first_byte,
-            });
-        }
-        if let Some(reason) = line.broken.and_then(drop_reason) {
-            metrics.dropped(reason);
-        }
-    }
-
-    fn count_forwarded(&self, line: &Line<'_>) {
-        let Some(region) = line.target.map(|target| &target.region) else { return };
-        let outcome = match line.broken.is_some_and(|error| *error.esource() == ErrorSource::Upstream) {
-            true => OriginOutcome::Failed,
-            false => OriginOutcome::Answered,
-        };
-        let elapsed = line.first_byte.unwrap_or(line.total);
-        self.node.metrics.origin_request(region, OriginChannel::Forward, outcome, elapsed);
-        self.node.metrics.origin_bytes(region, OriginChannel::Forward, line.sent_bytes);
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if self.is_recorded {
-            return;
-        }
-        let error = match self.deadline.as_ref().is_some_and(|deadline| deadline.is_past()) {
-            true => stands_still(),
-            false => {
-                Error::explain(ErrorType::ConnectionClosed, "cut off at the end of the drain").into_down()
-            }
-        };
-        self.record(self.passed, Some(&error));
-    }
-}
-
-/// Why an exchange that ended with `error` counts as let go; a client that just left does not.
-fn drop_reason(error: &Error) -> Option<DropReason> {
-    match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, ErrorType::WriteTimedout) => Some(DropReason::StalledReader),
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(DropReason::StalledUpload),
-        (ErrorSource::Downstream, _) => None,
-        (ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset, _) => {
-            Some(DropReason::BrokenAnswer)
-        }
-    }
-}
-
-/// The end of a request whose body does not come to its own.
-fn stands_still() -> Box<Error> {
-    Error::explain(ErrorType::ReadTimedout, "the client's body stands still").into_down()
-}
-
 /// Whether the request is signed and its body is not.
 fn leaves_body_open(target: &Target) -> bool {
     target.signature.signature().is_some() && !target.payload.is_signed()
@@ -559,29 +411,7 @@ impl ProxyHttp for Proxy {
             Role::Public(listener) => listener.endpoint,
             Role::Peer => EndpointKind::Standard,
         };
-        Exchange {
-            node: self.node.clone(),
-            id: RequestId::new(),
-            arrived: Instant::now(),
-            arrival: None,
-            endpoint,
-            target: None,
-            client: Client::default(),
-            upstream: None,
-            deadline: None,
-            passed: Passed::default(),
-            first_byte: None,
-            is_cut_short: false,
-            rest_until: None,
-            closes: false,
-            read: None,
-            is_recorded: false,
-            denied: DeniedSlot::default(),
-            _charged: None,
-            _counted: None,
-            _place: None,
-            _narrow_place: None,
-        }
+        Exchange::of(self.node.clone(), endpoint)
     }
 
     /// None: pingora would add one for compression.
