@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use rustls::ClientConfig;
 use serde_json::json;
+use tests::process::cpu_time;
 use tests::tls::node_config;
 use tests::{Client, Cluster, Content};
 use tokio::sync::Semaphore;
@@ -44,6 +45,10 @@ struct Case {
     wall: Duration,
     owner_cpu: Duration,
     owner_peak_bytes: u64,
+    /// Processor time of everything else: the writer, the relay and the nodes.
+    others_cpu: Duration,
+    /// How long writes have waited for nodes altogether.
+    waited: Duration,
     clears: u64,
     /// Sessions that the owner has ended: none, unless it or the nodes are too slow here.
     ended: u64,
@@ -65,6 +70,8 @@ pub(crate) async fn answer(rounds: usize) {
         wall: Duration::ZERO,
         owner_cpu: Duration::ZERO,
         owner_peak_bytes: 0,
+        others_cpu: Duration::ZERO,
+        waited: Duration::ZERO,
         clears: 0,
         ended: 0,
     };
@@ -98,10 +105,13 @@ impl Case {
         let connecting = (0..self.nodes).map(|node| Node::start(tls, NODES_REGION, address, interest(node)));
         let nodes: Vec<Node> = join_all(connecting).await;
         let owner = cluster.process(OWNER);
+        let others_cpu = || cpu_time(std::process::id());
+        let (waited, others) = (waited_so_far(cluster).await, others_cpu());
         let (cpu, began) = (owner.cpu_time(), Instant::now());
         let (took, written) = write_steadily(writer).await;
         self.wall += began.elapsed();
         self.owner_cpu += owner.cpu_time() - cpu;
+        self.others_cpu += others_cpu() - others;
         self.owner_peak_bytes = owner.peak_memory_bytes();
         self.took.extend(took);
         // Each write clears one key for every node that is interested in its bucket.
@@ -121,7 +131,16 @@ impl Case {
             .unwrap_or_else(|_| panic!("{} clears of {wanted} have arrived", cleared()));
         self.clears += cleared();
         self.ended += ended();
+        self.waited += waited_so_far(cluster).await - waited;
+        // Those that just went would be waited for in the next turn.
+        join_all(nodes.into_iter().map(Node::leave)).await;
     }
+}
+
+/// How long the owner's writes have waited for nodes so far.
+async fn waited_so_far(cluster: &Cluster) -> Duration {
+    let waits = cluster.scrape(OWNER).await.sum("penstock_session_change_wait_seconds_sum", &[]);
+    Duration::from_secs_f64(waits)
 }
 
 /// How often each bucket was written to.
@@ -165,18 +184,20 @@ async fn write_steadily(writer: &Client) -> (Latencies, Written) {
 
 fn print(cases: &[Case]) {
     println!(
-        "| 500 writes/s, kept by | write, median | 99 % | CPU of the owner | per write | its most memory so far | clears | sessions ended |"
+        "| 500 writes/s, kept by | write, median | 99 % | of it for nodes, mean | CPU of the owner | per write | CPU of all others | owner's most memory so far | clears | sessions ended |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for case in cases {
         let writes = case.took.count() as f64;
         println!(
-            "| {} | {} | {} | {:.0} % | {:.0} µs | {:.0} MiB | {} | {} |",
+            "| {} | {} | {} | {} | {:.0} % | {:.0} µs | {:.0} % | {:.0} MiB | {} | {} |",
             case.name,
             milliseconds(case.took.median()),
             milliseconds(case.took.p99()),
+            milliseconds(case.waited.div_f64(writes)),
             case.owner_cpu.as_secs_f64() / case.wall.as_secs_f64() * 100.0,
             case.owner_cpu.as_secs_f64() * 1e6 / writes,
+            case.others_cpu.as_secs_f64() / case.wall.as_secs_f64() * 100.0,
             case.owner_peak_bytes as f64 / f64::from(1 << 20),
             case.clears,
             case.ended,
@@ -191,6 +212,8 @@ fn print(cases: &[Case]) {
             "writes": case.took.count(),
             "seconds": case.wall.as_secs_f64(),
             "owner_cpu_seconds": case.owner_cpu.as_secs_f64(),
+            "others_cpu_seconds": case.others_cpu.as_secs_f64(),
+            "waited_seconds": case.waited.as_secs_f64(),
             "owner_peak_bytes": case.owner_peak_bytes,
             "clears": case.clears,
             "sessions_ended": case.ended,

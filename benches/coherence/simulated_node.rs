@@ -1,6 +1,7 @@
 //! A node as an owner sees it: a session's stream over mTLS, spoken without any of the product's code.
 //!
-//! It asks for a key of each bucket that it is interested in, renews its lease, and acknowledges what is cleared.
+//! It asks for a key of each bucket that it is interested in, renews its lease, acknowledges what is cleared, and gives its
+//! session back in the end: one that just goes is waited for until its lease has run out.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tests::tls::connect_to_peer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 
@@ -26,9 +27,10 @@ const PROTOCOL: u16 = 1;
 /// Renewals in one lease.
 const RENEWALS_PER_LEASE: u32 = 3;
 
-/// A simulated node with a session. It ends when dropped.
+/// A simulated node with a session.
 pub(crate) struct Node {
     following: JoinHandle<()>,
+    leaving: oneshot::Sender<()>,
     counts: Arc<Counts>,
 }
 
@@ -47,6 +49,7 @@ enum FromNode<'a> {
     Renew { no: u64 },
     Resolve { no: u64, asks: Vec<Ask<'a>> },
     Ack { up_to: u64 },
+    Goodbye,
 }
 
 #[derive(Serialize)]
@@ -86,7 +89,7 @@ impl Node {
             send(&mut stream, &FromNode::Hello { previous: None }).await;
             match receive(&mut stream).await {
                 FromOwner::Welcome { lease_millis } => break lease_millis,
-                // The nodes of the round before, of the same region, have gone without a word.
+                // Some of an earlier turn, which are of the same region, were too slow.
                 FromOwner::Refused { again_after_millis } => {
                     tokio::time::sleep(Duration::from_millis(again_after_millis)).await;
                 }
@@ -97,9 +100,18 @@ impl Node {
         let counts = Arc::new(Counts::default());
         let (answered, is_answered) = oneshot::channel();
         let lease = Duration::from_millis(lease_millis);
-        let following = tokio::spawn(follow(stream, lease, buckets, Arc::clone(&counts), answered));
+        let (leaving, leaves) = oneshot::channel();
+        let mut following =
+            Following { lease, buckets, counts: Arc::clone(&counts), answered: Some(answered) };
+        let following = tokio::spawn(async move { following.run(stream, leaves).await });
         is_answered.await.expect("the owner answers");
-        Self { following, counts }
+        Self { following, leaving, counts }
+    }
+
+    /// Gives the session back. The owner has none with it any longer once this returns.
+    pub(crate) async fn leave(self) {
+        self.leaving.send(()).expect("it follows until it is told to leave");
+        self.following.await.expect("the owner says nothing unexpected");
     }
 
     /// How many clears it was sent.
@@ -113,31 +125,44 @@ impl Node {
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.following.abort();
-    }
-}
-
-/// Renews and acknowledges until it is dropped, and asks for another session when one is ended.
-async fn follow(
-    stream: impl AsyncRead + AsyncWrite,
+/// What a node has a session for, and what has come of it.
+struct Following {
     lease: Duration,
     buckets: BTreeSet<String>,
     counts: Arc<Counts>,
-    answered: oneshot::Sender<()>,
-) {
-    let (mut from_owner, mut to_owner) = tokio::io::split(stream);
-    let (messages, mut arriving) = tokio::sync::mpsc::channel(256);
-    let reading = async { while messages.send(receive(&mut from_owner).await).await.is_ok() {} };
-    let working = async {
-        let (mut renewals, mut resolves, mut answered) = (0, 1, Some(answered));
-        let mut renew_at = interval(lease / RENEWALS_PER_LEASE);
+    /// Told of the first answers.
+    answered: Option<oneshot::Sender<()>>,
+}
+
+impl Following {
+    /// Renews and acknowledges until the node leaves, and asks for another session when one is ended.
+    async fn run(&mut self, stream: impl AsyncRead + AsyncWrite, leaves: oneshot::Receiver<()>) {
+        let (mut from_owner, mut to_owner) = tokio::io::split(stream);
+        let (messages, mut arriving) = mpsc::channel(256);
+        let reading = async { while messages.send(receive(&mut from_owner).await).await.is_ok() {} };
+        tokio::select! {
+            () = reading => unreachable!("whoever takes the messages is here"),
+            () = self.work(&mut arriving, &mut to_owner) => unreachable!("it works until it leaves"),
+            _ = leaves => {}
+        }
+        send(&mut to_owner, &FromNode::Goodbye).await;
+        to_owner.shutdown().await.expect("the owner reads");
+        // It has heard it when it ends the stream too, with or without a word of TLS's.
+        let _ = tokio::io::copy(&mut from_owner, &mut tokio::io::sink()).await;
+    }
+
+    async fn work(
+        &mut self,
+        arriving: &mut mpsc::Receiver<FromOwner>,
+        to_owner: &mut (impl AsyncWrite + Unpin),
+    ) {
+        let (mut renewals, mut resolves) = (0, 1);
+        let mut renew_at = interval(self.lease / RENEWALS_PER_LEASE);
         loop {
             let mut message = tokio::select! {
                 _ = renew_at.tick() => {
                     renewals += 1;
-                    send(&mut to_owner, &FromNode::Renew { no: renewals }).await;
+                    send(to_owner, &FromNode::Renew { no: renewals }).await;
                     continue;
                 }
                 message = arriving.recv() => message,
@@ -147,21 +172,21 @@ async fn follow(
             while let Some(arrived) = message {
                 match arrived {
                     FromOwner::Clear { no } => {
-                        counts.clears.fetch_add(1, Ordering::Relaxed);
+                        self.counts.clears.fetch_add(1, Ordering::Relaxed);
                         applied = Some(no);
                     }
                     FromOwner::Answers {} => {
                         // Whoever started this waits for the first answers alone.
-                        let _ = answered.take().map(|answered| answered.send(()));
+                        let _ = self.answered.take().map(|answered| answered.send(()));
                     }
                     FromOwner::Renewed {} => {}
                     FromOwner::Ended => {
-                        counts.ended.fetch_add(1, Ordering::Relaxed);
-                        send(&mut to_owner, &FromNode::Hello { previous: None }).await;
+                        self.counts.ended.fetch_add(1, Ordering::Relaxed);
+                        send(to_owner, &FromNode::Hello { previous: None }).await;
                     }
                     FromOwner::Welcome { .. } => {
                         resolves += 1;
-                        resolve(&mut to_owner, resolves, &buckets).await;
+                        resolve(to_owner, resolves, &self.buckets).await;
                     }
                     // It was too slow: for a while its questions are answered, and it is not waited for.
                     FromOwner::Refused { .. } => {}
@@ -170,11 +195,10 @@ async fn follow(
                 message = arriving.try_recv().ok();
             }
             if let Some(up_to) = applied {
-                send(&mut to_owner, &FromNode::Ack { up_to }).await;
+                send(to_owner, &FromNode::Ack { up_to }).await;
             }
         }
-    };
-    tokio::join!(reading, working);
+    }
 }
 
 async fn resolve(stream: &mut (impl AsyncWrite + Unpin), no: u64, buckets: &BTreeSet<String>) {
