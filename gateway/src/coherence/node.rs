@@ -23,11 +23,14 @@ mod flight;
 mod kept;
 mod lease;
 mod messages;
+mod saying;
+mod status;
 
 use flight::{Ask, Flight, Flying};
 pub use kept::Kept;
 use lease::Lease;
 pub use messages::{Answered, Message, Question, Told};
+pub use status::NodeStatus;
 
 /// What a node keeps: cheap to clone.
 pub trait Value: Clone {
@@ -94,29 +97,6 @@ pub enum Violation {
 
 /// Whom an answer serves, and with what.
 pub type Served<V, E> = Vec<(Waiter, Result<Found<V>, E>)>;
-
-/// What an operator may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeStatus {
-    /// There is a stream.
-    pub is_connected: bool,
-    /// Until when hits need nobody; `None` without a session.
-    pub live_until: Option<Duration>,
-    /// Until when no session is asked for, because the owner gives none.
-    pub refused_until: Option<Duration>,
-    /// Heads, facts and users that are kept, live or not.
-    pub kept_count: usize,
-    /// Bytes of them.
-    pub kept_weight: usize,
-    /// Buckets, or the users, that the owner tells about.
-    pub areas_count: usize,
-    /// Questions that have not left.
-    pub waiting_count: usize,
-    /// Resolves that have left and are unanswered.
-    pub resolves_count: usize,
-    /// How often a lease has run out before it was renewed.
-    pub lapses_count: u64,
-}
 
 /// Rule 6, for whoever reads with a user and an object from two owners: if the user seen before the object was looked at and
 /// the user seen after it have the same random revision, then the user was this one throughout, and so at the instant at
@@ -458,134 +438,6 @@ impl<V: Value, P: Plant> Node<V, P> {
         self.kept.weight()
     }
 
-    /// For operators.
-    #[must_use]
-    pub fn status(&self) -> NodeStatus {
-        let refused_until = match self.line {
-            Line::Refused { until, .. } => Some(until),
-            Line::Down | Line::Silent | Line::Greeted(_) | Line::Open { .. } => None,
-        };
-        NodeStatus {
-            is_connected: !matches!(self.line, Line::Down),
-            live_until: self.lease.as_ref().map(Lease::live_until),
-            refused_until,
-            kept_count: self.kept.count(),
-            kept_weight: self.kept.weight(),
-            areas_count: self.registered.len(),
-            waiting_count: self.waiting.len(),
-            resolves_count: self.flights.len(),
-            lapses_count: self.lapses_count.0,
-        }
-    }
-
-    fn hello(&mut self, now: Duration) -> Option<Message> {
-        let is_due = match self.line {
-            Line::Silent => true,
-            Line::Refused { until, .. } => now >= until,
-            Line::Down | Line::Greeted(_) | Line::Open { .. } => false,
-        };
-        if !is_due || self.is_draining {
-            return None;
-        }
-        self.drop_session(now);
-        self.line = Line::Greeted(now);
-        Some(Message::Hello { previous: self.dropped })
-    }
-
-    fn acknowledgement(&mut self) -> Option<Message> {
-        self.acknowledge.take().map(|up_to| Message::Ack { up_to })
-    }
-
-    fn goodbye(&mut self, now: Duration) -> Option<Message> {
-        let Line::Open { resolves_max } = self.line else { return self.goodbye_unheard(now) };
-        let is_idle = self.settings.idle_after.is_some_and(|after| now >= self.last_look + after);
-        if !(self.is_draining || is_idle && self.waiting.is_empty() && self.flights.is_empty()) {
-            return None;
-        }
-        self.drop_session(now);
-        self.dropped = None;
-        // Asked for again when somebody asks; see `resolve`.
-        self.line = Line::Refused { resolves_max, until: Duration::MAX };
-        Some(Message::Goodbye)
-    }
-
-    /// A draining node whose session was ended gives it back all the same, so that nobody waits it out.
-    fn goodbye_unheard(&mut self, now: Duration) -> Option<Message> {
-        if !(self.is_draining && matches!(self.line, Line::Silent)) {
-            return None;
-        }
-        self.drop_session(now);
-        let resolves_max = 1;
-        self.line = Line::Refused { resolves_max, until: Duration::MAX };
-        self.dropped.take().map(|_| Message::Goodbye)
-    }
-
-    fn renewal(&mut self, now: Duration) -> Option<Message> {
-        let Line::Open { .. } = self.line else { return None };
-        let no = self.lease.as_mut()?.renew(now)?;
-        Some(Message::Renew { no })
-    }
-
-    /// Rule 4: nothing of it is kept, and no question about it is under way or waits.
-    fn release(&mut self) -> Option<Message> {
-        let Line::Open { .. } = self.line else { return None };
-        while let Some(area) = self.unused.pop_first() {
-            let is_asked = self.is_asked(&area) && !self.plant.broken(Fault::ReleaseWhileAsked);
-            if !is_asked && !self.kept.has_any(&area) && self.registered.remove(&area) {
-                return Some(Message::Release(area));
-            }
-        }
-        None
-    }
-
-    fn resolve(&mut self, now: Duration) -> Option<Message> {
-        let resolves_max = match self.line {
-            Line::Open { resolves_max } => resolves_max,
-            Line::Refused { resolves_max, until } => {
-                // Given back for being idle, and wanted again.
-                if until == Duration::MAX && !self.is_draining && !self.waiting.is_empty() {
-                    self.line = Line::Silent;
-                    return self.hello(now);
-                }
-                resolves_max
-            }
-            Line::Down | Line::Silent | Line::Greeted(_) => return None,
-        };
-        if self.waiting.is_empty() || self.flights.len() >= resolves_max {
-            return None;
-        }
-        let asks = self.batch();
-        let session = self.session();
-        if session.is_some() {
-            self.registered.extend(asks.iter().filter_map(|flying| flying.ask.subject.area()));
-        }
-        let questions = asks.iter().map(Flying::question).collect();
-        self.last_resolve += 1;
-        let no = ResolveNo(self.last_resolve);
-        self.flights.insert(no, Flight { session, asks });
-        Some(Message::Resolve { no, questions })
-    }
-
-    /// As many of the questions that wait as fit in one resolve, with what is held of each.
-    fn batch(&mut self) -> Vec<Flying<V>> {
-        let mut asks = Vec::new();
-        let mut bytes = 0;
-        while let Some(ask) = self.waiting.front()
-            && asks.len() < self.settings.asks_max
-            && (asks.is_empty() || bytes + ask.subject.name_bytes() <= self.settings.ask_bytes_max)
-        {
-            bytes += ask.subject.name_bytes();
-            asks.extend(self.waiting.pop_front().map(|ask| self.fly(ask)));
-        }
-        asks
-    }
-
-    fn fly(&self, ask: Ask) -> Flying<V> {
-        let held = self.kept.held(&ask.subject);
-        let held_facts = ask.subject.facts().and_then(|facts| self.kept.held(&facts));
-        Flying { ask, held, held_facts, joiners: Vec::new(), is_detached: false }
-    }
-
     fn serve<E>(
         &mut self,
         now: Duration,
@@ -632,12 +484,6 @@ impl<V: Value, P: Plant> Node<V, P> {
         }
         self.registered.clear();
         self.unused.clear();
-    }
-
-    fn is_asked(&self, area: &Area) -> bool {
-        let flying = self.flights.values().flat_map(|flight| &flight.asks).map(|flying| &flying.ask);
-        let mut asked = self.waiting.iter().chain(flying);
-        asked.any(|ask| ask.subject.area().as_ref() == Some(area))
     }
 
     fn note_unused_by(&mut self, subject: &Subject) {

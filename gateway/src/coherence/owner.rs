@@ -9,7 +9,7 @@
 //! What is to be sent waits here and is pulled by [`next_outgoing`](Owner::next_outgoing): a message that was pulled is sent.
 //! Nothing here waits for anything; [`deadline`](Owner::deadline) says when [`tick`](Owner::tick) has something to do.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,16 @@ use super::plant::{Fault, Plant, Sound};
 use super::scope::{Area, Scope, Subject};
 
 mod announced;
+mod messages;
+mod session;
+mod status;
 mod stream;
 mod validate;
 
 use announced::Changing;
+pub use messages::{Outgoing, Read, Todo, Violation};
+use session::{Session, Unacknowledged};
+pub use status::{OwnerStatus, SessionStatus};
 use stream::{Asked, Reading, Resolve, Stream, Unsent};
 use validate::Validating;
 
@@ -54,112 +60,6 @@ pub struct OwnerSettings {
     pub validate_longest: Duration,
 }
 
-/// What the caller has to do; dropping it loses wake-ups.
-#[must_use]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Todo {
-    /// Changes that may commit now.
-    pub settled: Vec<ChangeNo>,
-    /// Streams that have something to send.
-    pub stir: BTreeSet<StreamNo>,
-}
-
-/// A message to a node.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Outgoing<A> {
-    /// The stream has a session.
-    Welcome {
-        /// Its id.
-        session: SessionId,
-        /// How long it lives after each renewal.
-        lease: Duration,
-        /// Most unanswered resolves.
-        resolves_max: usize,
-    },
-    /// The stream has none: every answer on it is serve-once.
-    Refused {
-        /// When to ask for one again.
-        again_after: Duration,
-        /// Most unanswered resolves.
-        resolves_max: usize,
-    },
-    /// The renewal of this number counts.
-    Renewed {
-        /// As the node counts.
-        no: RenewalNo,
-    },
-    /// Forget these and say so.
-    Clear {
-        /// To be acknowledged.
-        no: ClearNo,
-        /// What to forget.
-        scope: Arc<Scope>,
-    },
-    /// The stream has no session any longer; it may ask for another.
-    Ended,
-    /// To the first questions of a resolve, or to all of them.
-    Answers {
-        /// As the node counts.
-        no: ResolveNo,
-        /// In the order of the questions.
-        answers: Vec<(A, Mark)>,
-    },
-}
-
-/// A resolve whose turn has come: the store's read opens now, not earlier.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Read<Q> {
-    /// As the node counts.
-    pub no: ResolveNo,
-    /// What is asked.
-    pub questions: Vec<Q>,
-}
-
-/// A node did what no node does; its stream is to be dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Violation {
-    /// More unanswered resolves than it was given.
-    ResolvesWithoutCredit,
-    /// A resolve without a question or with too many.
-    QuestionCount,
-    /// A resolve's number that is in use.
-    NumberInUse,
-}
-
-/// What an operator may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerStatus {
-    /// Every session that is not over.
-    pub sessions: Vec<SessionStatus>,
-    /// Nodes without a session, until when, and how often they delayed a writer lately.
-    pub validating: Vec<(Arc<str>, Duration, u32)>,
-    /// Changes that were announced and have not ended.
-    pub changes_count: usize,
-    /// Until when no change is settled.
-    pub withheld_until: Option<Duration>,
-    /// How often a change had to wait until a session had expired.
-    pub waited_out_count: u64,
-}
-
-/// One session, for an operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionStatus {
-    /// The node's name.
-    pub node: Arc<str>,
-    /// When it is over unless it is renewed.
-    pub until: Duration,
-    /// Buckets, or the users, that it is told about.
-    pub areas_count: usize,
-    /// Clears that it has not acknowledged.
-    pub unacknowledged_count: usize,
-    /// When the oldest of them was announced.
-    pub waiting_since: Option<Duration>,
-    /// Bytes of answers that wait to be sent.
-    pub unsent_bytes: usize,
-    /// It has a stream and can be renewed.
-    pub is_connected: bool,
-}
-
 /// The owner's end of all sessions of one class. `Q` is a question and `A` an answer; both are carried untouched.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner<Q, A, P = Sound> {
@@ -180,25 +80,6 @@ pub struct Owner<Q, A, P = Sound> {
     last_clear: u64,
     waited_out_count: Aside<u64>,
     plant: P,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Session {
-    node: Arc<str>,
-    /// `None`: it cannot be renewed and is waited out.
-    stream: Option<StreamNo>,
-    /// One lease after the last renewal was received.
-    until: Duration,
-    areas: BTreeSet<Area>,
-    /// In the order they were announced.
-    unacknowledged: VecDeque<Unacknowledged>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Unacknowledged {
-    no: ClearNo,
-    change: ChangeNo,
-    since: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -522,37 +403,12 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         self.sessions.get(&id).is_some_and(|session| now < session.until + self.settings.margin)
     }
 
-    /// For operators.
-    #[must_use]
-    pub fn status(&self, now: Duration) -> OwnerStatus {
-        OwnerStatus {
-            sessions: self.sessions.values().map(|session| self.session_status(session)).collect(),
-            validating: self.validating.status(now),
-            changes_count: self.changes.len(),
-            withheld_until: self.withheld_until(now),
-            waited_out_count: self.waited_out_count.0,
-        }
-    }
-
     /// The earliest time that comes, of what is there and of what may be there until then: nothing that begins later than
     /// now is due sooner than its own wait.
     fn next_due(&self, now: Duration) -> Duration {
         let OwnerSettings { lease, margin, max_ack_wait, .. } = self.settings;
         let begins_later = now + max_ack_wait.min(lease + margin);
         self.deadline().into_iter().chain(self.withheld_until(now)).fold(begins_later, Duration::min)
-    }
-
-    fn session_status(&self, session: &Session) -> SessionStatus {
-        let stream = session.stream.and_then(|stream| self.streams.get(&stream));
-        SessionStatus {
-            node: Arc::clone(&session.node),
-            until: session.until,
-            areas_count: session.areas.len(),
-            unacknowledged_count: session.unacknowledged.len(),
-            waiting_since: session.unacknowledged.front().map(|clear| clear.since),
-            unsent_bytes: stream.map_or(0, |stream| stream.unsent_bytes),
-            is_connected: session.stream.is_some(),
-        }
     }
 
     fn session_of(&self, stream: StreamNo) -> Option<SessionId> {
@@ -563,24 +419,6 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         if let Some(stream) = self.streams.get_mut(&to) {
             stream.control.push_back(message);
             todo.stir.insert(to);
-        }
-    }
-
-    fn grant(&mut self, now: Duration, stream: StreamNo, id: SessionId, node: Arc<str>) {
-        let until = now + self.settings.lease;
-        let (areas, unacknowledged) = (BTreeSet::new(), VecDeque::new());
-        self.sessions.insert(id, Session { node, stream: Some(stream), until, areas, unacknowledged });
-        if let Some(stream) = self.streams.get_mut(&stream) {
-            stream.session = Some(id);
-            stream.last = Some(id);
-        }
-    }
-
-    /// The stream's session, if it has one, goes without: it cannot be renewed, only waited out.
-    fn detach(&mut self, stream: StreamNo) {
-        let Some(id) = self.streams.get_mut(&stream).and_then(|stream| stream.session.take()) else { return };
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.stream = None;
         }
     }
 
@@ -629,58 +467,6 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         session.unacknowledged.push_back(Unacknowledged { no, change, since: now });
         if let Some(stream) = session.stream {
             self.send(stream, Outgoing::Clear { no, scope: Arc::clone(scope) }, todo);
-        }
-    }
-
-    fn is_overdue(&self, now: Duration, session: &Session) -> bool {
-        let waits = session
-            .unacknowledged
-            .front()
-            .is_some_and(|clear| now >= clear.since + self.settings.max_ack_wait);
-        waits && session.stream.is_some() && !self.plant.broken(Fault::SilentRenewed)
-    }
-
-    /// It renews and does not apply: it is told that its session is over, and waited out unless it says so too.
-    fn stop_renewing(&mut self, now: Duration, id: SessionId, stream: Option<StreamNo>, todo: &mut Todo) {
-        let Some(stream) = stream else { return };
-        self.detach(stream);
-        self.send(stream, Outgoing::Ended, todo);
-        if let Some(session) = self.sessions.get(&id) {
-            self.validating.strike(now, Arc::clone(&session.node));
-        }
-    }
-
-    /// Its lease and the margin have run out: whatever its node holds, it does not answer with it.
-    fn expire(&mut self, now: Duration, id: SessionId, todo: &mut Todo) {
-        let Some(session) = self.sessions.get(&id) else { return };
-        if !session.unacknowledged.is_empty() {
-            self.waited_out_count.0 += 1;
-            self.validating.strike(now, Arc::clone(&session.node));
-        }
-        if let Some(stream) = session.stream
-            && !self.plant.broken(Fault::ExpiredRenewed)
-        {
-            self.detach(stream);
-            self.send(stream, Outgoing::Ended, todo);
-        }
-        self.end(now, id, todo);
-    }
-
-    fn end(&mut self, now: Duration, id: SessionId, todo: &mut Todo) {
-        let Some(session) = self.sessions.remove(&id) else { return };
-        for area in &session.areas {
-            self.forget_interest(id, area);
-        }
-        self.waited(now, session.unacknowledged, todo);
-    }
-
-    fn waited(&mut self, now: Duration, over: impl IntoIterator<Item = Unacknowledged>, todo: &mut Todo) {
-        for Unacknowledged { change, .. } in over {
-            // One that was given up does not wait any longer.
-            if let Some(waiting) = self.changes.get_mut(&change) {
-                waiting.waits_for -= 1;
-                self.settle(now, change, todo);
-            }
         }
     }
 
