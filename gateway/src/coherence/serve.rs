@@ -324,7 +324,7 @@ impl Announcer for Sessions {
             return std::future::ready(Ok(Announced::NOBODY)).boxed();
         };
         async move {
-            // Between the store's opening and this there is nobody who could ask for a change.
+            // Between the store's opening and this only the store itself asks, for what has expired; it tries again.
             self.opened.get().ok_or_else(|| held_back(Duration::from_secs(1)))?;
             let changing = self.own.announced(&scope);
             let announced = match self.ends().find(|end| end.class == class) {
