@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use rustix::process::Signal;
 use tests::cluster::REGIONS;
+use tests::sign::Keys;
 use tests::wan::Cut;
 use tests::{Client, Cluster, Options, Request, process};
 
@@ -89,6 +90,41 @@ async fn of_names_that_a_client_tries_a_bounded_number_is_kept() {
     let other = elsewhere.no_proxy().build().expect("a client").get(url).header("host", reader.host());
     assert_eq!(other.send().await.expect("an answer").status(), 404);
     assert!(interest().await > kept);
+}
+
+/// Somebody who makes up access keys has home asked about no more of them than one client may: then who is not known here is
+/// told to slow down, and who is known is answered as before. Another client has all of its own.
+#[tokio::test]
+async fn of_access_keys_that_a_client_makes_up_a_bounded_number_is_asked_about() {
+    /// What is asked about at once, of which a second's worth more may be asked about each second.
+    const ASKED: usize = 1_000;
+    const TRIES: usize = ASKED + 600;
+    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+    cluster.standard("las1").create_bucket("data").await;
+    let _ = cluster.standard("las1").put("data", "k", "hot").await.ok();
+    let [reader, writer] = [cluster.accelerated("las1", "las1"), cluster.standard("las1")];
+    let _ = reader.get("data", "k").await.ok();
+    let unknown = |n: usize| Keys { access_key: format!("PKMADEUP{n}"), secret_key: "s3cret".to_owned() };
+    let mut refused = 0;
+    // By turns at the cache's door and at the store's.
+    let tries: Vec<_> = (0..TRIES).map(|n| [&reader, &writer][n % 2].with_keys(unknown(n))).collect();
+    for some in tries.chunks(50) {
+        for answer in join_all(some.iter().map(|client| client.get("data", "k"))).await {
+            match answer.refusal() {
+                (403, code) if code == "InvalidAccessKeyId" => {}
+                (503, code) if code == "SlowDown" => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!((1..=TRIES - ASKED).contains(&refused), "{refused} of {TRIES}");
+    assert_eq!(reader.get("data", "k").await.ok().text(), "hot");
+
+    let elsewhere = reqwest::Client::builder().local_address(Some("127.0.0.2".parse().expect("an address")));
+    let query = reader.with_keys(unknown(TRIES)).presigned("GET", "/data/k", 600);
+    let url = format!("{}/data/k?{query}", reader.origin());
+    let other = elsewhere.no_proxy().build().expect("a client").get(url).header("host", reader.host());
+    assert_eq!(other.send().await.expect("an answer").status(), 403);
 }
 
 /// Buckets that `node` has ord1 tell it about, as ord1 counts them.

@@ -12,7 +12,6 @@ mod body;
 mod cache_status;
 mod directives;
 mod heads;
-mod misses;
 mod owner;
 mod renewal;
 mod warm;
@@ -37,7 +36,6 @@ use self::body::Body;
 use self::cache_status::cache_status;
 pub use self::cache_status::{CACHE_STATUS, passed_by};
 use self::heads::{Found, Heads, ObjectName};
-pub(crate) use self::misses::MISSES_BYTES_MAX;
 pub use self::owner::Owner;
 use self::renewal::Renewal;
 pub use self::warm::{ToWarm, Warmed};
@@ -301,7 +299,7 @@ impl Accelerated {
             None => {
                 // A first look at both, side by side: each may be a round trip.
                 let finding = self.heads.current(owner, name, mode, client);
-                let first = futures::join!(finding, identities.find(access_key));
+                let first = futures::join!(finding, identities.find(access_key, client));
                 let (found, credential) = (first.0?, first.1?);
                 was_known = found.as_ref().is_ok_and(|found| found.was_known);
                 let Some(credential) = credential else { return Ok((found, None)) };
@@ -315,7 +313,9 @@ impl Accelerated {
                 was_known &= found.was_known;
                 found.was_known = was_known;
             }
-            let Some(credential) = identities.find(access_key).await? else { return Ok((found, None)) };
+            let Some(credential) = identities.find(access_key, client).await? else {
+                return Ok((found, None));
+            };
             let user = credential.user.clone();
             if before.is_some_and(|before| before == user) {
                 if is_new {

@@ -163,6 +163,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::client::Client;
     use crate::identity::{Credential, Identities};
 
     fn topology() -> Topology {
@@ -210,7 +211,7 @@ mod tests {
 
     #[async_trait]
     impl Identities for Nobody {
-        async fn find(&self, _access_key: &str) -> S3Result<Option<Credential>> {
+        async fn find(&self, _access_key: &str, _client: Client) -> S3Result<Option<Credential>> {
             Ok(None)
         }
 

@@ -26,6 +26,7 @@ use origin::regional::UserRow;
 use s3s::S3Result;
 use serde::{Deserialize, Serialize};
 
+use crate::client::Client;
 use crate::sigv4::SecretKey;
 
 /// The owner of users and buckets.
@@ -126,12 +127,14 @@ pub struct Credential {
 /// Finds users by access key, as home knows them at the moment of asking.
 #[async_trait]
 pub trait Identities: Send + Sync {
-    /// The user of `access_key` and their secret, or `None` where home knows no such key or it is refused.
+    /// The user of `access_key` and their secret, or `None` where home knows no such key or it is refused. It is `client`
+    /// who names the key.
     ///
     /// # Errors
-    /// `ServiceUnavailable` when home cannot be asked: an identity that cannot be confirmed is not believed.
+    /// `ServiceUnavailable` when home cannot be asked: an identity that cannot be confirmed is not believed. `SlowDown` when
+    /// home would have to be asked for a client that has named too many keys that nobody holds.
     /// `InternalError` when the stored user cannot be opened.
-    async fn find(&self, access_key: &str) -> S3Result<Option<Credential>>;
+    async fn find(&self, access_key: &str, client: Client) -> S3Result<Option<Credential>>;
 
     /// The user in `row`, which home answered with, and their opened secret; `None` for a disabled user. Asks nobody.
     ///

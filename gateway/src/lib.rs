@@ -6,6 +6,7 @@ pub mod listen;
 pub mod proxy;
 
 pub mod client;
+mod misses;
 pub mod quota;
 pub mod request_id;
 pub mod target;

@@ -6,8 +6,8 @@
 
 use origin::regional::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 
-use crate::accelerated::MISSES_BYTES_MAX;
 use crate::assemble::USERS_BYTES_MAX;
+use crate::misses::MISSES_BYTES_MAX;
 use crate::peer::STREAMS_BYTES_MAX;
 use crate::settings::Settings;
 
@@ -31,8 +31,8 @@ const FORWARD_BYTES: u64 = 512 * KIB;
 /// written, and pingora's own buffer for a body.
 const UPLOAD_BYTES: u64 = 256 * KIB;
 
-/// Users as home knows them, and clients who asked for what is not there.
-const KNOWN_BYTES_MAX: u64 = USERS_BYTES_MAX as u64 + MISSES_BYTES_MAX;
+/// Users as home knows them, and clients who asked for objects and users that are not there.
+const KNOWN_BYTES_MAX: u64 = USERS_BYTES_MAX as u64 + 2 * MISSES_BYTES_MAX;
 
 /// One part of a node's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

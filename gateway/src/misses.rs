@@ -1,9 +1,9 @@
-//! How much of what is not there one client may have a node keep: a caller that tries names shall not push out what others
-//! read, nor have owners tell this node of buckets that nobody has.
+//! How often one client may ask for what is not there and have others pay for it: a caller that tries names shall not push out
+//! what others read, nor have owners tell this node of buckets that nobody has, nor keep home busy with access keys that
+//! nobody holds.
 //!
-//! "No such key" and "no such bucket" are kept like anything else, and each new one is charged to the client's address: a
-//! signature is verified later, and says little of who tries names. Past the limit a client is answered as before; what
-//! it asks is asked each time, and nothing of it is kept.
+//! Each new "there is none" is charged to the client's address: a signature is verified later, and says little of who tries
+//! names. What becomes of a client past its limit is for whoever asks.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
@@ -11,8 +11,8 @@ use std::time::Instant;
 use crate::client::Client;
 use crate::quota::{self, Quota, Quotas};
 
-/// What one client may have kept: enough for a listing that is compared with another store, key by key.
-const MISSES_KEPT: Quota = Quota { requests_per_second: 10, burst: 1000, in_flight_max: 0 };
+/// What one client may miss: enough for a listing that is compared with another store, key by key.
+const MISSES: Quota = Quota { requests_per_second: 10, burst: 1000, in_flight_max: 0 };
 
 /// Clients remembered; of more, those that missed something longest ago begin anew.
 const CLIENTS_MAX: u64 = 5_000;
@@ -20,21 +20,22 @@ const CLIENTS_MAX: u64 = 5_000;
 /// What it takes to remember them.
 pub(crate) const MISSES_BYTES_MAX: u64 = CLIENTS_MAX * quota::KEY_BYTES;
 
-/// What clients have had kept.
-pub(super) struct Misses(Quotas<IpAddr>);
+/// What clients have asked for that was not there.
+pub(crate) struct Misses(Quotas<IpAddr>);
 
 impl Misses {
-    pub(super) fn new() -> Self {
-        Self(Quotas::remembering(CLIENTS_MAX, MISSES_KEPT))
+    /// Nobody has missed anything yet.
+    pub(crate) fn new() -> Self {
+        Self(Quotas::remembering(CLIENTS_MAX, MISSES))
     }
 
-    /// Whether `client` may have one more kept.
-    pub(super) async fn may_be_kept(&self, client: Client) -> bool {
+    /// Whether `client` may miss one more.
+    pub(crate) async fn has_room(&self, client: Client) -> bool {
         self.0.has_room(&charged_to(client), Instant::now()).await
     }
 
-    /// One that `client` asked for is kept.
-    pub(super) async fn note(&self, client: Client) {
+    /// One that `client` asked for was not there, as nobody knew here before.
+    pub(crate) async fn note(&self, client: Client) {
         // It was let in before; of several that were at once, all count.
         let _ = self.0.charge(charged_to(client), Instant::now()).await;
     }

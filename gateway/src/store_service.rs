@@ -147,12 +147,12 @@ impl StoreService {
         (self.make)(Asked { target, client, denied, signer })
     }
 
-    /// Whoever signed a form's policy, proven.
+    /// Whoever signed the policy of a form that `client` has sent, proven.
     ///
     /// # Errors
-    /// `InvalidAccessKeyId`, `SignatureDoesNotMatch`, `ServiceUnavailable` when nobody can say who it is.
-    pub async fn signer_of(&self, claim: &Claim<'_>) -> Result<Credential, Refusal> {
-        let found = self.identities.find(claim.access_key()).await?;
+    /// `InvalidAccessKeyId`, `SignatureDoesNotMatch`, and those of [`Identities::find`].
+    pub async fn signer_of(&self, claim: &Claim<'_>, client: Client) -> Result<Credential, Refusal> {
+        let found = self.identities.find(claim.access_key(), client).await?;
         let credential = found.ok_or_else(|| Refusal::from(S3ErrorCode::InvalidAccessKeyId))?;
         claim.verify(&credential.secret)?;
         Ok(credential)
@@ -206,7 +206,8 @@ struct Subject<'a> {
 #[async_trait]
 impl<S: Send + Sync + 'static> S3Auth for Door<S> {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        let found = self.0.identities.find(access_key).await?.ok_or_else(|| s3_error!(InvalidAccessKeyId))?;
+        let found = self.0.identities.find(access_key, self.0.client).await?;
+        let found = found.ok_or_else(|| s3_error!(InvalidAccessKeyId))?;
         Ok(self.0.found.get_or_init(|| found).secret.to_s3s())
     }
 }
@@ -253,7 +254,7 @@ impl<S: Known> Door<S> {
             // s3s asks once a request.
             let _ = self.0.charged.set(charged.map_err(Refusal::into_s3_error)?);
         }
-        let asker = credential.map(|credential| Asker::new(credential, self.0.identities.clone()));
+        let asker = credential.map(|credential| Asker::new(credential, *client, self.0.identities.clone()));
         let held = Held {
             asker,
             target: target.clone(),

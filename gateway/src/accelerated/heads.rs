@@ -10,11 +10,12 @@ use cache::Mode;
 use origin::head::{DeleteMarker, Facts};
 use s3s::{S3Error, S3Result};
 
-use super::misses::Misses;
 use super::owner::Owner;
 use crate::client::Client;
+use crate::coherence::node;
 use crate::coherence::scope::Subject;
 use crate::coherence::{Kept, Unanswered, Use};
+use crate::misses::Misses;
 use crate::peer::messages::FullHead;
 
 /// An object, by the names that a request gives.
@@ -52,6 +53,7 @@ pub(super) struct Found {
 
 /// Finds objects.
 pub(super) struct Heads {
+    /// Past its limit a client is answered as before; what it asks is asked each time, and nothing of it is kept.
     misses: Misses,
 }
 
@@ -74,7 +76,7 @@ impl Heads {
         client: Client,
     ) -> S3Result<S3Result<Found>> {
         let how = match mode {
-            Mode::Fill if self.misses.may_be_kept(client).await => Use::LookAndKeep,
+            Mode::Fill if self.misses.has_room(client).await => Use::LookAndKeep,
             Mode::Fill | Mode::LookOnly => Use::LookOnly,
             Mode::Bypass => Use::AskOnly,
         };
@@ -91,9 +93,7 @@ impl Heads {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        if how == Use::LookAndKeep && found.value.is_none() && !found.was_held {
-            self.misses.note(client).await;
-        }
+        self.note_miss(&found, how, client).await;
         let (object, marker) = match found.value {
             Some(Kept::Marker(marker)) => (None, Some(marker.marker.clone())),
             value => (value.and_then(Kept::into_head), None),
@@ -112,12 +112,17 @@ impl Heads {
         bucket: &str,
         client: Client,
     ) -> S3Result<Option<Arc<Facts>>> {
-        let may_be_kept = self.misses.may_be_kept(client).await;
-        let facts = owner.facts(bucket, if may_be_kept { Use::LookAndKeep } else { Use::LookOnly }).await?;
-        if may_be_kept && facts.is_none() {
+        let how = if self.misses.has_room(client).await { Use::LookAndKeep } else { Use::LookOnly };
+        let found = owner.find_facts(bucket, how).await?;
+        self.note_miss(&found, how, client).await;
+        Ok(found.value.and_then(Kept::into_facts))
+    }
+
+    /// Charges `client` for what it has had kept of what is not there; what was held already costs nothing more.
+    async fn note_miss(&self, found: &node::Found<Kept>, how: Use, client: Client) {
+        if how == Use::LookAndKeep && found.value.is_none() && !found.was_held {
             self.misses.note(client).await;
         }
-        Ok(facts)
     }
 }
 

@@ -67,11 +67,20 @@ impl Owner {
     /// # Errors
     /// When the owner cannot be asked, or refuses.
     pub(crate) async fn facts(&self, bucket: &str, how: Use) -> S3Result<Option<Arc<Facts>>> {
-        let found = match self {
-            Self::Own { store, kept, .. } => kept.facts(store, bucket, how).await?,
-            Self::Peer { objects, .. } => objects.find(Subject::Facts { bucket: bucket.into() }, how).await?,
-        };
-        Ok(found.value.and_then(Kept::into_facts))
+        Ok(self.find_facts(bucket, how).await?.value.and_then(Kept::into_facts))
+    }
+
+    /// The same, and whether that was held here already.
+    ///
+    /// # Errors
+    /// Those of [`Self::facts`].
+    pub(super) async fn find_facts(&self, bucket: &str, how: Use) -> S3Result<Found<Kept>> {
+        match self {
+            Self::Own { store, kept, .. } => kept.facts(store, bucket, how).await,
+            Self::Peer { objects, .. } => {
+                Ok(objects.find(Subject::Facts { bucket: bucket.into() }, how).await?)
+            }
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub async fn serve(
     let (signer, sizes) = match Claim::of(&form, door.rules)? {
         None => (None, Sizes::ANY),
         Some(claim) => {
-            let signer = door.store.signer_of(&claim).await?;
+            let signer = door.store.signer_of(&claim, door.client).await?;
             let bucket = target.bucket().unwrap_or_default();
             let sizes = Policy::parse(claim.policy())?.verify(&form, bucket, OffsetDateTime::now_utc())?;
             (Some(signer), sizes)

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::Client;
 use crate::cluster::{Written, write_new_private};
 use crate::identity::{Identities, NewUser, Users, UsersError};
 
@@ -32,7 +33,7 @@ impl Credentials {
             Err(error) if error.kind() == ErrorKind::NotFound => return Self::make(file, users).await,
             Err(error) => return Err(DevError::file(file, error)),
         };
-        let known = identities.find(&credentials.access_key).await;
+        let known = identities.find(&credentials.access_key, Client::default()).await;
         if known.map_err(|error| DevError::file(file, error))?.is_none() {
             return Err(DevError::file(
                 file,

@@ -1,6 +1,7 @@
 //! Finding a user: beside this node's own store where the region is home, under a session with home everywhere else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use origin::regional::{RegionalStore, UserRow};
@@ -8,9 +9,15 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::{ClusterKeys, Credential, Identities, StoredUser};
 use crate::audit;
+use crate::client::Client;
 use crate::coherence::scope::Subject;
 use crate::coherence::{Follower, Kept, KeptUser, OnHomeLoss, Own, Unanswered, Use};
 use crate::metrics::Metrics;
+use crate::misses::Misses;
+use crate::refusal::Refusal;
+
+/// When a client should come again that has named too many keys that nobody holds.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Users as the home region's own node finds them: in its store, or as the store said and has not changed since.
 pub struct AtHome {
@@ -24,6 +31,8 @@ pub struct FromHome {
     home: Arc<Follower>,
     keys: Arc<ClusterKeys>,
     on_home_loss: OnHomeLoss,
+    /// Of keys that nobody holds.
+    misses: Misses,
     metrics: Metrics,
 }
 
@@ -43,7 +52,7 @@ impl FromHome {
         on_home_loss: OnHomeLoss,
         metrics: Metrics,
     ) -> Self {
-        Self { home, keys, on_home_loss, metrics }
+        Self { home, keys, on_home_loss, misses: Misses::new(), metrics }
     }
 
     /// The user as last known, while that is still believed although home cannot be asked.
@@ -58,7 +67,7 @@ impl FromHome {
 
 #[async_trait]
 impl Identities for AtHome {
-    async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
+    async fn find(&self, access_key: &str, _client: Client) -> S3Result<Option<Credential>> {
         let found = self.kept.user(&self.store, access_key).await?;
         opened(found.value.and_then(Kept::into_user), &self.keys)
     }
@@ -70,10 +79,19 @@ impl Identities for AtHome {
 
 #[async_trait]
 impl Identities for FromHome {
-    async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
+    async fn find(&self, access_key: &str, client: Client) -> S3Result<Option<Credential>> {
         let subject = Subject::User { access_key: access_key.into() };
+        if !self.misses.has_room(client).await {
+            let held = self.home.look(&subject).ok_or_else(too_many_unknown)?;
+            return opened(held.value.and_then(Kept::into_user), &self.keys);
+        }
         let row = match self.home.find(subject.clone(), Use::LookAndKeep).await {
-            Ok(found) => found.value.and_then(Kept::into_user),
+            Ok(found) => {
+                if found.value.is_none() && !found.was_held {
+                    self.misses.note(client).await;
+                }
+                found.value.and_then(Kept::into_user)
+            }
             Err(unanswered @ Unanswered::Asking(_)) => {
                 Some(self.last_known(&subject).ok_or_else(|| S3Error::from(unanswered))?)
             }
@@ -85,6 +103,11 @@ impl Identities for FromHome {
     fn open(&self, row: &UserRow) -> S3Result<Option<Credential>> {
         open(row, &self.keys)
     }
+}
+
+/// A client that has named too many keys that nobody holds names another one that is not held here.
+fn too_many_unknown() -> S3Error {
+    Refusal::slow_down(RETRY_AFTER).into_s3_error()
 }
 
 fn opened(user: Option<Arc<KeptUser>>, keys: &ClusterKeys) -> S3Result<Option<Credential>> {

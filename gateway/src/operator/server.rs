@@ -154,6 +154,7 @@ mod tests {
     use origin::regional::{RegionalStore, Seams, Settings};
 
     use super::*;
+    use crate::client::Client;
     use crate::coherence::{self, Own, Room, Sessions};
     use crate::identity::{AtHome, ClusterKeys, Identities, UserName, Users};
     use crate::metrics::Metrics;
@@ -240,12 +241,13 @@ mod tests {
         let Done::User(made) = *made else { panic!("{made:?}") };
         let UsersDone::UserWithKeys { user, key_pairs, .. } = *made else { panic!("{made:?}") };
         let identities = AtHome::new(store, Own::new(&Room::new(0)), keys);
-        let found = identities.find(&user.access_key).await.expect("found").expect("known");
+        let found =
+            identities.find(&user.access_key, Client::default()).await.expect("found").expect("known");
         assert_eq!(
             (found.user.name.as_str(), found.secret.expose()),
             ("alice", key_pairs[0].secret_key.expose())
         );
-        assert!(identities.find("PKNOBODY").await.expect("asked").is_none());
+        assert!(identities.find("PKNOBODY", Client::default()).await.expect("asked").is_none());
 
         let again = told(&path, create_alice()).await;
         assert!(matches!(again, Answer::Refused(reason) if reason.contains("already")));

@@ -32,15 +32,17 @@ pub struct Asker {
     /// As last looked at.
     user: RwLock<Arc<User>>,
     secret: SecretKey,
+    /// Where the request came from.
+    client: Client,
     identities: Arc<dyn Identities>,
 }
 
 impl Asker {
-    /// Whoever signed with what `credential` holds, which was found among `identities`.
+    /// Whoever signed a request of `client` with what `credential` holds, which was found among `identities`.
     #[must_use]
-    pub fn new(credential: Credential, identities: Arc<dyn Identities>) -> Self {
+    pub fn new(credential: Credential, client: Client, identities: Arc<dyn Identities>) -> Self {
         let Credential { user, secret } = credential;
-        Self { user: RwLock::new(user), secret, identities }
+        Self { user: RwLock::new(user), secret, client, identities }
     }
 
     /// The user as last looked at.
@@ -52,7 +54,7 @@ impl Asker {
     /// Looks at the user once more. A key that now is another's, or has another secret, is not the one that signed.
     async fn confirm(&self) -> S3Result<()> {
         let before = self.user();
-        let found = self.identities.find(&before.access_key).await?;
+        let found = self.identities.find(&before.access_key, self.client).await?;
         let same = found.filter(|now| {
             let names = |user: &User| (user.account.name.clone(), user.name.clone());
             now.secret == self.secret && names(&now.user) == names(&before)
@@ -161,7 +163,7 @@ mod tests {
 
     #[async_trait]
     impl Identities for Home {
-        async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
+        async fn find(&self, access_key: &str, _client: Client) -> S3Result<Option<Credential>> {
             let found = self.0.lock().expect("no test panics in it").clone();
             Ok(found.filter(|credential| credential.user.access_key == access_key))
         }
@@ -192,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_is_who_signed_or_nobody() {
         let home = Arc::new(Home(Mutex::new(None)));
-        let asker = Asker::new(alice("research", Level::Full, "s3cret"), home.clone());
+        let asker = Asker::new(alice("research", Level::Full, "s3cret"), Client::default(), home.clone());
         for (now, expected) in [
             (Some(alice("research", Level::Full, "s3cret")), Ok(Level::Full)),
             (Some(alice("research", Level::Read, "s3cret")), Ok(Level::Read)),

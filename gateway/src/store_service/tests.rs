@@ -135,7 +135,7 @@ struct OneUser(Level);
 
 #[async_trait]
 impl Identities for OneUser {
-    async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
+    async fn find(&self, access_key: &str, _client: Client) -> S3Result<Option<Credential>> {
         let user = User {
             name: "alice".into(),
             account: Account {

@@ -87,3 +87,30 @@ async fn a_missing_key_has_facts_and_a_missing_bucket_none() {
     assert!(rig.found(BUCKET, "missing", Mode::Fill).await.facts.is_some());
     assert!(rig.found("nobucket", "missing", Mode::Fill).await.facts.is_none());
 }
+
+/// Of what is not there each is charged once, however often it is asked for while it is held: what a client may miss is gone
+/// with as many names, and not sooner.
+#[tokio::test]
+async fn what_is_held_already_is_not_charged_again() {
+    let rig = Rig::new().await;
+    let client = Client::default();
+    for _ in 0..1500 {
+        let facts = rig.heads.facts(&rig.owner, "nobucket", client).await.expect("answered");
+        assert!(facts.is_none());
+        assert!(rig.found(BUCKET, "missing", Mode::Fill).await.object.is_none());
+    }
+    assert!(rig.heads.misses.has_room(client).await);
+    let mut names = 0;
+    while rig.heads.misses.has_room(client).await {
+        names += 1;
+        assert!(names < 5000, "no limit");
+        assert!(
+            rig.heads
+                .facts(&rig.owner, &format!("nobucket-{names}"), client)
+                .await
+                .expect("answered")
+                .is_none()
+        );
+    }
+    assert!(names >= 998, "{names}");
+}

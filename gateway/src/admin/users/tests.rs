@@ -17,7 +17,7 @@ struct OneUser;
 
 #[async_trait]
 impl Identities for OneUser {
-    async fn find(&self, access_key: &str) -> S3Result<Option<Credential>> {
+    async fn find(&self, access_key: &str, _client: Client) -> S3Result<Option<Credential>> {
         let account = Account {
             name: "research".into(),
             canonical_id: "ab".repeat(32),
