@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tests::tls::{connect_to_peer, node_config};
+use tests::wan::Cut;
 use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// While the owner is away, a node serves what it has of its objects until its lease is over, and then nothing of them.
 #[tokio::test]
@@ -144,6 +146,28 @@ async fn an_owner_that_never_answers_holds_nobody_for_ever() {
     let _ = cluster.settled("las1").await;
     cluster.gate().open();
     let _ = client.put("data", "after", "hello").await.ok();
+}
+
+/// An owner whose machine takes nothing any more of what is sent on a connection that was kept is given up by the kernel, long
+/// before its silence would be too long: the client learns it, and the next request finds another connection.
+#[tokio::test]
+async fn a_kept_connection_that_nobody_acknowledges_is_given_up() {
+    /// Longer than any machine takes to give a connection up after a minute, and shorter than the owner's silence.
+    const GIVEN_UP_WITHIN: Duration = Duration::from_secs(600);
+    let patient = "[limits]\nsilent_owner = \"1h\"\n";
+    let cluster = Cluster::start_with(Options::settings(patient).served().distant(Duration::ZERO)).await;
+    cluster.standard("ord1").create_bucket("data").await;
+    let client = cluster.standard("las1").under(Endpoint::Standard.host("ord1"));
+    let _ = client.put("data", "k", "before").await.ok();
+    let link = cluster.link("las1", "ord1");
+    link.cut_both(Cut::BlackHole);
+    let put = client.put("data", "k", Content::new(1, 4 * MIB).all());
+    let answer = timeout(GIVEN_UP_WITHIN, put).await.expect("it is given up");
+    assert_eq!(answer.refusal(), (503, "ServiceUnavailable".to_owned()), "{}", answer.text());
+    link.heal();
+    assert_eq!(client.get("data", "k").await.ok().text(), "before");
+    let _ = client.put("data", "k", "after").await.ok();
+    assert_eq!(client.get("data", "k").await.ok().text(), "after");
 }
 
 /// Three processes with a gate in front of ord1, an object of `bytes` bytes there, and a reader of it at las1.
