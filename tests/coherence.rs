@@ -158,6 +158,37 @@ async fn a_stopped_node_is_waited_out_once_and_is_never_stale_afterwards() {
     assert_eq!((after - before, later - after), (1.0, 0.0));
 }
 
+/// A change that waits for a node that is cut off keeps nobody from writing elsewhere, however few uploads there is room for.
+#[tokio::test]
+async fn a_change_that_waits_takes_no_place_among_uploads() {
+    let options = Options::settings(LONG_LEASES).and("[limits]\nuploads_in_flight_max = 1\n");
+    let site = Site::start(options.served().distant(Duration::ZERO)).await;
+    let owner = site.cluster.standard("ord1");
+    owner.create_bucket("elsewhere").await;
+    let _ = owner.put("elsewhere", "source", "bytes").await.ok();
+    site.heat().await;
+    let link = site.cluster.link("las1", "ord1");
+    link.cut_both(Cut::BlackHole);
+    let writing_elsewhere = async {
+        while unapplied(&site.cluster).await == 0.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let _ = owner.put("elsewhere", "k", "at once").await.ok();
+        let copy = Request::new("PUT", "/elsewhere/copy").header("x-amz-copy-source", "/elsewhere/source");
+        let _ = owner.send(copy).await.ok();
+    };
+    let waiting = site.write("second");
+    tokio::pin!(waiting);
+    tokio::select! {
+        biased;
+        () = &mut waiting => panic!("the change waited for nobody"),
+        () = writing_elsewhere => {}
+    }
+    link.heal();
+    waiting.await;
+    assert_eq!(site.read_when_back().await, "second");
+}
+
 /// The same for one that cannot be reached: its lease runs out, and then it answers nothing.
 #[tokio::test]
 async fn a_node_that_is_cut_off_answers_nothing_old() {
@@ -420,6 +451,11 @@ async fn messages(cluster: &Cluster, node: &str) -> f64 {
     let of_kind = |kind: &str| scrape.sum("penstock_session_messages_total", &[("kind", kind)]);
     let requests = scrape.sum("penstock_origin_requests_total", &[]);
     scrape.sum("penstock_session_messages_total", &[]) - of_kind("renew") - of_kind("renewed") + requests
+}
+
+/// Clears of ord1's that other nodes have not applied.
+async fn unapplied(cluster: &Cluster) -> f64 {
+    cluster.scrape("ord1").await.sum("penstock_session_unapplied_clears", &[("class", "objects")])
 }
 
 /// Sessions that ord1's changes had to wait out.

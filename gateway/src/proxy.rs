@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderValue, Version};
+use origin::Place;
 use origin::head::Facts;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -280,11 +281,7 @@ impl Proxy {
         exchange: &mut Exchange,
         target: Arc<Target>,
     ) -> Result<Answer, Failed> {
-        // A form gets its place once it is known who has signed it.
-        if target.operation.is_upload() && target.operation != Operation::PostObject {
-            let place = self.narrow_place(&self.node.upload_places, DropReason::Uploads).await?;
-            exchange._narrow_place = Some(place);
-        }
+        let place = || self.narrow_place(&self.node.upload_places, DropReason::Uploads);
         let (store, limits) = (&self.node.store, &self.node.limits);
         if target.operation == Operation::PostObject {
             let (client, denied) = (exchange.client, &exchange.denied);
@@ -292,13 +289,17 @@ impl Proxy {
                 allow_v2: self.node.allow_form_signature_v2,
                 allow_uncovered_file: client.is_tls || self.node.allow_unsigned_payload_over_http,
             };
-            let place = Box::pin(self.narrow_place(&self.node.upload_places, DropReason::Uploads));
-            let door = form::Door { store, rules, client, denied, place };
+            // A form gets its place once it is known who has signed it.
+            let door = form::Door { store, rules, client, denied, place: Box::pin(place()) };
             let sent = form::serve(session, &target, door, self.named(exchange), limits).await?;
             return Ok(Answer::Given(sent));
         }
+        let place = match target.operation.is_upload() {
+            true => Some(Place::of(place().await?)),
+            false => None,
+        };
         let service = store.for_request(target.clone(), exchange.client, exchange.denied.clone());
-        let sent = bridge::serve(session, &target, service, self.named(exchange), limits).await?;
+        let sent = bridge::serve(session, &target, service, place, self.named(exchange), limits).await?;
         Ok(Answer::Given(sent))
     }
 
@@ -309,7 +310,7 @@ impl Proxy {
         target: &Target,
     ) -> Result<Answer, Failed> {
         let place = self.narrow_place(&self.node.forward_places, DropReason::Forwards).await?;
-        exchange._narrow_place = Some(place);
+        exchange._forward_place = Some(place);
         let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
         let mut upstream = owner.upstream().await.map_err(|_| unreachable())?;
         // Starts anew with every piece of the client's body, whose silence is not the owner's.

@@ -23,6 +23,7 @@ mod trailers;
 pub mod version_id;
 
 mod encryption;
+mod place;
 pub mod regional;
 
 pub mod head;
@@ -35,5 +36,6 @@ pub use checksums::{Algorithm, DocumentDigests};
 pub use directory::Directory;
 pub use encryption::Encryption;
 pub use permit::{On, Permit, Role};
+pub use place::Place;
 pub use trailers::Trailers;
 pub use version_id::{NamedVersion, VersionId};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use http::header::HOST;
+use origin::Place;
 use pingora::proxy::Session;
 use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
@@ -59,9 +60,10 @@ pub async fn serve(
             (Some(signer), sizes)
         }
     };
-    let _place = door.place.await?;
-    let Put { request, target: put } = Put::of(&form, target, &session.req_header().headers)?;
+    let place = Place::of(door.place.await?);
+    let Put { mut request, target: put } = Put::of(&form, target, &session.req_header().headers)?;
     let put = Arc::new(put);
+    request.extensions_mut().insert(place);
     let service = door.store.for_form(put.clone(), door.client, door.denied.clone(), signer);
     // What the file's length is shows when it ends.
     let (feed, body) = upload::pipe(source, Decoding::File(FileBody::new(boundary, sizes)), None);

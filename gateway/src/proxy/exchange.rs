@@ -51,8 +51,8 @@ pub struct Exchange {
     pub(super) _charged: Option<Charged>,
     pub(super) _counted: Option<InFlight>,
     pub(super) _place: Option<OwnedSemaphorePermit>,
-    /// On the way to another region, or among uploads.
-    pub(super) _narrow_place: Option<OwnedSemaphorePermit>,
+    /// On the way to another region.
+    pub(super) _forward_place: Option<OwnedSemaphorePermit>,
 }
 
 /// What has gone over a client's connection for one request.
@@ -88,7 +88,7 @@ impl Exchange {
             _charged: None,
             _counted: None,
             _place: None,
-            _narrow_place: None,
+            _forward_place: None,
         }
     }
 

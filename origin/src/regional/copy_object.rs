@@ -22,6 +22,7 @@ use crate::customer_key::CustomerKey;
 use crate::encryption::{Encryption, ObjectKeys};
 use crate::head::{Checksums, Facts, Head, Part, StoredHeaders, Versioning};
 use crate::instance::Instance;
+use crate::place::Place;
 use crate::tags::Tags;
 
 /// Makes an object of another one's bytes without moving them: the copy has the source's ETag and parts, whatever
@@ -71,6 +72,8 @@ pub(super) async fn copy_object(
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     for _ in 0..ATTEMPTS_MAX {
         let prepared = copy.prepare(store, algorithm).await?;
+        // Who has to read once more, because the source changed meanwhile, does so without.
+        Place::leave(&request.extensions);
         if prepared.is_some() {
             // Reading what is copied may have taken long.
             copy.target.bucket.confirm_caller().await?;

@@ -15,6 +15,7 @@ use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
 use crate::head::{Head, Versioning};
+use crate::place::Place;
 
 /// Stores an object whole. `If-Match` and `If-None-Match` are decided inside the commit.
 ///
@@ -60,6 +61,7 @@ pub(super) async fn put_object(
     let (encryption, keys) = key.as_ref().map(|key| store.encrypt(key)).unzip();
     let upload = store.stage(incoming.bytes(), keys.as_ref());
     let received = incoming.receive(upload, algorithm).await?;
+    Place::leave(extensions);
     object.bucket.confirm_caller().await?;
 
     let name = object.key.clone();
