@@ -372,6 +372,31 @@ async fn a_deleted_user_s_unreached_nodes_are_named() {
     assert_eq!(deleted["unreached"], serde_json::Value::Null, "{deleted}");
 }
 
+/// Who is deleted is refused by the very next request everywhere; of everybody else home is not even asked.
+#[tokio::test]
+async fn a_change_of_one_user_takes_nobody_else_away() {
+    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+    cluster.standard("lga1").create_bucket("data").await;
+    let _ = cluster.standard("lga1").put("data", "k", "hot").await.ok();
+    let [stays, goes] = ["stays", "goes"].map(|name| {
+        let keys = cluster.create_user(name, &["--account", "dev", "--level", "full"]);
+        cluster.accelerated("las1", "lga1").with_keys(keys)
+    });
+    for reader in [&stays, &goes, &stays, &goes] {
+        assert_eq!(reader.get("data", "k").await.ok().text(), "hot");
+    }
+    let asked = async || {
+        let labels = [("class", "users"), ("direction", "sent"), ("kind", "resolve"), ("region", "ord1")];
+        cluster.scrape("las1").await.sum("penstock_session_messages_total", &labels)
+    };
+    let before = asked().await;
+    delete_user(&cluster, "goes").await;
+    assert_eq!(stays.get("data", "k").await.ok().text(), "hot");
+    assert_eq!(asked().await, before);
+    assert_eq!(goes.get("data", "k").await.refusal(), (403, "InvalidAccessKeyId".to_owned()));
+    assert_eq!(asked().await, before + 1.0);
+}
+
 async fn delete_user(cluster: &Cluster, name: &'static str) -> serde_json::Value {
     let data = cluster.data_argument();
     // Not on this thread: the links between the nodes run on it.

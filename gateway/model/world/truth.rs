@@ -65,7 +65,7 @@ pub(super) fn scope_of(change: Change) -> Scope {
             Scope::Keys { bucket: bucket(), keys: BTreeSet::from([key(index)]) }
         }
         Change::Facts | Change::DropBucket => Scope::Bucket(bucket()),
-        Change::User => Scope::Users,
+        Change::User => Scope::AccessKeys(BTreeSet::from([Arc::from("u")])),
     }
 }
 

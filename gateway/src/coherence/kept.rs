@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::node::{self, Question, Value};
 use super::numbers::{Mark, Revision};
 use super::scope::{Account, Area, Scope, Subject};
-use super::wire::{Answered, Cleared, Released, Said};
+use super::wire::{Answered, CLEARED_KEYS_MAX, Cleared, PROTOCOL_OF_ACCESS_KEYS, Released, Said};
 use crate::identity::{Credential, User};
 use crate::peer::messages::{AccountAsk, Answer, Ask, FullHead, ObjectAsk, Told};
 
@@ -264,20 +264,28 @@ pub(crate) fn scope(change: &Change) -> Option<(LeaseClass, Scope)> {
             Some((LeaseClass::Objects, Scope::Keys { bucket: bucket.as_str().into(), keys }))
         }
         Change::Bucket(bucket) => Some((LeaseClass::Objects, Scope::Bucket(bucket.as_str().into()))),
-        Change::Users => Some((LeaseClass::Users, Scope::Users)),
+        Change::Users(access_keys) => {
+            let access_keys = access_keys.iter().map(|access_key| access_key.as_str().into()).collect();
+            Some((LeaseClass::Users, Scope::AccessKeys(access_keys)))
+        }
     }
 }
 
-impl From<&Scope> for Cleared {
-    fn from(scope: &Scope) -> Self {
-        match scope {
-            Scope::Keys { bucket, keys } if keys.len() <= super::wire::CLEARED_KEYS_MAX => Self::Keys {
-                bucket: bucket.to_string(),
-                keys: keys.iter().map(ToString::to_string).collect(),
-            },
-            Scope::Keys { bucket, .. } | Scope::Bucket(bucket) => Self::Bucket(bucket.to_string()),
-            Scope::Users => Self::Users,
+/// The clear of `scope` as it travels to a node that speaks version `protocol`. What cannot be said so narrowly is said more
+/// broadly.
+pub(super) fn cleared(scope: &Scope, protocol: u16) -> Cleared {
+    let texts = |keys: &BTreeSet<Arc<str>>| keys.iter().map(ToString::to_string).collect();
+    match scope {
+        Scope::Keys { bucket, keys } if keys.len() <= CLEARED_KEYS_MAX => {
+            Cleared::Keys { bucket: bucket.to_string(), keys: texts(keys) }
         }
+        Scope::Keys { bucket, .. } | Scope::Bucket(bucket) => Cleared::Bucket(bucket.to_string()),
+        Scope::AccessKeys(access_keys)
+            if access_keys.len() <= CLEARED_KEYS_MAX && protocol >= PROTOCOL_OF_ACCESS_KEYS =>
+        {
+            Cleared::AccessKeys(texts(access_keys))
+        }
+        Scope::AccessKeys(_) | Scope::Users => Cleared::Users,
     }
 }
 
@@ -288,6 +296,9 @@ impl From<Cleared> for Scope {
                 Self::Keys { bucket: bucket.into(), keys: keys.into_iter().map(Into::into).collect() }
             }
             Cleared::Bucket(bucket) => Self::Bucket(bucket.into()),
+            Cleared::AccessKeys(access_keys) => {
+                Self::AccessKeys(access_keys.into_iter().map(Into::into).collect())
+            }
             Cleared::Users => Self::Users,
         }
     }

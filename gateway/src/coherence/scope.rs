@@ -51,6 +51,15 @@ impl Subject {
         }
     }
 
+    /// The key, or the access key, that it is about in its area; `None` when it is about all of it.
+    #[must_use]
+    pub fn key(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Object { key, .. } | Self::User { access_key: key } => Some(key),
+            Self::Facts { .. } | Self::Account(_) => None,
+        }
+    }
+
     /// Under what the facts that come along with it are kept; `None` when none do.
     #[must_use]
     pub fn facts(&self) -> Option<Self> {
@@ -97,7 +106,9 @@ pub enum Scope {
     },
     /// A bucket's facts and every key in it.
     Bucket(Arc<str>),
-    /// The table of users.
+    /// The users of these access keys.
+    AccessKeys(BTreeSet<Arc<str>>),
+    /// All users.
     Users,
 }
 
@@ -107,25 +118,26 @@ impl Scope {
     pub fn area(&self) -> Area {
         match self {
             Self::Keys { bucket, .. } | Self::Bucket(bucket) => Area::Bucket(Arc::clone(bucket)),
-            Self::Users => Area::Users,
+            Self::AccessKeys(_) | Self::Users => Area::Users,
+        }
+    }
+
+    /// The keys, or the access keys, that it names in its area; `None` when it is all of it.
+    #[must_use]
+    pub fn keys(&self) -> Option<&BTreeSet<Arc<str>>> {
+        match self {
+            Self::Keys { keys, .. } | Self::AccessKeys(keys) => Some(keys),
+            Self::Bucket(_) | Self::Users => None,
         }
     }
 
     /// An answer about `subject` may be old once a change of this scope was committed. Rule 4: a key's change touches
-    /// every version's head and the negative, which are all answers about that key.
+    /// every version's head and the negative, which are all answers about that key; it leaves the facts as they are.
+    /// Accounts are never kept.
     #[must_use]
     pub fn touches(&self, subject: &Subject) -> bool {
-        match (self, subject) {
-            (Self::Keys { bucket, keys }, Subject::Object { bucket: of, key, .. }) => {
-                bucket == of && keys.contains(key)
-            }
-            (Self::Bucket(bucket), Subject::Facts { bucket: of } | Subject::Object { bucket: of, .. }) => {
-                bucket == of
-            }
-            (Self::Users, Subject::User { .. }) => true,
-            // A key's change leaves the facts as they are; accounts are never kept.
-            (Self::Keys { .. } | Self::Bucket(_) | Self::Users, _) => false,
-        }
+        let is_named = |keys: &BTreeSet<Arc<str>>| subject.key().is_some_and(|key| keys.contains(key));
+        subject.area().is_some_and(|area| area == self.area()) && self.keys().is_none_or(is_named)
     }
 }
 
@@ -158,6 +170,15 @@ mod tests {
         assert!(Scope::Bucket("b".into()).touches(&object("b", "k", None)));
         assert!(!Scope::Bucket("c".into()).touches(&facts));
         assert!(!Scope::Users.touches(&facts));
+    }
+
+    #[test]
+    fn a_change_of_a_user_touches_its_access_keys_and_nothing_else() {
+        let scope = Scope::AccessKeys(["A".into(), "B".into()].into());
+        let user = |access_key: &str| Subject::User { access_key: access_key.into() };
+        assert!(scope.touches(&user("A")) && scope.touches(&user("B")) && !scope.touches(&user("C")));
+        assert!(!scope.touches(&object("A", "A", None)));
+        assert!(!keys("A", &["A"]).touches(&user("A")));
     }
 
     #[test]

@@ -299,7 +299,7 @@ impl Sessions {
                 .ok_or_else(|| Ended::Violation("it asks for users, and this is not home".to_owned()))?,
         };
         writer.write_all(&wire::encode(&FromOwner::Opened { protocol })).await?;
-        let conversation = end.connect(region);
+        let conversation = end.connect(region, protocol);
         tokio::select! {
             ended = conversation.hear(&opened.store, reader) => ended,
             ended = conversation.read_store(opened) => ended,
@@ -465,8 +465,8 @@ impl End {
         Ok(interval)
     }
 
-    /// A stream of a node of `region` begins.
-    fn connect(self: &Arc<Self>, region: &RegionName) -> Conversation {
+    /// A stream of a node of `region` begins, which speaks version `protocol`.
+    fn connect(self: &Arc<Self>, region: &RegionName, protocol: u16) -> Conversation {
         let mut state = self.lock();
         state.last_stream += 1;
         let (no, stir) = (StreamNo(state.last_stream), Arc::<Stir>::default());
@@ -474,7 +474,7 @@ impl End {
         state.owner.connected(no, region.as_str().into());
         drop(state);
         self.due.notify_one();
-        Conversation { end: self.clone(), no, stir, region: region.clone() }
+        Conversation { end: self.clone(), no, stir, region: region.clone(), protocol }
     }
 
     /// Has the store note that leases as long as these are granted from now on.

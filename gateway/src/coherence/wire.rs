@@ -27,7 +27,10 @@ use crate::peer::messages::{ANSWERS_BYTES_MAX, ASKS_MAX, Answer, Ask, BATCH_BYTE
 pub(crate) const ALPN: &[u8] = b"penstock-session";
 
 /// The newest version that this release speaks.
-pub(crate) const PROTOCOL: u16 = 1;
+pub(crate) const PROTOCOL: u16 = 2;
+
+/// The first one in which single users are cleared. Before, a change of one cleared all.
+pub(super) const PROTOCOL_OF_ACCESS_KEYS: u16 = 2;
 
 /// The oldest one. A release speaks the version before its own, so that nodes can be replaced one after the other.
 pub(crate) const PROTOCOL_OLDEST: u16 = 1;
@@ -38,7 +41,7 @@ pub(crate) const FROM_NODE_BYTES_MAX: usize = BATCH_BYTES_MAX + 1024;
 /// Most bytes of a message from an owner: the largest answers and their envelope.
 pub(crate) const FROM_OWNER_BYTES_MAX: usize = ANSWERS_BYTES_MAX + 4096;
 
-/// Most keys that one message clears; whoever clears more clears the bucket.
+/// Most keys that one message clears; whoever clears more clears the bucket, or all users.
 pub(crate) const CLEARED_KEYS_MAX: usize = 1000;
 
 /// Bytes of a frame before its message.
@@ -219,6 +222,8 @@ pub(crate) enum Cleared {
     },
     /// A bucket's facts and all its keys.
     Bucket(String),
+    /// The users of these access keys, at most [`CLEARED_KEYS_MAX`].
+    AccessKeys(Vec<String>),
     /// All users.
     Users,
 }
@@ -322,7 +327,9 @@ impl Message for FromOwner {
             Self::Answers { facts, answers, .. } if !all_in(facts, answers) => {
                 Some("facts that are not there")
             }
-            Self::Clear { scope: Cleared::Keys { keys, .. }, .. } if keys.len() > CLEARED_KEYS_MAX => {
+            Self::Clear { scope: Cleared::Keys { keys, .. } | Cleared::AccessKeys(keys), .. }
+                if keys.len() > CLEARED_KEYS_MAX =>
+            {
                 Some("too many keys")
             }
             _ => None,

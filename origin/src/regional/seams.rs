@@ -97,8 +97,8 @@ pub enum Change {
     },
     /// The bucket itself and every key in it.
     Bucket(String),
-    /// The table of users.
-    Users,
+    /// The users of these access keys.
+    Users(Vec<String>),
 }
 
 /// Whoever may hold heads, facts or users that a commit makes old.

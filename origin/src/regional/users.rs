@@ -13,7 +13,9 @@ impl RegionalStore {
     /// # Errors
     /// `InternalError` when the disk fails.
     pub async fn change_users(&self, put: Vec<UserRow>, removed: Vec<String>) -> Result<(), S3Error> {
-        self.commit(Change::Users, move |txn| {
+        let access_keys =
+            put.iter().map(|user| user.access_key.clone()).chain(removed.iter().cloned()).collect();
+        self.commit(Change::Users(access_keys), move |txn| {
             for access_key in &removed {
                 txn.delete_user(access_key)?;
             }

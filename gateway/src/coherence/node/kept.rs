@@ -139,6 +139,10 @@ impl<V: Value> Kept<V> {
                 keys.iter().flat_map(|key| self.of_key(bucket, key)).cloned().collect()
             }
             Scope::Bucket(bucket) => self.of_bucket(bucket).cloned().collect(),
+            Scope::AccessKeys(access_keys) => {
+                let named = access_keys.iter().cloned().map(|access_key| Subject::User { access_key });
+                named.filter(|subject| self.entries.contains_key(subject)).collect()
+            }
             Scope::Users => self.users().cloned().collect(),
         };
         for subject in touched {

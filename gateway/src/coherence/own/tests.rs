@@ -8,6 +8,11 @@ fn alice() -> Subject {
     Subject::User { access_key: "ALICE".into() }
 }
 
+/// A change of hers.
+fn of_alice() -> Scope {
+    Scope::AccessKeys(["ALICE".into()].into())
+}
+
 /// What the store says of her at a version.
 fn said(version: u8) -> Found<Kept> {
     let row = UserRow { access_key: "ALICE".into(), value: vec![version] };
@@ -60,7 +65,7 @@ fn rule_1_holds_in_every_order_of_a_read_and_a_change() {
                 }
                 _ => {
                     match change_steps {
-                        0 => changing = Some(own.announced(&Scope::Users)),
+                        0 => changing = Some(own.announced(&of_alice())),
                         1 => store = 2,
                         _ => drop(changing.take()),
                     }
@@ -95,6 +100,10 @@ fn a_change_takes_what_it_touches() {
     assert!(own.look(&object("k")).is_none());
     drop(own.announced(&Scope::Bucket("b".into())));
     assert!(own.look(&facts).is_none() && own.look(&alice()).is_some());
+    drop(own.announced(&Scope::AccessKeys(["BOB".into()].into())));
+    assert!(own.look(&alice()).is_some());
+    drop(own.announced(&of_alice()));
+    assert!(own.look(&alice()).is_none());
 }
 
 /// Whoever gives up in the middle of a read leaves nothing behind.

@@ -1,33 +1,23 @@
 //! Rule 1's intervals: what is about to change, counted per change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::coherence::scope::{Scope, Subject};
+use crate::coherence::scope::{Area, Scope, Subject};
 
-/// How many announced changes that have not ended touch each bucket and key.
+/// How many announced changes that have not ended touch each area, and each key in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Changing {
-    buckets: BTreeMap<Arc<str>, Bucket>,
-    users: usize,
-}
+pub(super) struct Changing(BTreeMap<Area, Counts>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Bucket {
+struct Counts {
     whole: usize,
     keys: BTreeMap<Arc<str>, usize>,
 }
 
 impl Changing {
     pub(super) fn begin(&mut self, scope: &Scope) {
-        match scope {
-            Scope::Keys { bucket, keys } => {
-                let counts = &mut self.buckets.entry(Arc::clone(bucket)).or_default().keys;
-                keys.iter().for_each(|key| *counts.entry(Arc::clone(key)).or_default() += 1);
-            }
-            Scope::Bucket(bucket) => self.buckets.entry(Arc::clone(bucket)).or_default().whole += 1,
-            Scope::Users => self.users += 1,
-        }
+        self.0.entry(scope.area()).or_default().turn(scope.keys(), |count| count + 1);
     }
 
     pub(super) fn end(&mut self, scope: &Scope) {
@@ -40,38 +30,32 @@ impl Changing {
     }
 
     pub(super) fn touches(&self, subject: &Subject) -> bool {
-        let (bucket, key) = match subject {
-            Subject::Facts { bucket } => (bucket, None),
-            Subject::Object { bucket, key, .. } => (bucket, Some(key)),
-            Subject::User { .. } => return self.users > 0,
-            Subject::Account(_) => return false,
-        };
-        self.buckets
-            .get(bucket)
-            .is_some_and(|bucket| bucket.whole > 0 || key.is_some_and(|key| bucket.keys.contains_key(key)))
+        let Some(counts) = subject.area().and_then(|area| self.0.get(&area)) else { return false };
+        counts.whole > 0 || subject.key().is_some_and(|key| counts.keys.contains_key(key))
     }
 
     fn lower(&mut self, scope: &Scope, lower: impl Fn(usize) -> usize) {
-        let name = match scope {
-            Scope::Keys { bucket, .. } | Scope::Bucket(bucket) => bucket,
-            Scope::Users => {
-                self.users = lower(self.users);
-                return;
-            }
-        };
-        let Some(bucket) = self.buckets.get_mut(name) else { return };
-        match scope {
-            Scope::Keys { keys, .. } => keys.iter().for_each(|key| {
-                let left = bucket.keys.get(key).map_or(0, |count| lower(*count));
-                match left {
-                    0 => bucket.keys.remove(key),
-                    left => bucket.keys.insert(Arc::clone(key), left),
-                };
-            }),
-            Scope::Bucket(_) | Scope::Users => bucket.whole = lower(bucket.whole),
+        let area = scope.area();
+        let Some(counts) = self.0.get_mut(&area) else { return };
+        counts.turn(scope.keys(), lower);
+        if *counts == Counts::default() {
+            self.0.remove(&area);
         }
-        if bucket.whole == 0 && bucket.keys.is_empty() {
-            self.buckets.remove(name);
+    }
+}
+
+impl Counts {
+    /// Makes the count of each of `keys`, or of the whole, what `into` says.
+    fn turn(&mut self, keys: Option<&BTreeSet<Arc<str>>>, into: impl Fn(usize) -> usize) {
+        let Some(keys) = keys else {
+            self.whole = into(self.whole);
+            return;
+        };
+        for key in keys {
+            match into(self.keys.get(key).copied().unwrap_or_default()) {
+                0 => self.keys.remove(key),
+                count => self.keys.insert(Arc::clone(key), count),
+            };
         }
     }
 }

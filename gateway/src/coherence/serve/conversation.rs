@@ -28,6 +28,8 @@ pub(super) struct Conversation {
     pub(super) no: StreamNo,
     pub(super) stir: Arc<Stir>,
     pub(super) region: RegionName,
+    /// The version that both speak.
+    pub(super) protocol: u16,
 }
 
 impl Drop for Conversation {
@@ -116,7 +118,7 @@ impl Conversation {
             };
             // What went makes room for what is to be read.
             self.stir.reading_store.notify_one();
-            let message = travelling(message);
+            let message = travelling(message, self.protocol);
             self.count(Direction::Sent, message.kind());
             let frame = wire::encode(&message);
             let writing = timeout(WRITE_PATIENCE, stream.write_all(&frame));
@@ -129,8 +131,8 @@ impl Conversation {
     }
 }
 
-/// The message as it travels.
-fn travelling(message: Outgoing<Answer>) -> FromOwner {
+/// The message as it travels to a node that speaks version `protocol`.
+fn travelling(message: Outgoing<Answer>, protocol: u16) -> FromOwner {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     match message {
         Outgoing::Welcome { session, lease, resolves_max } => FromOwner::Welcome {
@@ -142,7 +144,9 @@ fn travelling(message: Outgoing<Answer>) -> FromOwner {
             FromOwner::Refused { again_after_millis: millis(again_after), resolves_max: resolves_max as u32 }
         }
         Outgoing::Renewed { no } => FromOwner::Renewed { no: no.0 },
-        Outgoing::Clear { no, scope } => FromOwner::Clear { no: no.0, scope: (&*scope).into() },
+        Outgoing::Clear { no, scope } => {
+            FromOwner::Clear { no: no.0, scope: kept::cleared(&scope, protocol) }
+        }
         Outgoing::Ended => FromOwner::Ended,
         Outgoing::Answers { no, answers } => wire::answers(
             no.0,

@@ -5,6 +5,8 @@ mod recorded;
 use proptest::prelude::*;
 
 use super::*;
+use crate::coherence::kept;
+use crate::coherence::scope::Scope;
 use crate::peer::messages::ObjectAsk;
 
 async fn read_all<M: Message>(mut bytes: &[u8]) -> Result<Vec<M>, WireError> {
@@ -120,6 +122,10 @@ fn more_than_may_be_said_is_refused() {
     };
     assert!(read_now::<FromOwner>(&encode(&keys(CLEARED_KEYS_MAX))).is_ok());
     assert!(read_now::<FromOwner>(&encode(&keys(CLEARED_KEYS_MAX + 1))).is_err());
+    let users =
+        |count: usize| FromOwner::Clear { no: 1, scope: Cleared::AccessKeys(vec!["A".into(); count]) };
+    assert!(read_now::<FromOwner>(&encode(&users(CLEARED_KEYS_MAX))).is_ok());
+    assert!(read_now::<FromOwner>(&encode(&users(CLEARED_KEYS_MAX + 1))).is_err());
     let pointing = |place| {
         let answer = Said::Object { facts: Told::Is(place), head: Told::Absent, marker: None };
         let facts = vec![Facts::new(id(1), id(2), "a", owner())];
@@ -234,6 +240,43 @@ fn the_first_version_is_read_as_it_was_sent() {
         let read = read_now::<FromOwner>(&bytes(recorded)).expect(recorded);
         assert_eq!(format!("{read:?}"), format!("{:?}", [message]));
     }
+}
+
+/// A node that speaks the first version is told of all users where one has changed, one of today of that user alone; keys of
+/// a bucket are the same in both. What is too much to name is said more broadly in either.
+#[test]
+fn a_clear_is_as_narrow_as_both_can_say() {
+    let named = |count: usize| (0..count).map(|n| format!("{n:04}").into()).collect();
+    let users = |count: usize| Scope::AccessKeys(named(count));
+    let told = |scope: &Scope, protocol| {
+        let message = FromOwner::Clear { no: 10, scope: kept::cleared(scope, protocol) };
+        read_now::<FromOwner>(&encode(&message)).expect("what is said is read").remove(0)
+    };
+    let is_of_all = |message| matches!(message, FromOwner::Clear { scope: Cleared::Users, .. });
+    assert_eq!(
+        hex::encode(encode(&told(&users(1), 1))),
+        "0000001881a5436c65617282a26e6f0aa573636f7065a55573657273"
+    );
+    let FromOwner::Clear { scope, .. } = told(&users(2), PROTOCOL) else { panic!("a clear") };
+    assert_eq!(Scope::from(scope), users(2));
+    assert!(is_of_all(told(&users(CLEARED_KEYS_MAX + 1), PROTOCOL)));
+    for protocol in PROTOCOL_OLDEST..=PROTOCOL {
+        let keys = Scope::Keys { bucket: "b".into(), keys: named(1) };
+        let FromOwner::Clear { scope, .. } = told(&keys, protocol) else { panic!("a clear") };
+        assert_eq!(Scope::from(scope), keys);
+        assert!(is_of_all(told(&Scope::Users, protocol)));
+    }
+}
+
+/// What the second version adds, byte for byte.
+#[test]
+fn the_second_version_is_read_as_it_was_sent() {
+    let recorded = "0000002181a5436c65617282a26e6f0aa573636f706581aa4163636573734b65797391a141";
+    let message = FromOwner::Clear { no: 10, scope: Cleared::AccessKeys(vec!["A".into()]) };
+    assert_eq!(
+        format!("{:?}", read_now::<FromOwner>(&bytes(recorded)).expect("read")),
+        format!("{:?}", [message])
+    );
 }
 
 /// What a newer release adds to a message is passed over.
