@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 pub use start_error::StartError;
 
-use crate::accelerated::{self, Accelerated, Owner};
+use crate::accelerated::{self, Accelerated, HeadStarts, Owner};
 use crate::admin::{Admin, Readiness, UsersApi};
 use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
@@ -187,7 +187,7 @@ impl Node {
         sessions.begin(&store, accounts_at_home).await.map_err(StartError::Leases)?;
         let cache = open_cache(&plan, &directory, &registry).await?;
 
-        let owners = owners(&plan, &store, &own, &peers, &followers, &metrics);
+        let owners = owners(&plan, &store, &own, &peers, &followers, cache.has_blocks(), &metrics);
         let (identities, users, readiness): (Arc<dyn Identities>, _, _) = match &followers.users {
             None => {
                 let users = Users::open(store.clone(), keys.clone(), accounts).await?;
@@ -485,6 +485,7 @@ fn owners(
     own: &Arc<Own>,
     peers: &Peers,
     followers: &Followers,
+    has_blocks: bool,
     metrics: &Metrics,
 ) -> HashMap<RegionName, Arc<Owner>> {
     let owner = |region: &RegionName| match region == plan.region {
@@ -497,6 +498,7 @@ fn owners(
         false => Owner::Peer {
             peer: peers.peer(region.as_str()).expect("every region has an owner").clone(),
             objects: followers.objects.get(region).expect("every other region is followed").clone(),
+            head_starts: HeadStarts::new(has_blocks, metrics.head_starts(region)),
         },
     };
     let regions = plan.topology.regions().iter().map(Region::name);

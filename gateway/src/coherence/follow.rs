@@ -195,6 +195,11 @@ impl Follower {
         self.lock().node.look(boottime(), subject)
     }
 
+    /// Whether something is kept of `subject`, live or not.
+    pub(crate) fn holds(&self, subject: &Subject) -> bool {
+        self.lock().node.holds(subject)
+    }
+
     /// The region whose owner this follows.
     pub(crate) fn region(&self) -> &RegionName {
         self.parts.peer.region()
