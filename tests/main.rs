@@ -4,6 +4,7 @@ mod audit;
 mod bad_input;
 mod bit_flips;
 mod coherence;
+mod cold;
 mod crash;
 mod cross_origin;
 mod customer_keys;

@@ -16,6 +16,10 @@ const GIB: u64 = 1 << 30;
 const FAR: Duration = Duration::from_millis(20);
 const FAR_BYTES_PER_SECOND: NonZeroU64 = NonZeroU64::new(60 * MIB).expect("not zero");
 
+/// Of one in the same building: half its round trip, and what all connections carry together, 2.5 Gbit/s.
+const NEAR: Duration = Duration::from_micros(250);
+const NEAR_BYTES_PER_SECOND: NonZeroU64 = NonZeroU64::new(298 * MIB).expect("not zero");
+
 /// One question to several servers.
 pub(crate) struct Case {
     /// As the command line names it.
@@ -27,9 +31,20 @@ pub(crate) struct Case {
     pub(crate) memory_mib: u64,
     pub(crate) disk_mib: u64,
     pub(crate) is_tls: bool,
-    pub(crate) is_far: bool,
+    pub(crate) distance: Distance,
     pub(crate) before: Before,
     pub(crate) work: Work,
+}
+
+/// How far the origin is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Distance {
+    /// At hand.
+    None,
+    /// In the same building.
+    Near,
+    /// In another region.
+    Far,
 }
 
 /// What is done to a server before each round.
@@ -66,7 +81,7 @@ pub(crate) enum Per {
     Request,
 }
 
-pub(crate) const CASES: [Case; 11] = [
+pub(crate) const CASES: [Case; 12] = [
     Case {
         name: "memory",
         what: "1 GiB hot in memory, 8 × 8 MiB ranges",
@@ -111,7 +126,7 @@ pub(crate) const CASES: [Case; 11] = [
         what: "cold 64 MiB, one GET, origin 40 ms away at 60 MiB/s a connection",
         work: Work::ColdWhole { bytes: 64 * MIB, connections: 1 },
         servers: &[Kind::Direct, Kind::Nginx, Kind::Varnish, Kind::Penstock],
-        is_far: true,
+        distance: Distance::Far,
         ..BASE
     },
     Case {
@@ -119,7 +134,15 @@ pub(crate) const CASES: [Case; 11] = [
         what: "cold 256 MiB, 8 × 8 MiB ranges, the same origin",
         work: Work::ColdRanges { bytes: 256 * MIB },
         servers: &[Kind::Direct, Kind::Nginx, Kind::Varnish, Kind::Penstock],
-        is_far: true,
+        distance: Distance::Far,
+        ..BASE
+    },
+    Case {
+        name: "cold-near",
+        what: "cold 256 MiB, 8 × 8 MiB ranges, origin 0.5 ms away, 2.5 Gbit/s in all",
+        work: Work::ColdRanges { bytes: 256 * MIB },
+        servers: &[Kind::Direct, Kind::Nginx, Kind::Penstock],
+        distance: Distance::Near,
         ..BASE
     },
     Case {
@@ -162,7 +185,7 @@ const BASE: Case = Case {
     memory_mib: 1280,
     disk_mib: 2048,
     is_tls: false,
-    is_far: false,
+    distance: Distance::None,
     before: Before::Nothing,
     work: Work::Hot { passes: 1 },
 };
@@ -172,9 +195,14 @@ const SMALL: Case = Case { memory_mib: 64, disk_mib: 128, ..BASE };
 impl Case {
     /// How long and wide the way to the origin is, in each direction.
     pub(crate) fn way(&self) -> Shape {
-        match self.is_far {
-            true => Shape { bytes_per_second_each: Some(FAR_BYTES_PER_SECOND), ..Shape::delayed(FAR) },
-            false => Shape::default(),
+        match self.distance {
+            Distance::None => Shape::default(),
+            Distance::Near => {
+                Shape { bytes_per_second_all: Some(NEAR_BYTES_PER_SECOND), ..Shape::delayed(NEAR) }
+            }
+            Distance::Far => {
+                Shape { bytes_per_second_each: Some(FAR_BYTES_PER_SECOND), ..Shape::delayed(FAR) }
+            }
         }
     }
 

@@ -141,6 +141,18 @@ impl Cache {
         }
     }
 
+    /// Bytes in one block, as set.
+    #[must_use]
+    pub fn block_bytes(&self) -> u64 {
+        self.0.settings.block_bytes
+    }
+
+    /// Whether there is anything on NVMe.
+    #[must_use]
+    pub fn has_blocks(&self) -> bool {
+        self.0.slab.as_ref().is_some_and(Slab::has_blocks)
+    }
+
     /// Whether `instance` is being pre-staged.
     #[must_use]
     pub fn is_prestaging(&self, instance: &Instance) -> bool {

@@ -3,8 +3,8 @@
 //! Places are never kept free for somebody who does not ask: one tenant alone has them all. When several wait, the most
 //! urgent goes first, and among equals the tenant that holds least for its weight; of one tenant, whoever came first.
 //! Where places come back soon, each tenant's part settles at its share however many it has in line. Those of blocks filled
-//! ahead come back when their reader has passed them or goes away: until then readers that stall keep what they have, all
-//! of it if nobody else had asked before, and others read on a window at a time.
+//! ahead come back when their reader has passed them or goes away, or has not come for a while: readers that stall, of
+//! one tenant or of many, keep nobody from reading ahead for longer than that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

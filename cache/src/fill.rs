@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 
 use futures::future::{Either, select, try_join};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::block::Block;
 use crate::buffer::For;
@@ -126,6 +127,14 @@ impl Fill {
             }
         };
         self.shared.metrics.fill_ended(end);
+        if self.why == Why::Ahead && !self.unwanted() {
+            let (interest, unread_max) = (self.interest.clone(), self.shared.settings.wait_max);
+            drop(self);
+            sleep(unread_max).await;
+            if let Some(interest) = interest.upgrade() {
+                interest.give_room_up();
+            }
+        }
     }
 
     async fn take_place(&mut self) -> Result<(), ReadError> {

@@ -35,15 +35,27 @@ pub(crate) struct Interest {
     /// Readers that have taken all there is and wait for more.
     waiting: AtomicUsize,
     came_to_wait: Notify,
-    /// What it takes of the room for blocks filled ahead, until every reader has passed them.
-    _ahead: Option<Place>,
+    /// What it takes of the room for blocks filled ahead, until every reader has passed them, or has not come for a while.
+    ahead: Mutex<Option<Place>>,
 }
 
 impl Interest {
     /// Interest in a fill of `blocks`, or of as many of them as it can claim, which has the places `ahead`.
     pub(crate) fn new(blocks: Range<u32>, ahead: Option<Place>) -> Self {
         let (first, end) = (blocks.start, AtomicU32::new(blocks.end));
-        Self { first, end, waiting: AtomicUsize::new(0), came_to_wait: Notify::new(), _ahead: ahead }
+        Self {
+            first,
+            end,
+            waiting: AtomicUsize::new(0),
+            came_to_wait: Notify::new(),
+            ahead: Mutex::new(ahead),
+        }
+    }
+
+    /// Nobody came to the blocks for so long that others may have their room.
+    pub(crate) fn give_room_up(&self) {
+        let place = lock(&self.ahead).take();
+        drop(place);
     }
 
     /// The fill brings `count` blocks.

@@ -158,9 +158,10 @@ impl Pull {
             Some(answer) => next_page(answer, self.patience.silence_max).await?,
             None => {
                 self.asked_at = Instant::now();
+                let asked_before = self.object.source.was_asked_for(self.missing.start);
                 self.asked_end = self.missing.end.min(self.missing.start + ASK_PAGES_MAX);
                 let (page, answer) = self.first_page(self.missing.start..self.asked_end).await?;
-                self.pace.answered(self.asked_at.elapsed());
+                self.pace.answered(self.asked_at.elapsed() + asked_before.unwrap_or_default());
                 self.began = Some((Instant::now(), self.missing.start));
                 self.answer = Some(answer);
                 page

@@ -43,7 +43,8 @@ pub struct Settings {
     /// NVMe, shared by all readers. Default 64 MiB.
     pub fill_ahead_bytes: u64,
     /// How long a reader waits for a place (a buffer, a fill of its origin, an origin that is busy) before it is told
-    /// `Busy`. Default 10 s.
+    /// `Busy`; and how long what was filled ahead of a reader that does not come keeps others from filling ahead.
+    /// Default 10 s.
     pub wait_max: Duration,
     /// How long an origin may stay silent before a fill takes its answer as broken off. Default 20 s.
     pub origin_silence_max: Duration,

@@ -119,6 +119,11 @@ impl Slab {
         self.in_use_now().map(Device::bytes).sum()
     }
 
+    /// Whether there is any block.
+    pub(crate) fn has_blocks(&self) -> bool {
+        self.in_use_now().any(Device::has_blocks)
+    }
+
     /// Gives up no block of an object of `object_bytes` bytes before `until`; `None`: from now on any. False if more than
     /// half of all bytes would be kept then.
     pub(crate) fn keep(&self, instance: Instance, object_bytes: u64, until: Option<Instant>) -> bool {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -48,6 +49,13 @@ pub trait Source: Send + Sync {
         pages: Range<u64>,
         purpose: Purpose,
     ) -> BoxFuture<'_, Result<Pages, SourceError>>;
+
+    /// How long ago the origin was asked for `page` of an instance, where that was before anybody wanted it: how long its
+    /// answer takes says little of the origin then. By default, never.
+    fn was_asked_for(&self, page: u64) -> Option<Duration> {
+        let _ = page;
+        None
+    }
 }
 
 /// Why an origin did not give a page.

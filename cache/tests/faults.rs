@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cache::{Limit, Mode, ReadError, Settings};
+use futures::FutureExt as _;
 
 use crate::origin::{Fault, Origin};
 use crate::{KIB, MIB, Node, drain, settings};
@@ -135,6 +136,25 @@ async fn direct_reads_have_a_limit_of_their_own() {
     node.read_all(&origin).await;
     drop(holds);
     node.read_as(&origin, 0..MIB, Mode::Bypass).await;
+}
+
+/// An origin that falls silent takes three quarters of the room for fills, and what is read of others has the rest.
+#[tokio::test]
+async fn a_silent_origin_leaves_room_to_others() {
+    // Room for sixteen blocks.
+    let node = Node::open(settings()).await;
+    let silent: Vec<_> = (0..16).map(|id| Origin::gated(id, 256 * KIB)).collect();
+    let mut readers: Vec<_> =
+        silent.iter().map(|origin| node.reader(origin, 0..256 * KIB, Mode::Fill)).collect();
+    for reader in &mut readers {
+        assert!(reader.next().now_or_never().is_none(), "nothing comes");
+    }
+    let asked = || silent.iter().filter(|origin| !origin.asked().is_empty()).count();
+    while asked() < 12 {
+        tokio::task::yield_now().await;
+    }
+    node.read_all(&Origin::elsewhere(100, MIB)).await;
+    assert_eq!(asked(), 12);
 }
 
 /// A question whose answer is later than nearly all were is asked once more, and the reader gets that answer; while there

@@ -1,6 +1,7 @@
 //! Fills: single flight, cut-through, windows, odd ranges, readers that leave.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache::{Mode, Settings};
 use futures::future::join_all;
@@ -170,6 +171,36 @@ async fn windows_run_side_by_side_from_the_first_and_are_bounded_together() {
         first.extend(drain(reader).await.expect("the rest"));
         assert!(*first == origin.content(0..16 * MIB));
         assert_eq!(origin.pages_given(), origin.pages_count());
+    }
+}
+
+/// Readers that stall keep others from being read ahead of for a while, not for as long as they stall.
+#[tokio::test]
+async fn readers_that_stall_give_up_the_room_ahead_of_them() {
+    const SOON: Duration = Duration::from_millis(10);
+    let is_read_ahead_of = async |node: &Node, id| {
+        let origin = Origin::new(id, 16 * MIB);
+        let mut reader = node.reader(&origin, 0..16 * MIB, Mode::Fill);
+        reader.next().await.expect("a piece").expect("good");
+        origin.asked().len() > 1
+    };
+    for wait_max in [Duration::from_secs(60), SOON] {
+        // Room for eight windows of 1 MiB ahead of readers.
+        let node = Node::open(Settings { memory_bytes: 32 * MIB, wait_max, ..settings() }).await;
+        let mut stalled = Vec::new();
+        for id in 0..3 {
+            let mut reader = node.reader(&Origin::new(id, 16 * MIB), 0..16 * MIB, Mode::Fill);
+            reader.next().await.expect("a piece").expect("good");
+            stalled.push(reader);
+        }
+        if wait_max > SOON {
+            assert!(!is_read_ahead_of(&node, 10).await, "there is room left");
+            continue;
+        }
+        let mut ids = 10..=u8::MAX;
+        while !is_read_ahead_of(&node, ids.next().expect("room within two seconds")).await {
+            tokio::time::sleep(SOON).await;
+        }
     }
 }
 

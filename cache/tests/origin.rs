@@ -54,6 +54,11 @@ impl Origin {
         Arc::new(Self { gate: watch::Sender::new(0), ..Self::of(id, object_bytes) })
     }
 
+    /// One of another region's.
+    pub(crate) fn elsewhere(id: u8, object_bytes: u64) -> Arc<Self> {
+        Arc::new(Self { name: "lga1".into(), ..Self::of(id, object_bytes) })
+    }
+
     /// Its first answers have these faults, the later ones none.
     pub(crate) fn faulty(id: u8, object_bytes: u64, faults: &[Fault]) -> Arc<Self> {
         Arc::new(Self { faults: Mutex::new(faults.iter().copied().collect()), ..Self::of(id, object_bytes) })

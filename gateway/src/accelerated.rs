@@ -11,6 +11,7 @@
 mod body;
 mod cache_status;
 mod directives;
+mod head_start;
 mod heads;
 mod owner;
 mod renewal;
@@ -20,13 +21,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache::{Busy, Cache, Mode, Plan, ReadError, Tally, Tenant};
+use cache::{Busy, Cache, Mode, Plan, ReadError, Source, Tally, Tenant};
 use http::{HeaderMap, HeaderValue, Method};
 use origin::NamedVersion;
 use origin::head::{Facts, Head};
 use origin::lifecycle::{Day, expiration_header};
 use origin::permit::{On, Role};
 use origin::read_request::{ReadRequest, Reading, absent, decide, insert_expiration, object_headers};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use s3s::header::X_AMZ_TAGGING_COUNT;
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -35,6 +37,8 @@ use time::OffsetDateTime;
 use self::body::Body;
 use self::cache_status::cache_status;
 pub use self::cache_status::{CACHE_STATUS, passed_by};
+pub use self::head_start::HeadStarts;
+use self::head_start::{Beside, Started, first_pages};
 use self::heads::{Found, Heads, ObjectName};
 pub use self::owner::Owner;
 use self::renewal::Renewal;
@@ -114,6 +118,8 @@ struct Granted {
     tenant: Tenant,
     object: Arc<FullHead>,
     was_known: bool,
+    /// What may have come of its first pages beside its head.
+    beside: Option<Beside>,
     reading: Reading,
     headers: HeaderMap,
     caller: Option<Arc<User>>,
@@ -219,8 +225,12 @@ impl Accelerated {
         let claim = Claim::of(&target.query, &target.signature, now)?;
         let name = object_name(target)?;
         let owner = self.parts.owners.get(&target.region).ok_or(S3ErrorCode::ServiceUnavailable)?.clone();
-        let (found, credential) = self.look_up(&owner, &name, claim.as_ref(), mode, client).await?;
         let head = session.req_header();
+        let (found, beside) = futures::join!(
+            self.look_up(&owner, &name, claim.as_ref(), mode, client),
+            self.first_pages(head, &owner, &name, claim.as_ref(), mode),
+        );
+        let (found, credential) = found?;
         if let Some(claim) = claim {
             let secret = &credential.as_ref().ok_or(S3ErrorCode::InvalidAccessKeyId)?.secret;
             claim.verify(&self.keys, secret, &head.method, head.raw_path(), &head.headers)?;
@@ -270,7 +280,28 @@ impl Accelerated {
         }
         let tenant = caller.as_ref().map_or(facts.owner.as_str(), |caller| caller.account.name.as_str());
         let tenant = Tenant::named(tenant);
-        Ok(Granted { owner, name, tenant, object, was_known, reading, headers, caller })
+        Ok(Granted { owner, name, tenant, object, was_known, beside, reading, headers, caller })
+    }
+
+    /// Asks for the first pages of an object that nothing is known of here, at the same time as for its head; for a caller
+    /// whose signature holds.
+    async fn first_pages(
+        &self,
+        head: &RequestHeader,
+        owner: &Arc<Owner>,
+        name: &ObjectName,
+        claim: Option<&Claim<'_>>,
+        mode: Mode,
+    ) -> Option<Beside> {
+        let claim = claim?;
+        if head.method != Method::GET || mode != Mode::Fill || !owner.knows_nothing_of(name) {
+            return None;
+        }
+        let pages = first_pages(&head.headers, self.parts.cache.block_bytes())?;
+        let credential = self.parts.identities.find(claim.access_key()).await.ok()??;
+        let signed =
+            claim.verify(&self.keys, &credential.secret, &head.method, head.raw_path(), &head.headers);
+        signed.is_ok().then(|| Beside::new(owner.clone(), owner.begin(name, pages)))
     }
 
     /// The object and, where the request claims to be somebody's, who that is: both as they were at one moment after the
@@ -335,15 +366,25 @@ impl Accelerated {
         if method == Method::HEAD || range.is_empty() {
             return Ok(Body::empty(granted.was_known));
         }
-        match inline {
+        let body = match inline {
             Some(page) => Body::inline(&page.bytes, range, granted.was_known, mode),
             None => {
                 let instance = cache::Instance(*head.instance.as_bytes());
                 let owner = granted.owner.clone();
+                let begun = granted.beside.as_ref().and_then(|beside| beside.begun.clone());
+                let source: Arc<dyn Source> = match begun {
+                    Some(head_start) => Arc::new(Started { owner, head_start }),
+                    None => owner,
+                };
                 let cache = &self.parts.cache;
-                Body::blocks(cache.read(granted.tenant, instance, head.bytes, range, mode, owner)).await
+                Body::blocks(cache.read(granted.tenant, instance, head.bytes, range, mode, source)).await
             }
+        }?;
+        if let Some(beside) = &granted.beside {
+            let plan = body.plan();
+            beside.note(inline.is_none() && plan.origin_bytes + plan.joined_bytes > 0);
         }
+        Ok(body)
     }
 
     /// Starts to bring the whole object here, unless it came with its head.

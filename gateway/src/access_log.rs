@@ -31,7 +31,6 @@ pub const LIBRARIES: &[(&str, LevelFilter)] = &[
     ("pingora_http", LevelFilter::OFF),
     ("h2", LevelFilter::WARN),
     ("hyper", LevelFilter::WARN),
-    ("reqwest", LevelFilter::WARN),
     ("rustls", LevelFilter::WARN),
 ];
 

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 pub use start_error::StartError;
 
-use crate::accelerated::{self, Accelerated, Owner};
+use crate::accelerated::{self, Accelerated, HeadStarts, Owner};
 use crate::admin::{Admin, Readiness, UsersApi};
 use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
@@ -187,7 +187,7 @@ impl Node {
         sessions.begin(&store, accounts_at_home).await.map_err(StartError::Leases)?;
         let cache = open_cache(&plan, &directory, &registry).await?;
 
-        let owners = owners(&plan, &store, &own, &peers, &followers, &metrics);
+        let owners = owners(&plan, &store, &own, &peers, &followers, cache.has_blocks(), &metrics);
         let (identities, users, readiness): (Arc<dyn Identities>, _, _) = match &followers.users {
             None => {
                 let users = Users::open(store.clone(), keys.clone(), accounts).await?;
@@ -221,12 +221,13 @@ impl Node {
             lifecycle_day: plan.settings.store.lifecycle_day,
             metrics: metrics.clone(),
         });
+        let pages = peer::Server::new(store.clone());
+        let peer_transport = mutual_tls(&credentials, [sessions.clone(), Arc::new(pages)])?;
         let shared = proxy::Node {
             topology: plan.topology.clone(),
             region: plan.region.clone(),
             accelerated,
             store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone(), per_key),
-            peer_server: peer::Server::new(store.clone()),
             peers,
             trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),
@@ -256,7 +257,7 @@ impl Node {
             topology: plan.topology.clone(),
             shared: Arc::new(shared),
             connection: limits.connection.clone(),
-            peer_transport: mutual_tls(&credentials, sessions.clone())?,
+            peer_transport,
             sessions,
             followers,
         })
@@ -484,6 +485,7 @@ fn owners(
     own: &Arc<Own>,
     peers: &Peers,
     followers: &Followers,
+    has_blocks: bool,
     metrics: &Metrics,
 ) -> HashMap<RegionName, Arc<Owner>> {
     let owner = |region: &RegionName| match region == plan.region {
@@ -496,6 +498,7 @@ fn owners(
         false => Owner::Peer {
             peer: peers.peer(region.as_str()).expect("every region has an owner").clone(),
             objects: followers.objects.get(region).expect("every other region is followed").clone(),
+            head_starts: HeadStarts::new(has_blocks, metrics.head_starts(region)),
         },
     };
     let regions = plan.topology.regions().iter().map(Region::name);
@@ -503,14 +506,19 @@ fn owners(
 }
 
 /// TLS of the peer listener: nobody connects without a certificate of the cluster's authority.
-fn mutual_tls(credentials: &Credentials, sessions: Arc<Sessions>) -> Result<Transport, StartError> {
+fn mutual_tls(
+    credentials: &Credentials,
+    beside: [Arc<dyn OtherProtocol>; 2],
+) -> Result<Transport, StartError> {
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports TLS 1.2 and 1.3")
         .with_client_cert_verifier(credentials.client_verifier()?)
         .with_cert_resolver(credentials.server_certificate()?);
-    config.alpn_protocols = vec![sessions.name().to_vec(), b"http/1.1".to_vec()];
-    Ok(Transport::TlsBeside(Arc::new(Acceptor::from_server_config(Arc::new(config))), sessions))
+    let names = beside.iter().map(|protocol| protocol.name().to_vec());
+    config.alpn_protocols = names.chain([b"http/1.1".to_vec()]).collect();
+    let acceptor = Arc::new(Acceptor::from_server_config(Arc::new(config)));
+    Ok(Transport::TlsBeside(acceptor, Arc::new(beside)))
 }
 
 /// Notes the time now and then, so that a start under a clock that was set back is refused.

@@ -49,7 +49,7 @@ pub mod owner;
 mod clocks;
 mod kept;
 mod settings;
-mod wire;
+pub(crate) mod wire;
 
 mod room;
 

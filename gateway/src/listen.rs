@@ -123,8 +123,8 @@ pub enum Transport {
     Plain,
     /// HTTP/1.1 or HTTP/2 over TLS, as the client and the settings' ALPN agree.
     Tls(Arc<Acceptor>),
-    /// The same, or a protocol that is not HTTP, where the client asks for that one.
-    TlsBeside(Arc<Acceptor>, Arc<dyn OtherProtocol>),
+    /// The same, or one of these protocols that are not HTTP, where the client asks for it.
+    TlsBeside(Arc<Acceptor>, Arc<[Arc<dyn OtherProtocol>]>),
 }
 
 /// A protocol that shares a listener with HTTP: the client chooses it in the TLS handshake (ALPN).
@@ -234,10 +234,10 @@ where
     /// One connection, from its handshake to its end.
     async fn converse(self, tcp: TcpStream) {
         let Ok(connection) = Connection::new(tcp) else { return };
-        let (acceptor, other) = match &self.transport {
+        let (acceptor, others): (_, Arc<[Arc<dyn OtherProtocol>]>) = match &self.transport {
             Transport::Plain => return http1::serve(Box::new(connection), self).await,
-            Transport::Tls(acceptor) => (acceptor, None),
-            Transport::TlsBeside(acceptor, other) => (acceptor, Some(other.clone())),
+            Transport::Tls(acceptor) => (acceptor, Arc::default()),
+            Transport::TlsBeside(acceptor, others) => (acceptor, others.clone()),
         };
         let stream: Stream =
             match timeout(self.limits.handshake_timeout, acceptor.tls_handshake(connection)).await {
@@ -245,12 +245,15 @@ where
                 Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
                 Err(_) => return debug!("TLS handshake took too long"),
             };
-        match (stream.selected_alpn_proto(), other) {
-            (Some(ALPN::H2), _) => http2::serve(stream, self).await,
-            (Some(ALPN::Custom(chosen)), Some(other)) if chosen.protocol() == other.name() => {
-                other.converse(stream, self.stop).await;
-            }
-            _ => http1::serve(stream, self).await,
+        let chosen = stream.selected_alpn_proto();
+        let is_chosen = |other: &&Arc<dyn OtherProtocol>| match &chosen {
+            Some(ALPN::Custom(chosen)) => chosen.protocol() == other.name(),
+            _ => false,
+        };
+        match others.iter().find(is_chosen) {
+            Some(other) => other.converse(stream, self.stop).await,
+            None if chosen == Some(ALPN::H2) => http2::serve(stream, self).await,
+            None => http1::serve(stream, self).await,
         }
     }
 }

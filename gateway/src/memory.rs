@@ -8,7 +8,7 @@ use origin::regional::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 
 use crate::assemble::USERS_BYTES_MAX;
 use crate::misses::MISSES_BYTES_MAX;
-use crate::peer::STREAMS_BYTES_MAX;
+use crate::peer::{PAGES_BYTES_MAX, STREAMS_BYTES_MAX};
 use crate::settings::Settings;
 
 const KIB: u64 = 1 << 10;
@@ -45,7 +45,7 @@ pub struct Part {
 
 /// All parts of a node's memory beyond its cache's.
 #[must_use]
-pub fn parts(settings: &Settings) -> [Part; 10] {
+pub fn parts(settings: &Settings) -> [Part; 11] {
     let part = |name, bytes_max| Part { name, bytes_max };
     let limits = &settings.limits;
     let forwards = limits.forwards_in_flight_max as u64;
@@ -59,6 +59,7 @@ pub fn parts(settings: &Settings) -> [Part; 10] {
         part("read-ahead of the store", READ_AHEAD_BYTES_MAX as u64),
         part("lent to uploads", GATHERED_BYTES_MAX as u64),
         part("pages for other nodes", STREAMS_BYTES_MAX as u64),
+        part("pages from other nodes", PAGES_BYTES_MAX as u64),
         part("forwarded requests", forwards * FORWARD_BYTES),
         part("uploads into the store", uploads * UPLOAD_BYTES),
         part("other requests", requests * REQUEST_BYTES),

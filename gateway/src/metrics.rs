@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 pub use self::sessions::{Confirmation, Direction, MessageKind, OwnerGauges, SessionMetrics};
 use crate::target::{EndpointKind, Operation};
@@ -212,7 +214,17 @@ pub struct Metrics {
     origin_requests: IntCounterVec,
     origin_bytes: IntCounterVec,
     origin_seconds: HistogramVec,
+    head_starts: IntCounterVec,
     sessions: Arc<SessionMetrics>,
+}
+
+/// What became of the first pages of objects that were asked for along with their heads.
+#[derive(Clone, Debug)]
+pub struct HeadStartCounts {
+    /// A reader got them.
+    pub used: IntCounter,
+    /// Nobody needed them.
+    pub unused: IntCounter,
 }
 
 /// The registry of one region's node, and nothing of any other.
@@ -293,8 +305,21 @@ impl Metrics {
                 "Seconds from asking an owning region to its first answer.",
                 &["region", "channel"],
             ),
+            head_starts: series.counter(
+                "head_starts_total",
+                "First pages of objects asked for along with their heads, by whether they were used.",
+                &["region", "outcome"],
+            ),
             sessions: Arc::new(SessionMetrics::new(&series)),
         }
+    }
+
+    /// Counts what first pages from `region` come to.
+    #[must_use]
+    pub fn head_starts(&self, region: &RegionName) -> HeadStartCounts {
+        let [used, unused] =
+            ["used", "unused"].map(|outcome| self.head_starts.with_label_values(&[region.as_str(), outcome]));
+        HeadStartCounts { used, unused }
     }
 
     /// The series of sessions.
@@ -324,6 +349,9 @@ impl Metrics {
                 let labels = [EndpointKind::Accelerated.as_str(), region, source.as_str()];
                 self.cache_requests.with_label_values(&labels);
                 self.cache_bytes.with_label_values(&labels);
+            }
+            for outcome in ["used", "unused"] {
+                self.head_starts.with_label_values(&[region, outcome]);
             }
             for channel in OriginChannel::ALL.map(OriginChannel::as_str) {
                 self.origin_bytes.with_label_values(&[region, channel]);

@@ -36,7 +36,7 @@ use crate::bridge::{self, Named, Unread, form};
 use crate::client::{Client, TrustedProxies};
 use crate::cross_origin::{self, Beside};
 use crate::metrics::{DropReason, Metrics};
-use crate::peer::{self, Channel, Peers};
+use crate::peer::{self, Peers};
 use crate::post_form::Rules;
 use crate::quota::{self, Gate};
 use crate::refusal::Refusal;
@@ -70,8 +70,6 @@ pub struct Node {
     pub accelerated: Accelerated,
     /// The way into this region's store.
     pub store: StoreService,
-    /// Answers other nodes' questions about this region's store.
-    pub peer_server: peer::Server,
     /// The way to other regions.
     pub peers: Arc<Peers>,
     /// Whose word about their clients is believed.
@@ -139,17 +137,6 @@ impl Proxy {
             Route::CachedRead => self.read_cached(session, exchange, &target).await,
             Route::OwnStore => self.ask_store(session, exchange, target).await,
             Route::Forward => self.forward(session, exchange, &target).await,
-        }
-    }
-
-    /// A request of another node's own: not of a client, so neither counted nor logged as one. What breaks off is that
-    /// node's connection; what is wrong with the store has been logged where it was met.
-    async fn serve_peer(&self, session: &mut Session, channel: Option<Channel>) -> pingora::Result<()> {
-        match channel {
-            Some(channel) => {
-                self.node.peer_server.serve(session, channel).await.map_err(|error| error.into_down())
-            }
-            None => session.respond_error(404).await,
         }
     }
 
@@ -419,11 +406,8 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
-        if matches!(self.role, Role::Peer) {
-            let channel = Channel::of(&session.req_header().headers);
-            if channel != Some(Channel::Forward) {
-                return self.serve_peer(session, channel).await.map(|()| true);
-            }
+        if matches!(self.role, Role::Peer) && !peer::is_forward(&session.req_header().headers) {
+            return session.respond_error(404).await.map(|()| true);
         }
         let sent = match self.answer(session, exchange).await {
             Ok(Answer::Given(sent)) => sent,

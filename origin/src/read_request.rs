@@ -66,7 +66,7 @@ impl ReadRequest {
     ) -> S3Result<Self> {
         let mut request = Self {
             conditions: Conditions::parse(headers, &OF_READS)?,
-            range: range(headers)?,
+            range: requested_range(headers)?,
             if_range: IfRange::parse(headers)?,
             wants_checksums: wants_checksums(headers)?,
             customer_key: CustomerKey::of_target(headers)?,
@@ -275,7 +275,11 @@ fn not_modified(head: &Head) -> S3Error {
 }
 
 /// A list of ranges, and what is no range at all, is ignored as S3 ignores it (RFC 9110 §14.2 allows it).
-fn range(headers: &HeaderMap) -> S3Result<Option<dto::Range>> {
+/// The range that a request with these headers asks for; `None` for none, or for what is no range.
+///
+/// # Errors
+/// `InvalidRequest` when it is there twice.
+pub fn requested_range(headers: &HeaderMap) -> S3Result<Option<dto::Range>> {
     let value = single_header(headers, &RANGE)?;
     Ok(value.and_then(|value| parse_range(value.to_str().ok()?)))
 }

@@ -164,6 +164,11 @@ impl Device {
         u64::from(self.0.geometry.slots_count) * self.0.geometry.block_bytes
     }
 
+    /// Whether there is any block.
+    pub(crate) fn has_blocks(&self) -> bool {
+        lock(&self.0.state).index.blocks_count() > 0
+    }
+
     /// Whether the block is here, without counting as a use.
     pub(crate) fn contains(&self, key: &BlockKey) -> bool {
         let state = lock(&self.0.state);

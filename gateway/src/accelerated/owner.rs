@@ -10,6 +10,7 @@ use origin::head::{Facts, Head};
 use origin::regional::{ReadError, RegionalStore};
 use s3s::S3Result;
 
+use super::head_start::{HeadStart, HeadStarts};
 use super::heads::ObjectName;
 use crate::coherence::node::Found;
 use crate::coherence::scope::Subject;
@@ -38,6 +39,8 @@ pub enum Owner {
         peer: Arc<Peer>,
         /// What it said, and whether that is still so.
         objects: Arc<Follower>,
+        /// What it is asked for before it has said anything.
+        head_starts: HeadStarts,
     },
 }
 
@@ -85,6 +88,29 @@ impl Owner {
 }
 
 impl Owner {
+    /// Whether nothing is known of `name`, so that its first pages may be asked for along with its head.
+    pub(super) fn knows_nothing_of(&self, name: &ObjectName) -> bool {
+        match self {
+            Self::Own { .. } => false,
+            Self::Peer { objects, .. } => !objects.holds(&name.subject()),
+        }
+    }
+
+    /// Asks for the first pages of `name`, where that takes a network and is worth it.
+    pub(super) fn begin(&self, name: &ObjectName, pages: Range<u64>) -> Option<Arc<HeadStart>> {
+        match self {
+            Self::Own { .. } => None,
+            Self::Peer { peer, head_starts, .. } => head_starts.begin(peer, name, pages),
+        }
+    }
+
+    /// Of an object that nothing was known of, the first pages were needed, or were not.
+    pub(super) fn note_first_pages(&self, were_needed: bool) {
+        if let Self::Peer { head_starts, .. } = self {
+            head_starts.note(were_needed);
+        }
+    }
+
     /// Whether `head` is known, without asking anybody, to be what is there of `name`.
     pub(super) fn has_current(&self, name: &ObjectName, head: &Head) -> bool {
         let subject = name.subject();

@@ -195,6 +195,11 @@ impl Follower {
         self.lock().node.look(boottime(), subject)
     }
 
+    /// Whether something is kept of `subject`, live or not.
+    pub(crate) fn holds(&self, subject: &Subject) -> bool {
+        self.lock().node.holds(subject)
+    }
+
     /// The region whose owner this follows.
     pub(crate) fn region(&self) -> &RegionName {
         self.parts.peer.region()
@@ -243,6 +248,13 @@ impl Follower {
         self.closed.cancel();
     }
 
+    /// Whoever asks about objects will ask for their pages.
+    fn keep_pages_coming(&self) {
+        if self.class() == LeaseClass::Objects {
+            self.parts.peer.keep_connected();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,6 +266,7 @@ impl Follower {
     /// Sees to the stream for as long as somebody waits, or a session lives.
     async fn run(self: Arc<Self>) {
         loop {
+            self.keep_pages_coming();
             let connected = tokio::select! {
                 connected = self.parts.peer.connect_for_session() => connected,
                 () = self.closed.cancelled() => Err(AskError::Unreachable("this node is shutting down".into())),
@@ -269,6 +282,9 @@ impl Follower {
                 Err(error) => return self.give_up(&error).await,
             }
             if !self.goes_on() {
+                if self.class() == LeaseClass::Objects {
+                    self.parts.peer.rest();
+                }
                 return;
             }
             tokio::time::sleep(RECONNECT_PAUSE).await;

@@ -1,34 +1,26 @@
 //! The node that asks: connections to every other region's owner, and what travels over them.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use cache::{Instance, Page, Pages, Purpose, Source, SourceError};
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use pingora::protocols::TcpKeepalive;
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::CertKey;
-use reqwest::StatusCode;
-use rustix::net::sockopt;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::ask_error::AskError;
-use super::frames::Decoder;
-use super::{CHANNEL_HEADER, Channel, Credentials, CredentialsError, peer_name, purpose_name};
+use super::frames::{self, Name, Of, Question, Spare};
+use super::lines::{Answer, Lines};
+use super::way::{Protocol, Way, Wire, lookup};
+use super::{Credentials, CredentialsError, peer_name};
 use crate::coherence::SESSION_ALPN;
 use crate::metrics::{Metrics, OriginChannel, OriginOutcome};
-use crate::topology::{PeerAddress, Region, RegionName, Topology};
+use crate::topology::{Region, RegionName, Topology};
 
 /// How long to wait for another region, and how much to ask of it at once.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +33,7 @@ pub struct Limits {
     pub read_timeout: Duration,
     /// Questions waiting for one region; past it they are refused with `SlowDown`.
     pub waiting_max: usize,
-    /// Idle connections kept to one region.
+    /// Idle connections for pages kept to one region.
     pub idle_connections_max: usize,
 }
 
@@ -52,23 +44,35 @@ impl Default for Limits {
             ask_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(10),
             waiting_max: 4096,
-            idle_connections_max: 64,
+            idle_connections_max: IDLE_CONNECTIONS_MAX,
         }
     }
 }
 
-/// Below the 60 s for which a peer listener keeps an idle connection: whoever closes first should be the client.
+/// As many as one owner answers at one time for fills.
+const IDLE_CONNECTIONS_MAX: usize = 32;
+
+/// Of connections for forwarded requests. Below the 60 s for which a peer listener keeps an idle connection: whoever
+/// closes first should be the client.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// How long the other machine may leave what was sent unacknowledged, or a question whether it is still there, before a
 /// connection counts as broken. A region that nobody can reach any more would else be waited for as long as TCP tries. The
 /// kernel counts an owner that has no room for what is sent in the same way, so this is longer than a slow disk takes.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+pub(super) const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 
 /// How long nothing is heard on a connection before that question, and between two of them.
-const PROBE_AFTER: Duration = Duration::from_secs(10);
-const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(5);
-const PROBES_MAX: usize = 3;
+pub(super) const PROBE_AFTER: Duration = Duration::from_secs(10);
+pub(super) const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+pub(super) const PROBES_MAX: usize = 3;
+
+/// What is read at one time: two TLS records of pages, and little of a session.
+const PAGES_BUFFER_BYTES: usize = 32 * 1024;
+const SESSION_BUFFER_BYTES: usize = 8 * 1024;
+
+/// What pages from other nodes take beside those of a cache's fills: buffers for pages to come, and those of idle
+/// connections to two owners.
+pub const PAGES_BYTES_MAX: usize = frames::SPARE_BYTES_MAX + 2 * IDLE_CONNECTIONS_MAX * PAGES_BUFFER_BYTES;
 
 /// The owners of all regions, as this node reaches them. One for a process.
 pub struct Peers {
@@ -87,48 +91,19 @@ impl Peers {
         limits: Limits,
         metrics: &Metrics,
     ) -> Result<Self, CredentialsError> {
-        let unusable = |e: reqwest::Error| CredentialsError::Unusable(e.to_string());
-        let names: HashMap<_, _> = topology
-            .regions()
-            .iter()
-            .map(|region| (peer_name(region.name(), topology.domain()), region.peer().clone()))
-            .collect();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(credentials.client_config()?)
-            .https_only(true)
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .tcp_user_timeout(UNACKNOWLEDGED_MAX)
-            .tcp_keepalive(PROBE_AFTER)
-            .tcp_keepalive_interval(PROBE_AGAIN_AFTER)
-            .tcp_keepalive_retries(PROBES_MAX as u32)
-            .connect_timeout(limits.connect_timeout)
-            .read_timeout(limits.read_timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(limits.idle_connections_max)
-            .dns_resolver(PeerNames(Arc::new(names)))
-            .build()
-            .map_err(unusable)?;
         let (client_cert_key, authority) = credentials.upstream();
-        let mut session_tls = credentials.client_config()?;
-        session_tls.alpn_protocols = vec![SESSION_ALPN.to_vec()];
-        let session_tls = TlsConnector::from(Arc::new(session_tls));
+        let sessions = Protocol::new(SESSION_ALPN, credentials, SESSION_BUFFER_BYTES)?;
+        let pages = Protocol::new(frames::ALPN, credentials, PAGES_BUFFER_BYTES)?;
+        let spare = Arc::<Spare>::default();
         let peer = |region: &Region| {
             let name = peer_name(region.name(), topology.domain());
-            let line = Line {
-                client: client.clone(),
-                base: format!("https://{name}:{}", region.peer().port()),
-                region: region.name().clone(),
-                metrics: metrics.clone(),
-            };
+            let way = Way { name, address: region.peer().clone(), limits };
             Arc::new(Peer {
-                name,
-                address: region.peer().clone(),
-                session_tls: session_tls.clone(),
-                line,
-                limits,
+                region: region.name().clone(),
+                lines: Arc::new(Lines::new(way.clone(), pages.clone(), spare.clone())),
+                way,
+                sessions: sessions.clone(),
+                metrics: metrics.clone(),
                 client_cert_key: client_cert_key.clone(),
                 authority: authority.clone(),
             })
@@ -146,11 +121,11 @@ impl Peers {
 
 /// The owner of one region.
 pub struct Peer {
-    name: String,
-    address: PeerAddress,
-    session_tls: TlsConnector,
-    line: Line,
-    limits: Limits,
+    region: RegionName,
+    way: Way,
+    sessions: Protocol,
+    lines: Arc<Lines>,
+    metrics: Metrics,
     client_cert_key: Arc<CertKey>,
     authority: Arc<CaType>,
 }
@@ -159,37 +134,78 @@ impl Peer {
     /// The region that it owns.
     #[must_use]
     pub fn region(&self) -> &RegionName {
-        &self.line.region
+        &self.region
     }
 
     /// How long to wait for it.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.way.limits
     }
 
     /// A connection to the owner for a session: TLS in both directions like everything on this channel.
     ///
     /// # Errors
     /// When there is none within the limit, or the owner does not speak of sessions.
-    pub(crate) async fn connect_for_session(&self) -> Result<TlsStream<TcpStream>, AskError> {
-        let connecting = async {
-            let address = lookup(&self.address).await?.next().ok_or(io::ErrorKind::NotFound)?;
-            let tcp = TcpStream::connect(address).await?;
-            tcp.set_nodelay(true)?;
-            sockopt::set_tcp_user_timeout(&tcp, UNACKNOWLEDGED_MAX.as_millis() as u32)?;
-            let name = ServerName::try_from(self.name.clone()).map_err(io::Error::other)?;
-            self.session_tls.connect(name, tcp).await
-        };
-        let connected = tokio::time::timeout(self.limits.connect_timeout, connecting);
-        let stream = connected
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|e: io::Error| AskError::Unreachable(format!("{}: {e}", self.address)))?;
-        match stream.get_ref().1.alpn_protocol() {
-            Some(SESSION_ALPN) => Ok(stream),
-            _ => Err(AskError::Malformed("another protocol than that of sessions".to_owned())),
+    pub(crate) async fn connect_for_session(&self) -> Result<Wire, AskError> {
+        self.way.connect(&self.sessions).await
+    }
+
+    /// Sees to it that some connections for pages are open, and stay so. To be called now and then while the owner may
+    /// be asked for some: what is to be filled is then not held up by handshakes.
+    pub(crate) fn keep_connected(&self) {
+        self.lines.tend();
+    }
+
+    /// The owner will not be asked for a while: lets go of connections that wait.
+    pub(crate) fn rest(&self) {
+        self.lines.rest();
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle_count(&self) -> usize {
+        self.lines.idle_count()
+    }
+
+    #[cfg(test)]
+    pub(super) async fn break_idle(&self) {
+        self.lines.break_idle().await;
+    }
+
+    /// Pages of whatever instance `name` stands for when the owner reads this, and which that is; `None` where there is
+    /// nothing to send. To be had at the same time as the object's head: which alone says whether they may be used.
+    ///
+    /// # Errors
+    /// As those of [`Source::pages`].
+    pub(crate) async fn pages_of(
+        &self,
+        name: Name,
+        pages: Range<u64>,
+    ) -> Result<Option<(Instance, Pages)>, SourceError> {
+        match self.ask(Of::Object(name), pages, Purpose::Fill).await? {
+            Answer::Pages(instance, pages) => Ok(Some((Instance(*instance.as_bytes()), pages))),
+            Answer::Nothing => Ok(None),
         }
+    }
+
+    async fn ask(&self, of: Of, pages: Range<u64>, purpose: Purpose) -> Result<Answer, SourceError> {
+        let Range { start: first, end } = pages;
+        let question = Question { of, first, count: end.saturating_sub(first), purpose: purpose.into() };
+        let sent = Instant::now();
+        let answer = self.lines.ask(&question).await;
+        let outcome = match &answer {
+            Ok(_) => OriginOutcome::Answered,
+            Err(SourceError::Gone) => OriginOutcome::Gone,
+            Err(SourceError::Busy) => OriginOutcome::Busy,
+            Err(SourceError::Broken(_)) => OriginOutcome::Failed,
+        };
+        self.metrics.origin_request(&self.region, OriginChannel::Blob, outcome, sent.elapsed());
+        let Answer::Pages(instance, pages) = answer? else { return Ok(Answer::Nothing) };
+        let (region, metrics) = (self.region.clone(), self.metrics.clone());
+        let counted = move |page: &Page| {
+            metrics.origin_bytes(&region, OriginChannel::Blob, page.bytes.len() as u64);
+        };
+        Ok(Answer::Pages(instance, pages.inspect_ok(counted).boxed()))
     }
 
     /// A pingora upstream for a request to be forwarded to the owner: TLS with this node's certificate, and no
@@ -198,16 +214,16 @@ impl Peer {
     /// # Errors
     /// When the owner's address cannot be looked up.
     pub async fn upstream(&self) -> Result<Box<HttpPeer>, AskError> {
-        let address = lookup(&self.address)
+        let address = lookup(&self.way.address)
             .await
-            .map_err(|e| AskError::Unreachable(format!("{}: {e}", self.address)))?
+            .map_err(|e| AskError::Unreachable(format!("{}: {e}", self.way.address)))?
             .next()
-            .ok_or_else(|| AskError::Unreachable(format!("{}: no address", self.address)))?;
+            .ok_or_else(|| AskError::Unreachable(format!("{}: no address", self.way.address)))?;
         // An empty name would switch verification off in pingora's connector; this one is never empty.
-        let mut peer = HttpPeer::new_mtls(address, self.name.clone(), self.client_cert_key.clone());
+        let mut peer = HttpPeer::new_mtls(address, self.way.name.clone(), self.client_cert_key.clone());
         peer.options.ca = Some(self.authority.clone());
-        peer.options.connection_timeout = Some(self.limits.connect_timeout);
-        peer.options.total_connection_timeout = Some(self.limits.connect_timeout);
+        peer.options.connection_timeout = Some(self.way.limits.connect_timeout);
+        peer.options.total_connection_timeout = Some(self.way.limits.connect_timeout);
         peer.options.idle_timeout = Some(IDLE_TIMEOUT);
         peer.options.tcp_keepalive = Some(TcpKeepalive {
             idle: PROBE_AFTER,
@@ -219,10 +235,10 @@ impl Peer {
     }
 }
 
-/// Fills read from an owner: pages of an instance over the `blob` channel.
+/// Fills read from an owner: pages of an instance.
 impl Source for Peer {
     fn origin(&self) -> &str {
-        self.line.region.as_str()
+        self.region.as_str()
     }
 
     fn pages(
@@ -231,110 +247,12 @@ impl Source for Peer {
         pages: Range<u64>,
         purpose: Purpose,
     ) -> BoxFuture<'_, Result<Pages, SourceError>> {
-        Box::pin(self.line.pages(instance, pages, purpose))
-    }
-}
-
-/// How one owner is reached.
-struct Line {
-    client: reqwest::Client,
-    base: String,
-    region: RegionName,
-    metrics: Metrics,
-}
-
-impl Line {
-    async fn pages(
-        &self,
-        instance: Instance,
-        pages: Range<u64>,
-        purpose: Purpose,
-    ) -> Result<Pages, SourceError> {
-        let sent = Instant::now();
-        let answer = self.blob(instance, pages, purpose).await;
-        let outcome = match &answer {
-            Ok(_) => OriginOutcome::Answered,
-            Err(SourceError::Gone) => OriginOutcome::Gone,
-            Err(SourceError::Busy) => OriginOutcome::Busy,
-            Err(SourceError::Broken(_)) => OriginOutcome::Failed,
-        };
-        self.metrics.origin_request(&self.region, OriginChannel::Blob, outcome, sent.elapsed());
-        let (region, metrics) = (self.region.clone(), self.metrics.clone());
-        let counted = move |page: &Page| {
-            metrics.origin_bytes(&region, OriginChannel::Blob, page.bytes.len() as u64);
-        };
-        Ok(decoded(answer?).inspect_ok(counted).boxed())
-    }
-
-    async fn blob(
-        &self,
-        instance: Instance,
-        pages: Range<u64>,
-        purpose: Purpose,
-    ) -> Result<Pieces, SourceError> {
-        let Range { start, end } = pages;
-        let (count, purpose) = (end.saturating_sub(start), purpose_name(purpose));
-        let request = self
-            .client
-            .get(format!("{}/blob/{instance}/{start}/{count}/{purpose}", self.base))
-            .header(CHANNEL_HEADER, Channel::Blob.as_str());
-        let response = request.send().await.map_err(broken)?;
-        match response.status() {
-            StatusCode::OK => Ok(response.bytes_stream().map_err(broken).boxed()),
-            StatusCode::NOT_FOUND => Err(SourceError::Gone),
-            StatusCode::SERVICE_UNAVAILABLE => Err(SourceError::Busy),
-            other => Err(SourceError::broken(format!("status {other}"))),
-        }
-    }
-}
-
-/// The body of an answer, as it arrives.
-type Pieces = BoxStream<'static, Result<Bytes, SourceError>>;
-
-/// The pages in a stream of frames; ends with an error when the stream ends inside a page.
-fn decoded(pieces: Pieces) -> Pages {
-    let state = (pieces, Decoder::default(), Bytes::new());
-    futures::stream::try_unfold(state, |(mut pieces, mut decoder, mut piece)| async move {
-        loop {
-            if let Some((bytes, crc32c)) = decoder.next(&mut piece).map_err(broken)? {
-                return Ok(Some((Page { bytes, crc32c }, (pieces, decoder, piece))));
-            }
-            match pieces.try_next().await? {
-                Some(more) => piece = more,
-                None => return decoder.finish().map(|()| None).map_err(broken),
-            }
-        }
-    })
-    .boxed()
-}
-
-fn broken(error: impl std::error::Error + Send + Sync + 'static) -> SourceError {
-    SourceError::broken(with_causes(&error))
-}
-
-/// reqwest's own text stops at "error sending request"; the reason is further down.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// Looks a peer's certificate name up as the address that the topology gives for it.
-struct PeerNames(Arc<HashMap<String, PeerAddress>>);
-
-impl reqwest::dns::Resolve for PeerNames {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let address = self.0.get(name.as_str()).cloned();
+        let of = Of::Instance(origin::instance::Instance::from_bytes(instance.0));
         Box::pin(async move {
-            let address = address.ok_or("not the name of a peer")?;
-            Ok(Box::new(lookup(&address).await?) as reqwest::dns::Addrs)
+            match self.ask(of, pages, purpose).await? {
+                Answer::Pages(_, pages) => Ok(pages),
+                Answer::Nothing => Err(SourceError::broken("the owner sends no pages of an instance")),
+            }
         })
     }
-}
-
-async fn lookup(address: &PeerAddress) -> io::Result<std::vec::IntoIter<SocketAddr>> {
-    if let Ok(ip) = address.host().parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, address.port())].into_iter());
-    }
-    let found: Vec<_> = tokio::net::lookup_host((address.host(), address.port())).await?.collect();
-    Ok(found.into_iter())
 }

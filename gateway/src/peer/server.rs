@@ -1,35 +1,34 @@
-//! The node that answers: `blob` over this region's own store.
+//! The node that answers: pages out of this region's own store.
 //!
-//! Who may ask is settled by TLS before a request is read. What they send is bounded all the same: a peer can be of
+//! Who may ask is settled by TLS before a question is read. What they send is bounded all the same: a peer can be of
 //! another release, or broken.
 
-use std::ops::Range;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use cache::Purpose;
-use futures::StreamExt;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, StatusCode};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use origin::instance::Instance;
-use origin::regional::{Page, ReadError, RegionalStore};
-use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use origin::regional::{PageStream, ReadError, RegionalStore};
+use pingora::protocols::Stream;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
-use tracing::error;
+use tracing::{debug, error};
 
-use super::{Channel, frames, purpose_name};
+use super::frames::{self, For, Name, Of, Question, Said};
+use crate::coherence::wire::{self, WireError};
+use crate::listen::OtherProtocol;
 
-/// For one read of a question, and for one write of an answer; a peer on a good line needs none of it.
+/// For one write of an answer; a peer on a good line needs none of it.
 const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most pages in one answer: 1 GiB. Whoever wants more asks again.
-const PAGES_MAX: u64 = 16_384;
+/// How long a connection may wait for its next question. Longer than nodes let one wait: who closes first should be they.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Most bytes of pages put into one write.
-const WRITE_BYTES: usize = 256 * 1024;
+/// Most bytes of pages put into one write; TLS makes writes of 64 KiB of it.
+const WRITE_BYTES: usize = 128 * 1024;
 
 /// Streams of fills that leave at one time.
 const FILLS_MAX: usize = 32;
@@ -45,7 +44,7 @@ pub const STREAMS_BYTES_MAX: usize =
 /// busy.
 ///
 /// A fill takes its pages as they come and soon makes room for the next; a read past a cache goes as slowly as its
-/// client, so those have places of their own. Each stream holds the pages of one write, framed, and one more page; what
+/// client, so those have places of their own. Each stream holds the pages of one write, and one of them encrypted; what
 /// is read ahead for it the store bounds for all readers together. One that waits holds its connection, of which the
 /// listener has a limit.
 #[derive(Clone, Copy, Debug)]
@@ -78,10 +77,10 @@ struct Streams {
 
 impl Streams {
     /// A place for a stream of this purpose, as soon as there is one; `None` when that takes too long.
-    async fn place(&self, purpose: Purpose) -> Option<SemaphorePermit<'_>> {
+    async fn place(&self, purpose: For) -> Option<SemaphorePermit<'_>> {
         let places = match purpose {
-            Purpose::Fill => &self.fills,
-            Purpose::Direct => &self.direct_reads,
+            For::Fill => &self.fills,
+            For::Direct => &self.direct_reads,
         };
         let place = timeout(self.wait_max, places.acquire()).await.ok()?;
         Some(place.expect("semaphores are never closed"))
@@ -104,123 +103,109 @@ impl Server {
         Self { store, streams: Arc::new(streams) }
     }
 
-    /// Answers one request on the peer listener, which must be for `blob`.
-    ///
-    /// # Errors
-    /// When the answer could not be written whole; the connection must then be reset.
-    pub async fn serve(&self, session: &mut Session, channel: Channel) -> pingora::Result<()> {
-        session.set_read_timeout(Some(STALLED_TIMEOUT));
-        session.set_write_timeout(Some(STALLED_TIMEOUT));
-        match channel {
-            Channel::Blob => self.blob(session).await,
-            Channel::Forward => refuse(session, StatusCode::NOT_FOUND).await,
+    async fn converse_until_stopped(&self, mut stream: Stream, mut stop: watch::Receiver<bool>) {
+        loop {
+            let question = tokio::select! {
+                question = timeout(IDLE_TIMEOUT, wire::read::<Question>(&mut stream)) => question,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let answered = match question {
+                Ok(Ok(Some(question))) => self.answer(&mut stream, question).await,
+                Ok(Ok(None)) | Err(_) => return,
+                Ok(Err(WireError::Io(error))) => Err(error),
+                Ok(Err(error)) => Err(io::Error::other(error)),
+            };
+            if let Err(error) = answered {
+                return debug!(%error, "pages for another node broke off");
+            }
         }
     }
 
-    async fn blob(&self, session: &mut Session) -> pingora::Result<()> {
-        let Some((instance, pages, purpose)) = wanted_pages(session.req_header().raw_path()) else {
-            return refuse(session, StatusCode::BAD_REQUEST).await;
-        };
-        let Some(_place) = self.streams.place(purpose).await else {
-            return refuse(session, StatusCode::SERVICE_UNAVAILABLE).await;
-        };
-        let stream = match self.store.read_pages(instance, pages).await {
-            Ok(stream) => stream,
-            Err(problem) => {
-                let status = report(instance, &problem);
-                return refuse(session, status).await;
-            }
-        };
-        let mut head = ResponseHeader::build(StatusCode::OK, Some(1))?;
-        head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
-        session.write_response_header(Box::new(head), false).await?;
-        let mut ready = stream.ready_chunks(WRITE_BYTES / origin::head::PAGE_BYTES as usize);
-        while let Some(pages) = ready.next().await {
-            let (framed, problem) = frame(pages);
-            session.write_response_body(Some(framed), false).await?;
-            if let Some(problem) = problem {
-                report(instance, &problem);
-                return Err(pingora::Error::explain(
-                    pingora::ErrorType::ReadError,
-                    "read pages of an instance",
-                ));
-            }
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// When the answer could not be written whole; the connection must then be closed.
+    async fn answer(&self, stream: &mut Stream, question: Question) -> io::Result<()> {
+        if question.of == Of::Nothing {
+            return say(stream, Said::Nothing).await;
         }
-        session.write_response_body(None, true).await
+        let Some(_place) = self.streams.place(question.purpose).await else {
+            return say(stream, Said::Busy).await;
+        };
+        let instance = match &question.of {
+            Of::Instance(instance) => Some(*instance),
+            Of::Object(name) => self.instance_of(name).await,
+            Of::Nothing => None,
+        };
+        let Some(instance) = instance else { return say(stream, Said::Nothing).await };
+        match self.store.read_pages(instance, question.first..question.first + question.count).await {
+            Ok(pages) => send(stream, instance, pages).await,
+            Err(problem) => say(stream, report(instance, &problem)).await,
+        }
+    }
+
+    /// What `name` stands for now, if its bytes travel as pages: those of a small object come with its head, and what is
+    /// under a key of its client's goes to no cache.
+    async fn instance_of(&self, name: &Name) -> Option<Instance> {
+        let found = self.store.resolve(&name.bucket, &name.key, name.version.as_deref()).await.ok()?;
+        let head = found.head.filter(|head| head.encryption.is_none() && head.bytes > 0)?;
+        found.inline.is_none().then_some(head.instance)
     }
 }
 
-/// Frames pages up to the first that could not be read.
-fn frame(pages: Vec<Result<Page, ReadError>>) -> (Bytes, Option<ReadError>) {
-    let mut framed = BytesMut::with_capacity(pages.len() * (origin::head::PAGE_BYTES as usize + 8));
-    for page in pages {
-        match page {
-            Ok(page) => frames::put(&page.bytes, page.crc32c, &mut framed),
-            Err(problem) => return (framed.freeze(), Some(problem)),
+impl OtherProtocol for Server {
+    fn name(&self) -> &'static [u8] {
+        frames::ALPN
+    }
+
+    fn converse(&self, stream: Stream, stop: watch::Receiver<bool>) -> BoxFuture<'_, ()> {
+        self.converse_until_stopped(stream, stop).boxed()
+    }
+}
+
+async fn say(stream: &mut Stream, said: Said) -> io::Result<()> {
+    stalled_after(async {
+        stream.write_all(&wire::encode(&said)).await?;
+        stream.flush().await
+    })
+    .await
+}
+
+async fn send(stream: &mut Stream, instance: Instance, pages: PageStream) -> io::Result<()> {
+    stalled_after(stream.write_all(&wire::encode(&Said::Pages(instance)))).await?;
+    let mut ready = pages.ready_chunks(WRITE_BYTES / origin::head::PAGE_BYTES as usize);
+    while let Some(pages) = ready.next().await {
+        let mut problem = None;
+        let good = pages.into_iter().map_while(|page| page.map_err(|error| problem = Some(error)).ok());
+        let good: Vec<_> = good.collect();
+        stalled_after(async {
+            frames::write(stream, &good).await?;
+            stream.flush().await
+        })
+        .await?;
+        if let Some(problem) = problem {
+            report(instance, &problem);
+            return Err(io::Error::other(problem));
         }
     }
-    (framed.freeze(), None)
+    stalled_after(async {
+        frames::write_end(stream).await?;
+        stream.flush().await
+    })
+    .await
+}
+
+async fn stalled_after<T>(writing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(STALLED_TIMEOUT, writing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Logs what a person should know of a failed read, and says how to answer it.
-fn report(instance: Instance, problem: &ReadError) -> StatusCode {
+fn report(instance: Instance, problem: &ReadError) -> Said {
     match problem {
-        ReadError::Gone => StatusCode::NOT_FOUND,
+        ReadError::Gone => Said::Gone,
         ReadError::Corrupt(_) | ReadError::Io(_) => {
             error!(%instance, %problem, "stored pages cannot be read");
-            StatusCode::INTERNAL_SERVER_ERROR
+            Said::Failed
         }
-    }
-}
-
-/// The instance and pages in `/blob/<instance>/<first>/<count>/<purpose>`.
-fn wanted_pages(path: &[u8]) -> Option<(Instance, Range<u64>, Purpose)> {
-    let mut segments = std::str::from_utf8(path).ok()?.strip_prefix("/blob/")?.split('/');
-    let instance = segments.next()?.parse().ok()?;
-    let first: u64 = segments.next()?.parse().ok()?;
-    let count: u64 = segments.next()?.parse().ok()?;
-    let name = segments.next()?;
-    let purpose = [Purpose::Fill, Purpose::Direct].into_iter().find(|known| purpose_name(*known) == name)?;
-    let in_bounds = segments.next().is_none() && (1..=PAGES_MAX).contains(&count);
-    Some((instance, first..first.checked_add(count)?, purpose)).filter(|_| in_bounds)
-}
-
-/// An empty answer that says no.
-async fn refuse(session: &mut Session, status: StatusCode) -> pingora::Result<()> {
-    let mut head = ResponseHeader::build(status, Some(1))?;
-    head.insert_header(CONTENT_LENGTH, 0)?;
-    session.write_response_header(Box::new(head), true).await?;
-    session.write_response_body(None, true).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_blob_path_names_one_instance_and_a_bounded_range() {
-        let id = "00112233445566778899aabbccddeeff";
-        let path = |rest: &str| format!("/blob/{id}{rest}");
-        let pages = |text: &str| wanted_pages(text.as_bytes()).map(|(_, pages, purpose)| (pages, purpose));
-        assert_eq!(pages(&path("/3/2/fill")), Some((3..5, Purpose::Fill)));
-        assert_eq!(pages(&path("/0/16384/direct")), Some((0..16_384, Purpose::Direct)));
-        for wrong in [
-            "",
-            "/",
-            "/3",
-            "/3/2",
-            "/3/2/",
-            "/3/2/Fill",
-            "/3/2/fill/",
-            "/3/2/fill?x",
-            "/3/0/fill",
-            "/3/16385/fill",
-            "/-1/2/fill",
-            "/18446744073709551615/1/fill",
-        ] {
-            assert_eq!(pages(&path(wrong)), None, "{wrong}");
-        }
-        assert_eq!(pages(&format!("/blob/{}/0/1/fill", &id[1..])), None);
-        assert_eq!(pages("/blobs"), None);
     }
 }

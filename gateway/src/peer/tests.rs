@@ -13,11 +13,13 @@ use pingora::listeners::ALPN;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Ssl;
 use pingora::protocols::l4::stream::Stream;
-use pingora::proxy::Session;
 use prometheus::Registry;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsConnector;
 
 use super::server::StreamLimits;
 use super::*;
@@ -86,30 +88,26 @@ impl Node {
             .expect("versions")
             .with_client_cert_verifier(credentials.client_verifier().expect("verifier"))
             .with_cert_resolver(credentials.server_certificate().expect("certificate"));
-        tls.alpn_protocols = vec![sessions.name().to_vec(), b"http/1.1".to_vec()];
+        let server = Arc::new(Server::with_limits(stored.store.clone(), limits));
+        let protocols: [Arc<dyn OtherProtocol>; 2] = [sessions, server];
+        tls.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("address");
-        let server = Server::with_limits(stored.store.clone(), limits);
         let tls = Arc::new(Acceptor::from_server_config(Arc::new(tls)));
-        tokio::spawn(accept(listener, tls, server, sessions));
+        tokio::spawn(accept(listener, tls, protocols));
         Self { address, stored }
     }
 }
 
-async fn accept(listener: TcpListener, tls: Arc<Acceptor>, server: Server, sessions: Arc<Sessions>) {
+async fn accept(listener: TcpListener, tls: Arc<Acceptor>, protocols: [Arc<dyn OtherProtocol>; 2]) {
     while let Ok((socket, _)) = listener.accept().await {
-        let (tls, server, sessions) = (tls.clone(), server.clone(), sessions.clone());
+        let (tls, protocols) = (tls.clone(), protocols.clone());
         tokio::spawn(async move {
             let Ok(stream) = tls.tls_handshake(Stream::from(socket)).await else { return };
-            if matches!(stream.selected_alpn_proto(), Some(ALPN::Custom(_))) {
-                let (_stop, stopped) = tokio::sync::watch::channel(false);
-                return sessions.converse(Box::new(stream), stopped).await;
-            }
-            let mut session = Session::new_h1(Box::new(stream));
-            session.read_request().await.expect("request");
-            let channel = Channel::of(&session.req_header().headers).expect("channel");
-            // A client that leaves in the middle of an answer breaks it.
-            let _ = server.serve(&mut session, channel).await;
+            let Some(ALPN::Custom(chosen)) = stream.selected_alpn_proto() else { return };
+            let protocol = protocols.iter().find(|protocol| protocol.name() == chosen.protocol());
+            let (_stop, stopped) = tokio::sync::watch::channel(false);
+            protocol.expect("one of those offered").converse(Box::new(stream), stopped).await;
         });
     }
 }
@@ -217,16 +215,22 @@ async fn a_caller_without_a_certificate_is_refused_by_the_server() {
     roots
         .add(rustls::pki_types::pem::PemObject::from_pem_slice(cluster.pem.as_bytes()).expect("PEM"))
         .expect("root");
-    let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .resolve("ord1.peer.penstock.localhost", node.address)
-        .build()
-        .expect("client");
-    let url = format!("https://ord1.peer.penstock.localhost:{}/blob", node.address.port());
-    let refused = client.post(url).header(CHANNEL_HEADER, "blob").send().await;
-    assert!(refused.is_err(), "{refused:?}");
+    let provider = Arc::new(ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut tls = tls.expect("versions").with_root_certificates(roots).with_no_client_auth();
+    tls.alpn_protocols = vec![frames::ALPN.to_vec()];
+    let tcp = tokio::net::TcpStream::connect(node.address).await.expect("connect");
+    let name = ServerName::try_from("ord1.peer.penstock.localhost").expect("a name");
+    let refused = async {
+        // The client's part of the handshake ends before the server has looked at it.
+        let mut stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await?;
+        stream.read_u8().await
+    };
+    let refused = refused.await;
+    assert!(
+        refused.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::InvalidData),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -316,15 +320,67 @@ async fn an_instance_that_is_not_there_is_gone() {
     assert!(matches!(gone, Err(SourceError::Gone)));
 }
 
+/// What a name stands for now; and nothing where its bytes travel with its head, or there are none.
+#[tokio::test]
+async fn pages_are_had_by_name() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    let named = |key: &str| Name { bucket: BUCKET.into(), key: key.into(), version: None };
+    for (key, bytes) in [("k", 3 * PAGE_BYTES), ("k", 2 * PAGE_BYTES + 1), ("small", 100), ("empty", 0)] {
+        node.stored.put(key, vec![bytes as u8; bytes as usize]).await;
+        let resolved = node.stored.store.resolve(BUCKET, key, None).await.expect("resolve");
+        let got = peer.pages_of(named(key), 1..10).await.expect("answered");
+        let Some((instance, pages)) = got else {
+            assert!(bytes < PAGE_BYTES, "{key} has pages");
+            continue;
+        };
+        assert_eq!(instance.0, *resolved.head.expect("head").instance.as_bytes());
+        let got: Vec<_> = pages.try_collect().await.expect("whole");
+        assert_eq!(got.iter().map(|page| page.bytes.len() as u64).sum::<u64>(), bytes - PAGE_BYTES);
+    }
+    assert!(peer.pages_of(named("absent"), 0..1).await.expect("answered").is_none());
+}
+
+/// One connection carries one answer after another; one that the other side has closed is replaced unnoticed.
+#[tokio::test]
+async fn connections_are_used_again() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    for _ in 0..3 {
+        let gone = peer.pages(cache::Instance([7; 16]), 0..3, Purpose::Fill).await;
+        assert!(matches!(gone, Err(SourceError::Gone)));
+        assert_eq!(peer.idle_count(), 1);
+    }
+    peer.break_idle().await;
+    let gone = peer.pages(cache::Instance([7; 16]), 0..3, Purpose::Fill).await;
+    assert!(matches!(gone, Err(SourceError::Gone)), "a connection that broke while it waited");
+    peer.rest();
+    assert_eq!(peer.idle_count(), 0);
+}
+
+/// Looking after connections opens some where there are none.
+#[tokio::test]
+async fn connections_are_there_before_they_are_needed() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    peer.keep_connected();
+    while peer.idle_count() < lines::KEPT_OPEN {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[test]
-fn a_channel_is_named_once_and_exactly() {
+fn a_forwarded_request_says_so_once_and_exactly() {
     let of = |values: &[&'static str]| {
-        Channel::of(
-            &values.iter().map(|value| (CHANNEL_HEADER, http::HeaderValue::from_static(value))).collect(),
-        )
+        let headers = values.iter().map(|value| (CHANNEL_HEADER, http::HeaderValue::from_static(value)));
+        is_forward(&headers.collect())
     };
-    assert_eq!(of(&["blob"]), Some(Channel::Blob));
-    for wrong in [&[][..], &["Blob"], &["blob", "blob"], &["session"], &["resolve"], &["forward, blob"]] {
-        assert_eq!(of(wrong), None, "{wrong:?}");
+    assert!(of(&["forward"]));
+    for wrong in [&[][..], &["Forward"], &["forward", "forward"], &["session"], &["blob"], &["forward, blob"]]
+    {
+        assert!(!of(wrong), "{wrong:?}");
     }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 use pingora::http::RequestHeader;
 
 use crate::client::Client;
-use crate::peer::{CHANNEL_HEADER, Channel};
+use crate::peer::{CHANNEL_HEADER, FORWARD};
 use crate::request_id::RequestId;
 
 const PREFIX: &str = "x-penstock-";
@@ -41,7 +41,7 @@ pub(super) fn take(head: &mut RequestHeader) -> Told {
 
 /// Adds what the owning region should know of a request that is sent to it.
 pub(super) fn add(head: &mut RequestHeader, request_id: RequestId, client: Client) -> pingora::Result<()> {
-    head.insert_header(CHANNEL_HEADER, Channel::Forward.as_str())?;
+    head.insert_header(CHANNEL_HEADER, FORWARD)?;
     head.insert_header(REQUEST_ID, request_id.to_string())?;
     head.insert_header(CLIENT_TLS, if client.is_tls { "1" } else { "0" })?;
     if let Some(address) = client.address {

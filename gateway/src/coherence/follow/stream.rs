@@ -169,6 +169,7 @@ impl Follower {
                 }
                 // Those before it are not answered any more.
                 state.renewals.retain(|earlier, _| *earlier > no);
+                self.keep_pages_coming();
             }
             FromOwner::Clear { no, scope } => state.node.clear(ClearNo(no), &scope.into()),
             FromOwner::Ended => state.node.ended(now),

@@ -1,0 +1,230 @@
+//! Connections to one owner for pages: one for each answer on its way, and some that wait.
+//!
+//! A connection that has to be made first costs an answer two more round trips. So some are kept open and looked after
+//! while the node has a session with the owner ([`Lines::tend`]), however long nothing was filled; any more that fills
+//! have needed stay for a while.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cache::{Page, Pages, SourceError};
+use futures::StreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::frames::{self, For, Of, Question, Said, Spare};
+use super::way::{Protocol, Way, Wire};
+use crate::coherence::wire;
+
+/// Connections that are kept open: for as many windows as a reader begins with, and some head starts.
+pub(super) const KEPT_OPEN: usize = 12;
+
+/// Below the 60 s for which an owner keeps an idle connection: whoever closes first should be the node.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How often connections are looked after; one that was idle for so long is tried.
+const TEND_INTERVAL: Duration = Duration::from_secs(15);
+
+/// All connections to one owner that carry pages.
+pub(super) struct Lines {
+    way: Way,
+    protocol: Protocol,
+    spare: Arc<Spare>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The one that was used last at the end.
+    idle: Vec<Idle>,
+    /// Connections being made, or tried, to be kept open.
+    tended_count: usize,
+    tended_at: Option<Instant>,
+}
+
+struct Idle {
+    wire: Wire,
+    since: Instant,
+}
+
+/// An answer that has begun.
+pub(super) enum Answer {
+    /// Pages of this instance.
+    Pages(origin::instance::Instance, Pages),
+    /// There is nothing to send.
+    Nothing,
+}
+
+impl Lines {
+    pub(super) fn new(way: Way, protocol: Protocol, spare: Arc<Spare>) -> Self {
+        Self { way, protocol, spare, state: Mutex::default() }
+    }
+
+    /// Asks, over a connection that waits if there is one. Pages are read as the stream is polled; dropping it before
+    /// its end closes the connection.
+    pub(super) async fn ask(self: &Arc<Self>, question: &Question) -> Result<Answer, SourceError> {
+        let (said, wire) = self.first_word(question).await?;
+        let nothing = match said {
+            Said::Pages(instance) => return Ok(Answer::Pages(instance, self.clone().pages(wire))),
+            Said::Nothing => Ok(Answer::Nothing),
+            Said::Gone => Err(SourceError::Gone),
+            Said::Busy => Err(SourceError::Busy),
+            Said::Failed => Err(SourceError::broken("the owner cannot read the pages")),
+        };
+        // No pages follow: the connection is free.
+        self.put_back(wire);
+        nothing
+    }
+
+    async fn first_word(&self, question: &Question) -> Result<(Said, Wire), SourceError> {
+        // One that waited may have been closed on the other side meanwhile: then the next one is taken, or a new one.
+        while let Some(mut wire) = self.take() {
+            match self.exchange(&mut wire, question).await {
+                Ok(said) => return Ok((said, wire)),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(SourceError::broken(error));
+                }
+                Err(error) => debug!(%error, "a connection that waited is gone"),
+            }
+        }
+        let mut wire = self.way.connect(&self.protocol).await.map_err(SourceError::broken)?;
+        let said = self.exchange(&mut wire, question).await.map_err(SourceError::broken)?;
+        Ok((said, wire))
+    }
+
+    async fn exchange(&self, wire: &mut Wire, question: &Question) -> io::Result<Said> {
+        let exchanging = async {
+            wire.write_all(&wire::encode(question)).await?;
+            wire.flush().await?;
+            match wire::read::<Said>(wire).await {
+                Ok(said) => said.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+                Err(wire::WireError::Io(error)) => Err(error),
+                Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            }
+        };
+        timeout(self.way.limits.read_timeout, exchanging).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    fn pages(self: Arc<Self>, wire: Wire) -> Pages {
+        futures::stream::try_unfold((self, wire), |(lines, mut wire)| async move {
+            match lines.page(&mut wire).await {
+                Ok(Some((bytes, crc32c))) => Ok(Some((Page { bytes, crc32c }, (lines, wire)))),
+                Ok(None) => {
+                    lines.put_back(wire);
+                    Ok(None)
+                }
+                Err(error) => Err(SourceError::broken(error)),
+            }
+        })
+        .boxed()
+    }
+
+    async fn page(&self, wire: &mut Wire) -> io::Result<Option<(Bytes, u32)>> {
+        let reading = frames::read(wire, &self.spare);
+        timeout(self.way.limits.read_timeout, reading).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    fn take(&self) -> Option<Wire> {
+        let mut state = self.lock();
+        let expired = state.expire();
+        let wire = state.idle.pop().map(|idle| idle.wire);
+        drop(state);
+        drop(expired);
+        wire
+    }
+
+    fn put_back(&self, wire: Wire) {
+        let mut state = self.lock();
+        let mut surplus = state.expire();
+        state.idle.push(Idle { wire, since: Instant::now() });
+        if state.idle.len() > self.way.limits.idle_connections_max {
+            surplus.push(state.idle.remove(0));
+        }
+        drop(state);
+        drop(surplus);
+    }
+
+    /// Sees to it that some connections are open, and stay so. To be called now and then while the owner may be asked;
+    /// does something once in a while, and waits for nothing.
+    pub(super) fn tend(self: &Arc<Self>) {
+        let now = Instant::now();
+        let (waited, missing_count) = {
+            let mut state = self.lock();
+            if state.tended_at.is_some_and(|at| now - at < TEND_INTERVAL) {
+                return;
+            }
+            state.tended_at = Some(now);
+            let fresh_from = state.idle.partition_point(|idle| now - idle.since >= TEND_INTERVAL);
+            let fresh_count = state.idle.len() - fresh_from;
+            let wanted_count = KEPT_OPEN.saturating_sub(fresh_count + state.tended_count);
+            let waited = state.idle.drain(fresh_from.saturating_sub(wanted_count)..fresh_from);
+            let waited: Vec<_> = waited.collect();
+            state.tended_count += wanted_count;
+            let missing_count = wanted_count - waited.len();
+            (waited, missing_count)
+        };
+        let tried = waited.into_iter().map(|idle| Some(idle.wire));
+        for wire in tried.chain(std::iter::repeat_with(|| None).take(missing_count)) {
+            let lines = self.clone();
+            tokio::spawn(async move {
+                let tended = lines.tended(wire).await;
+                lines.lock().tended_count -= 1;
+                if let Some(wire) = tended {
+                    lines.put_back(wire);
+                }
+            });
+        }
+    }
+
+    /// `wire`, tried, or a new one where there is none.
+    async fn tended(&self, wire: Option<Wire>) -> Option<Wire> {
+        let Some(mut wire) = wire else { return self.way.connect(&self.protocol).await.ok() };
+        let question = Question { of: Of::Nothing, first: 0, count: 0, purpose: For::Fill };
+        let said = self.exchange(&mut wire, &question).await;
+        matches!(said, Ok(Said::Nothing)).then_some(wire)
+    }
+
+    /// Closes what waits: the owner will not be asked for a while.
+    pub(super) fn rest(&self) {
+        let mut state = self.lock();
+        state.tended_at = None;
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        drop(idle);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle_count(&self) -> usize {
+        self.lock().idle.len()
+    }
+
+    /// Shuts down what waits, as a network does that has forgotten it.
+    #[cfg(test)]
+    pub(super) async fn break_idle(&self) {
+        let mut idle = std::mem::take(&mut self.lock().idle);
+        for idle in &mut idle {
+            idle.wire.get_mut().0.get_mut().shutdown().await.expect("an open connection");
+        }
+        self.lock().idle = idle;
+    }
+}
+
+impl State {
+    /// Takes out what has waited for too long; to be dropped outside of the lock.
+    fn expire(&mut self) -> Vec<Idle> {
+        let now = Instant::now();
+        let fresh_from = self.idle.partition_point(|idle| now - idle.since > IDLE_TIMEOUT);
+        self.idle.drain(..fresh_from).collect()
+    }
+}
+
+fn silent() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the owner was silent for too long")
+}
