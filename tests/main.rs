@@ -31,3 +31,4 @@ mod restored;
 mod revocation;
 mod running;
 mod users;
+mod website;
