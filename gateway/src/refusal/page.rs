@@ -3,6 +3,7 @@
 //! What a document says in elements a page says in a list, and in `x-amz-error-…` headers, which go with a site's own
 //! error page too. Whatever came from the request is text in it, never markup.
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
@@ -32,11 +33,11 @@ impl Refusal {
         let status = self.status();
         let mut headers = begin(&self.extra.headers, &subject);
         if status == StatusCode::NOT_MODIFIED {
-            return Document { status, headers, body: bytes::Bytes::new() };
+            return Document { status, headers, body: Bytes::new() };
         }
         headers.extend(self.error_headers());
         if subject.method == Method::HEAD {
-            return Document { status, headers, body: bytes::Bytes::new() };
+            return Document { status, headers, body: Bytes::new() };
         }
         let body = self.html(&subject);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
