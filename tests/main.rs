@@ -32,3 +32,4 @@ mod restored;
 mod revocation;
 mod running;
 mod users;
+mod website;

@@ -12,6 +12,7 @@ pub mod aws_chunked;
 mod document;
 pub mod form;
 pub mod upload;
+pub mod website;
 
 use std::time::Duration;
 
@@ -140,7 +141,12 @@ async fn call(
             response
         }
     };
-    response.map_err(|error| s3s::S3Error::with_source(S3ErrorCode::InternalError, error.into()).into())
+    response.map_err(not_answered)
+}
+
+/// What a client is told of a request that s3s has no answer to.
+fn not_answered(error: s3s::HttpError) -> Refusal {
+    s3s::S3Error::with_source(S3ErrorCode::InternalError, error.into()).into()
 }
 
 /// The request without its body. The target and the signed headers go to s3s byte for byte.
@@ -238,12 +244,13 @@ async fn refused(status: StatusCode, mut headers: HeaderMap, body: s3s::Body) ->
     read_document(status, &headers, &document).unwrap_or_else(|| S3ErrorCode::InternalError.into())
 }
 
-/// Says yes, in nothing but `headers`.
+/// Says yes, or where else to go, in nothing but `status` and `headers`.
 ///
 /// # Errors
 /// The client is gone.
 pub async fn say(
     session: &mut Session,
+    status: StatusCode,
     mut headers: HeaderMap,
     named: Named<'_>,
     limits: &response::Limits,
@@ -251,12 +258,12 @@ pub async fn say(
     name(&mut headers, named, &session.req_header().method);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     let unread = settle_unread_body(session);
-    let sent = Sender::begin(session, StatusCode::OK, headers, limits).await?.finish().await?;
+    let sent = Sender::begin(session, status, headers, limits).await?.finish().await?;
     linger(session, unread).await;
     Ok(sent)
 }
 
-/// Tells `refusal` to the client, and what becomes of a body that it may still be sending.
+/// Tells `refusal` to the client, a website's visitor by a page, and what becomes of a body that it may still be sending.
 ///
 /// # Errors
 /// The client is gone.
@@ -268,12 +275,13 @@ pub async fn refuse(
 ) -> pingora::Result<Sent> {
     let head = session.req_header();
     let path = head.raw_path().split(|&byte| byte == b'?').next().unwrap_or_default();
-    let document = refusal.document(Subject {
-        method: &head.method,
-        resource: &String::from_utf8_lossy(path),
-        request_id: &named.request_id.to_string(),
-        host_id: named.region.as_str(),
-    });
+    let (resource, request_id) = (String::from_utf8_lossy(path), named.request_id.to_string());
+    let host_id = named.region.as_str();
+    let subject = Subject { method: &head.method, resource: &resource, request_id: &request_id, host_id };
+    let document = match named.endpoint {
+        EndpointKind::Website => refusal.page(subject),
+        EndpointKind::Standard | EndpointKind::Accelerated => refusal.document(subject),
+    };
     let unread = settle_unread_body(session);
     let mut sender = Sender::begin(session, document.status, document.headers, limits).await?;
     sender.write(document.body).await?;

@@ -19,6 +19,9 @@ pub struct ClientEndpoint {
     pub standard: String,
     /// Host and port of the accelerated endpoint.
     pub accelerated: String,
+    /// Host and port that websites are under, each by its bucket; empty where an older node says nothing of it.
+    #[serde(default)]
+    pub website: String,
     /// Whether a bucket goes into the path alone, because no host name can hold it.
     pub is_path_style: bool,
     /// The authority that clients have to trust, where the system does not know it.
@@ -51,9 +54,16 @@ impl ClientEndpoint {
             (false, false) if address.port() == 80 => host,
             (false, _) => format!("{host}:{}", address.port()),
         };
+        let website = topology.website_host(region);
+        let website = match listen.standard.port() {
+            443 if is_https => website,
+            80 if !is_https => website,
+            port => format!("{website}:{port}"),
+        };
         Self {
             region: region.to_string(),
             is_https,
+            website,
             standard: authority(topology.standard_host(region), listen.standard),
             accelerated: authority(topology.accelerated_host(region), listen.accelerated),
             is_path_style: listen.standard.ip().is_loopback(),
@@ -77,7 +87,11 @@ impl ClientEndpoint {
     #[must_use]
     pub fn s3cmd(&self, pair: Pair<'_>) -> String {
         let Pair { access_key, secret_key } = pair;
-        let Self { region, standard, .. } = self;
+        let Self { region, standard, website, .. } = self;
+        let websites = match website.as_str() {
+            "" => String::new(),
+            host => format!("website_endpoint = {}://%(bucket)s.{host}/\n", self.scheme()),
+        };
         // Without `%(bucket)s`, s3cmd puts buckets into paths, and no name has to resolve.
         let host_bucket = match self.is_path_style {
             true => standard.clone(),
@@ -91,7 +105,7 @@ impl ClientEndpoint {
         format!(
             "[default]\naccess_key = {access_key}\nsecret_key = {secret_key}\nhost_base = {standard}\n\
              host_bucket = {host_bucket}\nbucket_location = {region}\nuse_https = {use_https}\n\
-             check_ssl_certificate = {use_https}\ncheck_ssl_hostname = {use_https}\nsignature_v2 = False\n{ca}"
+             {websites}check_ssl_certificate = {use_https}\ncheck_ssl_hostname = {use_https}\nsignature_v2 = False\n{ca}"
         )
     }
 
@@ -179,12 +193,15 @@ mod tests {
         assert_eq!(endpoint.accelerated_url(), "http://127.0.0.1:9001");
         let s3cmd = endpoint.s3cmd(PAIR);
         assert!(s3cmd.contains("host_bucket = 127.0.0.1:9000\n") && s3cmd.contains("use_https = False\n"));
+        assert!(s3cmd.contains("website_endpoint = http://%(bucket)s.website.ord1.example.com:9000/\n"));
         assert!(endpoint.rclone("ord1", PAIR).contains("force_path_style = true"));
     }
 
     #[test]
     fn elsewhere_the_host_name_is_told_with_a_port_that_is_not_the_schemes() {
         assert_eq!(endpoint("0.0.0.0", 443, true, None).standard_url(), "https://object.ord1.example.com");
+        let secure = endpoint("0.0.0.0", 443, true, None).s3cmd(PAIR);
+        assert!(secure.contains("website_endpoint = https://%(bucket)s.website.ord1.example.com/\n"));
         let plain = endpoint("10.0.0.1", 443, false, None);
         assert_eq!(plain.standard_url(), "http://object.ord1.example.com:443");
         assert_eq!(plain.accelerated_url(), "http://accel-object.ord1.example.com:444");

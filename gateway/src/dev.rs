@@ -240,7 +240,7 @@ fn write(path: &Path, text: &str) -> Result<(), DevError> {
 fn host_names(topology: &Topology) -> Vec<String> {
     let hosts = topology.regions().iter().flat_map(|region| {
         let region = region.name();
-        [topology.standard_host(region), topology.accelerated_host(region)]
+        [topology.standard_host(region), topology.accelerated_host(region), topology.website_host(region)]
     });
     let mut names: Vec<_> = hosts.flat_map(|host| [format!("*.{host}"), host]).collect();
     names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
@@ -284,9 +284,12 @@ mod tests {
     #[test]
     fn certificates_name_buckets_under_every_endpoint_that_a_listener_answers_for() {
         let names = host_names(&three());
-        for name in
-            ["*.object.ord1.penstock.localhost", "*.accel-object.lga1.penstock.localhost", "127.0.0.1"]
-        {
+        for name in [
+            "*.object.ord1.penstock.localhost",
+            "*.accel-object.lga1.penstock.localhost",
+            "*.website.las1.penstock.localhost",
+            "127.0.0.1",
+        ] {
             assert!(names.iter().any(|known| known == name), "{name}");
         }
     }

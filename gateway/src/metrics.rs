@@ -335,8 +335,10 @@ impl Metrics {
         for reason in DropReason::ALL {
             self.drops.with_label_values(&[reason.as_str()]);
         }
-        for endpoint in [EndpointKind::Standard, EndpointKind::Accelerated].map(EndpointKind::as_str) {
+        for endpoint in EndpointKind::LISTENING.map(EndpointKind::as_str) {
             self.in_flight.with_label_values(&[endpoint]);
+        }
+        for endpoint in EndpointKind::ALL.map(EndpointKind::as_str) {
             for region in topology.regions().iter().map(|region| region.name().as_str()) {
                 self.requests.with_label_values(&[endpoint, region, Operation::GetObject.as_str(), "200"]);
                 self.received_bytes.with_label_values(&[endpoint, region]);

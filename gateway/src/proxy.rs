@@ -32,7 +32,7 @@ use tokio::time::timeout;
 use crate::accelerated::{self, Accelerated};
 use crate::access_log;
 use crate::audit;
-use crate::bridge::{self, Named, Unread, form};
+use crate::bridge::{self, Named, Unread, form, website};
 use crate::client::{Client, TrustedProxies};
 use crate::cross_origin::{self, Beside};
 use crate::metrics::{DropReason, Metrics};
@@ -136,12 +136,14 @@ impl Proxy {
             Route::Preflight => self.answer_preflight(session, exchange, &target).await,
             Route::CachedRead => self.read_cached(session, exchange, &target).await,
             Route::OwnStore => self.ask_store(session, exchange, target).await,
+            Route::Website => self.show_page(session, exchange, &target).await,
             Route::Forward => self.forward(session, exchange, &target).await,
         }
     }
 
     /// Takes from the head what only nodes may say, and believes it where a node said it.
     async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arrival, Refusal> {
+        put_authority_into_host(session.req_header_mut());
         let connection = connection_of(session);
         let told = forwarding::take(session.req_header_mut());
         match self.role {
@@ -190,7 +192,6 @@ impl Proxy {
     }
 
     fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arc<Target>, Refusal> {
-        put_authority_into_host(session.req_header_mut());
         let listener = match &self.role {
             Role::Public(listener) => listener.clone(),
             Role::Peer => Listener { region: self.node.region.clone(), endpoint: EndpointKind::Standard },
@@ -215,7 +216,7 @@ impl Proxy {
     /// Sees to it that whatever is answered here to a page of another site says whether that page may see it. The owner
     /// of a request that is forwarded says so itself. An owner that cannot be asked says nothing: the page sees nothing.
     async fn tell_pages(&self, session: &mut Session, exchange: &Exchange, target: &Target, route: &Route) {
-        let is_answered_here = matches!(route, Route::CachedRead | Route::OwnStore);
+        let is_answered_here = matches!(route, Route::CachedRead | Route::OwnStore | Route::Website);
         let Some(bucket) = target.bucket().filter(|_| is_answered_here) else { return };
         let head = session.req_header();
         if !head.headers.contains_key(ORIGIN) {
@@ -245,8 +246,8 @@ impl Proxy {
         };
         let cors = facts.and_then(|facts| facts.cors);
         let headers = cross_origin::preflight(cors.as_ref(), &session.req_header().headers)?;
-        let sent = bridge::say(session, headers, self.named(exchange), &self.node.limits.response).await?;
-        Ok(Answer::Given(sent))
+        let (named, limits) = (self.named(exchange), &self.node.limits.response);
+        Ok(Answer::Given(bridge::say(session, StatusCode::OK, headers, named, limits).await?))
     }
 
     async fn read_cached(
@@ -290,6 +291,18 @@ impl Proxy {
         Ok(Answer::Given(sent))
     }
 
+    async fn show_page(
+        &self,
+        session: &mut Session,
+        exchange: &Exchange,
+        target: &Target,
+    ) -> Result<Answer, Failed> {
+        let (client, denied) = (exchange.client, &exchange.denied);
+        let door = website::Door { store: &self.node.store, client, denied };
+        let sent = website::serve(session, target, door, self.named(exchange), &self.node.limits).await?;
+        Ok(Answer::Given(sent))
+    }
+
     async fn forward(
         &self,
         session: &mut Session,
@@ -329,9 +342,15 @@ impl Proxy {
     async fn refuse(
         &self,
         session: &mut Session,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         refusal: &Refusal,
     ) -> pingora::Result<Sent> {
+        if exchange.target.is_none()
+            && let Some(endpoint) = target::endpoint(&self.node.topology, &session.req_header().headers)
+        {
+            // What was not admitted is told as the endpoint tells it that it asked.
+            exchange.endpoint = endpoint;
+        }
         access_log::explain(exchange.id, exchange.target.as_deref(), refusal);
         if exchange.denied.get().is_none() {
             audit::signature_refused(exchange.asked(), refusal);

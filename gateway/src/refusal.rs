@@ -4,10 +4,11 @@
 //! s3s sees the request, or on a path that s3s has no part in, is a [`Refusal`]: the same error with the elements and
 //! headers that S3 adds to some codes. Both leave this node in one shape, [`Refusal::document`]'s: Code, Message, the
 //! code's own elements, Resource, RequestId, HostId. [`read_document`] takes s3s's documents back in, so that the one
-//! writer here completes them too.
+//! writer here completes them too. Visitors of websites are told the same by an HTML page, [`Refusal::page`]'s.
 
 mod document;
 mod message;
+mod page;
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -32,6 +33,8 @@ pub struct Refusal {
 struct Extra {
     elements: Vec<(Cow<'static, str>, String)>,
     headers: HeaderMap,
+    /// Why a website's own page about this could not be shown.
+    own_page: Option<Refusal>,
 }
 
 impl Refusal {
@@ -95,7 +98,7 @@ impl Refusal {
 impl From<S3Error> for Refusal {
     fn from(error: S3Error) -> Self {
         let headers = error.headers().cloned().unwrap_or_default();
-        Self { error, extra: Box::new(Extra { elements: Vec::new(), headers }) }
+        Self { error, extra: Box::new(Extra { headers, ..Extra::default() }) }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Route {
     CachedRead,
     /// The store of this node's region.
     OwnStore,
+    /// The same, for a page of one of its buckets' websites.
+    Website,
     /// The node that owns another region.
     Forward,
     /// This node, for a bucket of any region: a browser's question whether a page may make a request.
@@ -40,8 +42,9 @@ impl Route {
             return Ok(Self::Preflight);
         }
         let is_own = target.region == *own;
+        let here = if target.endpoint == EndpointKind::Website { Self::Website } else { Self::OwnStore };
         match (arrival, target.endpoint) {
-            (Arrival::FromPeer, _) if is_own => Ok(Self::OwnStore),
+            (Arrival::FromPeer, _) if is_own => Ok(here),
             (Arrival::FromPeer, _) => Err(Refusal::new(
                 S3ErrorCode::ServiceUnavailable,
                 "The request reached a node of another region. Please try again.",
@@ -51,7 +54,7 @@ impl Route {
             {
                 Ok(Self::CachedRead)
             }
-            (Arrival::FromClient, _) if is_own => Ok(Self::OwnStore),
+            (Arrival::FromClient, _) if is_own => Ok(here),
             (Arrival::FromClient, _) => Ok(Self::Forward),
         }
     }
@@ -122,6 +125,25 @@ mod tests {
                 Ok(expected),
                 "{method} {host} {path}"
             );
+        }
+    }
+
+    /// A website's pages come from the store that has them, whichever node is asked; no cache is between.
+    #[test]
+    fn websites() {
+        for method in [Method::GET, Method::HEAD] {
+            for (arrival, host, expected) in [
+                (Arrival::FromClient, "photos.website.las1.penstock.localhost", Ok(Route::Website)),
+                (Arrival::FromClient, "photos.website.ord1.penstock.localhost", Ok(Route::Forward)),
+                (Arrival::FromPeer, "photos.website.las1.penstock.localhost", Ok(Route::Website)),
+                (
+                    Arrival::FromPeer,
+                    "photos.website.ord1.penstock.localhost",
+                    Err("ServiceUnavailable".to_owned()),
+                ),
+            ] {
+                assert_eq!(route(arrival, method.clone(), host, "/cat.jpg"), expected, "{arrival:?} {host}");
+            }
         }
     }
 

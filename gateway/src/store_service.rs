@@ -17,6 +17,7 @@ use http::{Extensions, HeaderMap};
 use origin::head::Facts;
 use origin::permit::{On, Role};
 use origin::regional::{RegionalStore, RenameObjectInput, Resolved};
+use origin::website::Website;
 use origin::{Caller, Permit};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
@@ -54,6 +55,9 @@ pub trait Known: Send + Sync {
 
     /// The same with the head of an object in it, from one snapshot.
     async fn object(&self, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Resolved>;
+
+    /// The website that `bucket` is shown as.
+    async fn website(&self, bucket: &str) -> S3Result<Website>;
 }
 
 #[async_trait]
@@ -64,6 +68,10 @@ impl Known for RegionalStore {
 
     async fn object(&self, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Resolved> {
         self.resolve(bucket, key, version).await
+    }
+
+    async fn website(&self, bucket: &str) -> S3Result<Website> {
+        self.website(bucket).await
     }
 }
 
@@ -84,6 +92,7 @@ impl Renames for RegionalStore {
 /// Makes the services of one region's own store.
 pub struct StoreService {
     identities: Arc<dyn Identities>,
+    known: Arc<dyn Known>,
     make: Box<dyn Fn(Asked) -> S3Service + Send + Sync>,
 }
 
@@ -108,11 +117,12 @@ impl StoreService {
         S: S3 + Known + Renames + Clone,
     {
         let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
-        let known = identities.clone();
+        let known = Arc::new(store.clone());
+        let users = identities.clone();
         let make = move |asked| {
             let Asked { target, client, denied, signer } = asked;
             let mut builder = S3ServiceBuilder::new(store.clone());
-            let (store, identities) = (store.clone(), known.clone());
+            let (store, identities) = (store.clone(), users.clone());
             let (found, charged, per_key) = (OnceLock::new(), OnceLock::new(), per_key.clone());
             let request =
                 Request { target, client, store, identities, signer, found, per_key, charged, denied };
@@ -124,7 +134,7 @@ impl StoreService {
             builder.set_access(door);
             builder.build()
         };
-        Self { identities, make: Box::new(make) }
+        Self { identities, known, make: Box::new(make) }
     }
 
     /// The service for one request of `client`, which admission has found to be about `target`. Why it is denied, if
@@ -145,6 +155,15 @@ impl StoreService {
         signer: Option<Credential>,
     ) -> S3Service {
         (self.make)(Asked { target, client, denied, signer })
+    }
+
+    /// The website that `bucket` is shown as, for whoever asks: it says where visitors are sent. The objects that it leads
+    /// to are read through [`Self::for_request`], as all are.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `NoSuchWebsiteConfiguration`; `InternalError`.
+    pub async fn website(&self, bucket: &str) -> S3Result<Website> {
+        self.known.website(bucket).await
     }
 
     /// Whoever signed the policy of a form that `client` has sent, proven.

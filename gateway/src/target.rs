@@ -14,6 +14,7 @@ mod payload;
 mod percent;
 mod query;
 mod signature;
+mod website;
 
 use http::{HeaderMap, Method};
 use origin::customer_key::brings_key;
@@ -46,6 +47,9 @@ pub fn parse(
         Host::Endpoint { region, kind, bucket } => (region, kind, bucket),
     };
     let (raw_path, raw_query) = split_target(raw_target);
+    if endpoint == EndpointKind::Website {
+        return website::visit(region, bucket, method, raw_path, headers);
+    }
     let resource = path::resource(bucket, raw_path)?;
     let query = Query::parse(raw_query)?;
     let (operation, signature, payload) = if method == Method::OPTIONS {
@@ -65,6 +69,15 @@ pub fn parse(
     };
     let brings_customer_key = brings_key(headers);
     Ok(Target { region, endpoint, resource, operation, query, signature, payload, brings_customer_key })
+}
+
+/// The kind of endpoint that a request names, whatever else is wrong with it; `None` where it names none.
+#[must_use]
+pub fn endpoint(topology: &Topology, headers: &HeaderMap) -> Option<EndpointKind> {
+    match Host::parse(topology, host_name(headers).ok()?) {
+        Ok(Host::Endpoint { kind, .. }) => Some(kind),
+        Ok(Host::OfListener) | Err(_) => None,
+    }
 }
 
 /// Browsers say from where they ask.
@@ -142,22 +155,31 @@ fn refuse_unsigned_overrides(
     Ok(())
 }
 
-/// The two kinds of endpoint.
+/// The kinds of endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndpointKind {
     /// `object.<region>.<domain>`: everything is answered by the owning region's store.
     Standard,
     /// `accel-object.<region>.<domain>`: object reads are answered by the node that the client reached.
     Accelerated,
+    /// `website.<region>.<domain>`: buckets as websites, answered by the owning region's store.
+    Website,
 }
 
 impl EndpointKind {
+    /// Those that have listeners of their own; any listener answers for all three.
+    pub const LISTENING: [Self; 2] = [Self::Standard, Self::Accelerated];
+
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Standard, Self::Accelerated, Self::Website];
+
     /// The kind as a metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",
             Self::Accelerated => "accelerated",
+            Self::Website => "website",
         }
     }
 }

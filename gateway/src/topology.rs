@@ -215,6 +215,12 @@ impl Topology {
     pub fn accelerated_host(&self, region: &RegionName) -> String {
         format!("accel-object.{region}.{}", self.domain)
     }
+
+    /// The host name that a region's websites are under, each by its bucket: `website.<region>.<domain>`.
+    #[must_use]
+    pub fn website_host(&self, region: &RegionName) -> String {
+        format!("website.{region}.{}", self.domain)
+    }
 }
 
 /// Whether `text` is 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end (RFC 1123 §2.1).
@@ -242,6 +248,7 @@ mod tests {
         assert_eq!(topology.region("LGA1"), None);
         let ord1 = topology.regions()[0].name();
         assert_eq!(topology.accelerated_host(ord1), "accel-object.ord1.penstock.localhost");
+        assert_eq!(topology.website_host(ord1), "website.ord1.penstock.localhost");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod cors;
 pub mod lifecycle;
 pub mod policy;
 pub mod tags;
+pub mod website;
 
 mod checksums;
 pub mod customer_key;

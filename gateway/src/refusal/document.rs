@@ -36,11 +36,8 @@ impl Refusal {
     #[must_use]
     pub fn document(&self, subject: Subject<'_>) -> Document {
         let status = self.status();
-        let mut headers = self.extra.headers.clone();
-        set(&mut headers, "x-amz-request-id", subject.request_id);
-        set(&mut headers, "x-amz-id-2", subject.host_id);
+        let mut headers = begin(&self.extra.headers, &subject);
         if subject.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
-            headers.remove(CONTENT_TYPE);
             return Document { status, headers, body: Bytes::new() };
         }
         let body = self.xml(subject);
@@ -63,6 +60,15 @@ impl Refusal {
         xml.push_str("</Error>");
         xml
     }
+}
+
+/// The headers of an answer without a body: `extra`, and what names the answer.
+pub(super) fn begin(extra: &HeaderMap, subject: &Subject<'_>) -> HeaderMap {
+    let mut headers = extra.clone();
+    headers.remove(CONTENT_TYPE);
+    set(&mut headers, "x-amz-request-id", subject.request_id);
+    set(&mut headers, "x-amz-id-2", subject.host_id);
+    headers
 }
 
 /// The refusal in an error document that s3s wrote, with `status` and `headers` of its response; `None` for any other
@@ -108,21 +114,26 @@ fn push_element(xml: &mut String, name: &str, text: &str) {
     xml.push('<');
     xml.push_str(name);
     xml.push('>');
-    for character in text.chars() {
-        match character {
-            '&' => xml.push_str("&amp;"),
-            '<' => xml.push_str("&lt;"),
-            '>' => xml.push_str("&gt;"),
-            '"' => xml.push_str("&quot;"),
-            '\t' | '\n' => xml.push(character),
-            // Not an XML character, escaped or not (XML 1.0 §2.2).
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => xml.push('\u{fffd}'),
-            _ => xml.push(character),
-        }
-    }
+    push_text(xml, text);
     xml.push_str("</");
     xml.push_str(name);
     xml.push('>');
+}
+
+/// Writes `text` so that nothing of it is markup, in XML or in HTML.
+pub(super) fn push_text(markup: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '&' => markup.push_str("&amp;"),
+            '<' => markup.push_str("&lt;"),
+            '>' => markup.push_str("&gt;"),
+            '"' => markup.push_str("&quot;"),
+            '\t' | '\n' => markup.push(character),
+            // Not an XML character, escaped or not (XML 1.0 §2.2).
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => markup.push('\u{fffd}'),
+            _ => markup.push(character),
+        }
+    }
 }
 
 fn unescape(text: &str) -> String {

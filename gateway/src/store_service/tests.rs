@@ -125,6 +125,10 @@ impl Known for BehindTheDoor {
         });
         Ok(Resolved { facts, head, ..Resolved::default() })
     }
+
+    async fn website(&self, _bucket: &str) -> S3Result<Website> {
+        Err(s3_error!(NoSuchWebsiteConfiguration))
+    }
 }
 
 const PUBLIC: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Everybody","Effect":"Allow","Principal":"*",

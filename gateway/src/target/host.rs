@@ -1,7 +1,7 @@
 //! Which endpoint a host name means, and which bucket it names.
 //!
-//! `object.<region>.<domain>` is a region's standard endpoint, `accel-object.<region>.<domain>` its accelerated one; one
-//! label before either is a bucket. A bucket whose name has dots is reached by path only: two labels before an
+//! `object.<region>.<domain>` is a region's standard endpoint, `accel-object.<region>.<domain>` its accelerated one, and
+//! under `website.<region>.<domain>` are its websites; one label before any of them is a bucket. A bucket whose name has dots is reached by path only: two labels before an
 //! endpoint are no host of ours, so that `a.b.object.…` can never mean one bucket here and another in a certificate.
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -23,7 +23,7 @@ pub enum Host {
     Endpoint {
         /// The region.
         region: RegionName,
-        /// Standard or accelerated.
+        /// Which of the three.
         kind: EndpointKind,
         /// The label before the endpoint's name, lower case.
         bucket: Option<String>,
@@ -52,6 +52,7 @@ impl Host {
         let kind = match endpoint {
             "object" => EndpointKind::Standard,
             "accel-object" => EndpointKind::Accelerated,
+            "website" => EndpointKind::Website,
             _ => return Err(unknown_host()),
         };
         if bucket.is_some_and(|bucket| bucket.is_empty() || bucket.contains('.')) {
@@ -115,12 +116,16 @@ mod tests {
 
     #[test]
     fn endpoints_are_known_in_any_case_with_port_and_trailing_dot() {
-        use EndpointKind::{Accelerated, Standard};
+        use EndpointKind::{Accelerated, Standard, Website};
         let cases = [
             ("object.ord1.penstock.localhost", "ord1", Standard, None),
             ("accel-object.las1.penstock.localhost:9011", "las1", Accelerated, None),
             ("OBJECT.Ord1.Penstock.LOCALHOST.:9000", "ord1", Standard, None),
             ("Photos.accel-object.las1.penstock.localhost.", "las1", Accelerated, Some("photos")),
+            ("website.ord1.penstock.localhost", "ord1", Website, None),
+            ("Blog.Website.LAS1.penstock.localhost.:443", "las1", Website, Some("blog")),
+            ("website.website.ord1.penstock.localhost", "ord1", Website, Some("website")),
+            ("website.object.ord1.penstock.localhost", "ord1", Standard, Some("website")),
             ("object.object.ord1.penstock.localhost", "ord1", Standard, Some("object")),
             ("accel-object.object.ord1.penstock.localhost", "ord1", Standard, Some("accel-object")),
         ];
@@ -158,6 +163,12 @@ mod tests {
             "object.ord1.evilpenstock.localhost",
             ".object.ord1.penstock.localhost",
             "a.b.object.ord1.penstock.localhost",
+            "www.example.website.ord1.penstock.localhost",
+            ".website.ord1.penstock.localhost",
+            "blog-website.ord1.penstock.localhost",
+            "blog.s3-website.ord1.penstock.localhost",
+            "blog.website.penstock.localhost",
+            "www.example.com",
             "s3.amazonaws.com",
             "::1",
             "[127.0.0.1]",

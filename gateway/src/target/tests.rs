@@ -39,9 +39,13 @@ fn parse_request(line: &str, headers: &[(&str, &str)]) -> Result<Target, Refusal
 }
 
 /// s3s sees the operation, bucket and key that `target` says, in every request that it can judge from the head alone:
-/// not a signed one (these signatures are made up), not a form (in the body), not a preflight (it knows none).
+/// not a signed one (these signatures are made up), not a form (in the body), not a preflight (it knows none). A website's
+/// visitors it never sees, but requests that are made of theirs.
 fn assert_read_the_same(target: &Target, method: &Method, raw_target: &[u8], headers: &HeaderMap) {
     if target.signature != SignatureForm::Anonymous || target.operation == Operation::PreflightRequest {
+        return;
+    }
+    if target.endpoint == EndpointKind::Website {
         return;
     }
     let Some(read) = s3s_reading::read(method, raw_target, headers) else { return };

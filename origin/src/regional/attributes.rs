@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderMap,
     HeaderName,
 };
 use s3s::dto::Metadata;
 use s3s::header::{X_AMZ_STORAGE_CLASS, X_AMZ_WEBSITE_REDIRECT_LOCATION};
-use s3s::{S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use crate::head::StoredHeaders;
 
 /// S3's limit on user metadata: the bytes of all names and values (Amazon S3 User Guide, "Working with object metadata").
 const METADATA_BYTES_MAX: usize = 2048;
+
+/// S3's limit on `x-amz-website-redirect-location`.
+const REDIRECT_LOCATION_BYTES_MAX: usize = 2048;
 
 /// The storage classes of S3. We have one, which is `STANDARD` to S3 and has a name of its own in each region.
 const OTHER_STORAGE_CLASSES: [&str; 11] = [
@@ -42,7 +46,7 @@ impl Attributes {
     ///
     /// # Errors
     /// `MetadataTooLarge`; `InvalidStorageClass`, or `NotImplemented` for a class of S3 that is not `STANDARD`;
-    /// `InvalidArgument` for a header that is not text.
+    /// `InvalidRedirectLocation`; `InvalidArgument` for a header that is not text.
     pub(super) fn parse(headers: &HeaderMap, metadata: Option<Metadata>, region: &str) -> S3Result<Self> {
         verify_storage_class(headers, region)?;
         let metadata: BTreeMap<_, _> = metadata.unwrap_or_default().into_iter().collect();
@@ -60,7 +64,7 @@ impl Attributes {
             content_language: text(headers, &CONTENT_LANGUAGE)?,
             content_type: text(headers, &CONTENT_TYPE)?,
             expires: text(headers, &EXPIRES)?,
-            website_redirect_location: text(headers, &X_AMZ_WEBSITE_REDIRECT_LOCATION)?,
+            website_redirect_location: redirect_location(headers)?,
             storage_class: None,
         };
         Ok(Self { headers, metadata })
@@ -75,6 +79,25 @@ fn verify_storage_class(headers: &HeaderMap, region: &str) -> S3Result<()> {
             Err(s3_error!(NotImplemented, "The storage class {other} is not supported."))
         }
         Some(_) => Err(s3_error!(InvalidStorageClass, "The storage class you specified is not valid")),
+    }
+}
+
+/// Where a website's visitors are sent from the object: to another key of the bucket, or to a URL.
+fn redirect_location(headers: &HeaderMap) -> S3Result<Option<String>> {
+    let location = text(headers, &X_AMZ_WEBSITE_REDIRECT_LOCATION)?;
+    let refused = |message| {
+        let mut error = S3Error::with_message(S3ErrorCode::Custom("InvalidRedirectLocation".into()), message);
+        error.set_status_code(StatusCode::BAD_REQUEST);
+        Err(error)
+    };
+    match &location {
+        Some(location) if location.len() > REDIRECT_LOCATION_BYTES_MAX => {
+            refused("The length of website redirect location cannot exceed 2,048 characters.")
+        }
+        Some(location) if !["/", "http://", "https://"].iter().any(|start| location.starts_with(start)) => {
+            refused("The website redirect location must have a prefix of 'http://' or 'https://' or '/'.")
+        }
+        Some(_) | None => Ok(location),
     }
 }
 
@@ -99,7 +122,6 @@ fn without_aws_chunked(codings: String) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use s3s::S3ErrorCode;
 
     use super::*;
 
@@ -133,6 +155,29 @@ mod tests {
         ] {
             let parsed = parse(&[(CONTENT_ENCODING, sent)], &[]).expect("well-formed");
             assert_eq!(parsed.headers.content_encoding.as_deref(), stored, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_leads_to_a_key_or_a_url() {
+        let invalid = Some(S3ErrorCode::Custom("InvalidRedirectLocation".into()));
+        let fits: &'static str = format!("/{}", "a".repeat(2047)).leak();
+        for location in ["/", "/a b?c#d", "http://example.com", "https://example.com/a", fits] {
+            let parsed = parse(&[(X_AMZ_WEBSITE_REDIRECT_LOCATION, location)], &[]).expect("well-formed");
+            assert_eq!(parsed.headers.website_redirect_location.as_deref(), Some(location));
+        }
+        for location in [
+            "other.html",
+            "javascript:alert(1)",
+            "ftp://example.com",
+            "HTTP://a",
+            &*format!("{fits}a").leak(),
+        ] {
+            assert_eq!(
+                code(parse(&[(X_AMZ_WEBSITE_REDIRECT_LOCATION, location)], &[])),
+                invalid,
+                "{location}"
+            );
         }
     }
 

@@ -11,7 +11,6 @@ use super::wanted_acl::{WantedAcl, verify_ownership};
 use crate::caller::Caller;
 use crate::head::{Facts, ObjectOwnership};
 use crate::permit::permit_of;
-use crate::tags::Tags;
 
 /// Makes a bucket of the caller's account, in this region. One that is there and as asked for was made already: see
 /// ops/decisions on making a bucket twice.
@@ -68,7 +67,7 @@ pub(super) async fn create_bucket(
             )),
             None => {
                 let created_millis = txn.now_millis();
-                Ok(txn.put_bucket(&name, &Bucket { facts, created_millis, tags: Tags::new() })?)
+                Ok(txn.put_bucket(&name, &Bucket::new(facts, created_millis))?)
             }
             }
         })

@@ -9,16 +9,16 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 use super::{
     RegionalStore, abort_multipart_upload, complete_multipart_upload, copy_object, create_bucket,
     create_multipart_upload, delete_bucket, delete_bucket_cors, delete_bucket_lifecycle,
-    delete_bucket_ownership_controls, delete_bucket_policy, delete_bucket_tagging, delete_object,
-    delete_object_tagging, delete_objects, delete_public_access_block, get_bucket_acl, get_bucket_cors,
-    get_bucket_lifecycle_configuration, get_bucket_location, get_bucket_ownership_controls,
-    get_bucket_policy, get_bucket_policy_status, get_bucket_tagging, get_bucket_versioning, get_object,
-    get_object_acl, get_object_attributes, get_object_tagging, get_public_access_block, head_bucket,
-    head_object, list_buckets, list_multipart_uploads, list_object_versions, list_objects, list_objects_v2,
-    list_parts, put_bucket_acl, put_bucket_cors, put_bucket_lifecycle_configuration,
-    put_bucket_ownership_controls, put_bucket_policy, put_bucket_tagging, put_bucket_versioning, put_object,
-    put_object_acl, put_object_tagging, put_public_access_block, unset_configurations, upload_part,
-    upload_part_copy,
+    delete_bucket_ownership_controls, delete_bucket_policy, delete_bucket_tagging, delete_bucket_website,
+    delete_object, delete_object_tagging, delete_objects, delete_public_access_block, get_bucket_acl,
+    get_bucket_cors, get_bucket_lifecycle_configuration, get_bucket_location, get_bucket_ownership_controls,
+    get_bucket_policy, get_bucket_policy_status, get_bucket_tagging, get_bucket_versioning,
+    get_bucket_website, get_object, get_object_acl, get_object_attributes, get_object_tagging,
+    get_public_access_block, head_bucket, head_object, list_buckets, list_multipart_uploads,
+    list_object_versions, list_objects, list_objects_v2, list_parts, put_bucket_acl, put_bucket_cors,
+    put_bucket_lifecycle_configuration, put_bucket_ownership_controls, put_bucket_policy, put_bucket_tagging,
+    put_bucket_versioning, put_bucket_website, put_object, put_object_acl, put_object_tagging,
+    put_public_access_block, unset_configurations, upload_part, upload_part_copy,
 };
 
 /// `operation(Input) -> Output;` for each operation, with the file that it is in where that has not its name.
@@ -64,6 +64,9 @@ operations! {
     delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput;
     get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput;
     put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput;
+    get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput;
+    put_bucket_website(PutBucketWebsiteInput) -> PutBucketWebsiteOutput;
+    delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput;
     list_objects(ListObjectsInput) -> ListObjectsOutput;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
     list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput;

@@ -17,6 +17,7 @@ use crate::encryption::{Encryption, sealed_bytes};
 use crate::head::{ChecksumKind, Checksums, DeleteMarker, Facts, Head, Part, StoredHeaders};
 use crate::instance::Instance;
 use crate::tags::Tags;
+use crate::website::Website;
 
 /// A bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,16 @@ pub(crate) struct Bucket {
     /// The bucket's tags; no decision reads them.
     #[serde(default)]
     pub(crate) tags: Tags,
+    /// How it is shown as a website, if it is; no other node reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) website: Option<Website>,
+}
+
+impl Bucket {
+    /// A bucket that nothing was said about since it was made.
+    pub(crate) fn new(facts: Facts, created_millis: u64) -> Self {
+        Self { facts, created_millis, tags: Tags::new(), website: None }
+    }
 }
 
 /// An object, or a version of it.

@@ -164,7 +164,7 @@ impl RegionalStore {
             if txn.bucket(BUCKET)?.is_none() {
                 let owner = Owner { id: "id".into(), display_name: "anne".into() };
                 let facts = Facts::new(txn.random_id(), txn.random_id(), "anne", owner);
-                txn.put_bucket(BUCKET, &Bucket { facts, created_millis: 1, tags: Tags::new() })?;
+                txn.put_bucket(BUCKET, &Bucket::new(facts, 1))?;
             }
             Ok(())
         });
@@ -377,7 +377,7 @@ async fn a_refused_change_leaves_nothing_and_its_neighbours_stand() {
 async fn a_change_that_panics_is_refused_and_the_store_goes_on() {
     let region = Region::start().await;
     let panicked = region.store.commit(change("k"), |txn| -> Result<(), S3Error> {
-        txn.put_bucket("b", &Bucket { facts: facts(txn), created_millis: 0, tags: Tags::new() })?;
+        txn.put_bucket("b", &Bucket::new(facts(txn), 0))?;
         panic!("on purpose");
     });
     assert_eq!(*panicked.await.unwrap_err().code(), S3ErrorCode::InternalError);

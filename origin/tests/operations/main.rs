@@ -20,3 +20,4 @@ mod renames;
 mod tagging;
 mod unset_configurations;
 mod versions;
+mod website;

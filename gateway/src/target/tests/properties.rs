@@ -66,7 +66,8 @@ fn targets() -> impl Strategy<Value = Vec<u8>> {
 /// A host, and a few headers that S3 reads, mostly with values that they may have.
 fn headers() -> impl Strategy<Value = HeaderMap> {
     const HOSTS: &[&str] =
-        &["127.0.0.1", "[::1]:9000", "localhost", "object.ord1.penstock.localhost", VIRTUAL];
+        &["127.0.0.1", "[::1]:9000", "localhost", "object.ord1.penstock.localhost", VIRTUAL, WEBSITE];
+    const WEBSITE: &str = "movies.website.las1.penstock.localhost";
     const VIRTUAL: &str = "Movies.accel-object.las1.penstock.localhost:80";
     const HEADERS: &[(&str, &str)] = &[
         ("content-length", "0"),

@@ -271,7 +271,7 @@ async fn a_bucket_that_cannot_be_read_is_left_out_of_lists() {
     let owner = Owner { id: "ab".repeat(32), display_name: "studio".into() };
     let facts = Facts::new(id, id, "studio", owner.clone());
     let put = move |txn: &mut Txn<'_>| {
-        let bucket = Bucket { facts, created_millis: 1, tags: Tags::new() };
+        let bucket = Bucket::new(facts, 1);
         txn.put_bucket("a", &bucket)?;
         txn.rows.put_row(table::Table::Buckets, b"b", b"of a later release")?;
         Ok(txn.put_bucket("c", &bucket)?)

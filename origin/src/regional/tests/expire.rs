@@ -66,7 +66,7 @@ impl RegionalStore {
             let owner = Owner { id: "id".into(), display_name: "anne".into() };
             let facts = Facts::new(txn.random_id(), txn.random_id(), "anne", owner);
             let facts = Facts { lifecycle, ..facts };
-            Ok(txn.put_bucket(BUCKET, &Bucket { facts, created_millis: 1, tags: Tags::new() })?)
+            Ok(txn.put_bucket(BUCKET, &Bucket::new(facts, 1))?)
         })
         .await
     }
