@@ -8,7 +8,7 @@ mod forwarding;
 mod watchdog;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -27,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::accelerated::{self, Accelerated};
-use crate::access_log::{self, Line};
+use crate::access_log::{self, Line, SaidByForm};
 use crate::audit::{self, Asked};
 use crate::bridge::{self, Named, Unread, form};
 use crate::client::{Client, TrustedProxies};
@@ -141,6 +141,8 @@ pub struct Exchange {
     closes: bool,
     read: Option<accelerated::Served>,
     is_recorded: bool,
+    /// What it says in its body, if it is a browser's form.
+    form: OnceLock<SaidByForm>,
     /// What permission refused of it.
     denied: DeniedSlot,
     /// What its address is charged.
@@ -329,13 +331,13 @@ impl Proxy {
         }
         let (store, limits) = (&self.node.store, &self.node.limits);
         if target.operation == Operation::PostObject {
-            let (client, denied) = (exchange.client, &exchange.denied);
+            let (client, said, denied) = (exchange.client, &exchange.form, &exchange.denied);
             let rules = Rules {
                 allow_v2: self.node.allow_form_signature_v2,
                 allow_uncovered_file: client.is_tls || self.node.allow_unsigned_payload_over_http,
             };
             let place = Box::pin(self.narrow_place(&self.node.upload_places, DropReason::Uploads));
-            let door = form::Door { store, rules, client, denied, place };
+            let door = form::Door { store, rules, client, said, denied, place };
             let sent = form::serve(session, &target, door, self.named(exchange), limits).await?;
             return Ok(Answer::Given(sent));
         }
@@ -412,7 +414,12 @@ impl Exchange {
 
     /// The request, as far as it was understood.
     fn asked(&self) -> Asked<'_> {
-        Asked { id: self.id, client: self.client.address, target: self.target.as_deref() }
+        Asked {
+            id: self.id,
+            client: self.client.address,
+            target: self.target.as_deref(),
+            form: self.form.get(),
+        }
     }
 
     /// Logs and counts the request, once.
@@ -427,6 +434,7 @@ impl Exchange {
             arrival,
             client: self.client.address,
             target: self.target.as_deref(),
+            form: self.form.get(),
             endpoint: self.endpoint,
             status: passed.status,
             received_bytes: passed.received_bytes,
@@ -576,6 +584,7 @@ impl ProxyHttp for Proxy {
             closes: false,
             read: None,
             is_recorded: false,
+            form: OnceLock::new(),
             denied: DeniedSlot::default(),
             _charged: None,
             _counted: None,
