@@ -13,6 +13,7 @@ use super::keys;
 use super::rows::{Bucket, CompletedRow, ObjectRow, PartRow, Reads, RenamedRow, UploadRow, UserRow, encode};
 use super::seams::{Clock, Random};
 use super::table::Table;
+use super::usage::Counted;
 use crate::head::Head;
 use crate::instance::Instance;
 
@@ -33,8 +34,8 @@ pub(crate) struct Txn<'a> {
     /// What its batch may still put into rows.
     pub(super) room: &'a mut Room,
     pub(super) effects: Effects,
-    /// Bytes by which each account keeps more than before.
-    pub(super) counted: BTreeMap<String, i128>,
+    /// What each bucket holds more than before.
+    pub(super) counted: BTreeMap<String, Counted>,
 }
 
 /// What a change asks of the writer, beside its rows.
