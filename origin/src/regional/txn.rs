@@ -95,7 +95,8 @@ impl<'a> Txn<'a> {
         if has_part_list {
             self.rows.put_row(Table::PartLists, head.instance.as_bytes(), &encode(&head.parts))?;
         }
-        Ok(ObjectRow { head: Head { parts: Vec::new(), ..head.clone() }, has_part_list, order })
+        let head = Head { parts: Vec::new(), ..head.clone() };
+        Ok(ObjectRow { head, has_part_list, order, superseded_millis: None })
     }
 
     /// Removes an object of a bucket that never kept versions and returns it as it was, without its parts. The bytes are
