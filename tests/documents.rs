@@ -48,6 +48,26 @@ async fn sent(
     client.send(request).await.refusal()
 }
 
+/// A carriage return would be read as a line feed, and others end a strict reader's work.
+#[tokio::test]
+async fn a_key_of_control_characters_is_listed_by_number() {
+    let cluster = Cluster::start().await;
+    cluster.standard("ord1").create_bucket("data").await;
+    for client in [cluster.standard("ord1"), cluster.accelerated("las1", "ord1")] {
+        let _ = client.send(Request::new("PUT", "/data/a%0D%0A%01%00b").body("hello")).await.ok();
+        for listing in ["/data", "/data?list-type=2", "/data?versions", "/data?prefix=a%0D"] {
+            let listed = client.send(Request::new("GET", listing)).await.ok();
+            assert!(listed.text().contains("<Key>a&#xD;\n&#x1;&#x0;b</Key>"), "{listing}: {}", listed.text());
+            let length = listed.header("content-length").parse::<usize>().expect("a number");
+            assert_eq!(length, listed.body.len(), "{listing}");
+        }
+        let listed = client.send(Request::new("GET", "/data?encoding-type=url")).await.ok();
+        assert!(listed.text().contains("<Key>a%0D%0A%01%00b</Key>"), "{}", listed.text());
+        let deleted = client.send(Request::new("DELETE", "/data/a%0D%0A%01%00b")).await;
+        assert_eq!(deleted.status, 204);
+    }
+}
+
 #[tokio::test]
 async fn a_document_that_was_damaged_on_its_way_does_nothing() {
     let cluster = Cluster::start().await;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::disk::data_files;
 use tests::form::Form;
+use tests::sign::Keys;
 use tests::{Answer, Client, Cluster, Endpoint, MIB, Request, raw};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -132,6 +133,27 @@ async fn a_signed_form_may_what_its_signer_may() {
             let answer = send(way, &Form::new("a", "meow").signed(keys, "photos", "")).await;
             assert_eq!(answer.status, status, "{}", answer.text());
         }
+    }
+}
+
+/// A form's key and its signer are in its body; the owner's lines say them as of any other request.
+#[tokio::test]
+async fn logs_name_what_a_form_is_about_and_who_signed_it() {
+    let cluster = Cluster::start().await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("photos").await;
+    let reader = cluster.create_user("reader", &["--account", "dev", "--level", "read"]);
+    let forged = Keys { secret_key: "not the secret of this key".into(), ..reader.clone() };
+    for (keys, status, line) in [
+        (cluster.keys(), 204, "\"target\":\"access\""),
+        (&reader, 403, "\"reason\":\"level\""),
+        (&forged, 403, "\"reason\":\"signature\""),
+    ] {
+        let answer = send(&owner, &Form::new("a cat", "meow").signed(keys, "photos", "")).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let id = answer.header("x-amz-request-id").to_owned();
+        let expected = [id.as_str(), line, "a cat", &keys.access_key, "PostObject"];
+        let _ = cluster.process("ord1").log_lines(&expected, 1).await;
     }
 }
 

@@ -228,7 +228,7 @@ impl Accelerated {
         let head = session.req_header();
         let (found, beside) = futures::join!(
             self.look_up(&owner, &name, claim.as_ref(), mode, client),
-            self.first_pages(head, &owner, &name, claim.as_ref(), mode),
+            self.first_pages(head, &owner, &name, claim.as_ref(), mode, client),
         );
         let (found, credential) = found?;
         if let Some(claim) = claim {
@@ -292,13 +292,14 @@ impl Accelerated {
         name: &ObjectName,
         claim: Option<&Claim<'_>>,
         mode: Mode,
+        client: Client,
     ) -> Option<Beside> {
         let claim = claim?;
         if head.method != Method::GET || mode != Mode::Fill || !owner.knows_nothing_of(name) {
             return None;
         }
         let pages = first_pages(&head.headers, self.parts.cache.block_bytes())?;
-        let credential = self.parts.identities.find(claim.access_key()).await.ok()??;
+        let credential = self.parts.identities.find(claim.access_key(), client).await.ok()??;
         let signed =
             claim.verify(&self.keys, &credential.secret, &head.method, head.raw_path(), &head.headers);
         signed.is_ok().then(|| Beside::new(owner.clone(), owner.begin(name, pages)))

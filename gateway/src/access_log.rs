@@ -34,6 +34,15 @@ pub const LIBRARIES: &[(&str, LevelFilter)] = &[
     ("rustls", LevelFilter::WARN),
 ];
 
+/// What a browser's form says in its fields, and other requests in their heads.
+#[derive(Clone, Debug)]
+pub struct SaidByForm {
+    /// The key of the object to be.
+    pub key: Option<String>,
+    /// Who the form says it is signed by.
+    pub access_key: Option<String>,
+}
+
 /// One request that has ended.
 #[derive(Clone, Debug)]
 pub struct Line<'a> {
@@ -45,6 +54,8 @@ pub struct Line<'a> {
     pub client: Option<IpAddr>,
     /// What it asked for; `None` when it was refused before that was known.
     pub target: Option<&'a Target>,
+    /// What it said of that in its body, if it is a form that was read here.
+    pub form: Option<&'a SaidByForm>,
     /// The endpoint it came to.
     pub endpoint: EndpointKind,
     /// The status that was sent; `None` when the client left before.
@@ -79,9 +90,9 @@ impl Line<'_> {
             endpoint = self.endpoint.as_str(),
             region = target.map(|target| target.region.as_str()),
             operation = target.map(|target| target.operation.as_str()),
-            access_key = target.and_then(|target| access_key(&target.signature)),
+            access_key = access_key(target, self.form),
             bucket = target.and_then(Target::bucket),
-            key = target.and_then(Target::key).map(tracing::field::debug),
+            key = key(target, self.form).map(tracing::field::debug),
             status = self.status.map(|status| status.as_u16()),
             received_bytes = self.received_bytes,
             sent_bytes = self.sent_bytes,
@@ -112,13 +123,19 @@ pub fn explain(id: RequestId, target: Option<&Target>, refusal: &Refusal) {
 }
 
 /// Who the request says it is from.
-pub(crate) fn access_key(signature: &SignatureForm) -> Option<&str> {
-    match signature {
+pub(crate) fn access_key<'a>(target: Option<&'a Target>, form: Option<&'a SaidByForm>) -> Option<&'a str> {
+    match target.map(|target| &target.signature)? {
         SignatureForm::Header(signature) | SignatureForm::Presigned { signature, .. } => {
             Some(&signature.access_key)
         }
-        SignatureForm::Anonymous | SignatureForm::PostForm => None,
+        SignatureForm::PostForm => form?.access_key.as_deref(),
+        SignatureForm::Anonymous => None,
     }
+}
+
+/// The key that the request is about.
+pub(crate) fn key<'a>(target: Option<&'a Target>, form: Option<&'a SaidByForm>) -> Option<&'a str> {
+    target.and_then(Target::key).or_else(|| form?.key.as_deref())
 }
 
 fn micros(time: Duration) -> u64 {

@@ -11,7 +11,7 @@ use http::StatusCode;
 use s3s::S3ErrorCode;
 use tracing::info;
 
-use crate::access_log;
+use crate::access_log::{self, SaidByForm};
 use crate::identity::User;
 use crate::permission::{Reason, Refused};
 use crate::refusal::Refusal;
@@ -33,6 +33,8 @@ pub struct Asked<'a> {
     pub client: Option<IpAddr>,
     /// What it asked for; `None` when it was refused before that was known.
     pub target: Option<&'a Target>,
+    /// What it said of that in its body, if it is a form that was read here.
+    pub form: Option<&'a SaidByForm>,
 }
 
 /// Writes that permission was `refused` to whoever `asked`.
@@ -55,7 +57,7 @@ pub fn permission_refused(asked: Asked<'_>, refused: &Refused) {
         user = caller.map(|user| user.name.as_str()),
         operation = asked.target.map(|target| target.operation.as_str()),
         action = refused.denied.action.map(|action| action.as_str()),
-        resource = asked.target.map(resource).map(tracing::field::debug),
+        resource = resource(asked).map(tracing::field::debug),
         reason = refused.denied.reason.class(),
         statement = statement.map(tracing::field::debug),
         level = level.map(tracing::field::debug),
@@ -68,7 +70,7 @@ pub fn signature_refused(asked: Asked<'_>, refusal: &Refusal) {
     if !is_about_signature(refusal.code()) {
         return;
     }
-    let claimed = asked.target.and_then(|target| access_log::access_key(&target.signature));
+    let claimed = access_log::access_key(asked.target, asked.form);
     info!(
         target: TARGET,
         request_id = %asked.id,
@@ -76,7 +78,7 @@ pub fn signature_refused(asked: Asked<'_>, refusal: &Refusal) {
         // Text of the client: nobody has shown that it is theirs.
         access_key = claimed.map(tracing::field::debug),
         operation = asked.target.map(|target| target.operation.as_str()),
-        resource = asked.target.map(resource).map(tracing::field::debug),
+        resource = resource(asked).map(tracing::field::debug),
         reason = SIGNATURE,
         code = refusal.code().as_str(),
         "denied"
@@ -126,10 +128,11 @@ fn is_about_signature(code: &S3ErrorCode) -> bool {
 }
 
 /// What was asked for, as a policy names it.
-fn resource(target: &Target) -> String {
-    match (target.bucket(), target.key()) {
+fn resource(asked: Asked<'_>) -> Option<String> {
+    let target = asked.target?;
+    Some(match (target.bucket(), access_log::key(asked.target, asked.form)) {
         (Some(bucket), Some(key)) => format!("arn:aws:s3:::{bucket}/{key}"),
         (Some(bucket), None) => format!("arn:aws:s3:::{bucket}"),
         (None, _) => "arn:aws:s3:::*".to_owned(),
-    }
+    })
 }

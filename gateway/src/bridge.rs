@@ -9,6 +9,7 @@
 //! error after it can only be told by a reset: [`Failed::Broken`].
 
 pub mod aws_chunked;
+mod controls;
 mod document;
 pub mod form;
 pub mod upload;
@@ -184,7 +185,9 @@ async fn answer(
     name(&mut parts.headers, named, &session.req_header().method);
     let body = match target.operation {
         Operation::GetObjectAttributes => unquote_etag(body).await.map_err(Failed::Refused)?,
-        _ => body,
+        // What an object says of itself is its own.
+        Operation::GetObject | Operation::HeadObject => body,
+        _ => readable(&mut parts.headers, body),
     };
     if session.req_header().method == Method::HEAD && parts.headers.contains_key(CONTENT_RANGE) {
         parts.status = StatusCode::PARTIAL_CONTENT;
@@ -200,6 +203,14 @@ async fn answer(
     let sent = stream(session, parts, body, &limits.response).await?;
     linger(session, unread).await;
     Ok(sent)
+}
+
+/// s3s writes the characters of names as they are, also where they would not be read as what they are.
+fn readable(headers: &mut HeaderMap, body: s3s::Body) -> s3s::Body {
+    let is_document = headers.get(CONTENT_TYPE).is_some_and(|of| of == "application/xml");
+    let Some(document) = body.bytes().filter(|_| is_document) else { return body };
+    headers.remove(CONTENT_LENGTH);
+    s3s::Body::from(controls::by_number(document))
 }
 
 /// s3s writes every entity tag in quotes. Of this operation's S3 does not, and clients compare it as it is.

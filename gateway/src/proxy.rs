@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{HOST, ORIGIN};
-use http::{HeaderValue, Version};
+use http::{HeaderValue, StatusCode, Version};
 use origin::Place;
 use origin::head::Facts;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -272,13 +272,13 @@ impl Proxy {
         let place = || self.narrow_place(&self.node.upload_places, DropReason::Uploads);
         let (store, limits) = (&self.node.store, &self.node.limits);
         if target.operation == Operation::PostObject {
-            let (client, denied) = (exchange.client, &exchange.denied);
+            let (client, said, denied) = (exchange.client, &exchange.form, &exchange.denied);
             let rules = Rules {
                 allow_v2: self.node.allow_form_signature_v2,
                 allow_uncovered_file: client.is_tls || self.node.allow_unsigned_payload_over_http,
             };
             // A form gets its place once it is known who has signed it.
-            let door = form::Door { store, rules, client, denied, place: Box::pin(place()) };
+            let door = form::Door { store, rules, client, said, denied, place: Box::pin(place()) };
             let sent = form::serve(session, &target, door, self.named(exchange), limits).await?;
             return Ok(Answer::Given(sent));
         }

@@ -1,7 +1,7 @@
 //! A browser's form, answered: its fields are read and judged before a byte of its file is taken, and the file goes to
 //! the store as the body of the PUT that the form stands for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use http::header::HOST;
@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::upload::{self, Decoding, Source};
 use super::{Limits, Named, accepted, call, keep_open, linger, name, settle_unread_body};
+use crate::access_log::SaidByForm;
 use crate::client::Client;
 use crate::permission::DeniedSlot;
 use crate::post_form::{self, Begun, Boundary, Claim, FileBody, Form, Policy, Prelude, Put, Rules, Sizes};
@@ -28,6 +29,8 @@ pub struct Door<'a> {
     pub rules: Rules,
     /// Where the form comes from.
     pub client: Client,
+    /// Takes what it says of itself.
+    pub said: &'a OnceLock<SaidByForm>,
     /// Takes what permission refuses of it.
     pub denied: &'a DeniedSlot,
     /// A place among the uploads, for a form whose signature holds.
@@ -51,7 +54,10 @@ pub async fn serve(
     let Begun { fields, file_name, rest } = begin(session, &boundary, &mut source, &limits.upload).await?;
     source.give_back(rest);
     let form = Form::of(fields, file_name)?;
-    let (signer, sizes) = match Claim::of(&form, door.rules)? {
+    let claim = Claim::of(&form, door.rules);
+    let access_key = claim.as_ref().ok().and_then(Option::as_ref).map(|claim| claim.access_key().to_owned());
+    door.said.set(SaidByForm { key: form.get("key").map(str::to_owned), access_key }).ok();
+    let (signer, sizes) = match claim? {
         None => (None, Sizes::ANY),
         Some(claim) => {
             let signer = door.store.signer_of(&claim, door.client).await?;

@@ -98,6 +98,10 @@ enum When {
     CopiedVersionTags,
     /// Those that go by the entity tag of what is there: whether they succeed tells what it is.
     ComparesETag,
+    /// Deletes that go by that, or by its size or time.
+    ComparesToDelete,
+    /// Renames that go by that, or by the time of what they replace.
+    ComparesToRename,
 }
 
 impl Reach {
@@ -124,6 +128,10 @@ impl Reach {
 }
 
 impl When {
+    const fn compares(self) -> bool {
+        matches!(self, Self::ComparesETag | Self::ComparesToDelete | Self::ComparesToRename)
+    }
+
     fn holds(self, headers: &HeaderMap, version: Option<&str>, head: Option<&Head>) -> bool {
         let replaces_tags =
             || headers.get("x-amz-tagging-directive").is_some_and(|directive| directive == "REPLACE");
@@ -132,7 +140,7 @@ impl When {
             Self::Always => true,
             Self::NoVersion => version.is_none(),
             Self::Version => version.is_some(),
-            Self::Acl => ACL_HEADERS.iter().any(|name| headers.contains_key(*name)),
+            Self::Acl => has_any(headers, ACL_HEADERS),
             Self::Tagging => headers.contains_key("x-amz-tagging"),
             Self::CopyTagging => headers.contains_key("x-amz-tagging") && replaces_tags(),
             Self::Retention => {
@@ -146,6 +154,8 @@ impl When {
             Self::CopiedTags => version.is_none() && copies_tags(),
             Self::CopiedVersionTags => version.is_some() && copies_tags(),
             Self::ComparesETag => compares_etag(headers),
+            Self::ComparesToDelete => compares_etag(headers) || has_any(headers, OF_DELETES),
+            Self::ComparesToRename => compares_etag(headers) || has_any(headers, OF_RENAMES),
         }
     }
 }
@@ -160,19 +170,19 @@ const ACL_HEADERS: [&str; 6] = [
     "x-amz-grant-full-control",
 ];
 
-/// Whether the request holds the object against what only its readers know: an entity tag, or what a delete expects of
-/// its size and time, or what a rename does of the time of what it replaces; `*` asks no more than whether there is
-/// anything.
+/// What a delete may expect of an object beside its entity tag.
+const OF_DELETES: [&str; 2] = ["x-amz-if-match-size", "x-amz-if-match-last-modified-time"];
+
+/// What a rename may expect of the object that it replaces. Of other writes S3 ignores both.
+const OF_RENAMES: [&str; 2] = ["if-modified-since", "if-unmodified-since"];
+
+fn has_any<const COUNT: usize>(headers: &HeaderMap, names: [&str; COUNT]) -> bool {
+    names.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Whether the request holds the object against an entity tag, which only its readers know; `*` asks no more than whether
+/// there is anything.
 fn compares_etag(headers: &HeaderMap) -> bool {
-    const OF_DELETES_AND_RENAMES: [&str; 4] = [
-        "x-amz-if-match-size",
-        "x-amz-if-match-last-modified-time",
-        "if-modified-since",
-        "if-unmodified-since",
-    ];
-    if OF_DELETES_AND_RENAMES.iter().any(|name| headers.contains_key(*name)) {
-        return true;
-    }
     let conditions = [IF_MATCH, IF_NONE_MATCH];
     let mut values = conditions.iter().flat_map(|name| headers.get_all(name));
     values.any(|value| !matches!(value.as_bytes().trim_ascii(), b"" | b"*"))
@@ -198,7 +208,7 @@ impl Rule {
     /// policy that asks for its tags.
     #[must_use]
     pub fn reads_object(self, role: Role, headers: &HeaderMap) -> bool {
-        let is_asked = |needed: &Needed| needed.when != When::ComparesETag || compares_etag(headers);
+        let is_asked = |needed: &Needed| !needed.when.compares() || needed.when.holds(headers, None, None);
         let mut needed = self.all().iter().filter(|needed| needed.is_in(role) && is_asked(needed));
         needed.any(|needed| decide::is_about_what_is_there(needed.action))
     }
@@ -227,7 +237,7 @@ impl Needed {
     pub fn is_needed_on(&self, headers: &HeaderMap, on: &On<'_>) -> bool {
         match (self.when, on.request_tags) {
             (When::CopyTagging, Some(tags)) => !tags.is_empty(),
-            (When::ComparesETag, _) if on.compares_etag => true,
+            (When::ComparesToDelete, _) if on.compares_etag => true,
             _ => self.is_needed(headers, on.version, on.head),
         }
     }
@@ -360,7 +370,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
                 object(A::DeleteObject, Write).when(When::NoVersion),
                 object(A::DeleteObjectVersion, Write).when(When::Version),
                 BYPASS,
-                COMPARED,
+                COMPARED.when(When::ComparesToDelete),
             ]),
         ),
         (
@@ -377,7 +387,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
                 object(A::DeleteObject, Write).when(When::NoVersion),
                 object(A::DeleteObjectVersion, Write).when(When::Version),
                 BYPASS,
-                COMPARED,
+                COMPARED.when(When::ComparesToDelete),
             ]),
         ),
         (Op::DeletePublicAccessBlock, Rule::Needs(&[bucket(A::PutBucketPublicAccessBlock, Full)])),
@@ -501,7 +511,7 @@ const TABLE: [Row; Operation::ALL.len()] = {
             Rule::Needs(&[
                 PUT_OBJECT,
                 TAGS.when(When::CopyTagging),
-                COMPARED,
+                COMPARED.when(When::ComparesToRename),
                 source(A::GetObject, Read, When::Always),
                 source(A::DeleteObject, Write, When::Always),
                 source(A::GetObjectTagging, Read, When::CopiedTags),

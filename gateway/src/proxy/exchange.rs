@@ -1,7 +1,7 @@
 //! One request on its way through the hub: what is known of it so far, and what it holds until it ends.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use http::StatusCode;
 use pingora::upstreams::peer::HttpPeer;
@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Node;
 use super::watchdog::Deadline;
 use crate::accelerated;
+use crate::access_log::SaidByForm;
 use crate::audit::Asked;
 use crate::client::Client;
 use crate::metrics::InFlight;
@@ -45,6 +46,8 @@ pub struct Exchange {
     pub(super) closes: bool,
     pub(super) read: Option<accelerated::Served>,
     pub(super) is_recorded: bool,
+    /// What it says in its body, if it is a browser's form.
+    pub(super) form: OnceLock<SaidByForm>,
     /// What permission refused of it.
     pub(super) denied: DeniedSlot,
     /// What its address is charged.
@@ -84,6 +87,7 @@ impl Exchange {
             closes: false,
             read: None,
             is_recorded: false,
+            form: OnceLock::new(),
             denied: DeniedSlot::default(),
             _charged: None,
             _counted: None,
@@ -102,7 +106,12 @@ impl Exchange {
 
     /// The request, as far as it was understood.
     pub(super) fn asked(&self) -> Asked<'_> {
-        Asked { id: self.id, client: self.client.address, target: self.target.as_deref() }
+        Asked {
+            id: self.id,
+            client: self.client.address,
+            target: self.target.as_deref(),
+            form: self.form.get(),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ impl Exchange {
             arrival,
             client: self.client.address,
             target: self.target.as_deref(),
+            form: self.form.get(),
             endpoint: self.endpoint,
             status: passed.status,
             received_bytes: passed.received_bytes,

@@ -291,8 +291,9 @@ fn scope(
     if service != "s3" || end != "aws4_request" {
         return Err(malformed("the credential's scope must end in s3/aws4_request"));
     }
-    let region = s3s::region::Region::new(region.into())
-        .map_err(|_| malformed("the region is not a name").with_detail("Region", REGION_TO_SIGN_FOR))?;
+    let region = s3s::region::Region::new(region.into()).map_err(|_| {
+        malformed("the region is wrong; expecting 'us-east-1'").with_detail("Region", REGION_TO_SIGN_FOR)
+    })?;
     let signed_at = AmzDate::parse(date).ok_or_else(|| malformed("the date is not YYYYMMDDTHHMMSSZ"))?;
     if day != signed_at.day() {
         return Err(malformed("the credential's date is not the day of the request's date"));

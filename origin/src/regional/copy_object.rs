@@ -10,10 +10,11 @@ use super::copy_source::{
     ATTEMPTS_MAX, FoundSource, Source, SourceConditions, digest, keeps_changing, rewrite, verify_moves,
 };
 use super::object_body::ObjectBody;
-use super::rows::Reads;
+use super::rows::{Reads, Snapshot};
 use super::txn::Txn;
 use super::unsupported::{COPIES_OBJECT, refuse_unsupported};
 use super::upload::Staged;
+use super::usage::ReadUsage;
 use super::wanted_acl::{WantedAcl, ownership};
 use super::write_condition::WriteCondition;
 use super::{RegionalStore, tagging};
@@ -179,8 +180,15 @@ impl Copy {
         if keeps_key && algorithm.is_none() {
             return Ok(None);
         }
-        let copy = self.clone();
-        let Found { source, source_keys, .. } = store.read(move |rows| copy.find(rows)).await?;
+        let (copy, quota) = (self.clone(), store.shared.settings.account_quota_bytes);
+        // Asked before the bytes are read, as of an object put whole.
+        let finding = move |rows: &Snapshot<'_>| -> S3Result<Found> {
+            let found = copy.find(rows)?;
+            copy.condition.decide(found.replaced.as_ref())?;
+            rows.verify_room_for_object(&found.facts, quota, found.source.bytes, found.replaced.as_ref())?;
+            Ok(found)
+        };
+        let Found { source, source_keys, .. } = store.read(finding).await?;
         let (instance, bytes) = (source.instance, source.bytes);
         let algorithm = algorithm.or(source.checksums.algorithms().next()).unwrap_or(Algorithm::DEFAULT);
         if keeps_key {

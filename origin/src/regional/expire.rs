@@ -431,8 +431,9 @@ impl Judge<'_> {
 
     /// Whether what is at `order` of a key, and is not current, goes.
     ///
-    /// It is not current since the next newer version was made. If that one is gone by now, its own successor's time
-    /// counts: the version stays a while longer than it had to, and none goes too early.
+    /// In a row of an earlier release it is not said since when it is not current: then it is since the next newer version
+    /// was made. If that one is gone by now, its own successor's time counts: the version stays a while longer than it
+    /// had to, and none goes too early.
     fn removal<R: ReadRows>(
         self,
         rows: &R,
@@ -450,8 +451,9 @@ impl Judge<'_> {
         };
         let lone = self.rules.lone_marker_expiration(key, row.modified_millis(), self.day);
         let may_be_lone = head.is_none() && self.is_over(lone);
+        let superseded_millis = row.superseded_millis();
         // At the earliest: most rows need no look at their neighbours.
-        if !is_over(row.modified_millis(), u32::MAX) && !may_be_lone {
+        if !is_over(superseded_millis.unwrap_or(row.modified_millis()), u32::MAX) && !may_be_lone {
             return Ok(None);
         }
         let of_key = keys::versions(self.bucket, key);
@@ -466,9 +468,15 @@ impl Judge<'_> {
                 let is_lone = rows.rows(Table::Versions, older)?.next().transpose()?.is_none();
                 (is_lone && may_be_lone).then_some(Removal::LoneMarker)
             }
-            (None, Some(current)) => is_over(current.head.modified_millis, 0).then_some(Removal::Noncurrent),
+            (None, Some(current)) => {
+                let since_millis = superseded_millis.unwrap_or(current.head.modified_millis);
+                is_over(since_millis, 0).then_some(Removal::Noncurrent)
+            }
             (Some((_, next_newer)), current) => {
-                let since_millis = decode::<VersionRow>(&next_newer)?.modified_millis();
+                let since_millis = match superseded_millis {
+                    Some(since_millis) => since_millis,
+                    None => decode::<VersionRow>(&next_newer)?.modified_millis(),
+                };
                 let others = newer.take(self.rules.newer_kept_max());
                 let others = others.collect::<Result<Vec<_>, _>>()?.len();
                 // Where there is no current object the newest of these rows is a delete marker in its place.
@@ -499,7 +507,7 @@ impl Txn<'_> {
         };
         let Facts { lifecycle: Some(rules), versioning, .. } = &found.facts else { return Ok(applied) };
         let judge = Judge { bucket, rules, now: self.now_millis(), day };
-        // The oldest version first: it is not current since the next one was made, which may go as well.
+        // The oldest version first: of the newer ones, which may go as well, it counts how many there are.
         for item in items.into_iter().rev() {
             match item {
                 Item::Object { key } => {

@@ -14,7 +14,7 @@ use super::write_condition::WriteCondition;
 use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
-use crate::head::{Head, Versioning};
+use crate::head::Head;
 use crate::place::Place;
 
 /// Stores an object whole. `If-Match` and `If-None-Match` are decided inside the commit.
@@ -50,10 +50,7 @@ pub(super) async fn put_object(
             let (object, condition, wanted_acl) = asked;
             let (facts, replaced) = object.find_place(rows)?;
             condition.decide(replaced.as_ref())?;
-            // What makes way may be a null version that is not current: the commit knows.
-            if facts.versioning != Versioning::Suspended {
-                rows.verify_room(&facts.owner, quota, bytes, replaced.map_or(0, |replaced| replaced.bytes))?;
-            }
+            rows.verify_room_for_object(&facts, quota, bytes, replaced.as_ref())?;
             ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())
         })
         .await?;

@@ -51,13 +51,27 @@ pub(super) struct ObjectRow {
     /// Its place among the versions of its key; 0 where the bucket never kept any.
     #[serde(default)]
     pub(super) order: u64,
+    /// When another version took its place, in milliseconds since 1970; `None` while it is current, and where that was in
+    /// an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) superseded_millis: Option<u64>,
 }
 
 /// A version that is not current, or a delete marker, which may be the newest of its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum VersionRow {
     Object(Box<ObjectRow>),
-    Marker(DeleteMarker),
+    Marker(MarkerRow),
+}
+
+/// A delete marker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MarkerRow {
+    #[serde(flatten)]
+    pub(super) marker: DeleteMarker,
+    /// As of an object. Where the marker is the newest again it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) superseded_millis: Option<u64>,
 }
 
 impl VersionRow {
@@ -65,7 +79,7 @@ impl VersionRow {
     pub(super) fn version_id(&self) -> Option<&str> {
         match self {
             Self::Object(object) => object.head.version_id.as_deref(),
-            Self::Marker(marker) => marker.version_id.as_deref(),
+            Self::Marker(row) => row.marker.version_id.as_deref(),
         }
     }
 
@@ -73,7 +87,15 @@ impl VersionRow {
     pub(super) fn modified_millis(&self) -> u64 {
         match self {
             Self::Object(object) => object.head.modified_millis,
-            Self::Marker(marker) => marker.modified_millis,
+            Self::Marker(row) => row.marker.modified_millis,
+        }
+    }
+
+    /// When another version took its place, if that is known.
+    pub(super) fn superseded_millis(&self) -> Option<u64> {
+        match self {
+            Self::Object(object) => object.superseded_millis,
+            Self::Marker(row) => row.superseded_millis,
         }
     }
 }
@@ -398,4 +420,37 @@ pub(super) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, Failure> {
 
 fn text(bytes: Vec<u8>) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::Corrupt("a name is not UTF-8".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of a release that did not say since when a version is not current.
+    #[test]
+    fn rows_of_an_earlier_release_are_read() {
+        #[derive(Serialize)]
+        enum Earlier {
+            Object(Box<EarlierObject>),
+            Marker(DeleteMarker),
+        }
+        #[derive(Serialize)]
+        struct EarlierObject {
+            head: Head,
+            has_part_list: bool,
+            order: u64,
+        }
+        let id = Instance::from_bytes([7; 16]);
+        let head = Head { modified_millis: 5, ..Head::new(id, id) };
+        let marker = DeleteMarker { version_id: Some("v".into()), modified_millis: 6, owner: None };
+        let object = EarlierObject { head: head.clone(), has_part_list: false, order: 3 };
+        let object: VersionRow = decode(&encode(&Earlier::Object(Box::new(object)))).expect("an object");
+        let expected = ObjectRow { head, has_part_list: false, order: 3, superseded_millis: None };
+        assert_eq!(object, VersionRow::Object(Box::new(expected)));
+        let row: VersionRow = decode(&encode(&Earlier::Marker(marker.clone()))).expect("a marker");
+        assert_eq!(row, VersionRow::Marker(MarkerRow { marker: marker.clone(), superseded_millis: None }));
+        assert_eq!((row.version_id(), row.modified_millis()), (Some("v"), 6));
+        let row = VersionRow::Marker(MarkerRow { marker, superseded_millis: Some(9) });
+        assert_eq!(decode::<VersionRow>(&encode(&row)).expect("a marker"), row);
+    }
 }

@@ -13,6 +13,7 @@ use super::keys;
 use super::rows::{Bucket, CompletedRow, ObjectRow, PartRow, Reads, RenamedRow, UploadRow, UserRow, encode};
 use super::seams::{Clock, Random};
 use super::table::Table;
+use super::usage::Counted;
 use crate::head::Head;
 use crate::instance::Instance;
 
@@ -33,8 +34,8 @@ pub(crate) struct Txn<'a> {
     /// What its batch may still put into rows.
     pub(super) room: &'a mut Room,
     pub(super) effects: Effects,
-    /// Bytes by which each account keeps more than before.
-    pub(super) counted: BTreeMap<String, i128>,
+    /// What each bucket holds more than before.
+    pub(super) counted: BTreeMap<String, Counted>,
 }
 
 /// What a change asks of the writer, beside its rows.
@@ -94,7 +95,8 @@ impl<'a> Txn<'a> {
         if has_part_list {
             self.rows.put_row(Table::PartLists, head.instance.as_bytes(), &encode(&head.parts))?;
         }
-        Ok(ObjectRow { head: Head { parts: Vec::new(), ..head.clone() }, has_part_list, order })
+        let head = Head { parts: Vec::new(), ..head.clone() };
+        Ok(ObjectRow { head, has_part_list, order, superseded_millis: None })
     }
 
     /// Removes an object of a bucket that never kept versions and returns it as it was, without its parts. The bytes are

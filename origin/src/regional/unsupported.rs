@@ -56,8 +56,9 @@ const HARMLESS: [(&str, &str); 3] = [
 /// Refuses a request whose headers ask for something that would be ignored by an operation that reads `read`.
 ///
 /// # Errors
-/// `NotImplemented`, naming the feature.
+/// `NotImplemented`, naming the feature; `InvalidArgument` for a choice of encryption that no S3 has.
 pub(super) fn refuse_unsupported(headers: &HeaderMap, read: Read) -> S3Result<()> {
+    verify_encryption(headers)?;
     for (name, value) in headers {
         let name = name.as_str();
         if is_harmless(name, value) || read.iter().any(|header| is_read(header, name)) {
@@ -68,6 +69,23 @@ pub(super) fn refuse_unsupported(headers: &HeaderMap, read: Read) -> S3Result<()
         }
     }
     Ok(())
+}
+
+/// Holds the headers that say who encrypts against each other, as S3 does before it looks whether it can.
+fn verify_encryption(headers: &HeaderMap) -> S3Result<()> {
+    let Some(method) = headers.get("x-amz-server-side-encryption") else { return Ok(()) };
+    let has = |beginning| headers.keys().any(|name| name.as_str().starts_with(beginning));
+    let message = match method.as_bytes() {
+        _ if has("x-amz-server-side-encryption-customer-") => {
+            "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
+        }
+        b"AES256" if has("x-amz-server-side-encryption-aws-kms-key-id") => {
+            "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
+        }
+        b"AES256" | b"aws:kms" | b"aws:kms:dsse" => return Ok(()),
+        _ => "The encryption method specified is not supported",
+    };
+    Err(s3_error!(InvalidArgument, "{message}"))
 }
 
 /// A header that ends in a hyphen is the beginning of many.
@@ -107,6 +125,34 @@ mod tests {
             ("x-amz-write-offset-bytes", "0"),
         ] {
             assert!(refused(name, value), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_choice_of_encryption_that_contradicts_itself_is_no_feature() {
+        let code = |method: &'static str, beside: Option<&'static str>| {
+            let method =
+                (HeaderName::from_static("x-amz-server-side-encryption"), HeaderValue::from_static(method));
+            let beside =
+                beside.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("value")));
+            let headers = [method].into_iter().chain(beside).collect();
+            let refused =
+                refuse_unsupported(&headers, MAKES_OBJECT).expect_err("nobody encrypts but the client");
+            refused.code().as_str().to_owned()
+        };
+        let kms_key = Some("x-amz-server-side-encryption-aws-kms-key-id");
+        let customer = Some("x-amz-server-side-encryption-customer-algorithm");
+        for (method, beside, expected) in [
+            ("AES256", None, "NotImplemented"),
+            ("aws:kms", None, "NotImplemented"),
+            ("aws:kms:dsse", kms_key, "NotImplemented"),
+            ("AES256", kms_key, "InvalidArgument"),
+            ("AES256", customer, "InvalidArgument"),
+            ("aws:kms", customer, "InvalidArgument"),
+            ("aes:kms", None, "InvalidArgument"),
+            ("", None, "InvalidArgument"),
+        ] {
+            assert_eq!(code(method, beside), expected, "{method} {beside:?}");
         }
     }
 

@@ -18,6 +18,7 @@ use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{COPIES_PART, refuse_unsupported};
 use super::upload::Staged;
+use super::usage::ReadUsage;
 use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
 use crate::encryption::ObjectKeys;
@@ -98,9 +99,9 @@ struct Found {
 
 impl PartCopy {
     async fn read(&self, store: &RegionalStore) -> S3Result<Copied> {
-        let copy = self.clone();
+        let (copy, quota) = (self.clone(), store.shared.settings.account_quota_bytes);
         let Found { source, source_keys, range, is_inline, algorithm, keys } =
-            store.read(move |rows| copy.find(rows)).await?;
+            store.read(move |rows| copy.find(rows, quota)).await?;
         let moves = is_inline || source_keys.is_some() || keys.is_some();
         let body = ObjectBody::open(store, &source, None, range.clone(), source_keys).await?;
         let (etag, checksums, staged) = if moves {
@@ -115,8 +116,9 @@ impl PartCopy {
         Ok(Copied { source: source.instance, range, etag, checksums, is_sealed: keys.is_some(), staged })
     }
 
-    fn find(&self, rows: &impl Reads) -> S3Result<Found> {
-        let upload = self.upload.find(rows)?;
+    /// Where the bytes are, if there is room for as many more.
+    fn find(&self, rows: &impl Reads, quota: Option<u64>) -> S3Result<Found> {
+        let (facts, upload) = self.upload.find_with_facts(rows)?;
         let FoundSource { head: source, keys: source_keys, .. } = self.source.find(rows)?;
         let keys = upload.unlock(self.key.as_ref())?;
         let range = self.range.clone().unwrap_or(0..source.bytes);
@@ -128,6 +130,8 @@ impl PartCopy {
             ));
         }
         verify_moves(range.end - range.start)?;
+        let replaced = rows.part(&self.upload.upload_id, self.number)?.map_or(0, |replaced| replaced.bytes);
+        rows.verify_room(&facts.owner, quota, range.end - range.start, replaced)?;
         let (algorithm, _) = upload.checksum()?;
         let is_inline = rows.inline(&source.instance)?.is_some();
         Ok(Found { source, source_keys, range, is_inline, algorithm, keys })

@@ -5,7 +5,8 @@
 //! what was deleted counts no more although its bytes stay for their grace. See ops/decisions on what an account's quota
 //! counts.
 //!
-//! A change counts as it writes; when it has decided all, its sums go into one row an account, in the same transaction.
+//! A change counts by bucket as it writes; when it has decided all, its sums go into one row an account, in the same
+//! transaction.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -20,11 +21,18 @@ use super::rows::{Reads, encode};
 use super::table::Table;
 use super::txn::Txn;
 use super::versions::ReadVersions;
+use crate::head::{Facts, Head, Versioning};
 
 /// What an account keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct UsageRow {
     pub(super) bytes: u64,
+}
+
+/// Bytes by which a bucket holds more than before a change, and whose it is.
+pub(super) struct Counted {
+    owner: String,
+    change: i128,
 }
 
 /// Of a bucket's row, whose the bucket is: nothing else is decoded.
@@ -62,6 +70,24 @@ pub(super) trait ReadUsage: Reads {
         let used = self.used_bytes(account)?.saturating_add(added - replaced);
         if used > quota { Err(quota_exceeded()) } else { Ok(()) }
     }
+
+    /// The same of an object of `added` bytes in place of `replaced`, in the bucket of these facts.
+    ///
+    /// # Errors
+    /// `QuotaExceeded`.
+    fn verify_room_for_object(
+        &self,
+        facts: &Facts,
+        quota: Option<u64>,
+        added: u64,
+        replaced: Option<&Head>,
+    ) -> Result<(), S3Error> {
+        // What makes way may be a null version that is not current: the commit knows.
+        if facts.versioning == Versioning::Suspended {
+            return Ok(());
+        }
+        self.verify_room(&facts.owner, quota, added, replaced.map_or(0, |replaced| replaced.bytes))
+    }
 }
 
 impl<R: ReadRows + ?Sized> ReadUsage for R {}
@@ -72,18 +98,28 @@ impl Txn<'_> {
         if before == after {
             return Ok(());
         }
-        let missing = || Failure::Corrupt(format!("bucket {bucket} is missing"));
-        let OwnedBucket { facts } = self.decoded(Table::Buckets, bucket.as_bytes())?.ok_or_else(missing)?;
-        *self.counted.entry(facts.owner).or_default() += i128::from(after) - i128::from(before);
+        let change = i128::from(after) - i128::from(before);
+        match self.counted.get_mut(bucket) {
+            Some(counted) => counted.change += change,
+            // The owner is decoded once a bucket, now: when all is decided the bucket may be gone.
+            None => {
+                let counted = Counted { owner: self.owner(bucket)?, change };
+                self.counted.insert(bucket.to_owned(), counted);
+            }
+        }
         Ok(())
     }
 
-    /// Puts what was counted into the accounts' rows.
+    /// Puts what was counted into the rows of the accounts that own the buckets.
     ///
     /// # Errors
     /// `QuotaExceeded` when an account would keep more than before and more than `quota`.
     pub(super) fn settle_usage(&mut self, quota: Option<u64>) -> Result<(), S3Error> {
-        for (account, change) in std::mem::take(&mut self.counted) {
+        let mut accounts: BTreeMap<String, i128> = BTreeMap::new();
+        for Counted { owner, change } in std::mem::take(&mut self.counted).into_values() {
+            *accounts.entry(owner).or_default() += change;
+        }
+        for (account, change) in accounts.into_iter().filter(|(_, change)| *change != 0) {
             let used = i128::from(self.used_bytes(&account)?) + change;
             let wrong = || Failure::Corrupt(format!("account {account} would keep {used} bytes"));
             let bytes = u64::try_from(used).map_err(|_| wrong())?;
@@ -93,6 +129,13 @@ impl Txn<'_> {
             put(self.rows, &account, bytes)?;
         }
         Ok(())
+    }
+
+    /// The account that made a bucket.
+    fn owner(&self, bucket: &str) -> Result<String, Failure> {
+        let missing = || Failure::Corrupt(format!("bucket {bucket} is missing"));
+        let OwnedBucket { facts } = self.decoded(Table::Buckets, bucket.as_bytes())?.ok_or_else(missing)?;
+        Ok(facts.owner)
     }
 }
 
@@ -104,17 +147,27 @@ pub(super) fn count_all(batch: &mut Batch<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What each account keeps, from the rows themselves; those that cannot be read are told to `damaged`.
+/// What each account keeps, from the rows themselves; those that are not what was written are told to `damaged`.
+///
+/// # Errors
+/// Where the disk refuses: what it holds is not known, and must not count as nothing.
 pub(super) fn recount<R: ReadRows>(
     rows: &R,
     mut damaged: impl FnMut(Failure),
 ) -> Result<BTreeMap<String, u64>, Failure> {
+    let mut damaged = |failure| match failure {
+        Failure::Corrupt(_) => {
+            damaged(failure);
+            Ok(())
+        }
+        Failure::Io(_) | Failure::NotOpen => Err(failure),
+    };
     let mut used = BTreeMap::new();
     for bucket in rows.buckets(None)? {
         let (name, bucket) = match bucket {
             Ok(bucket) => bucket,
             Err(failure) => {
-                damaged(failure);
+                damaged(failure)?;
                 continue;
             }
         };
@@ -128,7 +181,7 @@ pub(super) fn recount<R: ReadRows>(
                 Ok((_, upload_id, _)) => {
                     parts.extend(rows.parts(&upload_id, 0)?.map(|row| row.map(|(_, part)| part.bytes)));
                 }
-                Err(failure) => damaged(failure),
+                Err(failure) => damaged(failure)?,
             }
         }
         let all = objects.chain(older).chain(parts);
@@ -136,7 +189,7 @@ pub(super) fn recount<R: ReadRows>(
         for row in all {
             match row {
                 Ok(row) => bytes += row,
-                Err(failure) => damaged(failure),
+                Err(failure) => damaged(failure)?,
             }
         }
         if bytes > 0 {

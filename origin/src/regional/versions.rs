@@ -10,7 +10,7 @@ use std::ops::Bound;
 use super::db::ReadRows;
 use super::failure::Failure;
 use super::keys;
-use super::rows::{NullVersionRow, ObjectRow, Reads, VersionRow, decode, encode, in_bucket};
+use super::rows::{MarkerRow, NullVersionRow, ObjectRow, Reads, VersionRow, decode, encode, in_bucket};
 use super::table::Table;
 use super::txn::Txn;
 use crate::acl::Owner;
@@ -151,7 +151,7 @@ pub(crate) trait ReadVersions: Reads {
             let (key, tail) = keys::split(&bucket, &row_key)?;
             let version = match decode(&value)? {
                 VersionRow::Object(object) => Version::of(object.head),
-                VersionRow::Marker(marker) => Version::Marker(marker),
+                VersionRow::Marker(row) => Version::Marker(row.marker),
             };
             Ok((key, Placed { order: keys::order(tail)?, version }))
         }))
@@ -212,7 +212,7 @@ pub(crate) trait ReadVersions: Reads {
     fn version_of(&self, row: VersionRow) -> Result<Version, Failure> {
         match row {
             VersionRow::Object(object) => self.with_parts(*object).map(Version::of),
-            VersionRow::Marker(marker) => Ok(Version::Marker(marker)),
+            VersionRow::Marker(row) => Ok(Version::Marker(row.marker)),
         }
     }
 }
@@ -255,7 +255,8 @@ impl Txn<'_> {
         let (order, version_id) = self.make_place(bucket, key, versioning)?;
         let marker = DeleteMarker { version_id, modified_millis: self.now_millis(), owner };
         self.rows.delete_row(Table::Objects, &keys::object(bucket, key))?;
-        self.put_older(bucket, key, order, &VersionRow::Marker(marker.clone()))?;
+        let row = MarkerRow { marker: marker.clone(), superseded_millis: None };
+        self.put_older(bucket, key, order, &VersionRow::Marker(row))?;
         Ok(marker)
     }
 
@@ -269,8 +270,10 @@ impl Txn<'_> {
                 self.rows.put_row(Table::Objects, &keys::object(bucket, key), &encode(&row))
             }
             _ => {
-                let (order, _) = self.older(bucket, key, &named)?.ok_or_else(missing)?;
-                let row = VersionRow::Object(Box::new(self.object_row(head, order)?));
+                let (order, before) = self.older(bucket, key, &named)?.ok_or_else(missing)?;
+                let superseded_millis = before.superseded_millis();
+                let row = ObjectRow { superseded_millis, ..self.object_row(head, order)? };
+                let row = VersionRow::Object(Box::new(row));
                 self.rows.put_row(Table::Versions, &keys::version(bucket, key, order), &encode(&row))
             }
         }
@@ -291,14 +294,15 @@ impl Txn<'_> {
         Ok(removed)
     }
 
-    /// A place before all others, and the id of the version that comes there; what was current has made way.
+    /// A place before all others, and the id of the version that comes there; what was the newest has made way.
     fn make_place(
         &mut self,
         bucket: &str,
         key: &str,
         versioning: Versioning,
     ) -> Result<(u64, Option<String>), Failure> {
-        let order = match self.newest_order(bucket, key)? {
+        let newest = self.newest_order(bucket, key)?;
+        let order = match newest {
             Some(newest) => newest
                 .checked_add(1)
                 .ok_or_else(|| Failure::Corrupt("a key's versions have no end".into()))?,
@@ -314,10 +318,26 @@ impl Txn<'_> {
                 None
             }
         };
-        if let Some(current) = self.current(bucket, key)? {
-            self.put_older(bucket, key, current.order, &VersionRow::Object(Box::new(current)))?;
+        if let Some(newest) = newest {
+            self.supersede(bucket, key, newest)?;
         }
         Ok((order, version_id))
+    }
+
+    /// Notes of what was the newest of a key, at `order`, that it is so no more; it may have been removed.
+    fn supersede(&mut self, bucket: &str, key: &str, order: u64) -> Result<(), Failure> {
+        let superseded_millis = Some(self.now_millis());
+        if let Some(current) = self.current(bucket, key)? {
+            let row = VersionRow::Object(Box::new(ObjectRow { superseded_millis, ..current }));
+            return self.put_older(bucket, key, order, &row);
+        }
+        match self.newest_older(bucket, key)? {
+            Some((at, VersionRow::Marker(row))) if at == order => {
+                let row = VersionRow::Marker(MarkerRow { superseded_millis, ..row });
+                self.put_older(bucket, key, order, &row)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes a version, and lets no other take its place.
@@ -343,7 +363,7 @@ impl Txn<'_> {
                 self.retire_object(&object)?;
                 Version::of(object.head)
             }
-            VersionRow::Marker(marker) => Version::Marker(marker),
+            VersionRow::Marker(row) => Version::Marker(row.marker),
         }))
     }
 
@@ -355,7 +375,8 @@ impl Txn<'_> {
         if let Some((order, row)) = self.newest_older(bucket, key)?
             && let VersionRow::Object(object) = &row
         {
-            self.rows.put_row(Table::Objects, &keys::object(bucket, key), &encode(object))?;
+            let current = ObjectRow { superseded_millis: None, ..(**object).clone() };
+            self.rows.put_row(Table::Objects, &keys::object(bucket, key), &encode(&current))?;
             self.delete_older(bucket, key, order, &row)?;
         }
         Ok(())

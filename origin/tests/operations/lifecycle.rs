@@ -11,6 +11,12 @@ use crate::region::{Answer, Region, bytes};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+fn noncurrent(days: u32) -> String {
+    format!(
+        "<NoncurrentVersionExpiration><NoncurrentDays>{days}</NoncurrentDays></NoncurrentVersionExpiration>"
+    )
+}
+
 /// One enabled rule of these elements, which holds for keys that start with `old/`.
 fn rule(elements: &str) -> String {
     format!(
@@ -211,6 +217,53 @@ async fn where_versions_were_kept_the_null_version_makes_way_for_the_marker() {
     let listing = region.send("GET", "/photos?versions", &[], "").await.ok();
     assert!(listing.elements("DeleteMarker")[0].contains("<VersionId>null</VersionId>"));
     assert_eq!(region.after(2 * DAY).await, Applied::default(), "the old version stays, and so its marker");
+}
+
+/// Each of these writes replaces the null version, which is current: what is beneath it is no newer for that.
+#[tokio::test]
+async fn an_old_version_goes_however_often_the_one_above_it_is_written() {
+    let region = Region::start().await;
+    region.set_versioning("Enabled").await.ok();
+    region.put("old/a", "one").await;
+    region.send("DELETE", "/photos/old/b", &[], "").await.ok();
+    region.set_versioning("Suspended").await.ok();
+    region.put_rules(&rule(&noncurrent(3))).await.ok();
+    for _ in 0..3 {
+        region.put("old/a", "null").await;
+        region.send("DELETE", "/photos/old/a", &[], "").await.ok();
+        region.put("old/b", "null").await;
+        assert_eq!(region.after(DAY).await, Applied::default());
+    }
+    region.put("old/a", "null").await;
+    region.put("old/b", "null").await;
+    assert_eq!(region.after(DAY).await, Applied { noncurrent_count: 2, ..Applied::default() });
+    assert_eq!(region.all_keys().await, (vec!["old/a".to_owned(), "old/b".to_owned()], vec![]));
+}
+
+#[tokio::test]
+async fn a_version_has_not_been_current_since_it_was_replaced_whatever_became_of_what_replaced_it() {
+    let region = Region::start().await;
+    region.set_versioning("Enabled").await.ok();
+    region.put_rules(&rule(&noncurrent(3))).await.ok();
+    region.put("old/a", "one").await;
+    let second = region.put("old/a", "two").await.header("x-amz-version-id").to_owned();
+    region.put("old/b", "one").await;
+    let above = region.put("old/b", "two").await.header("x-amz-version-id").to_owned();
+    assert_eq!(region.after(2 * DAY).await, Applied::default());
+    region.put("old/a", "three").await;
+    region.send("DELETE", &format!("/photos/old/a?versionId={second}"), &[], "").await.ok();
+    // What is current again has never been anything else.
+    region.send("DELETE", &format!("/photos/old/b?versionId={above}"), &[], "").await.ok();
+    region.put("old/b", "three").await;
+    // Tags change nothing about it.
+    let listing = region.send("GET", "/photos?versions&prefix=old/a", &[], "").await.ok();
+    let first = listing.elements("VersionId").pop().expect("two versions");
+    let tagging = "<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>";
+    region.send("PUT", &format!("/photos/old/a?tagging&versionId={first}"), &[], tagging).await.ok();
+    assert_eq!(region.after(2 * DAY).await, Applied { noncurrent_count: 1, ..Applied::default() });
+    assert_eq!(region.all_keys().await.0, ["old/a", "old/b", "old/b"]);
+    assert_eq!(region.after(2 * DAY).await, Applied { noncurrent_count: 1, ..Applied::default() });
+    assert_eq!(region.all_keys().await.0, ["old/a", "old/b"]);
 }
 
 #[tokio::test]

@@ -1,15 +1,21 @@
-//! Random operations on a store and on a map in memory: both answer alike, also after the store was opened again or its
-//! process killed, and in the end the deep check finds nothing.
+//! Random operations on a store and on a map in memory, while days go by: both answer alike, also after the store was
+//! opened again or its process killed, and in the end the deep check finds nothing.
 
 mod killed;
 mod map;
+mod rules;
+
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use origin::regional::{RegionalStore, RenameObjectInput};
+use origin::regional::{Applied, RegionalStore, RenameObjectInput};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
-use self::map::{Body, Entry, Map};
+use self::map::{Body, Entry, Map, Upload};
+use self::rules::{Rule, rules};
 use crate::region::{Answer, Region, caller, md5};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const KEYS: [&str; 4] = ["a", "a/b", "a/c", "b"];
 
@@ -62,6 +68,18 @@ enum Step {
         delimiter: &'static str,
         after: &'static str,
         max: usize,
+    },
+    /// An upload that nobody ends.
+    StartUpload {
+        key: &'static str,
+    },
+    /// Puts lifecycle rules, or takes them away.
+    Rules {
+        rules: Vec<Rule>,
+    },
+    /// Days go by.
+    Days {
+        count: u64,
     },
     Reopen,
 }
@@ -135,6 +153,9 @@ fn step() -> impl Strategy<Value = Step> {
         }).boxed(),
         4 => (prop::sample::select(&["", "a", "a/"][..]), prop::sample::select(&["", "/"][..]), prop::sample::select(&["", "a", "a/", "b"][..]), 1..4_usize)
             .prop_map(|(prefix, delimiter, after, max)| Step::List { prefix, delimiter, after, max }).boxed(),
+        1 => key().prop_map(|key| Step::StartUpload { key }).boxed(),
+        2 => rules().prop_map(|rules| Step::Rules { rules }).boxed(),
+        4 => (1..3_u64).prop_map(|count| Step::Days { count }).boxed(),
         1 => Just(Step::Reopen).boxed(),
     ]
 }
@@ -155,7 +176,7 @@ proptest! {
             for step in steps {
                 take(&mut region, &mut map, &step).await;
             }
-            assert_eq!(read(&region).await, map);
+            assert_eq!(read(&region).await, map.shown());
             let dir = region.close().await;
             let report = RegionalStore::check_deep(dir.path()).await.expect("checked");
             assert_eq!(report.faults, Vec::<String>::new());
@@ -172,6 +193,10 @@ async fn take(region: &mut Region, map: &mut Map, step: &Step) {
             return list(region, map, prefix, delimiter, after, *max).await;
         }
         Step::Reopen => return region.reopen().await,
+        Step::Days { count } => {
+            region.clock.advance(DAY * u32::try_from(*count).expect("few days"));
+            (200, String::new())
+        }
         Step::Rename { from, to, condition } => (rename(region, from, to, *condition).await, String::new()),
         step => {
             let answer = send(region, map, step).await;
@@ -180,6 +205,7 @@ async fn take(region: &mut Region, map: &mut Map, step: &Step) {
                     assert_eq!(answer.elements("Error"), Vec::<String>::new());
                     answer.element("DeleteMarkerVersionId")
                 }
+                Step::StartUpload { .. } => answer.element("UploadId"),
                 _ => answer.header("x-amz-version-id").to_owned(),
             };
             (answer.status.as_u16(), id)
@@ -189,6 +215,21 @@ async fn take(region: &mut Region, map: &mut Map, step: &Step) {
     if *map != before && id.len() == 32 && !matches!(step, Step::DeleteVersion { .. } | Step::Tag { .. }) {
         assert!(!before.has(&id), "{id} is of an older version");
     }
+    let aged = map.clone();
+    apply_rules(region).await;
+    if map.age() {
+        let found = read(region).await;
+        map.told_by(&found);
+        assert_eq!(found, map.shown(), "{step:?} made {aged:?}");
+    }
+}
+
+/// Has the store do what its rules say, until nothing is left to do. The first pass may be the rest of one that was cut
+/// short.
+async fn apply_rules(region: &Region) {
+    let pass = async || region.store.apply_lifecycle().await.expect("a pass");
+    pass().await;
+    while pass().await != Applied::default() {}
 }
 
 /// Sends what `step` asks for; all of them but reads and renames.
@@ -201,8 +242,17 @@ async fn send(region: &Region, map: &Map, step: &Step) -> Answer {
         Step::PutInParts { key, body, condition } => {
             let upload = region.start_upload(key, &[]).await;
             let part = region.put_part(key, &upload, 1, body.all()).await.ok().header("etag").to_owned();
-            region.complete_with(key, &upload, &[(1, &part)], &condition.header()).await
+            let completed = region.complete_with(key, &upload, &[(1, &part)], &condition.header()).await;
+            if !completed.status.is_success() {
+                region.send("DELETE", &format!("/photos/{key}?uploadId={upload}"), &[], "").await.ok();
+            }
+            completed
         }
+        Step::StartUpload { key } => region.send("POST", &format!("/photos/{key}?uploads"), &[], "").await,
+        Step::Rules { rules } if rules.is_empty() => {
+            region.send("DELETE", "/photos?lifecycle", &[], "").await
+        }
+        Step::Rules { rules } => region.send("PUT", "/photos?lifecycle", &[], Rule::document(rules)).await,
         Step::Copy { from, to, condition } => {
             let source = match map.named(*from).0 {
                 query if query.is_empty() => format!("photos/{}", from.key),
@@ -234,7 +284,7 @@ async fn send(region: &Region, map: &Map, step: &Step) -> Answer {
             let body = "<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>";
             region.send("PUT", &format!("/photos/{}?tagging&{query}", version.key), &[], body).await
         }
-        Step::Rename { .. } | Step::Get { .. } | Step::List { .. } | Step::Reopen => {
+        Step::Rename { .. } | Step::Get { .. } | Step::List { .. } | Step::Days { .. } | Step::Reopen => {
             unreachable!("{step:?} is taken in another way")
         }
     }
@@ -260,7 +310,7 @@ async fn get(region: &Region, map: &Map, version: Nth, range: Option<(u64, u64)>
     let header = range.map(|(first, last)| format!("bytes={first}-{last}"));
     let headers: Vec<_> = header.iter().map(|range| ("range", range.as_str())).collect();
     let answer = region.send("GET", &format!("/photos/{}?{query}", version.key), &headers, "").await;
-    let Some(Entry { id, body, etag, is_tagged }) = entry else {
+    let Some(Entry { id, body, etag, is_tagged, .. }) = entry else {
         assert_eq!(answer.error(), (404, "NoSuchKey".to_owned()));
         return;
     };
@@ -310,7 +360,15 @@ async fn list(region: &Region, map: &Map, prefix: &str, delimiter: &str, after: 
 /// each other, and from each of them.
 async fn read(region: &Region) -> Map {
     let status = region.send("GET", "/photos?versioning", &[], "").await.ok().element("Status");
-    let mut map = Map { is_enabled: (!status.is_empty()).then_some(status == "Enabled"), ..Map::default() };
+    let uploads = region.send("GET", "/photos?uploads", &[], "").await.ok();
+    let keys = uploads.elements("Key").into_iter().map(|key| Upload { key, day: 0 });
+    let rules = region.send("GET", "/photos?lifecycle", &[], "").await.elements("ID");
+    let mut map = Map {
+        is_enabled: (!status.is_empty()).then_some(status == "Enabled"),
+        uploads: uploads.elements("UploadId").into_iter().zip(keys).collect(),
+        rules: rules.into_iter().map(Rule::named).collect(),
+        ..Map::default()
+    };
     let mut marker = String::new();
     loop {
         let listing = region.send("GET", &format!("/photos?versions&max-keys=1{marker}"), &[], "").await.ok();
@@ -334,7 +392,8 @@ async fn read_version(region: &Region, key: &str, id: String) -> Entry {
     let answer = region.send("GET", &format!("/photos/{key}?versionId={id}"), &[], "").await.ok();
     let body = Body::of(&answer.body);
     let etag = answer.header("etag").trim_matches('"').to_owned();
-    Entry { id, body: Some(body), etag, is_tagged: answer.header("x-amz-tagging-count") == "1" }
+    let is_tagged = answer.header("x-amz-tagging-count") == "1";
+    Entry { id, body: Some(body), etag, is_tagged, day: 0, since: None }
 }
 
 fn etag_of_one_part(body: &[u8]) -> String {

@@ -48,6 +48,29 @@ async fn the_write_that_would_pass_the_quota_is_refused_and_no_other() {
     assert_eq!(region.used().await, 401);
 }
 
+/// Of a copy that reads its source first: whoever is gone meanwhile is told so where the quota has not refused before.
+#[tokio::test]
+async fn a_copy_that_the_quota_refuses_reads_nothing() {
+    let region = start().await;
+    region.put("a", bytes(500)).await;
+    let source = ("x-amz-copy-source", "photos/a");
+    let digested = [source, ("x-amz-checksum-algorithm", "SHA256")];
+    let gone = (403, "InvalidAccessKeyId".to_owned());
+    assert_eq!(region.send_and_go("PUT", "/photos/b", &digested, "").await.error(), gone);
+    let upload_id = region.start_upload("up", &[]).await;
+    let part = |number: u32| format!("/photos/up?partNumber={number}&uploadId={upload_id}");
+    assert_eq!(region.send_and_go("PUT", &part(1), &[source], "").await.error(), gone);
+
+    region.send("PUT", &part(1), &[source], "").await.ok();
+    assert_eq!(region.used().await, QUOTA);
+    assert_eq!(region.send_and_go("PUT", "/photos/b", &digested, "").await.error(), exceeded());
+    assert_eq!(region.send_and_go("PUT", &part(2), &[source], "").await.error(), exceeded());
+    // In place of as much as it takes there is room.
+    assert_eq!(region.send_and_go("PUT", &part(1), &[source], "").await.error(), gone);
+    let onto_itself = [digested[0], digested[1], ("x-amz-metadata-directive", "REPLACE")];
+    assert_eq!(region.send_and_go("PUT", "/photos/a", &onto_itself, "").await.error(), gone);
+}
+
 #[tokio::test]
 async fn whoever_writes_the_bucket_owner_pays() {
     let region = start().await;

@@ -212,19 +212,20 @@ impl Region {
     /// A region without buckets, its settings chosen.
     pub(crate) async fn start_empty_with(choose: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let region = Self::open_with(dir.path(), choose).await;
+        let region = Self::open_with(dir.path(), Duration::ZERO, choose).await;
         Self { dir: Some(dir), ..region }
     }
 
-    /// The region in this folder, as it was left.
-    pub(crate) async fn open(path: &Path) -> Self {
-        Self::open_with(path, |_| {}).await
+    /// The region in this folder, as it was left, when so much time has gone by since regions start.
+    pub(crate) async fn open_after(path: &Path, time: Duration) -> Self {
+        Self::open_with(path, time, |_| {}).await
     }
 
-    async fn open_with(path: &Path, choose: impl FnOnce(&mut Settings)) -> Self {
+    async fn open_with(path: &Path, time: Duration, choose: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::new(path, "ord1");
         choose(&mut settings);
         let clock = Arc::new(AheadClock::new());
+        clock.advance(time);
         let store = open(settings.clone(), Arc::clone(&clock)).await;
         let service = S3ServiceBuilder::new(store.clone()).build();
         Self { store, clock, service, settings, dir: None }

@@ -73,7 +73,7 @@ async fn a_configuration_that_is_none_changes_nothing() {
     let rules = |rules: &str| with_index(&format!("<RoutingRules>{rules}</RoutingRules>"));
     let rule = "<RoutingRule><Redirect><HostName>example.com</HostName></Redirect></RoutingRule>";
     for (body, code) in [
-        (String::new(), "MalformedXML"),
+        (String::new(), "MissingRequestBodyError"),
         ("<WebsiteConfiguration/>".to_owned(), "InvalidArgument"),
         ("<WebsiteConfiguration><IndexDocument/></WebsiteConfiguration>".to_owned(), "MalformedXML"),
         (

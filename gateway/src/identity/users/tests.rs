@@ -5,6 +5,7 @@ use origin::instance::Instance;
 use origin::regional::{Seams, Settings};
 
 use super::*;
+use crate::client::Client;
 use crate::coherence::{Own, Room};
 use crate::identity::{Access, AtHome, Identities};
 use crate::sigv4::SecretKey;
@@ -32,7 +33,7 @@ impl Home {
     /// Whether a request signed with this pair is taken now.
     async fn takes(&self, pair: &KeyPair) -> bool {
         let identities = AtHome::new(self.store.clone(), Own::new(&Room::new(0)), self.keys.clone());
-        let found = identities.find(pair.access_key()).await.expect("asked");
+        let found = identities.find(pair.access_key(), Client::default()).await.expect("asked");
         found.is_some_and(|credential| credential.secret == *pair.secret())
     }
 
@@ -171,7 +172,8 @@ async fn a_change_holds_for_both_pairs_of_a_rotation() {
     home.users.set_access(&named("alice"), Some(Level::Read), granted, &[]).await.expect("changed");
     let identities = AtHome::new(home.store.clone(), Own::new(&Room::new(0)), home.keys.clone());
     for pair in [&old, &new] {
-        let user = identities.find(pair.access_key()).await.expect("asked").expect("known").user;
+        let user =
+            identities.find(pair.access_key(), Client::default()).await.expect("asked").expect("known").user;
         assert_eq!(
             (user.level, user.grants.len(), user.access_key.as_str()),
             (Level::Read, 2, pair.access_key())

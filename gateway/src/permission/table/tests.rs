@@ -252,4 +252,18 @@ fn comparing_an_entity_tag_needs_reading() {
         );
     }
     assert!(!needs(Op::UploadPart, "if-match", "abc"));
+    // Each of these is a condition of some operations, and of others nothing at all.
+    let (deletes, renames) = ([Op::DeleteObject, Op::DeleteObjects], [Op::RenameObject]);
+    for operation in
+        [Op::PutObject, Op::CopyObject, Op::CompleteMultipartUpload].into_iter().chain(deletes).chain(renames)
+    {
+        for (name, is_a_condition) in [
+            ("x-amz-if-match-size", deletes.contains(&operation)),
+            ("x-amz-if-match-last-modified-time", deletes.contains(&operation)),
+            ("if-modified-since", renames.contains(&operation)),
+            ("if-unmodified-since", renames.contains(&operation)),
+        ] {
+            assert_eq!(needs(operation, name, "7"), is_a_condition, "{operation} {name}");
+        }
+    }
 }

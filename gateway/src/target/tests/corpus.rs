@@ -1,7 +1,10 @@
 //! Requests with their verdicts: `Operation bucket key`, or the code of the refusal. Each refused one stands beside
 //! its nearest neighbour that is served.
 
-use super::{EMPTY, HEX, authorization, verdict};
+use http::Method;
+
+use super::{EMPTY, HEX, authorization, parse_request, verdict};
+use crate::refusal::Subject;
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
@@ -220,6 +223,33 @@ fn unsigned_requests_with_headers() {
     ];
     for (line, headers, expected) in cases {
         assert_eq!(verdict(line, headers), *expected, "{line} {headers:?}");
+    }
+}
+
+/// s3cmd signs for `US` until it is told better, and reads from the element where that is.
+#[test]
+fn a_client_that_signs_for_no_region_name_is_told_one() {
+    let refused = |region: &str| {
+        let authorization =
+            authorization("host;x-amz-content-sha256;x-amz-date").replace("us-east-1", region);
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("x-amz-content-sha256", EMPTY),
+            ("x-amz-date", "20260102T030405Z"),
+        ];
+        let refusal = parse_request("GET /photos/a", &headers).err()?;
+        let subject =
+            Subject { method: &Method::GET, resource: "/photos/a", request_id: "1", host_id: "ord1" };
+        String::from_utf8(refusal.document(subject).body.to_vec()).ok()
+    };
+    for region in ["US", "EU", "us_east_1", ""] {
+        let document = refused(region).expect("no region's name");
+        for part in ["<Code>AuthorizationHeaderMalformed</Code>", "<Region>us-east-1</Region>"] {
+            assert!(document.contains(part), "{region}: {document}");
+        }
+    }
+    for region in ["default", "us", "ord1", "eu-west-3"] {
+        assert_eq!(refused(region), None, "{region}");
     }
 }
 

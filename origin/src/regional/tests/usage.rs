@@ -1,10 +1,10 @@
 //! What accounts keep: stores that did not count yet, and counts that are wrong.
 
-use super::db::{Db, Opening, WriteRows};
+use super::db::{Db, KeyRange, Opening, ReadRows, Rows, WriteRows};
 use super::rows::encode;
 use super::table::Table;
 use super::*;
-use crate::regional::usage::UsageRow;
+use crate::regional::usage::{UsageRow, recount};
 
 /// Changes rows of a closed store behind its back.
 fn tamper(dir: &Path, change: impl FnOnce(&mut dyn WriteRows)) {
@@ -67,5 +67,41 @@ async fn the_deep_check_finds_a_wrong_count() {
         });
         let report = RegionalStore::check_deep(region.dir.path()).await.unwrap();
         assert_eq!(report.faults, [expected]);
+    }
+}
+
+/// Rows of which one table fails.
+struct Failing<'a>(&'a dyn ReadRows, Table, fn() -> Failure);
+
+impl ReadRows for Failing<'_> {
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        self.0.row(table, key)
+    }
+
+    fn rows(&self, table: Table, range: KeyRange<'_>) -> Result<Rows<'_>, Failure> {
+        match table == self.1 {
+            true => Ok(Box::new(std::iter::once(Err(self.2())))),
+            false => self.0.rows(table, range),
+        }
+    }
+}
+
+/// A disk that cannot be read now is not one with nothing on it.
+#[tokio::test]
+async fn what_the_disk_refuses_is_not_counted_as_nothing() {
+    let region = region().await;
+    let counted = |table: Table, failure: fn() -> Failure| {
+        let snapshot = region.store.shared.disk.db.snapshot().unwrap();
+        let mut damaged_count = 0;
+        let used = recount(&Failing(&snapshot, table, failure), |_| damaged_count += 1);
+        (used.map(|used| used.get("anne").copied()).map_err(|failure| failure.to_string()), damaged_count)
+    };
+    for table in [Table::Buckets, Table::Objects, Table::Versions, Table::Uploads] {
+        let refused = || Failure::Io(std::io::Error::other("refused"));
+        assert_eq!(counted(table, refused), (Err("disk: refused".to_owned()), 0), "{table:?}");
+        let (used, damaged_count) = counted(table, || Failure::Corrupt("row".to_owned()));
+        assert_eq!(damaged_count, 1, "{table:?}");
+        let left = if matches!(table, Table::Buckets | Table::Objects) { None } else { Some(100_010) };
+        assert_eq!(used, Ok(left), "{table:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::rules::Rule;
 use super::{Condition, Nth, Step, etag_of_one_part};
 use crate::region::{bytes, md5};
 
@@ -15,6 +16,18 @@ pub(super) struct Map {
     pub(super) is_enabled: Option<bool>,
     /// Newest first.
     pub(super) keys: BTreeMap<String, Vec<Entry>>,
+    /// Unfinished ones, by their ids.
+    pub(super) uploads: BTreeMap<String, Upload>,
+    pub(super) rules: Vec<Rule>,
+    /// Days since the store was made.
+    pub(super) day: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Upload {
+    pub(super) key: String,
+    /// When it was started.
+    pub(super) day: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +38,14 @@ pub(super) struct Entry {
     pub(super) body: Option<Body>,
     pub(super) etag: String,
     pub(super) is_tagged: bool,
+    /// When it was made.
+    pub(super) day: u64,
+    /// When another one took its place.
+    pub(super) since: Option<u64>,
 }
+
+/// The id of a delete marker that nobody was told of.
+const UNTOLD: &str = "";
 
 /// Bytes, by what they are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,11 +77,11 @@ impl Body {
 
 impl Entry {
     pub(super) fn marker(id: String) -> Self {
-        Self { id, body: None, etag: String::new(), is_tagged: false }
+        Self { id, body: None, etag: String::new(), is_tagged: false, day: 0, since: None }
     }
 
     fn object(id: String, body: Body, etag: String) -> Self {
-        Self { id, body: Some(body.named_once()), etag, is_tagged: false }
+        Self { id, body: Some(body.named_once()), etag, is_tagged: false, day: 0, since: None }
     }
 }
 
@@ -98,11 +118,11 @@ impl Map {
             }
             Step::Put { key, body, condition } => {
                 let etag = md5(&body.all());
-                self.put(key, *condition, Entry::object(self.new_id(id), *body, etag))
+                self.put(key, *condition, self.made(Entry::object(self.new_id(id), *body, etag)))
             }
             Step::PutInParts { key, body, condition } => {
                 let etag = etag_of_one_part(&body.all());
-                self.put(key, *condition, Entry::object(self.new_id(id), *body, etag))
+                self.put(key, *condition, self.made(Entry::object(self.new_id(id), *body, etag)))
             }
             Step::Copy { from, to, condition } => self.copy(*from, to, *condition, id),
             Step::Rename { from, to, condition } => self.rename(from, to, *condition),
@@ -124,8 +144,84 @@ impl Map {
                 None => self.delete(version.key, Condition::None, id),
             },
             Step::Tag { version } => self.tag(*version),
+            Step::StartUpload { key } => {
+                self.uploads.insert(id.to_owned(), Upload { key: (*key).to_owned(), day: self.day });
+                200
+            }
+            Step::Rules { rules } => {
+                self.rules.clone_from(rules);
+                if rules.is_empty() { 204 } else { 200 }
+            }
+            Step::Days { count } => {
+                self.day += count;
+                200
+            }
             Step::Get { .. } | Step::List { .. } | Step::Reopen => 200,
         }
+    }
+
+    /// Does what the rules say, until nothing is left to do; whether there was anything.
+    pub(super) fn age(&mut self) -> bool {
+        let before = self.clone();
+        let keys: Vec<_> = self.keys.keys().cloned().collect();
+        for key in keys {
+            self.expire(&key);
+            self.remove_due(&key);
+        }
+        let (rules, day) = (&self.rules, self.day);
+        let aborts = |upload: &Upload| rules.iter().any(|rule| rule.aborts(&upload.key, upload.day, day));
+        self.uploads.retain(|_, upload| !aborts(upload));
+        let has_changed = *self != before;
+        if has_changed {
+            self.age();
+        }
+        has_changed
+    }
+
+    fn expire(&mut self, key: &str) {
+        let is_due = |current| self.rules.iter().any(|rule| rule.expires(key, current, self.day));
+        if self.current(key).is_some_and(is_due) {
+            self.delete(key, Condition::None, UNTOLD);
+        }
+    }
+
+    fn remove_due(&mut self, key: &str) {
+        let (rules, day, entries) = (&self.rules, self.day, self.entries(key));
+        let due = match entries {
+            [only] if only.body.is_none() && rules.iter().any(|rule| rule.removes_lone(key, only, day)) => {
+                vec![only.id.clone()]
+            }
+            [] => vec![],
+            [_, older @ ..] => {
+                let is_due = |(newer_count, version): &(usize, &Entry)| {
+                    rules.iter().any(|rule| rule.removes(key, version, *newer_count, day))
+                };
+                older.iter().enumerate().filter(is_due).map(|(_, version)| version.id.clone()).collect()
+            }
+        };
+        due.iter().for_each(|id| self.remove(key, id));
+    }
+
+    /// Gives the markers that nobody was told of the ids that they have in `found`.
+    pub(super) fn told_by(&mut self, found: &Self) {
+        for (key, entries) in &mut self.keys {
+            for (entry, found) in entries.iter_mut().zip(found.entries(key)) {
+                if entry.id == UNTOLD && found.body.is_none() {
+                    entry.id.clone_from(&found.id);
+                }
+            }
+        }
+    }
+
+    /// What listings show of it: not the times, and of rules their names.
+    pub(super) fn shown(&self) -> Self {
+        let mut shown = Self { day: 0, ..self.clone() };
+        shown.uploads.values_mut().for_each(|upload| upload.day = 0);
+        shown.rules = self.rules.iter().map(|rule| Rule::named(rule.id.clone())).collect();
+        for entry in shown.keys.values_mut().flatten() {
+            (entry.day, entry.since) = (0, None);
+        }
+        shown
     }
 
     fn put(&mut self, key: &str, condition: Condition, entry: Entry) -> u16 {
@@ -143,7 +239,7 @@ impl Map {
             None => 404,
             Some(Entry { body: None, .. }) if query.is_empty() => 404,
             Some(Entry { body: None, .. }) => 400,
-            Some(source) => self.put(to, condition, Entry { id: self.new_id(id), ..source }),
+            Some(source) => self.put(to, condition, self.made(Entry { id: self.new_id(id), ..source })),
         }
     }
 
@@ -178,7 +274,7 @@ impl Map {
         }
         match self.is_enabled {
             None => self.remove(key, "null"),
-            Some(_) => self.add(key, Entry::marker(self.new_id(id))),
+            Some(_) => self.add(key, self.made(Entry::marker(self.new_id(id)))),
         }
         204
     }
@@ -211,17 +307,27 @@ impl Map {
         if self.is_enabled == Some(true) { said.to_owned() } else { "null".to_owned() }
     }
 
+    /// `entry` as it is made today.
+    fn made(&self, entry: Entry) -> Entry {
+        Entry { day: self.day, since: None, ..entry }
+    }
+
     fn add(&mut self, key: &str, entry: Entry) {
         let entries = self.keys.entry(key.to_owned()).or_default();
+        let newest = entries.first().map(|newest| newest.id.clone());
         entries.retain(|old| entry.id != "null" || old.id != "null");
+        if let Some(next) = entries.first_mut().filter(|next| Some(&next.id) == newest.as_ref()) {
+            next.since = Some(self.day);
+        }
         entries.insert(0, entry);
     }
 
     fn remove(&mut self, key: &str, id: &str) {
         let Some(entries) = self.keys.get_mut(key) else { return };
         entries.retain(|entry| entry.id != id);
-        if entries.is_empty() {
-            self.keys.remove(key);
+        match entries.first_mut() {
+            Some(newest) => newest.since = None,
+            None => drop(self.keys.remove(key)),
         }
     }
 }
