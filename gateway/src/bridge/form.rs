@@ -21,6 +21,9 @@ use crate::response::{Failed, Sender, Sent};
 use crate::store_service::StoreService;
 use crate::target::Target;
 
+/// Longest key, and access key, that is logged of a form: the longest that an object can have.
+const SAID_BYTES_MAX: usize = 1024;
+
 /// The door that a form has to pass.
 pub struct Door<'a> {
     /// The store behind it.
@@ -55,8 +58,10 @@ pub async fn serve(
     source.give_back(rest);
     let form = Form::of(fields, file_name)?;
     let claim = Claim::of(&form, door.rules);
-    let access_key = claim.as_ref().ok().and_then(Option::as_ref).map(|claim| claim.access_key().to_owned());
-    door.said.set(SaidByForm { key: form.get("key").map(str::to_owned), access_key }).ok();
+    let access_key = claim.as_ref().ok().and_then(Option::as_ref).map(Claim::access_key);
+    // Nobody has looked at either yet: what is too long to be one is not logged.
+    let said = |value: Option<&str>| value.filter(|value| value.len() <= SAID_BYTES_MAX).map(str::to_owned);
+    door.said.set(SaidByForm { key: said(form.get("key")), access_key: said(access_key) }).ok();
     let (signer, sizes) = match claim? {
         None => (None, Sizes::ANY),
         Some(claim) => {

@@ -195,7 +195,7 @@ impl Follower {
         self.lock().node.look(boottime(), subject)
     }
 
-    /// Whether something is kept of `subject`, live or not.
+    /// Whether something is kept of `subject`, live or not: be it that there is no such thing.
     pub(crate) fn holds(&self, subject: &Subject) -> bool {
         self.lock().node.holds(subject)
     }

@@ -397,10 +397,10 @@ impl<V: Value, P: Plant> Node<V, P> {
         self.lease.as_ref().map(Lease::session)
     }
 
-    /// Something is kept of `subject`, live or not.
+    /// Something is kept of `subject`, live or not: be it that there is no such thing.
     #[must_use]
     pub fn holds(&self, subject: &Subject) -> bool {
-        self.kept.held(subject).is_some()
+        self.kept.has(subject)
     }
 
     /// Everything that would answer a request alone at `now`.

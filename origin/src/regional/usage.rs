@@ -82,11 +82,13 @@ pub(super) trait ReadUsage: Reads {
         added: u64,
         replaced: Option<&Head>,
     ) -> Result<(), S3Error> {
-        // What makes way may be a null version that is not current: the commit knows.
-        if facts.versioning == Versioning::Suspended {
-            return Ok(());
-        }
-        self.verify_room(&facts.owner, quota, added, replaced.map_or(0, |replaced| replaced.bytes))
+        let replaced = match facts.versioning {
+            Versioning::Never => replaced.map_or(0, |replaced| replaced.bytes),
+            Versioning::Enabled => 0,
+            // What makes way may be a null version that is not current: the commit knows.
+            Versioning::Suspended => return Ok(()),
+        };
+        self.verify_room(&facts.owner, quota, added, replaced)
     }
 }
 

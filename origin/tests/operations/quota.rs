@@ -69,6 +69,9 @@ async fn a_copy_that_the_quota_refuses_reads_nothing() {
     assert_eq!(region.send_and_go("PUT", &part(1), &[source], "").await.error(), gone);
     let onto_itself = [digested[0], digested[1], ("x-amz-metadata-directive", "REPLACE")];
     assert_eq!(region.send_and_go("PUT", "/photos/a", &onto_itself, "").await.error(), gone);
+    // Where versions are kept nothing makes way.
+    region.set_versioning("Enabled").await.ok();
+    assert_eq!(region.send_and_go("PUT", "/photos/a", &onto_itself, "").await.error(), exceeded());
 }
 
 #[tokio::test]

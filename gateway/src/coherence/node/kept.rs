@@ -95,6 +95,16 @@ impl<V: Value> Kept<V> {
         self.entries.get(subject)?.value.clone()
     }
 
+    /// Something is kept of `subject`, live or not: be it that there is no such thing, or not even such a bucket.
+    pub(super) fn has(&self, subject: &Subject) -> bool {
+        let is_kept = self.entries.contains_key(subject);
+        is_kept
+            || subject
+                .facts()
+                .and_then(|facts| self.entries.get(&facts))
+                .is_some_and(|kept| kept.value.is_none())
+    }
+
     /// What is kept of `subject`, and the session that it was last live under.
     pub(super) fn held_under(&self, subject: &Subject) -> Option<(V, SessionId)> {
         let entry = self.entries.get(subject)?;
