@@ -14,6 +14,7 @@ mod directives;
 mod heads;
 mod misses;
 mod owner;
+mod purge;
 mod renewal;
 mod warm;
 
@@ -39,6 +40,7 @@ pub use self::cache_status::{CACHE_STATUS, passed_by};
 use self::heads::{Found, Heads, ObjectName};
 pub(crate) use self::misses::MISSES_BYTES_MAX;
 pub use self::owner::Owner;
+pub use self::purge::{ToPurge, WasPurged};
 use self::renewal::Renewal;
 pub use self::warm::{ToWarm, Warmed};
 use crate::client::Client;
