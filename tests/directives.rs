@@ -125,6 +125,16 @@ async fn an_operator_warms_and_pins_an_object() {
     let (status, said) = told(&["warm", "s3://data/k", "--unpin"]).await;
     assert!(status.success(), "{said}");
     assert_eq!(pinned().await, 0.0);
+    let (status, said) = told(&["purge", "s3://data/k", "--json"]).await;
+    assert!(status.success(), "{said}");
+    let json = &said[..=said.rfind(']').expect("a list of nodes")];
+    let purged: serde_json::Value = serde_json::from_str(json).expect("--json answers in JSON");
+    let purged = purged.as_array().expect("nodes").iter();
+    assert!(purged.clone().count() == 3 && purged.clone().all(|node| node["versions"] == 1), "{said}");
+    assert!(purged.map(|node| node["nvme_blocks"].as_u64()).all(|blocks| blocks > Some(0)), "{said}");
+    let pulled = site.pulled().await;
+    site.get("").await;
+    assert_eq!(site.pulled().await - pulled, OBJECT_BYTES, "it was fetched again");
     let (status, said) = told(&["warm", "s3://data/other"]).await;
     assert!(!status.success() && said.contains("ord1 has no s3://data/other"), "{said}");
 }

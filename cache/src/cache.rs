@@ -1,16 +1,17 @@
 //! The cache: opened once a node, shared by all its reads.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use crate::budget::Budget;
 use crate::buffer::Pool;
-use crate::error::{Busy, Limit, OpenError, ReadError};
+use crate::error::{Busy, Limit, OpenError, PinError, PurgeError, ReadError};
 use crate::flight::Flights;
 use crate::instance::Instance;
 use crate::layout::{self, BlockKey, Layout};
@@ -30,6 +31,15 @@ use crate::walk::Walks;
 /// A node's block cache. Clones are the same cache.
 #[derive(Clone)]
 pub struct Cache(Arc<Shared>);
+
+/// Blocks that a purge dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Purged {
+    /// From memory.
+    pub memory_blocks: u64,
+    /// From NVMe.
+    pub nvme_blocks: u64,
+}
 
 /// What readers, fills and loads share.
 pub(crate) struct Shared {
@@ -159,19 +169,63 @@ impl Cache {
         self.0.prestages.are_running(instance)
     }
 
-    /// Pins an object to NVMe: for as long as `lasting` says none of its blocks is given up for others, whether they are
-    /// there by now or come later. Nothing is fetched. A pin replaces the one before; zero ends it. Pins end with the
-    /// process.
+    /// Pins an object to NVMe: for as long as `lasting` says, in whole seconds, none of its blocks is given up for others,
+    /// whether they are there by now or come later. Nothing is fetched. A pin replaces the one before; zero ends it.
+    /// Once this has returned, pins outlive the process where the settings name a file for them.
     ///
     /// # Errors
-    /// [`Busy`] when the objects pinned would have more bytes together than half of the NVMe tier has.
-    ///
-    /// # Panics
-    /// When `lasting` is longer than a clock can tell: some hundred thousand million years.
-    pub fn pin(&self, instance: Instance, object_bytes: u64, lasting: Duration) -> Result<(), Busy> {
+    /// When the objects pinned would have more bytes together than half of the NVMe tier has, or would be too many, or
+    /// their file cannot be written.
+    pub async fn pin(
+        &self,
+        instance: Instance,
+        object_bytes: u64,
+        lasting: Duration,
+    ) -> Result<(), PinError> {
         let slab = self.0.slab.as_ref().ok_or(Busy(Limit::Pins))?;
-        let until = (!lasting.is_zero()).then(|| Instant::now() + lasting);
-        slab.keep(instance, object_bytes, until).then_some(()).ok_or(Busy(Limit::Pins))
+        slab.keep(instance, object_bytes, lasting).await
+    }
+}
+
+impl Cache {
+    /// Drops whatever there is of these instances, which have so many bytes, from both tiers, and ends their pins. What readers
+    /// are at while this runs may be brought again by them. On disk the blocks are unreachable from then on, after a
+    /// restart too; their bytes are overwritten when their slots are used again.
+    ///
+    /// # Errors
+    /// See [`PurgeError`].
+    pub async fn purge(&self, objects: &[(Instance, u64)]) -> Result<Purged, PurgeError> {
+        let instances: Arc<HashSet<Instance>> =
+            Arc::new(objects.iter().map(|(instance, _)| *instance).collect());
+        let nvme_blocks = self.purge_nvme(move |instance| instances.contains(instance)).await?;
+        let mut memory_blocks = 0;
+        for (instance, object_bytes) in objects {
+            let layout = Layout::new(*object_bytes, self.0.settings.block_bytes);
+            let indexes = 0..layout.map_or(0, |layout| layout.blocks_count());
+            let keys = indexes.map(|index| BlockKey { instance: *instance, index });
+            memory_blocks += self.0.memory.remove(keys);
+            tokio::task::yield_now().await;
+        }
+        Ok(Purged { memory_blocks, nvme_blocks })
+    }
+
+    /// Drops everything from both tiers, and ends all pins; otherwise as [`Cache::purge`].
+    ///
+    /// # Errors
+    /// See [`PurgeError`].
+    pub async fn purge_all(&self) -> Result<Purged, PurgeError> {
+        let nvme_blocks = self.purge_nvme(|_| true).await?;
+        Ok(Purged { memory_blocks: self.0.memory.clear(), nvme_blocks })
+    }
+
+    async fn purge_nvme(
+        &self,
+        goes: impl Fn(&Instance) -> bool + Clone + Send + Sync + 'static,
+    ) -> Result<u64, PurgeError> {
+        match &self.0.slab {
+            Some(slab) => slab.purge(goes).await,
+            None => Ok(0),
+        }
     }
 }
 

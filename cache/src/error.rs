@@ -34,7 +34,7 @@ pub enum Limit {
     DirectReads,
     /// `prestages_max` or `prestages_per_tenant_max`.
     Prestages,
-    /// Half of the NVMe tier may be pinned; or there is none.
+    /// Half of the NVMe tier may be pinned, and 16,000 objects; or there is none.
     Pins,
     /// The origin says that it is busy.
     Origin,
@@ -54,10 +54,32 @@ impl std::fmt::Display for Limit {
     }
 }
 
-/// A pre-stage was not started, or an object not pinned, because a limit was reached.
+/// Something was not done because a limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room: {0}")]
 pub struct Busy(pub Limit);
+
+/// Why an object was not pinned, or its pin not ended: nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// As much is pinned as may be; or there is no NVMe tier.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The pins could not be written to their file.
+    #[error("write the pins: {0}")]
+    Io(io::Error),
+}
+
+/// Why a purge did not come to its end. What it had dropped by then is dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum PurgeError {
+    /// The pins of what was to go could not be ended.
+    #[error(transparent)]
+    Pins(#[from] PinError),
+    /// A device of the NVMe tier did not take it: what was to go may be there again after a restart.
+    #[error("blank headers on NVMe: {0}")]
+    Device(io::Error),
+}
 
 /// Why a cache could not be opened.
 #[derive(Debug, thiserror::Error)]

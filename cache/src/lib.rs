@@ -40,8 +40,8 @@ mod source;
 mod sync;
 mod tenant;
 
-pub use cache::Cache;
-pub use error::{Busy, Limit, OpenError, ReadError};
+pub use cache::{Cache, Purged};
+pub use error::{Busy, Limit, OpenError, PinError, PurgeError, ReadError};
 pub use instance::Instance;
 pub use prestage::Prestaged;
 pub use reader::{Mode, Plan, Reader, Tally};

@@ -71,6 +71,20 @@ impl MemoryTier {
         self.lasts()
     }
 
+    /// Takes these blocks out, and returns how many were there.
+    pub(crate) fn remove(&self, keys: impl Iterator<Item = BlockKey>) -> u64 {
+        let Some(blocks) = &self.blocks else { return 0 };
+        keys.filter(|key| blocks.remove(key).is_some()).count() as u64
+    }
+
+    /// Takes every block out, and returns about how many there were.
+    pub(crate) fn clear(&self) -> u64 {
+        let Some(blocks) = &self.blocks else { return 0 };
+        let count = blocks.entries() as u64;
+        blocks.clear();
+        count
+    }
+
     pub(crate) fn used_bytes(&self) -> usize {
         self.blocks.as_ref().map_or(0, Cache::usage)
     }

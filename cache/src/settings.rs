@@ -64,6 +64,8 @@ pub struct Nvme {
     pub devices: Vec<NvmeDevice>,
     /// The node that the slabs belong to: one that another node wrote is left alone, and out of use. Up to 64 bytes. Default empty.
     pub node: String,
+    /// The file in which pins outlive the process, in a folder that is there. Default `None`: they end with it.
+    pub pins: Option<PathBuf>,
     /// What reads and writes. Default `IoUring`.
     pub engine: Engine,
     /// Bytes of blocks that may wait to be written, over all devices. A block that finds the queue full is not kept, and counted.
@@ -98,6 +100,7 @@ impl Nvme {
         Self {
             devices: vec![NvmeDevice { path: path.into(), bytes }],
             node: String::new(),
+            pins: None,
             engine: Engine::IoUring,
             write_queue_bytes: 32 * MIB,
         }

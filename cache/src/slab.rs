@@ -20,13 +20,13 @@ mod uring;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::Duration;
 
 use futures::future::join_all;
 use tracing::{error, warn};
 
 use crate::block::Block;
-use crate::error::OpenError;
+use crate::error::{OpenError, PinError, PurgeError};
 use crate::instance::Instance;
 use crate::layout::{BlockKey, mix};
 use crate::metrics::{Metrics, NotKept};
@@ -81,7 +81,10 @@ impl Slab {
         weights: &Arc<Weights>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let kept = Arc::new(Kept::default());
+        let bytes_max = settings.devices.iter().map(|device| device.bytes).sum::<u64>() / 2;
+        let pins = settings.pins.clone();
+        let kept = tokio::task::spawn_blocking(move || Kept::open(pins, bytes_max)).await;
+        let kept = Arc::new(kept.expect("reading pins does not panic"));
         let opening = Arc::new(Opening {
             settings: settings.clone(),
             block_bytes,
@@ -124,16 +127,17 @@ impl Slab {
         self.in_use_now().any(Device::has_blocks)
     }
 
-    /// Gives up no block of an object of `object_bytes` bytes before `until`; `None`: from now on any. False if more than
-    /// half of all bytes would be kept then.
-    pub(crate) fn keep(&self, instance: Instance, object_bytes: u64, until: Option<Instant>) -> bool {
-        match until {
-            Some(until) => self.kept.keep(instance, object_bytes, until, self.bytes() / 2),
-            None => {
-                self.kept.release(&instance);
-                true
-            }
-        }
+    /// Gives up no block of an object of `object_bytes` bytes for as long as `lasting` says; zero: from now on any.
+    ///
+    /// # Errors
+    /// Nothing is changed if more than half of all bytes would be kept then, or it cannot be written down.
+    pub(crate) async fn keep(
+        &self,
+        instance: Instance,
+        object_bytes: u64,
+        lasting: Duration,
+    ) -> Result<(), PinError> {
+        self.kept.keep(instance, object_bytes, lasting, self.bytes() / 2).await
     }
 
     /// Bytes of the objects whose blocks are not given up.
@@ -176,6 +180,24 @@ impl Slab {
         if let Some(device) = self.device(key) {
             device.room(bytes).await;
         }
+    }
+
+    /// Drops the blocks of the instances that `goes` names from every device, also from what a restart would find, and ends
+    /// their pins. Returns how many blocks there were.
+    ///
+    /// # Errors
+    /// Where the file of pins, or a device, cannot be written.
+    pub(crate) async fn purge(
+        &self,
+        goes: impl Fn(&Instance) -> bool + Clone + Send + Sync + 'static,
+    ) -> Result<u64, PurgeError> {
+        self.kept.release(goes.clone()).await?;
+        let mut purged_count = 0;
+        for device in self.in_use_now() {
+            let purged = device.purge(&|key: &BlockKey| goes(&key.instance)).await;
+            purged_count += purged.map_err(PurgeError::Device)?;
+        }
+        Ok(purged_count)
     }
 
     /// Writes what is queued, makes it durable, and lets go of the devices. Nothing is found from now on.

@@ -1,9 +1,9 @@
-//! Looking without filling, going past the cache, pre-staging.
+//! Looking without filling, going past the cache, pre-staging, pinning, purging.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Busy, Limit, Mode, Prestaged, Purpose, ReadError, Settings, Tenant};
+use cache::{Busy, Limit, Mode, PinError, Prestaged, Purged, Purpose, ReadError, Settings, Tenant};
 use tokio::time::timeout;
 
 use crate::origin::Origin;
@@ -152,8 +152,10 @@ async fn what_is_pinned_stays_until_its_pin_ends() {
     let node = Node::open(nvme_only(folder.path(), 16 * MIB)).await;
     let (pinned, other) = (Origin::new(200, 2 * MIB), Origin::new(201, 6 * MIB));
     let hour = Duration::from_secs(3600);
-    let pin = |origin: &Origin, lasting| node.cache.pin(origin.instance, origin.object_bytes, lasting);
-    assert_eq!((pin(&pinned, hour), pin(&other, hour)), (Ok(()), Err(Busy(Limit::Pins))));
+    let pin =
+        async |origin: &Origin, lasting| node.cache.pin(origin.instance, origin.object_bytes, lasting).await;
+    pin(&pinned, hour).await.expect("room");
+    assert!(matches!(pin(&other, hour).await, Err(PinError::Busy(Busy(Limit::Pins)))));
     assert_eq!(node.metric("cache_nvme_pinned_bytes", None), 2 * MIB);
     let turn_over = async |first: u8| {
         for id in first..first + 20 {
@@ -168,8 +170,65 @@ async fn what_is_pinned_stays_until_its_pin_ends() {
     node.read_all(&pinned).await;
     turn_over(20).await;
     assert!(is_here());
-    assert_eq!(pin(&pinned, Duration::ZERO), Ok(()));
+    pin(&pinned, Duration::ZERO).await.expect("ends");
     turn_over(40).await;
     assert!(!is_here());
     assert_eq!(node.metric("cache_nvme_pinned_bytes", None), 0);
+}
+
+/// A pin holds in the next process too, where the settings name a file for it.
+#[tokio::test]
+async fn a_pin_outlives_the_process() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut settings = nvme_only(folder.path(), 16 * MIB);
+    settings.nvme.as_mut().expect("nvme").pins = Some(folder.path().join("pins"));
+    let pinned = Origin::new(200, 2 * MIB);
+    let node = Node::open(settings.clone()).await;
+    node.cache.pin(pinned.instance, pinned.object_bytes, Duration::from_secs(3600)).await.expect("room");
+    node.read_all(&pinned).await;
+    node.cache.close().await;
+    let node = Node::open(settings).await;
+    assert_eq!(node.metric("cache_nvme_pinned_bytes", None), 2 * MIB);
+    for id in 0..20 {
+        node.read_all(&Origin::new(id, 2 * MIB)).await;
+        while node.metric("cache_buffer_bytes", None) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(node.read_all(&pinned).await.nvme_bytes, 2 * MIB);
+}
+
+/// What is purged is in no tier any more, nor pinned, and not there again after a restart; what else there is stays, unless
+/// everything goes.
+#[tokio::test]
+async fn what_is_purged_is_gone_and_stays_gone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut settings = Settings { memory_bytes: 8 * MIB, ..nvme_only(folder.path(), 16 * MIB) };
+    settings.nvme.as_mut().expect("nvme").pins = Some(folder.path().join("pins"));
+    let (goes, stays) = (Origin::new(1, 2 * MIB + 5), Origin::new(2, MIB));
+    let node = Node::open(settings.clone()).await;
+    node.read_all(&goes).await;
+    node.read_all(&stays).await;
+    node.cache.pin(goes.instance, goes.object_bytes, Duration::from_secs(3600)).await.expect("room");
+    let purged = node.cache.purge(&[(goes.instance, goes.object_bytes)]).await.expect("purged");
+    assert_eq!(purged, Purged { memory_blocks: 9, nvme_blocks: 9 });
+    let here = |node: &Node, origin: &Arc<Origin>| {
+        let plan = node.reader(origin, 0..origin.object_bytes, Mode::LookOnly).plan();
+        plan.memory_bytes + plan.nvme_bytes
+    };
+    assert_eq!((here(&node, &goes), here(&node, &stays)), (0, MIB));
+    assert_eq!(node.metric("cache_nvme_pinned_bytes", None), 0);
+    node.cache.close().await;
+    let node = Node::open(settings.clone()).await;
+    assert_eq!((here(&node, &goes), here(&node, &stays)), (0, MIB));
+    node.read_all(&goes).await;
+    node.read_all(&stays).await;
+    let purged = node.cache.purge_all().await.expect("purged");
+    assert_eq!(purged.nvme_blocks, 13);
+    assert_eq!((here(&node, &goes), here(&node, &stays)), (0, 0));
+    node.cache.close().await;
+    let node = Node::open(settings).await;
+    assert_eq!(node.metric("cache_nvme_blocks", None), 0);
+    node.read_all(&goes).await;
+    assert_eq!(node.read_all(&goes).await.memory_bytes, goes.object_bytes);
 }

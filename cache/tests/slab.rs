@@ -82,6 +82,34 @@ async fn a_slab_that_was_not_closed_is_opened_all_the_same() {
     found.read_all(&Origin::new(2, 2 * MIB)).await;
 }
 
+/// A hit from either tier goes out a mebibyte at a time, out of the memory that the block lies in: readers that come later
+/// are lent the same.
+#[tokio::test]
+async fn hits_are_lent_whole_mebibytes_and_not_copied() {
+    let folder = tempfile::tempdir().expect("folder");
+    let settings = Settings { block_bytes: MIB, ..nvme_only(folder.path(), 64 * MIB) };
+    let origin = Origin::new(1, 6 * MIB);
+    let node = Node::open(settings.clone()).await;
+    node.read_all(&origin).await;
+    node.cache.close().await;
+    let node = Node::open(Settings { memory_bytes: 16 * MIB, working_bytes: 16 * MIB, ..settings }).await;
+    let mut lent = Vec::new();
+    for _ in 0..2 {
+        let mut reader = node.reader(&origin, MIB..6 * MIB, Mode::Fill);
+        let mut pieces = Vec::new();
+        while let Some(piece) = reader.next().await {
+            let piece = piece.expect("reads");
+            assert_eq!(piece.len() as u64, MIB);
+            pieces.push(piece.as_ptr());
+        }
+        lent.push(pieces);
+        let tally = reader.tally();
+        let from = if lent.len() == 1 { tally.nvme_bytes } else { tally.memory_bytes };
+        assert_eq!(from, 5 * MIB);
+    }
+    assert_eq!(lent[0], lent[1]);
+}
+
 /// A small range moves its pages alone; the second time the whole block is worth it.
 #[tokio::test]
 async fn a_range_within_a_block_reads_its_pages_alone() {

@@ -14,6 +14,7 @@ mod directives;
 mod head_start;
 mod heads;
 mod owner;
+mod purge;
 mod renewal;
 mod warm;
 
@@ -41,6 +42,7 @@ pub use self::head_start::HeadStarts;
 use self::head_start::{Beside, Started, first_pages};
 use self::heads::{Found, Heads, ObjectName};
 pub use self::owner::Owner;
+pub use self::purge::{ToPurge, WasPurged};
 use self::renewal::Renewal;
 pub use self::warm::{ToWarm, Warmed};
 use crate::client::Client;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use cache::Cache;
 use futures::future::join_all;
 use origin::Directory;
@@ -26,7 +27,7 @@ use tracing::{info, warn};
 
 pub use start_error::StartError;
 
-use crate::accelerated::{self, Accelerated, HeadStarts, Owner};
+use crate::accelerated::{self, Accelerated, HeadStarts, Owner, ToPurge, ToWarm, Warmed, WasPurged};
 use crate::admin::{Admin, Readiness, UsersApi};
 use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
@@ -34,7 +35,7 @@ use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Own, Room, Sessions}
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
 use crate::listen::{Bound, Front, OtherProtocol, Transport};
 use crate::metrics::{self, DropReason, Metrics};
-use crate::operator::{OperatorSocket, Warmer};
+use crate::operator::{Cached, OperatorSocket};
 use crate::peer::{self, Credentials, Peers};
 use crate::proxy::{self, Role};
 use crate::quota::Gate;
@@ -100,12 +101,15 @@ pub fn operator_sockets(data: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(sockets)
 }
 
-/// Brings objects into a node's cache for its operators.
-fn warmer(node: Arc<proxy::Node>) -> Warmer {
-    Box::new(move |wanted| {
-        let node = node.clone();
-        Box::pin(async move { node.accelerated.warm(wanted).await })
-    })
+#[async_trait]
+impl Cached for proxy::Node {
+    async fn warm(&self, wanted: ToWarm) -> Result<Warmed, String> {
+        self.accelerated.warm(wanted).await
+    }
+
+    async fn purge(&self, wanted: ToPurge) -> Result<WasPurged, String> {
+        self.accelerated.purge(wanted).await
+    }
 }
 
 /// A node's addresses, bound before anything is opened: a busy port must not leave anything behind.
@@ -288,7 +292,7 @@ impl Node {
         let users_api = UsersApi::new(users.clone(), self.identities.clone(), self.topology.clone());
         let standing = Standing::new(self.region.clone(), self.sessions.clone(), self.followers.all.clone());
         let operators = self.directory.join(OPERATOR_SOCKET);
-        let operators = OperatorSocket::open(&operators, users, standing, warmer(self.shared.clone()))?;
+        let operators = OperatorSocket::open(&operators, users, standing, self.shared.clone())?;
         let metrics = self.shared.metrics.clone();
         let (clients, peers, admin) = (Front::default(), Front::default(), Front::default());
         let public = match certificate {
@@ -469,6 +473,7 @@ async fn open_cache(plan: &Plan<'_>, directory: &Path, registry: &Registry) -> R
     let mut settings = plan.settings.cache.clone();
     if let Some(nvme) = &mut settings.nvme {
         nvme.node = plan.region.to_string();
+        nvme.pins = Some(directory.join("cache.pins"));
         for device in &mut nvme.devices {
             let unnamed = device.path.as_os_str().is_empty();
             // One that is not absolute lies in the node's own folder.

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod explain;
+mod purge;
 mod status;
 mod user;
 mod warm;
@@ -49,6 +50,8 @@ pub enum Command {
     Status(Asking),
     /// Bring an object into the caches of the running nodes, and pin it there, before anybody asks for it.
     Warm(Warm),
+    /// Drop an object, a prefix, a bucket or everything from the caches of the running nodes, and end its pins.
+    Purge(Purge),
 }
 
 /// Where the configuration and the data are.
@@ -310,12 +313,32 @@ pub struct Warm {
     /// The bucket's region, where several have a bucket of this name.
     #[arg(long)]
     pub region: Option<String>,
-    /// Keep it on the disk tier for so long, whatever else is read: 30m, 12h, 7d. Pins end when a node restarts.
+    /// Keep it on the disk tier for so long, whatever else is read: 30m, 12h, 7d.
     #[arg(long, value_name = "TIME", value_parser = parse_pin)]
     pub pin: Option<Duration>,
     /// End its pin, and bring nothing.
     #[arg(long, conflicts_with = "pin")]
     pub unpin: bool,
+    /// How to ask, and to answer.
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
+/// `penstock purge`
+#[derive(Args, Debug)]
+pub struct Purge {
+    /// Which object, or bucket; at the node of its own region with all versions.
+    #[arg(value_name = "s3://BUCKET[/KEY]", required_unless_present = "everything")]
+    pub objects: Option<String>,
+    /// Every object whose key begins with KEY; as of a whole bucket, at the node of its own region alone.
+    #[arg(long, requires = "objects")]
+    pub prefix: bool,
+    /// All that the caches hold, also of objects that are deleted by now.
+    #[arg(long, conflicts_with_all = ["objects", "region"])]
+    pub everything: bool,
+    /// The bucket's region, where several have a bucket of this name.
+    #[arg(long)]
+    pub region: Option<String>,
     /// How to ask, and to answer.
     #[command(flatten)]
     pub asking: Asking,
@@ -391,6 +414,16 @@ impl Warm {
     }
 }
 
+impl Purge {
+    /// Does it, with progress on stderr, and shows what came of it on stdout.
+    ///
+    /// # Errors
+    /// One line for stderr.
+    pub fn run(&self) -> Result<(), String> {
+        purge::run(self)
+    }
+}
+
 impl User {
     /// Does it, and shows the answer on stdout.
     ///
@@ -448,6 +481,10 @@ mod tests {
             "penstock warm s3://b/k --pin 0d",
             "penstock warm s3://b/k --pin 366d",
             "penstock warm s3://b/k --pin 7d --unpin",
+            "penstock purge",
+            "penstock purge --prefix",
+            "penstock purge s3://b --everything",
+            "penstock purge --everything --region ord1",
             "penstock explain --action s3:GetObject s3://b/k",
             "penstock explain --as alice --anonymous --action s3:GetObject s3://b/k",
             "penstock explain --anonymous --account a --action s3:GetObject s3://b/k",

@@ -42,6 +42,7 @@ fn run(command: Command) -> Result<(), String> {
         Command::Explain(command) => command.run(),
         Command::Status(asking) => asking.show_status(),
         Command::Warm(warm) => warm.run(),
+        Command::Purge(purge) => purge.run(),
     }
 }
 

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{AskError, ask};
-pub use server::{OperatorSocket, SocketError, Warmer};
+pub use server::{Cached, OperatorSocket, SocketError};
 
-use crate::accelerated::{ToWarm, Warmed};
+use crate::accelerated::{ToPurge, ToWarm, Warmed, WasPurged};
 use crate::explain::{Explanation, Question};
 use crate::status::Status;
 use crate::user_admin::{Done as UsersDone, UserCommand};
@@ -35,6 +35,8 @@ pub enum Command {
     Status,
     /// Bring an object into the node's cache, or say how it stands there.
     Warm(ToWarm),
+    /// Drop objects from the node's cache.
+    Purge(ToPurge),
 }
 
 /// What the node answers.
@@ -64,6 +66,8 @@ pub enum Done {
     Status(Status),
     /// How an object stands in the node's cache.
     Warmed(Warmed),
+    /// What was dropped from the node's cache.
+    Purged(WasPurged),
 }
 
 /// A name for the socket at `path` that is short enough for any directory: the kernel takes 108 bytes and no more.

@@ -48,6 +48,12 @@ use crate::tenant::{Tenant, Weights};
 /// the kernel's own retries, seconds long.
 const ERRORS_MAX: u32 = 8;
 
+/// Slots that are looked at for a purge while readers wait: less than a millisecond of work.
+const PURGED_AT_ONCE: u32 = 16_384;
+
+/// Between two looks whether what was purged is still read: about what a read takes.
+const PINNED_PAUSE: Duration = Duration::from_millis(1);
+
 /// What devices are opened with.
 pub(crate) struct Opening {
     pub(crate) settings: Nvme,
@@ -233,6 +239,54 @@ impl Device {
     /// Waits until a block of `bytes` would find room in the queue.
     pub(crate) async fn room(&self, bytes: usize) {
         self.settled(|state| state.queue_bytes + bytes <= self.0.queue_bytes_max).await;
+    }
+
+    /// Drops the blocks that `goes` names, also from what a restart would find, and returns how many there were. What of them
+    /// waits to be written is waited for; what is read of them meanwhile is read to its end.
+    ///
+    /// # Errors
+    /// Where the device did not take it. Nothing is found any more all the same, until a restart.
+    pub(crate) async fn purge(&self, goes: &(impl Fn(&BlockKey) -> bool + Sync)) -> io::Result<u64> {
+        self.settled(|state| !state.queue.keys().any(goes)).await;
+        let slots_count = self.0.geometry.slots_count;
+        let mut purged_count = 0;
+        for start in (0..slots_count).step_by(PURGED_AT_ONCE as usize) {
+            let slots = start..start.saturating_add(PURGED_AT_ONCE);
+            let purged = {
+                let mut state = lock(&self.0.state);
+                let purged = if self.in_use() { state.index.purge(slots, goes) } else { Vec::new() };
+                self.count_blocks(&mut state);
+                purged
+            };
+            if !purged.is_empty() {
+                purged_count += purged.len() as u64;
+                self.clone().blank(purged).await?;
+            }
+        }
+        Ok(purged_count)
+    }
+
+    /// Makes the headers of purged slots unreadable, once nobody reads them. It goes on where its caller goes away.
+    async fn blank(self, slots: Vec<u32>) -> io::Result<()> {
+        let blanking = async move {
+            while slots.iter().any(|slot| lock(&self.0.state).index.is_pinned(*slot)) {
+                tokio::time::sleep(PINNED_PAUSE).await;
+            }
+            let device = self.clone();
+            let blanked = tokio::task::spawn_blocking(move || {
+                let geometry = &device.0.geometry;
+                let offsets: Vec<u64> = slots.iter().map(|slot| geometry.header_offset(*slot)).collect();
+                let outcome = device.0.engine.blank(&offsets, geometry.header_bytes());
+                let mut state = lock(&device.0.state);
+                slots.iter().for_each(|slot| state.index.blanked(*slot, outcome.is_ok()));
+                outcome.map_err(|error| (slots[0], error))
+            });
+            blanked.await.expect("blanking headers does not panic").map_err(|(slot, error)| {
+                self.device_failed("blank", slot, &error);
+                error
+            })
+        };
+        tokio::spawn(blanking).await.expect("blanking headers does not panic")
     }
 
     /// Writes what is queued, makes it durable, and lets go of the file. Nothing is found from now on.

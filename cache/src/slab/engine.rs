@@ -48,6 +48,9 @@ pub(crate) struct SlotWrite {
 pub(crate) trait Engine: Send + Sync {
     fn read(&self, read: SlotRead);
     fn write(&self, write: SlotWrite);
+    /// Makes headers that nobody reads or writes unreadable, and that durable; blocks meanwhile. They lie at `offsets`, each
+    /// of `header_bytes` bytes.
+    fn blank(&self, offsets: &[u64], header_bytes: usize) -> io::Result<()>;
     /// Finishes what was asked, makes it durable, and lets go of the device; blocks meanwhile.
     fn stop(&self) -> io::Result<()>;
 }

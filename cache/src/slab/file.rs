@@ -54,6 +54,13 @@ impl SlabFile {
         self.buffered.write_all_at(bytes, offset)
     }
 
+    /// Overwrites headers with zeros, and makes that durable.
+    pub(super) fn blank_headers(&self, offsets: &[u64], header_bytes: usize) -> io::Result<()> {
+        let zeros = vec![0; header_bytes];
+        offsets.iter().try_for_each(|offset| self.write_header(&zeros, *offset))?;
+        self.buffered.sync_data()
+    }
+
     /// Length, offset and memory are on sectors.
     pub(super) fn read_data(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.direct.read_exact_at(bytes, offset)
@@ -69,5 +76,25 @@ impl SlabFile {
         let durable = self.buffered.sync_data();
         flock(&self.buffered, FlockOperation::Unlock)?;
         durable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::fcntl_getfl;
+
+    use super::*;
+
+    /// Data goes past the page cache, where the file system has such a way, and headers through it.
+    #[test]
+    fn data_and_headers_go_two_ways() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("slab");
+        let made = File::options().read(true).write(true).create_new(true).open(&path).expect("made");
+        let file = SlabFile::new(&path, made).expect("opens");
+        let is_direct = |file| fcntl_getfl(file).expect("flags").contains(OFlags::DIRECT);
+        let flags = i32::try_from(OFlags::DIRECT.bits()).expect("O_DIRECT fits an i32");
+        let takes_direct = OpenOptions::new().read(true).custom_flags(flags).open(&path).is_ok();
+        assert_eq!((is_direct(file.direct()), is_direct(file.page_cache())), (takes_direct, false));
     }
 }

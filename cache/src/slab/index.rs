@@ -5,6 +5,7 @@
 //!
 //! [`eviction`]: super::eviction
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::eviction::{Eviction, Whose};
@@ -49,6 +50,8 @@ enum Use {
     Stored,
     /// No longer to be found; free once its last reader is done.
     Forgotten,
+    /// No longer to be found; free once its header is gone from the device.
+    Purged,
     /// The device failed here; never used again.
     Broken,
 }
@@ -188,6 +191,40 @@ impl Index {
         }
     }
 
+    /// Forgets the blocks in `slots` that `goes` names. Their slots are not used before [`Index::blanked`].
+    pub(crate) fn purge(&mut self, slots: Range<u32>, goes: impl Fn(&BlockKey) -> bool) -> Vec<u32> {
+        let slots = slots.start.min(self.slots_count())..slots.end.min(self.slots_count());
+        let goes = |number: &u32| {
+            let slot = &self.slots[*number as usize];
+            slot.use_ == Use::Stored && goes(&slot.key)
+        };
+        let purged: Vec<u32> = slots.filter(goes).collect();
+        for number in &purged {
+            self.eviction.remove(*number);
+            self.take_out(*number);
+            self.slots[*number as usize].use_ = Use::Purged;
+        }
+        purged
+    }
+
+    /// Whether somebody still reads what was in the slot.
+    pub(crate) fn is_pinned(&self, number: u32) -> bool {
+        self.slots[number as usize].pins > 0
+    }
+
+    /// The header of a purged slot, which nobody reads, is gone; or could not be written, and the slot is not used again.
+    pub(crate) fn blanked(&mut self, number: u32, is_gone: bool) {
+        debug_assert_eq!(self.slots[number as usize].use_, Use::Purged);
+        match is_gone {
+            true => self.set_free(number),
+            false => self.not_stored(number),
+        }
+    }
+
+    pub(crate) fn slots_count(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("made from a u32")
+    }
+
     fn whose(&self, tenant: Tenant) -> Whose {
         Whose { tenant: tenant.to_bits(), weight: self.weights.of(tenant) }
     }
@@ -323,6 +360,24 @@ mod tests {
         index.pin(&key(0)).expect("there");
         index.forget(0, true);
         index.unpin(0);
+        assert_eq!((index.choose(|_| true), index.blocks_count()), (None, 0));
+    }
+
+    /// What is purged is not found, whoever still reads it; its slot is another block's only once its header is gone.
+    #[test]
+    fn a_purged_slot_is_free_once_its_header_is_gone() {
+        let mut index = full(4);
+        index.pin(&key(1)).expect("there");
+        assert_eq!(index.purge(0..3, |key| key.index > 0), [1, 2]);
+        assert_eq!([0, 1, 2, 3].map(|block| index.contains(&key(block))), [true, false, false, true]);
+        assert!(index.is_pinned(1) && !index.is_pinned(2));
+        index.unpin(1);
+        index.forget(1, false);
+        assert_eq!(index.purge(0..9, |_| true), [0, 3]);
+        assert_eq!(index.choose(|_| true), None);
+        index.blanked(1, true);
+        index.blanked(2, false);
+        assert_eq!(index.choose(|_| true), Some(Chosen { slot: 1, evicted: false }));
         assert_eq!((index.choose(|_| true), index.blocks_count()), (None, 0));
     }
 

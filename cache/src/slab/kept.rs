@@ -1,53 +1,147 @@
 //! Instances that are not given up before a moment that an operator named.
 //!
-//! They are remembered by this process alone: after a restart their blocks are there, and go like any other's.
+//! Where there is a file for them they survive the process: it is written whole, aside, and renamed into place before a
+//! change counts. What an operator was told is then true after a crash, and what cannot be written changes nothing.
+//! A file that is damaged is as good as none: whoever pinned something has to do it again, and a warning says so.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tracing::warn;
+
+use crate::error::{Busy, Limit, PinError};
 use crate::instance::Instance;
+use crate::page;
 use crate::sync::lock;
+
+const MAGIC: &[u8; 8] = b"PENSPIN1";
+
+/// Bytes of one object in the file: its instance, its size, and the second since 1970 until which it is kept.
+const ENTRY_BYTES: usize = 32;
+
+/// Objects that may be kept at one time: the file stays below half a mebibyte.
+const OBJECTS_MAX: usize = 16_000;
 
 /// What is kept until when.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<HashMap<Instance, KeptObject>>);
+pub(super) struct Kept {
+    objects: Mutex<HashMap<Instance, KeptObject>>,
+    /// Held by whoever changes what is kept: the file says what the last of them did.
+    changing: tokio::sync::Mutex<()>,
+    file: Option<PathBuf>,
+}
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct KeptObject {
-    until: Instant,
+    /// Whole seconds since 1970: a pin is a promise about days, and outlives the clock that counts from a start.
+    until: u64,
     object_bytes: u64,
 }
 
 /// What is kept now, for as long as it is looked at.
 pub(super) struct KeptNow<'k> {
     objects: MutexGuard<'k, HashMap<Instance, KeptObject>>,
-    now: Instant,
+    now: u64,
 }
 
 impl Kept {
-    /// Keeps an object of `object_bytes` bytes until `until`, instead of what was said of it before. False, and nothing is
-    /// changed, if more than `bytes_max` would be kept then.
-    pub(super) fn keep(&self, instance: Instance, object_bytes: u64, until: Instant, bytes_max: u64) -> bool {
-        let mut objects = lock(&self.0);
-        let now = Instant::now();
+    /// What `file` says, as far as it has not run out and comes to `bytes_max` bytes at most; what ends last stays.
+    /// Without a file nothing outlives the process. Blocks.
+    pub(super) fn open(file: Option<PathBuf>, bytes_max: u64) -> Self {
+        let mut objects = file.as_deref().map_or_else(HashMap::new, read);
+        let now = seconds(SystemTime::now());
         objects.retain(|_, object| object.until > now);
-        let others = objects.iter().filter(|(other, _)| **other != instance);
-        let bytes = others.map(|(_, object)| object.object_bytes).sum::<u64>().saturating_add(object_bytes);
-        let fits = bytes <= bytes_max;
-        if fits {
-            objects.insert(instance, KeptObject { until, object_bytes });
+        let mut by_end: Vec<_> = objects.iter().map(|(instance, object)| (*instance, *object)).collect();
+        by_end.sort_by_key(|(instance, object)| (std::cmp::Reverse(object.until), *instance));
+        let mut bytes = 0_u64;
+        for (instance, object) in by_end {
+            bytes = bytes.saturating_add(object.object_bytes);
+            if bytes > bytes_max {
+                warn!(%instance, object.object_bytes, "more was pinned than half of NVMe has now: no longer");
+                objects.remove(&instance);
+                bytes -= object.object_bytes;
+            }
         }
-        fits
+        Self { objects: Mutex::new(objects), changing: tokio::sync::Mutex::default(), file }
     }
 
-    /// Keeps an object no longer.
-    pub(super) fn release(&self, instance: &Instance) {
-        lock(&self.0).remove(instance);
+    /// Keeps an object of `object_bytes` bytes for as long as `lasting` says, instead of what was said of it before; zero: no
+    /// longer. Returns once that outlives the process, where there is a file.
+    ///
+    /// # Errors
+    /// Nothing is changed if more than `bytes_max`, or too many objects, would be kept then, or the file cannot be written.
+    pub(super) async fn keep(
+        self: &Arc<Self>,
+        instance: Instance,
+        object_bytes: u64,
+        lasting: Duration,
+        bytes_max: u64,
+    ) -> Result<(), PinError> {
+        let now = seconds(SystemTime::now());
+        let lasting = lasting.as_secs().saturating_add(u64::from(lasting.subsec_nanos() > 0));
+        let until = now.saturating_add(lasting);
+        self.change(move |objects| {
+            objects.retain(|_, object| object.until > now);
+            objects.remove(&instance);
+            if until == now {
+                return Ok(());
+            }
+            let others: u64 = objects.values().map(|object| object.object_bytes).sum();
+            if objects.len() >= OBJECTS_MAX || others.saturating_add(object_bytes) > bytes_max {
+                return Err(Busy(Limit::Pins).into());
+            }
+            objects.insert(instance, KeptObject { until, object_bytes });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps those that `goes` names no longer.
+    ///
+    /// # Errors
+    /// Nothing is changed if the file cannot be written.
+    pub(super) async fn release(
+        self: &Arc<Self>,
+        goes: impl Fn(&Instance) -> bool + Send + 'static,
+    ) -> Result<(), PinError> {
+        self.change(move |objects| {
+            objects.retain(|instance, _| !goes(instance));
+            Ok(())
+        })
+        .await
+    }
+
+    /// One change after another, each in the file before it counts. It goes on where its caller goes away.
+    async fn change(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut HashMap<Instance, KeptObject>) -> Result<(), PinError> + Send + 'static,
+    ) -> Result<(), PinError> {
+        let kept = self.clone();
+        let changing = async move {
+            let _changing = kept.changing.lock().await;
+            let mut objects = lock(&kept.objects).clone();
+            change(&mut objects)?;
+            if objects == *lock(&kept.objects) {
+                return Ok(());
+            }
+            if let Some(file) = kept.file.clone() {
+                let bytes = encode(&objects);
+                let written = tokio::task::spawn_blocking(move || write(&file, &bytes));
+                written.await.expect("writing pins does not panic").map_err(PinError::Io)?;
+            }
+            *lock(&kept.objects) = objects;
+            Ok(())
+        };
+        tokio::spawn(changing).await.expect("changing pins does not panic")
     }
 
     /// What is kept now.
     pub(super) fn now(&self) -> KeptNow<'_> {
-        KeptNow { objects: lock(&self.0), now: Instant::now() }
+        KeptNow { objects: lock(&self.objects), now: seconds(SystemTime::now()) }
     }
 
     /// Bytes of the objects that are kept now.
@@ -61,5 +155,136 @@ impl KeptNow<'_> {
     /// Whether this one is.
     pub(super) fn holds(&self, instance: &Instance) -> bool {
         self.objects.get(instance).is_some_and(|object| object.until > self.now)
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The file's bytes: what it is, an entry an object, and the checksum of all before.
+fn encode(objects: &HashMap<Instance, KeptObject>) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    for (instance, object) in objects {
+        bytes.extend_from_slice(&instance.0);
+        bytes.extend_from_slice(&object.object_bytes.to_le_bytes());
+        bytes.extend_from_slice(&object.until.to_le_bytes());
+    }
+    bytes.extend_from_slice(&page::checksum(&bytes).to_le_bytes());
+    bytes
+}
+
+/// What such a file says; `None` if it is not whole.
+fn decode(bytes: &[u8]) -> Option<HashMap<Instance, KeptObject>> {
+    let (body, crc32c) = bytes.split_last_chunk::<4>()?;
+    let entries = body.strip_prefix(MAGIC)?;
+    if page::checksum(body) != u32::from_le_bytes(*crc32c) || entries.len() % ENTRY_BYTES != 0 {
+        return None;
+    }
+    let entry = |entry: &[u8]| {
+        let (instance, rest) = entry.split_first_chunk::<16>()?;
+        let (object_bytes, until) = rest.split_first_chunk::<8>()?;
+        let until = u64::from_le_bytes(until.try_into().ok()?);
+        let object_bytes = u64::from_le_bytes(*object_bytes);
+        Some((Instance(*instance), KeptObject { until, object_bytes }))
+    };
+    entries.chunks_exact(ENTRY_BYTES).map(entry).collect()
+}
+
+fn read(file: &Path) -> HashMap<Instance, KeptObject> {
+    let problem = match fs::read(file) {
+        Ok(bytes) => match decode(&bytes) {
+            Some(objects) => return objects,
+            None => "it is damaged".to_owned(),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return HashMap::new(),
+        Err(error) => error.to_string(),
+    };
+    warn!(path = %file.display(), problem, "the file of pins is of no use: nothing is pinned");
+    HashMap::new()
+}
+
+/// Puts `bytes` in the place of the file, wholly or not at all, also if power fails.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension("new");
+    let mut file = File::create(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&aside, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn instance(number: u8) -> Instance {
+        Instance([number; 16])
+    }
+
+    fn holds(kept: &Kept, number: u8) -> bool {
+        kept.now().holds(&instance(number))
+    }
+
+    /// What was pinned is pinned by the next process, what was released is not, and a file with one bit flipped or a byte
+    /// less pins nothing.
+    #[tokio::test]
+    async fn pins_outlive_the_process() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("cache.pins");
+        let open = |bytes_max| Arc::new(Kept::open(Some(file.clone()), bytes_max));
+        let kept = open(100);
+        for number in [1, 2, 3] {
+            kept.keep(instance(number), 10, HOUR * u32::from(number), 100).await.expect("room");
+        }
+        kept.keep(instance(2), 10, Duration::ZERO, 100).await.expect("written");
+        let again = open(100);
+        assert_eq!([1, 2, 3].map(|number| holds(&again, number)), [true, false, true]);
+        assert_eq!(again.bytes(), 20);
+        assert_eq!([1, 2, 3].map(|number| holds(&open(19), number)), [false, false, true], "less room now");
+        let whole = fs::read(&file).expect("there");
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&flipped), None, "bit {bit}");
+        }
+        fs::write(&file, &whole[1..]).expect("written");
+        assert!(!holds(&open(100), 1));
+        let kept = open(100);
+        kept.keep(instance(4), 10, HOUR, 100).await.expect("room");
+        kept.keep(instance(5), 20, HOUR, 100).await.expect("room");
+        kept.release(|other| *other == instance(4)).await.expect("written");
+        assert_eq!(open(100).bytes(), 20);
+    }
+
+    /// A pin that cannot be written down is none, and the one before it is left as it was.
+    #[tokio::test]
+    async fn what_cannot_be_written_changes_nothing() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("cache.pins");
+        let kept = Arc::new(Kept::open(Some(file.clone()), 100));
+        kept.keep(instance(1), 10, HOUR, 100).await.expect("room");
+        fs::create_dir(file.with_extension("new")).expect("made");
+        assert!(matches!(kept.keep(instance(2), 10, HOUR, 100).await, Err(PinError::Io(_))));
+        assert!(matches!(kept.keep(instance(1), 10, Duration::ZERO, 100).await, Err(PinError::Io(_))));
+        let again = Arc::new(Kept::open(Some(file), 100));
+        assert_eq!([&kept, &again].map(|kept| (holds(kept, 1), holds(kept, 2))), [(true, false); 2]);
+    }
+
+    #[tokio::test]
+    async fn there_is_an_end_to_what_may_be_kept() {
+        let kept = Arc::new(Kept::default());
+        let full = |kept| matches!(kept, Err(PinError::Busy(Busy(Limit::Pins))));
+        kept.keep(instance(1), 60, HOUR, 100).await.expect("room");
+        assert!(full(kept.keep(instance(2), 41, HOUR, 100).await));
+        kept.keep(instance(1), 30, HOUR, 100).await.expect("in its own place");
+        kept.keep(instance(2), 41, HOUR, 100).await.expect("room");
+        let many = (0..OBJECTS_MAX as u128)
+            .map(|number| (Instance(number.to_le_bytes()), KeptObject { until: u64::MAX, object_bytes: 0 }));
+        *lock(&kept.objects) = many.collect();
+        assert!(full(kept.keep(instance(3), 0, HOUR, 100).await));
     }
 }

@@ -65,6 +65,10 @@ impl Engine for Threads {
         }
     }
 
+    fn blank(&self, offsets: &[u64], header_bytes: usize) -> io::Result<()> {
+        self.file.blank_headers(offsets, header_bytes)
+    }
+
     fn stop(&self) -> io::Result<()> {
         self.reads.close();
         self.writes.close();

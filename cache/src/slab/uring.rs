@@ -121,6 +121,10 @@ impl Engine for Uring {
         }
     }
 
+    fn blank(&self, offsets: &[u64], header_bytes: usize) -> io::Result<()> {
+        self.file.blank_headers(offsets, header_bytes)
+    }
+
     fn stop(&self) -> io::Result<()> {
         self.hand_in(|incoming| incoming.closed = true);
         if let Some(thread) = lock(&self.thread).take() {

@@ -7,8 +7,8 @@ use cache::{Instance, Page, Pages, Purpose, Source, SourceError};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use origin::head::{Facts, Head};
-use origin::regional::{ReadError, RegionalStore};
-use s3s::S3Result;
+use origin::regional::{ListedInstances, ListedTo, ReadError, RegionalStore, SomeKeys};
+use s3s::{S3Result, s3_error};
 
 use super::head_start::{HeadStart, HeadStarts};
 use super::heads::ObjectName;
@@ -83,6 +83,33 @@ impl Owner {
             Self::Peer { objects, .. } => {
                 Ok(objects.find(Subject::Facts { bucket: bucket.into() }, how).await?)
             }
+        }
+    }
+
+    /// The instances of all versions of some keys of a bucket, as far as one page goes, behind where another ended. Another
+    /// region is asked for the current version of one key and no more: it lists for nobody but its own node.
+    ///
+    /// # Errors
+    /// When the owner cannot be asked, or refuses; `NotImplemented` for a prefix in another region.
+    pub(super) async fn instances(
+        &self,
+        bucket: &str,
+        keys: SomeKeys,
+        behind: Option<ListedTo>,
+    ) -> S3Result<ListedInstances> {
+        match self {
+            Self::Own { store, .. } => store.list_instances(bucket, &keys, behind).await,
+            Self::Peer { .. } => match keys {
+                SomeKeys::Key(key) => {
+                    let (_, object) = self.object(bucket, &key).await?;
+                    let instances = object.map(|object| (object.head.instance, object.head.bytes));
+                    Ok(ListedInstances { instances: instances.into_iter().collect(), to: None })
+                }
+                SomeKeys::Prefix(_) => Err(s3_error!(
+                    NotImplemented,
+                    "keys are listed at the node of their own region alone: name objects one by one"
+                )),
+            },
         }
     }
 }

@@ -46,7 +46,7 @@ impl Accelerated {
     /// # Errors
     /// One line for the operator.
     pub async fn warm(&self, wanted: ToWarm) -> Result<Warmed, String> {
-        let (region, account) = self.find_bucket(&wanted).await?;
+        let (region, account) = self.find_bucket(wanted.region.as_deref(), &wanted.bucket).await?;
         let owner = self.parts.owners[&region].clone();
         let object = owner.object(&wanted.bucket, &wanted.key).await.map_err(|error| error.to_string())?.1;
         let object =
@@ -67,9 +67,8 @@ impl Accelerated {
             }
         }
         if let Some(seconds) = wanted.pin_seconds {
-            cache
-                .pin(instance, object_bytes, Duration::from_secs(seconds))
-                .map_err(|busy| busy.to_string())?;
+            let lasting = Duration::from_secs(seconds);
+            cache.pin(instance, object_bytes, lasting).await.map_err(|error| error.to_string())?;
         }
         let stretches = (0..object_bytes).step_by(STRETCH_BYTES as usize);
         let cached_bytes = stretches.map(|start| {
@@ -87,21 +86,25 @@ impl Accelerated {
     }
 
     /// The region that has the bucket, and the account of the bucket's owner.
-    async fn find_bucket(&self, wanted: &ToWarm) -> Result<(RegionName, String), String> {
+    pub(super) async fn find_bucket(
+        &self,
+        named: Option<&str>,
+        bucket: &str,
+    ) -> Result<(RegionName, String), String> {
         let mut found = Vec::new();
         for (region, owner) in &self.parts.owners {
-            if wanted.region.as_ref().is_none_or(|named| named == region.as_str()) {
+            if named.is_none_or(|named| named == region.as_str()) {
                 let facts = owner
-                    .facts(&wanted.bucket, Use::LookAndKeep)
+                    .facts(bucket, Use::LookAndKeep)
                     .await
                     .map_err(|error| format!("{region}: {error}"))?;
                 found.extend(facts.map(|facts| (region.clone(), facts.owner.clone())));
             }
         }
         match found.len() {
-            0 => Err(format!("there is no bucket {}", wanted.bucket)),
+            0 => Err(format!("there is no bucket {bucket}")),
             1 => Ok(found.remove(0)),
-            _ => Err(format!("several regions have a bucket {}: name one with --region", wanted.bucket)),
+            _ => Err(format!("several regions have a bucket {bucket}: name one with --region")),
         }
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn run(command: Explain) -> Result<(), String> {
     match user::ask_home(&Command::Explain(question), &asking.data)? {
         Done::Explained(told) if asking.json => show(format_args!("{:#}", serde_json::json!(told))),
         Done::Explained(told) => show(told),
-        Done::User(_) | Done::Status(_) | Done::Warmed(_) => {
+        Done::User(_) | Done::Status(_) | Done::Warmed(_) | Done::Purged(_) => {
             Err("the node answered another question".to_owned())
         }
     }

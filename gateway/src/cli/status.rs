@@ -15,7 +15,7 @@ pub(super) fn run(asking: &Asking) -> Result<(), String> {
         match ask(&socket, &Command::Status).map_err(|error| error.to_string())? {
             Answer::Done(done) => match *done {
                 Done::Status(status) => nodes.push(status),
-                Done::User(_) | Done::Explained(_) | Done::Warmed(_) => {
+                Done::User(_) | Done::Explained(_) | Done::Warmed(_) | Done::Purged(_) => {
                     return Err("the node answered another question".to_owned());
                 }
             },

@@ -45,7 +45,7 @@ fn told(socket: &Path, wanted: &ToWarm) -> Result<Warmed, String> {
     match ask(socket, &Command::Warm(wanted.clone())).map_err(|error| error.to_string())? {
         Answer::Done(done) => match *done {
             Done::Warmed(warmed) => Ok(warmed),
-            Done::User(_) | Done::Explained(_) | Done::Status(_) => {
+            Done::User(_) | Done::Explained(_) | Done::Status(_) | Done::Purged(_) => {
                 Err("the node answered another question".to_owned())
             }
         },

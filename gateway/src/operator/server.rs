@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::{Answer, COMMAND_BYTES_MAX, Command, Done, short_name};
-use crate::accelerated::{ToWarm, Warmed};
+use crate::accelerated::{ToPurge, ToWarm, Warmed, WasPurged};
 use crate::explain::explain;
 use crate::status::Standing;
 use crate::topology::RegionName;
@@ -39,11 +39,18 @@ pub struct SocketError {
 struct Node {
     users: Result<Arc<UserAdmin>, RegionName>,
     standing: Standing,
-    warmer: Warmer,
+    cache: Arc<dyn Cached>,
 }
 
-/// Brings objects into the node's cache.
-pub type Warmer = Box<dyn Fn(ToWarm) -> BoxFuture<'static, Result<Warmed, String>> + Send + Sync>;
+/// What operators may do with a node's cache; an error is one line for them.
+#[async_trait]
+pub trait Cached: Send + Sync {
+    /// Brings an object into it.
+    async fn warm(&self, wanted: ToWarm) -> Result<Warmed, String>;
+
+    /// Drops objects from it.
+    async fn purge(&self, wanted: ToPurge) -> Result<WasPurged, String>;
+}
 
 /// The operators' socket of one node. Dropping it closes and removes it.
 pub struct OperatorSocket {
@@ -61,10 +68,10 @@ impl OperatorSocket {
         path: &Path,
         users: Result<Arc<UserAdmin>, RegionName>,
         standing: Standing,
-        warmer: Warmer,
+        cache: Arc<dyn Cached>,
     ) -> Result<Self, SocketError> {
         let listener = listen(path).map_err(|cause| SocketError { path: path.to_owned(), cause })?;
-        let accepting = tokio::spawn(accept(listener, Arc::new(Node { users, standing, warmer })));
+        let accepting = tokio::spawn(accept(listener, Arc::new(Node { users, standing, cache })));
         Ok(Self { path: path.to_owned(), accepting })
     }
 }
@@ -142,7 +149,8 @@ async fn obey(command: Command, operator: &Manager, node: &Node) -> Answer {
             Err(not_home) => return not_home,
         },
         Command::Status => Ok(Done::Status(node.standing.now())),
-        Command::Warm(wanted) => (node.warmer)(wanted).await.map(Done::Warmed),
+        Command::Warm(wanted) => node.cache.warm(wanted).await.map(Done::Warmed),
+        Command::Purge(wanted) => node.cache.purge(wanted).await.map(Done::Purged),
     };
     done.map_or_else(Answer::Refused, |done| Answer::Done(Box::new(done)))
 }
@@ -173,8 +181,21 @@ mod tests {
     }
 
     /// Of a node that knows no object.
-    fn no_cache() -> Warmer {
-        Box::new(|wanted| Box::pin(async move { Err(format!("there is no bucket {}", wanted.bucket)) }))
+    struct NoCache;
+
+    #[async_trait]
+    impl Cached for NoCache {
+        async fn warm(&self, wanted: ToWarm) -> Result<Warmed, String> {
+            Err(format!("there is no bucket {}", wanted.bucket))
+        }
+
+        async fn purge(&self, wanted: ToPurge) -> Result<WasPurged, String> {
+            Err(format!("not told to purge {wanted:?}"))
+        }
+    }
+
+    fn no_cache() -> Arc<dyn Cached> {
+        Arc::new(NoCache)
     }
 
     /// Any node warms its cache, wherever users are written.

@@ -2,6 +2,7 @@
 //! other operation.
 
 use http::StatusCode;
+use origin::regional::SomeKeys;
 
 use crate::region::{Answer, Region, bytes};
 
@@ -541,4 +542,30 @@ async fn attributes_are_of_a_version_and_no_more_than_was_asked_for() {
     assert_eq!(refused(&target, &asked("ETag")).await, (404, "NoSuchVersion".into()));
     region.delete("k").await;
     assert_eq!(refused("/photos/k?attributes", &asked("ETag")).await, (404, "NoSuchKey".into()));
+}
+
+/// The instances of one key, of a prefix and of a bucket: of every version that has bytes, and of nothing else.
+#[tokio::test]
+async fn instances_are_listed_of_every_version() {
+    let region = Region::start_versioned().await;
+    let mut put = Vec::new();
+    for (key, body) in [("a/1", "x"), ("a/1", "xx"), ("a/2", "xxx"), ("a", "xxxx"), ("b", "xxxxx")] {
+        region.put_version(key, body).await;
+        let head = region.store.resolve("photos", key, None).await.expect("resolve").head.expect("head");
+        put.push((head.instance, head.bytes));
+    }
+    region.delete("a/2").await;
+    let listed = async |bucket: &str, keys: SomeKeys| {
+        let page = region.store.list_instances(bucket, &keys, None).await.expect("listed");
+        assert_eq!(page.to, None);
+        page.instances
+    };
+    assert_eq!(listed("photos", SomeKeys::Key("a/1".into())).await, [put[1], put[0]]);
+    assert_eq!(listed("photos", SomeKeys::Prefix("a/".into())).await, [put[1], put[0], put[2]]);
+    assert_eq!(
+        listed("photos", SomeKeys::Prefix(String::new())).await,
+        [put[3], put[1], put[4], put[0], put[2]]
+    );
+    assert!(listed("photos", SomeKeys::Key("a/".into())).await.is_empty());
+    assert!(listed("videos", SomeKeys::Prefix(String::new())).await.is_empty());
 }

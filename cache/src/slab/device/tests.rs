@@ -43,6 +43,13 @@ impl Engine for Faulty {
         }
     }
 
+    fn blank(&self, offsets: &[u64], header_bytes: usize) -> io::Result<()> {
+        match self.faults.writes_fail.load(Ordering::SeqCst) {
+            true => Err(rustix::io::Errno::IO.into()),
+            false => self.engine.blank(offsets, header_bytes),
+        }
+    }
+
     fn stop(&self) -> io::Result<()> {
         self.engine.stop()
     }
@@ -177,4 +184,33 @@ async fn a_pinned_block_stays_while_the_slab_turns_over() {
     }
     let buffer = bench.pool.try_take(65_536, For::Demand).expect("room");
     assert_eq!(pin.read(66_536, 1..2, buffer).await.expect("still there")[..1000], [101; 1000]);
+}
+
+/// What is purged while it is read is read to its end, is found no more, and its slot takes another block; where the device
+/// does not take the purge, that is said and counts as an error.
+#[tokio::test]
+async fn a_purge_waits_for_readers_and_fails_aloud() {
+    let bench = Bench::new();
+    for index in 0..3 {
+        bench.stored(index).await;
+    }
+    let Some(Found::Stored(pin)) = bench.slab.find(&Bench::key(1)) else { panic!("on disk") };
+    let purging = tokio::spawn({
+        let slab = bench.slab.clone();
+        async move { slab.purge(&|key: &BlockKey| key.index == 1).await }
+    });
+    while bench.slab.contains(&Bench::key(1)) {
+        tokio::task::yield_now().await;
+    }
+    let buffer = bench.pool.try_take(65_536, For::Demand).expect("room");
+    assert!(pin.read(66_536, 1..2, buffer).await.is_some(), "read to its end");
+    assert_eq!(purging.await.expect("no panic").expect("purged"), 1);
+    assert!(bench.read(0).await.is_some() && bench.read(1).await.is_none());
+    bench.stored(1).await;
+    assert!(bench.read(1).await.is_some());
+    bench.faults.writes_fail.store(true, Ordering::SeqCst);
+    let error = bench.slab.purge(&|key: &BlockKey| key.index == 2).await.expect_err("the device fails");
+    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
+    assert!(bench.read(2).await.is_none());
+    assert_eq!(bench.slab.0.errors.load(Ordering::SeqCst), 1);
 }
