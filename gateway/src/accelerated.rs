@@ -297,7 +297,9 @@ impl Accelerated {
         client: Client,
     ) -> Option<Beside> {
         let claim = claim?;
-        if head.method != Method::GET || mode != Mode::Fill || !owner.knows_nothing_of(name) {
+        // Where a part begins is in the head.
+        let is_of_part = head.uri.query().is_some_and(|query| query.contains("partNumber="));
+        if head.method != Method::GET || mode != Mode::Fill || is_of_part || !owner.knows_nothing_of(name) {
             return None;
         }
         let pages = first_pages(&head.headers, self.parts.cache.block_bytes())?;
@@ -386,6 +388,9 @@ impl Accelerated {
         if let Some(beside) = &granted.beside {
             let plan = body.plan();
             beside.note(inline.is_none() && plan.origin_bytes + plan.joined_bytes > 0);
+            if let Some(begun) = &beside.begun {
+                begun.give_up();
+            }
         }
         Ok(body)
     }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -146,11 +146,10 @@ impl HeadStart {
     fn take(&self) -> Option<Answer> {
         self.answer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-}
 
-impl Drop for HeadStart {
-    /// What nobody needed is read to its end: it is little, and its connection is worth more.
-    fn drop(&mut self) {
+    /// Nobody will take it any more, if nobody has. What nobody needed is read to its end: it is little, and its connection,
+    /// and its place at the owner, are worth more.
+    pub(super) fn give_up(&self) {
         let Some(answer) = self.take() else { return };
         self.counts.unused.inc();
         tokio::spawn(async move {
@@ -159,6 +158,12 @@ impl Drop for HeadStart {
                 let _ = pages.try_for_each(|_| async { Ok(()) }).await;
             }
         });
+    }
+}
+
+impl Drop for HeadStart {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 
@@ -203,9 +208,21 @@ impl Started {
             return None;
         }
         self.head_start.counts.used.inc();
-        let begun = begun.take((begun_end.min(end) - start) as usize);
+        let missing_count = begun_end.min(end) - start;
+        let begun = begun.take(missing_count as usize);
         let Some(rest) = rest else { return Some(begun.boxed()) };
-        let rest = async { rest.await.unwrap_or_else(|lost| Err(SourceError::broken(lost))) };
+        let missing = Arc::new(AtomicU64::new(missing_count));
+        let still_missing = missing.clone();
+        let begun = begun.inspect_ok(move |_| {
+            missing.fetch_sub(1, Ordering::Relaxed);
+        });
+        let rest = async move {
+            // What comes next would be taken for pages that did not come.
+            if still_missing.load(Ordering::Relaxed) > 0 {
+                return Err(SourceError::broken("the owner's first pages ended early"));
+            }
+            rest.await.unwrap_or_else(|lost| Err(SourceError::broken(lost)))
+        };
         Some(begun.chain(rest.into_stream().try_flatten()).boxed())
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use cache::{Page, Pages, SourceError};
 use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -50,6 +51,44 @@ struct Idle {
     since: Instant,
 }
 
+/// A connection that pages come over.
+struct Reading {
+    lines: Arc<Lines>,
+    /// `None` from the end of the answer on.
+    wire: Option<Wire>,
+    is_within_a_page: bool,
+}
+
+impl Reading {
+    /// The next page; `None` after the last, with the connection put back.
+    async fn page(&mut self) -> io::Result<Option<(Bytes, u32)>> {
+        let Some(wire) = &mut self.wire else { return Ok(None) };
+        self.is_within_a_page = true;
+        let page = self.lines.page(wire).await?;
+        self.is_within_a_page = false;
+        if page.is_none()
+            && let Some(wire) = self.wire.take()
+        {
+            self.lines.put_back(wire);
+        }
+        Ok(page)
+    }
+}
+
+impl Drop for Reading {
+    /// Whoever has all the pages that were wanted does not look for what says that there are no more. It is read here, and
+    /// the connection is free for others; where another page comes instead, the connection is closed.
+    fn drop(&mut self) {
+        let Some(mut wire) = self.wire.take().filter(|_| !self.is_within_a_page) else { return };
+        let (Ok(runtime), lines) = (Handle::try_current(), self.lines.clone()) else { return };
+        runtime.spawn(async move {
+            if let Ok(None) = lines.page(&mut wire).await {
+                lines.put_back(wire);
+            }
+        });
+    }
+}
+
 /// An answer that has begun.
 pub(super) enum Answer {
     /// Pages of this instance.
@@ -84,7 +123,8 @@ impl Lines {
         while let Some(mut wire) = self.take() {
             match self.exchange(&mut wire, question).await {
                 Ok(said) => return Ok((said, wire)),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                // Not the kernel's word for one that nobody has acknowledged.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
                     return Err(SourceError::broken(error));
                 }
                 Err(error) => debug!(%error, "a connection that waited is gone"),
@@ -109,15 +149,10 @@ impl Lines {
     }
 
     fn pages(self: Arc<Self>, wire: Wire) -> Pages {
-        futures::stream::try_unfold((self, wire), |(lines, mut wire)| async move {
-            match lines.page(&mut wire).await {
-                Ok(Some((bytes, crc32c))) => Ok(Some((Page { bytes, crc32c }, (lines, wire)))),
-                Ok(None) => {
-                    lines.put_back(wire);
-                    Ok(None)
-                }
-                Err(error) => Err(SourceError::broken(error)),
-            }
+        let reading = Reading { lines: self, wire: Some(wire), is_within_a_page: false };
+        futures::stream::try_unfold(reading, |mut reading| async move {
+            let page = reading.page().await.map_err(SourceError::broken)?;
+            Ok(page.map(|(bytes, crc32c)| (Page { bytes, crc32c }, reading)))
         })
         .boxed()
     }

@@ -360,6 +360,29 @@ async fn connections_are_used_again() {
     assert_eq!(peer.idle_count(), 0);
 }
 
+/// Whoever has all the pages that were wanted does not look for the end: the connection is free all the same. Where more
+/// would come it is closed.
+#[tokio::test]
+async fn a_connection_is_free_after_the_last_page() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    node.stored.put("k", vec![7; 3 * PAGE_BYTES as usize]).await;
+    let found = node.stored.store.resolve(BUCKET, "k", None).await.expect("resolve");
+    let instance = cache::Instance(*found.head.expect("head").instance.as_bytes());
+    for taken_count in [3, 1, 3] {
+        let mut pages = peer.pages(instance, 0..3, Purpose::Fill).await.expect("found");
+        assert_eq!(peer.idle_count(), 0);
+        for _ in 0..taken_count {
+            pages.try_next().await.expect("a page").expect("not the end");
+        }
+        drop(pages);
+        while taken_count == 3 && peer.idle_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// Looking after connections opens some where there are none.
 #[tokio::test]
 async fn connections_are_there_before_they_are_needed() {
