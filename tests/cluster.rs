@@ -450,9 +450,8 @@ pub fn secure_http_client(certificates: &[Vec<u8>]) -> reqwest::Client {
 fn plain_builder() -> reqwest::ClientBuilder {
     static CRYPTO: Once = Once::new();
     CRYPTO.call_once(|| {
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .expect("no other crypto provider is installed");
+        // Not if a configuration of rustls has been built before: it has installed the only one there is.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     });
     reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).http1_only()
 }

@@ -67,6 +67,8 @@ impl Connection {
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> Took {
         let began = Instant::now();
         self.stream.write_all(request).await.expect("send a request");
+        // TLS may keep what it was given.
+        self.stream.flush().await.expect("send all of a request");
         let (mut got, body_bytes) = self.read_head().await;
         // The body's first byte may have come with the head.
         if got == 0 && body_bytes > 0 {
