@@ -128,30 +128,15 @@ fn open(row: &UserRow, keys: &ClusterKeys) -> S3Result<Option<Credential>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Account, Level, User};
+    use crate::identity::User;
     use crate::sigv4::SecretKey;
+    use crate::test_user::alice;
 
     #[test]
     fn a_disabled_user_looks_like_no_user_and_a_broken_row_does_not() {
         let keys = ClusterKeys::parse(&ClusterKeys::generate()).expect("generated");
         let row = |is_disabled| {
-            let account = Account {
-                name: "research".into(),
-                canonical_id: "ab".repeat(32),
-                display_name: "Research".into(),
-            };
-            let user = User {
-                name: "alice".into(),
-                account,
-                display_name: "Alice".into(),
-                email: String::new(),
-                level: Level::Full,
-                access_key: "PKALICE".into(),
-                default_region: None,
-                is_disabled,
-                grants: Vec::new(),
-                revision: origin::instance::Instance::from_bytes([0; 16]),
-            };
+            let user = User { is_disabled, ..alice() };
             let value = StoredUser::seal(user, 1, &SecretKey::new("s3cret"), &keys).to_bytes();
             UserRow { access_key: "PKALICE".into(), value }
         };
