@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use tests::content::Content;
 use tests::sign::put_headers;
-use tests::{Client, Cluster, Endpoint, Options, Request, raw};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tests::{Client, Cluster, Endpoint, Options, Request, raw, tls};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -24,6 +25,61 @@ async fn continue_is_handed_on() {
         assert!(head.starts_with("http/1.1 200 ") && head.contains("connection: keep-alive"), "{head}");
     }
     assert_eq!(&ord1.get("data", "a").await.ok().body[..], b"hello");
+}
+
+/// A client may ask for more before it is answered (RFC 9112 §9.3.2): what it asks too soon breaks no answer, and has its
+/// turn after it.
+#[tokio::test]
+async fn requests_sent_ahead_wait_for_their_turn() {
+    for is_tls in [false, true] {
+        let options = if is_tls { Options::default().tls() } else { Options::default() };
+        let cluster = Cluster::start_with(options).await;
+        let ord1 = cluster.standard("ord1").under(Endpoint::Standard.host("ord1"));
+        ord1.create_bucket("data").await;
+        // More than sockets hold: its answer is under way for as long as the client does not read on.
+        let large = Content::new(7, 24 << 20).range(0, 24 << 20);
+        let _ = ord1.put("data", "large", large.clone()).await.ok();
+        let _ = ord1.put("data", "small", "hello").await.ok();
+        let tcp = connect(&cluster).await;
+        match is_tls {
+            true => {
+                let config = tls::config(&cluster.authority(), "http/1.1");
+                ask_ahead(tls::connect(&config, tcp).await, &ord1, &large).await;
+            }
+            false => ask_ahead(tcp, &ord1, &large).await,
+        }
+    }
+}
+
+/// Asks for `large` twice and then for `small`, and begins to ask for what comes next before each answer is over.
+async fn ask_ahead(mut stream: impl AsyncRead + AsyncWrite + Unpin, ord1: &Client, large: &[u8]) {
+    let get = |key: &str| {
+        let query = ord1.presigned("GET", &format!("/data/{key}"), 600);
+        format!("GET /data/{key}?{query} HTTP/1.1\r\nhost: {}\r\n\r\n", ord1.host())
+    };
+    let mut asked = get("large");
+    for next in [get("large"), get("small") + &get("small")] {
+        stream.write_all(asked.as_bytes()).await.expect("send");
+        stream.flush().await.expect("send");
+        let head = read_head(&mut stream).await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let (start, rest) = next.split_at(1);
+        stream.write_all(start.as_bytes()).await.expect("send");
+        stream.flush().await.expect("send");
+        let mut got = vec![0; large.len()];
+        stream.read_exact(&mut got).await.expect("all of the answer");
+        assert!(got == large);
+        asked = rest.to_owned();
+    }
+    stream.write_all(asked.as_bytes()).await.expect("send");
+    stream.flush().await.expect("send");
+    for _ in 0..2 {
+        let head = read_head(&mut stream).await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let mut got = [0; 5];
+        stream.read_exact(&mut got).await.expect("the answer");
+        assert_eq!(&got, b"hello");
+    }
 }
 
 /// The owner refuses before it wants the body: the client learns it at once, and the connection does not wait for a body
@@ -194,7 +250,7 @@ fn upload(ord1: &Client, path: &str, bytes: usize) -> String {
 }
 
 /// The next head on `stream`; its answer has no body.
-async fn read_head(stream: &mut TcpStream) -> String {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let byte = timeout(Duration::from_secs(30), stream.read_u8()).await.expect("in time");

@@ -179,6 +179,37 @@ async fn pages_are_read_in_part_and_on_conditions() {
     }
 }
 
+/// Who has the page from before it became a redirect is sent on, and so is who wants a part of it.
+#[tokio::test]
+async fn a_page_that_has_become_a_redirect_sends_everybody_on() {
+    let site = Site::start(&format!("{INDEX}{ERROR}"), &["GetObject", "ListBucket"]).await;
+    site.put("error.html", "our own words", &[]).await;
+    site.put("page", "0123456789", &[]).await;
+    let etag = visit(&site.doors[0].1, "GET", "/page").await.header("etag").to_owned();
+    let become_redirect = Request::new("PUT", "/site/page")
+        .header("x-amz-copy-source", "/site/page")
+        .header("x-amz-metadata-directive", "REPLACE")
+        .header("x-amz-website-redirect-location", "/new");
+    let _ = site.owner.send(become_redirect).await.ok();
+    for (name, door) in site.two_doors() {
+        for (header, value) in [
+            ("if-none-match", &*etag),
+            ("if-match", "\"x\""),
+            ("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT"),
+            ("range", "bytes=2-4"),
+            ("range", "bytes=10-"),
+        ] {
+            for method in ["GET", "HEAD"] {
+                let sent_on = visit_with(door, Request::new(method, "/page").header(header, value)).await;
+                assert_eq!(told(&sent_on), "301 /new", "{name} {method} {header}: {value}");
+            }
+        }
+    }
+    // At the other endpoints it is an object like any other.
+    let known = Request::new("GET", "/site/page").header("if-none-match", &etag);
+    assert_eq!(site.owner.send(known).await.status, 304);
+}
+
 #[tokio::test]
 async fn what_cannot_be_shown_is_told_by_a_page() {
     let site = Site::start(INDEX, &["GetObject", "ListBucket"]).await;
@@ -320,7 +351,9 @@ async fn redirects_lead_where_the_site_says() {
         <Redirect><ReplaceKeyPrefixWith>#!/</ReplaceKeyPrefixWith><HttpRedirectCode>302</HttpRedirectCode></Redirect></RoutingRule>\
         <RoutingRule><Condition><HttpErrorCodeReturnedEquals>403</HttpErrorCodeReturnedEquals></Condition>\
         <Redirect><Protocol>https</Protocol><HostName>login.example.com</HostName><ReplaceKeyWith>in</ReplaceKeyWith>\
-        <HttpRedirectCode>307</HttpRedirectCode></Redirect></RoutingRule></RoutingRules>";
+        <HttpRedirectCode>307</HttpRedirectCode></Redirect></RoutingRule>\
+        <RoutingRule><Condition><KeyPrefixEquals>same/</KeyPrefixEquals></Condition>\
+        <Redirect><HttpRedirectCode>304</HttpRedirectCode></Redirect></RoutingRule></RoutingRules>";
     let site = Site::start(&format!("{INDEX}{ERROR}{rules}"), &["GetObject", "ListBucket"]).await;
     site.put("index.html", "the start", &[]).await;
     site.put("error.html", "our own words", &[]).await;
@@ -337,6 +370,7 @@ async fn redirects_lead_where_the_site_says() {
             ("/old/", format!("301 {here}/new/")),
             ("/old/a%20b?c=%2F", format!("301 {here}/new/a%20b?c=%2F")),
             ("/older", "404 our own words".to_owned()),
+            ("/same/a", format!("304 {here}/same/a")),
             ("/app/there", "200 an app".to_owned()),
             ("/app/else/where", format!("302 {here}/#!/else/where")),
             ("/elsewhere", "404 our own words".to_owned()),

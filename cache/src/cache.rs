@@ -97,7 +97,7 @@ impl Cache {
     }
 
     /// Writes what waits to be written and lets go of the slab. Fills and pre-stages end with the block they are at;
-    /// reads go on without the NVMe tier.
+    /// reads go on without the NVMe tier. What is pinned stays so.
     pub async fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
         if let Some(slab) = &self.0.slab {
@@ -175,7 +175,7 @@ impl Cache {
     ///
     /// # Errors
     /// When the objects pinned would have more bytes together than half of the NVMe tier has, or would be too many, or
-    /// their file cannot be written.
+    /// their file cannot be written; after [`Cache::close`].
     pub async fn pin(
         &self,
         instance: Instance,

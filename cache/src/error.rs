@@ -68,6 +68,9 @@ pub enum PinError {
     /// The pins could not be written to their file.
     #[error("write the pins: {0}")]
     Io(io::Error),
+    /// The cache is closed: its file of pins may be another process's by now.
+    #[error("the node is shutting down")]
+    Closed,
 }
 
 /// Why a purge did not come to its end. What it had dropped by then is dropped.

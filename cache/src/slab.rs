@@ -200,9 +200,11 @@ impl Slab {
         Ok(purged_count)
     }
 
-    /// Writes what is queued, makes it durable, and lets go of the devices. Nothing is found from now on.
+    /// Writes what is queued, makes it durable, and lets go of the devices and of the file of pins. Nothing is found from now
+    /// on, and nothing pinned.
     pub(crate) async fn close(&self) {
         self.late.give_up().await;
+        self.kept.close().await;
         join_all(self.devices.iter().filter_map(OnceLock::get).map(Device::close)).await;
     }
 

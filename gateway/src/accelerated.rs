@@ -34,6 +34,7 @@ use pingora::proxy::Session;
 use s3s::header::X_AMZ_TAGGING_COUNT;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use time::OffsetDateTime;
+use tokio::sync::oneshot;
 
 use self::body::Body;
 use self::cache_status::cache_status;
@@ -125,6 +126,16 @@ struct Granted {
     reading: Reading,
     headers: HeaderMap,
     caller: Option<Arc<User>>,
+}
+
+/// What a request says, as far as its object is looked up by it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    head: &'a RequestHeader,
+    target: &'a Target,
+    claim: Option<&'a Claim<'a>>,
+    mode: Mode,
+    client: Client,
 }
 
 /// What a request takes with it on its way through here.
@@ -228,9 +239,11 @@ impl Accelerated {
         let name = object_name(target)?;
         let owner = self.parts.owners.get(&target.region).ok_or(S3ErrorCode::ServiceUnavailable)?.clone();
         let head = session.req_header();
+        let asked = Asked { head, target, claim: claim.as_ref(), mode, client };
+        let (tell, told) = oneshot::channel();
         let (found, beside) = futures::join!(
-            self.look_up(&owner, &name, claim.as_ref(), mode, client),
-            self.first_pages(head, &owner, &name, claim.as_ref(), mode, client),
+            self.look_up(asked, &owner, &name, tell),
+            self.first_pages(asked, &owner, &name, told),
         );
         let (found, credential) = found?;
         if let Some(claim) = claim {
@@ -286,24 +299,27 @@ impl Accelerated {
     }
 
     /// Asks for the first pages of an object that nothing is known of here, at the same time as for its head; for a caller
-    /// whose signature holds.
+    /// whose signature holds. Who that is, [`look_up`](Self::look_up) tells where it asks: a key that nobody holds is looked
+    /// for, and charged for, once.
     async fn first_pages(
         &self,
-        head: &RequestHeader,
+        asked: Asked<'_>,
         owner: &Arc<Owner>,
         name: &ObjectName,
-        claim: Option<&Claim<'_>>,
-        mode: Mode,
-        client: Client,
+        told: oneshot::Receiver<Option<Credential>>,
     ) -> Option<Beside> {
+        let Asked { head, target, claim, mode, client } = asked;
         let claim = claim?;
         // Where a part begins is in the head.
-        let is_of_part = head.uri.query().is_some_and(|query| query.contains("partNumber="));
+        let is_of_part = target.query.has("partNumber");
         if head.method != Method::GET || mode != Mode::Fill || is_of_part || !owner.knows_nothing_of(name) {
             return None;
         }
         let pages = first_pages(&head.headers, self.parts.cache.block_bytes())?;
-        let credential = self.parts.identities.find(claim.access_key(), client).await.ok()??;
+        let credential = match told.await {
+            Ok(first_seen) => first_seen?,
+            Err(_) => self.parts.identities.find(claim.access_key(), client).await.ok()??,
+        };
         let signed =
             claim.verify(&self.keys, &credential.secret, &head.method, head.raw_path(), &head.headers);
         signed.is_ok().then(|| Beside::new(owner.clone(), owner.begin(name, pages)))
@@ -315,14 +331,16 @@ impl Accelerated {
     /// The user is looked at after the object. Who was the same before and after was so in between; who was not may have
     /// been somebody else when the object was read, so that the two together would allow what no moment allowed: then
     /// both are looked at once more. Under live sessions neither look is a message to anybody.
+    ///
+    /// Of somebody who has not been seen here before, the first look is told as soon as it is over; of anybody else nothing.
     async fn look_up(
         &self,
+        asked: Asked<'_>,
         owner: &Owner,
         name: &ObjectName,
-        claim: Option<&Claim<'_>>,
-        mode: Mode,
-        client: Client,
+        tell: oneshot::Sender<Option<Credential>>,
     ) -> Result<(S3Result<Found>, Option<Credential>), Refusal> {
+        let Asked { claim, mode, client, .. } = asked;
         let Some(access_key) = claim.map(Claim::access_key) else {
             return Ok((self.heads.current(owner, name, mode, client).await?, None));
         };
@@ -331,12 +349,21 @@ impl Accelerated {
         let seen = self.seen.get(access_key).await;
         let mut is_new = seen.is_none();
         let mut before = match seen {
-            Some(seen) => Some(seen),
+            Some(seen) => {
+                drop(tell);
+                Some(seen)
+            }
             None => {
                 // A first look at both, side by side: each may be a round trip.
                 let finding = self.heads.current(owner, name, mode, client);
-                let first = futures::join!(finding, identities.find(access_key, client));
-                let (found, credential) = (first.0?, first.1?);
+                let first_seen = async {
+                    let first_seen = identities.find(access_key, client).await;
+                    // Nobody may want to know.
+                    let _ = tell.send(first_seen.as_ref().ok().cloned().flatten());
+                    first_seen
+                };
+                let (found, credential) = futures::join!(finding, first_seen);
+                let (found, credential) = (found?, credential?);
                 was_known = found.as_ref().is_ok_and(|found| found.was_known);
                 let Some(credential) = credential else { return Ok((found, None)) };
                 Some(credential.user)

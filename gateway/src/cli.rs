@@ -11,13 +11,15 @@ mod warm;
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::assemble::operator_sockets;
 use crate::clock;
 use crate::identity::Level;
+use crate::operator::{self, Answer, Done, ask};
 use crate::user_admin::{WantedBucket, WantedGrant};
 
 /// Penstock: a multi-region S3 gateway with a read-through NVMe cache.
@@ -444,6 +446,29 @@ pub(crate) fn show(text: impl fmt::Display) -> Result<(), String> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("print: {error}")),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// The sockets of the nodes that run with their data in `data`, at least one.
+fn running(data: &Path) -> Result<Vec<PathBuf>, String> {
+    let sockets = operator_sockets(data).map_err(|error| format!("{}: {error}", data.display()))?;
+    match sockets.is_empty() {
+        true => Err(format!("{}: no node is running with its data there", data.display())),
+        false => Ok(sockets),
+    }
+}
+
+/// What the node behind `socket` has done about `command`.
+fn done(socket: &Path, command: &operator::Command) -> Result<Done, String> {
+    match ask(socket, command).map_err(|error| error.to_string())? {
+        Answer::Done(done) => Ok(*done),
+        Answer::Refused(reason) => Err(reason),
+        Answer::NotHome { .. } => Err(another_question()),
+    }
+}
+
+/// What is said of an answer that is none to what was asked: the node is of another release.
+fn another_question() -> String {
+    "the node answered another question".to_owned()
 }
 
 #[cfg(test)]

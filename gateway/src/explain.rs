@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::client::Client;
-use crate::identity::{Access, Level, User, UserName, UsersError};
+use crate::identity::{User, UserName, UsersError};
 use crate::permission::{Because, Denied, Reason, RequestContext, decide_action, name_of};
 use crate::target::Query;
 use crate::topology::RegionName;
@@ -181,7 +181,7 @@ async fn find(
 }
 
 fn described(user: &User) -> String {
-    format!("user {} of account {}, level {}", user.name, user.account.name, level(user.level))
+    format!("user {} of account {}, level {}", user.name, user.account.name, user.level.as_str())
 }
 
 fn class(decided: &Result<Because<'_>, Denied>, user: Option<&User>) -> &'static str {
@@ -232,7 +232,7 @@ fn sentence(decided: &Result<Because<'_>, Denied>, user: Option<&User>, found: &
             format!("the object's access control list gives {}", permission.as_str())
         }
         Ok(Because::Grant(access)) => {
-            format!("the user has a grant in this bucket: {}", self::access(*access))
+            format!("the user has a grant in this bucket: {}", access.as_str())
         }
         Ok(Because::Initiator) => "the upload was begun by the user's account".to_owned(),
         Err(Denied { reason, .. }) => match reason {
@@ -248,10 +248,10 @@ fn sentence(decided: &Result<Because<'_>, Denied>, user: Option<&User>, found: &
             Reason::UnreadablePolicy => {
                 "the bucket's policy is not understood here, and might deny it".to_owned()
             }
-            Reason::Level(user) => format!("the user's level, {}, does not reach so far", level(*user)),
+            Reason::Level(user) => format!("the user's level, {}, does not reach so far", user.as_str()),
             Reason::NarrowedByGrant(granted) => format!(
                 "the user's grant in this bucket of their own account, {}, does not reach so far",
-                access(*granted)
+                granted.as_str()
             ),
             Reason::PublicAccessBlock => {
                 "what would allow it is public, and the bucket's public access block sets it aside".to_owned()
@@ -263,23 +263,6 @@ fn sentence(decided: &Result<Because<'_>, Denied>, user: Option<&User>, found: &
             format!("{sentence}; the object is of account {}", found.facts.object_owner(head).display_name)
         }
         _ => sentence,
-    }
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Read => "read",
-        Level::Write => "write",
-        Level::ReadWrite => "readwrite",
-        Level::Full => "full",
-    }
-}
-
-fn access(access: Access) -> &'static str {
-    match access {
-        Access::Read => "read",
-        Access::Write => "write",
-        Access::ReadWrite => "readwrite",
     }
 }
 

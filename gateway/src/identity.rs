@@ -55,6 +55,19 @@ pub enum Level {
     Full,
 }
 
+impl Level {
+    /// As operators say it, and as it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::ReadWrite => "readwrite",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// What a grant gives in its bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -65,6 +78,18 @@ pub enum Access {
     Write,
     /// Both.
     ReadWrite,
+}
+
+impl Access {
+    /// As operators say it, and as it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::ReadWrite => "readwrite",
+        }
+    }
 }
 
 /// What one user may do in one bucket, beside what policy and ACL say, and never above the user's level.

@@ -61,3 +61,5 @@ pub mod check;
 
 #[cfg(test)]
 mod test_store;
+#[cfg(test)]
+mod test_user;

@@ -13,6 +13,7 @@ mod connection;
 mod head;
 mod http1;
 mod http2;
+mod turn;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use pingora::apps::HttpServerApp;
 use pingora::listeners::ALPN;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -31,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::connection::Connection;
+use self::turn::Turn;
 use crate::metrics::{DropReason, Metrics};
 
 /// Connections that the kernel completes for us before we accept them.
@@ -134,6 +137,14 @@ pub trait OtherProtocol: Send + Sync {
 
     /// Speaks it on one connection until that ends, which should be soon after `stop` has turned true.
     fn converse(&self, stream: Stream, stop: watch::Receiver<bool>) -> BoxFuture<'_, ()>;
+}
+
+/// Has whatever the client sends from now on wait until `session` is answered: its request has been read to its end. Of
+/// HTTP/2, where requests do not follow each other, nothing has to wait.
+pub fn keep_for_later(session: &ServerSession) {
+    if let Some(stream) = session.stream() {
+        Turn::take(stream);
+    }
 }
 
 /// Everything in this process that accepts connections, and the connections themselves.

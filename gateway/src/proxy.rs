@@ -35,6 +35,7 @@ use crate::audit;
 use crate::bridge::{self, Named, Unread, form, website};
 use crate::client::{Client, TrustedProxies};
 use crate::cross_origin::{self, Beside};
+use crate::listen;
 use crate::metrics::{DropReason, Metrics};
 use crate::peer::{self, Peers};
 use crate::post_form::Rules;
@@ -320,8 +321,9 @@ impl Proxy {
         bridge::keep_open(session);
         session.set_write_timeout(Some(self.node.limits.response.stalled_reader));
         exchange.deadline = Deadline::own();
-        if !session.is_body_done() {
-            self.wait_for_body(session, exchange, self.patience());
+        match session.is_body_done() {
+            true => listen::keep_for_later(session),
+            false => self.wait_for_body(session, exchange, self.patience()),
         }
         Ok(Answer::ByPeer)
     }
@@ -467,7 +469,10 @@ impl ProxyHttp for Proxy {
     ) -> pingora::Result<()> {
         exchange.passed.received_bytes += body.as_ref().map_or(0, |piece| piece.len() as u64);
         match exchange.rest_until {
-            _ if end_of_stream => exchange.body_has_ended(),
+            _ if end_of_stream => {
+                exchange.body_has_ended();
+                listen::keep_for_later(session);
+            }
             None => self.wait_for_body(session, exchange, self.patience()),
             Some(until) if until <= Instant::now() => return Err(stands_still()),
             Some(_) => {}

@@ -3,9 +3,11 @@
 import hashlib
 import random
 
+import botocore.exceptions
 import pytest
 
 from penstock import Penstock
+from s3_clients import Boto3
 
 
 @pytest.fixture(scope="session", params=["http", "https"])
@@ -14,6 +16,38 @@ def penstock(request, tmp_path_factory):
     running = Penstock(tmp_path_factory.mktemp(request.param), request.param)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def owner(penstock, tmp_path):
+    """An SDK client of ord1."""
+    return Boto3(penstock.standard("ord1", is_virtual_hosted=True), tmp_path).s3
+
+
+@pytest.fixture
+def reader(penstock, tmp_path):
+    """One that reads what ord1 has through another region."""
+    return Boto3(penstock.accelerated("lga1", "ord1", is_virtual_hosted=True), tmp_path).s3
+
+
+@pytest.fixture
+def bucket(owner, request):
+    """A bucket of ord1, named as the test is."""
+    name = request.node.originalname.replace("_", "-")
+    owner.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def refusal():
+    """The code that a call of an SDK client is refused with."""
+
+    def code(call, **arguments):
+        with pytest.raises(botocore.exceptions.ClientError) as refused:
+            call(**arguments)
+        return refused.value.response["Error"]["Code"]
+
+    return code
 
 
 @pytest.fixture(scope="session")

@@ -20,18 +20,6 @@ def endpoints(penstock):
 
 
 @pytest.fixture
-def owner(endpoints, tmp_path):
-    return Boto3(endpoints[0], tmp_path).s3
-
-
-@pytest.fixture
-def bucket(owner, request):
-    name = request.node.originalname.replace("_", "-")
-    owner.create_bucket(Bucket=name)
-    return name
-
-
-@pytest.fixture
 def stranger(endpoints):
     """Status and body of a request as `curl` makes it, at each endpoint."""
 

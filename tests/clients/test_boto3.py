@@ -7,26 +7,7 @@ import urllib.request
 import botocore.exceptions
 import pytest
 
-from s3_clients import Boto3
-
 BODY = b"what goes in comes out"
-
-
-@pytest.fixture
-def owner(penstock, tmp_path):
-    return Boto3(penstock.standard("ord1", is_virtual_hosted=True), tmp_path).s3
-
-
-@pytest.fixture
-def reader(penstock, tmp_path):
-    return Boto3(penstock.accelerated("lga1", "ord1", is_virtual_hosted=True), tmp_path).s3
-
-
-@pytest.fixture
-def bucket(owner, request):
-    name = request.node.originalname.replace("_", "-")
-    owner.create_bucket(Bucket=name)
-    return name
 
 
 def test_presigned_links_read_and_write(penstock, owner, reader, bucket):

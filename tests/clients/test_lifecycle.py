@@ -1,8 +1,5 @@
 """Lifecycle rules as users set and read them, with the SDK and with s3cmd."""
 
-import botocore.exceptions
-import pytest
-
 from s3_clients import Boto3, S3cmd
 
 RULES = [
@@ -23,18 +20,7 @@ RULES = [
 ]
 
 
-@pytest.fixture
-def owner(penstock, tmp_path):
-    return Boto3(penstock.standard("ord1"), tmp_path).s3
-
-
-def refusal(call, **arguments):
-    with pytest.raises(botocore.exceptions.ClientError) as refused:
-        call(**arguments)
-    return refused.value.response["Error"]["Code"]
-
-
-def test_rules_come_back_as_they_were_put(penstock, owner, tmp_path):
+def test_rules_come_back_as_they_were_put(penstock, owner, refusal, tmp_path):
     bucket = "rules-come-back"
     owner.create_bucket(Bucket=bucket)
     owner.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": RULES})
@@ -54,7 +40,7 @@ def test_rules_come_back_as_they_were_put(penstock, owner, tmp_path):
     assert refusal(owner.get_bucket_lifecycle_configuration, Bucket=bucket) == "NoSuchLifecycleConfiguration"
 
 
-def test_transitions_are_refused(owner):
+def test_transitions_are_refused(owner, refusal):
     bucket = "transitions-are-refused"
     owner.create_bucket(Bucket=bucket)
     rule = {"Prefix": "", "Status": "Enabled", "Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]}
@@ -63,7 +49,7 @@ def test_transitions_are_refused(owner):
     assert refusal(owner.get_bucket_lifecycle_configuration, Bucket=bucket) == "NoSuchLifecycleConfiguration"
 
 
-def test_s3cmd_sets_shows_and_removes_rules(penstock, owner, tmp_path):
+def test_s3cmd_sets_shows_and_removes_rules(penstock, owner, refusal, tmp_path):
     bucket = "s3cmd-sets-rules"
     s3cmd = S3cmd(penstock.standard("ord1"), tmp_path)
     owner.create_bucket(Bucket=bucket)

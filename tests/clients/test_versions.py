@@ -3,25 +3,11 @@
 import botocore.exceptions
 import pytest
 
-from s3_clients import Boto3
-
 
 @pytest.fixture
-def owner(penstock, tmp_path):
-    return Boto3(penstock.standard("ord1", is_virtual_hosted=True), tmp_path).s3
-
-
-@pytest.fixture
-def reader(penstock, tmp_path):
-    return Boto3(penstock.accelerated("lga1", "ord1", is_virtual_hosted=True), tmp_path).s3
-
-
-@pytest.fixture
-def bucket(owner, request):
-    name = request.node.originalname.replace("_", "-")
-    owner.create_bucket(Bucket=name)
-    owner.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    return name
+def bucket(owner, bucket):
+    owner.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return bucket
 
 
 def refusal(call, **arguments):

@@ -4,11 +4,8 @@ import json
 import re
 import subprocess
 
-import botocore.exceptions
-import pytest
-
 from penstock import DOMAIN, REGIONS
-from s3_clients import Aws, Boto3, S3cmd, run
+from s3_clients import Aws, S3cmd, run
 
 SITE = {
     "IndexDocument": {"Suffix": "index.html"},
@@ -21,17 +18,6 @@ SITE = {
         },
     ],
 }
-
-
-@pytest.fixture
-def owner(penstock, tmp_path):
-    return Boto3(penstock.standard("ord1"), tmp_path).s3
-
-
-def refusal(call, **arguments):
-    with pytest.raises(botocore.exceptions.ClientError) as refused:
-        call(**arguments)
-    return refused.value.response["Error"]["Code"]
 
 
 def visit(penstock, bucket, path, at="ord1"):
@@ -59,7 +45,7 @@ def make_public(owner, bucket):
     owner.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
 
 
-def test_a_site_comes_back_as_it_was_put_and_is_shown(penstock, owner):
+def test_a_site_comes_back_as_it_was_put_and_is_shown(penstock, owner, refusal):
     bucket = "sdk-site"
     owner.create_bucket(Bucket=bucket)
     assert refusal(owner.get_bucket_website, Bucket=bucket) == "NoSuchWebsiteConfiguration"
@@ -97,7 +83,7 @@ NO_SITES = [
 ]
 
 
-def test_a_site_that_is_none_is_refused(owner):
+def test_a_site_that_is_none_is_refused(owner, refusal):
     bucket = "no-site"
     owner.create_bucket(Bucket=bucket)
     for site, code in NO_SITES:

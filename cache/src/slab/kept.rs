@@ -2,7 +2,8 @@
 //!
 //! Where there is a file for them they survive the process: it is written whole, aside, and renamed into place before a
 //! change counts. What an operator was told is then true after a crash, and what cannot be written changes nothing.
-//! A file that is damaged is as good as none: whoever pinned something has to do it again, and a warning says so.
+//! A file that is damaged is as good as none: whoever pinned something has to do it again, and a warning says so. Who has
+//! closed changes nothing more: the next process has read the file by then, or will.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -31,8 +32,16 @@ const OBJECTS_MAX: usize = 16_000;
 pub(super) struct Kept {
     objects: Mutex<HashMap<Instance, KeptObject>>,
     /// Held by whoever changes what is kept: the file says what the last of them did.
-    changing: tokio::sync::Mutex<()>,
+    changing: tokio::sync::Mutex<Changes>,
     file: Option<PathBuf>,
+}
+
+/// What becomes of changes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+enum Changes {
+    #[default]
+    Made,
+    Refused,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +131,10 @@ impl Kept {
     ) -> Result<(), PinError> {
         let kept = self.clone();
         let changing = async move {
-            let _changing = kept.changing.lock().await;
+            let changes = kept.changing.lock().await;
+            if *changes == Changes::Refused {
+                return Err(PinError::Closed);
+            }
             let mut objects = lock(&kept.objects).clone();
             change(&mut objects)?;
             if objects == *lock(&kept.objects) {
@@ -137,6 +149,11 @@ impl Kept {
             Ok(())
         };
         tokio::spawn(changing).await.expect("changing pins does not panic")
+    }
+
+    /// Lets the change that is under way come to its end, and makes no other.
+    pub(super) async fn close(&self) {
+        *self.changing.lock().await = Changes::Refused;
     }
 
     /// What is kept now.
@@ -272,6 +289,22 @@ mod tests {
         assert!(matches!(kept.keep(instance(1), 10, Duration::ZERO, 100).await, Err(PinError::Io(_))));
         let again = Arc::new(Kept::open(Some(file), 100));
         assert_eq!([&kept, &again].map(|kept| (holds(kept, 1), holds(kept, 2))), [(true, false); 2]);
+    }
+
+    /// What one process has closed the next one has: the first changes nothing of it any more, and says so.
+    #[tokio::test]
+    async fn who_has_closed_leaves_the_file_to_the_next() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("cache.pins");
+        let open = || Arc::new(Kept::open(Some(file.clone()), 100));
+        let old = open();
+        old.keep(instance(1), 10, HOUR, 100).await.expect("room");
+        old.close().await;
+        let new = open();
+        new.keep(instance(2), 10, HOUR, 100).await.expect("room");
+        assert!(matches!(old.keep(instance(3), 10, HOUR, 100).await, Err(PinError::Closed)));
+        assert!(matches!(old.release(|_| true).await, Err(PinError::Closed)));
+        assert_eq!([1, 2, 3].map(|number| holds(&open(), number)), [true, true, false]);
     }
 
     #[tokio::test]

@@ -1,8 +1,9 @@
 //! A website's visitor, answered: the bucket's configuration says what their path stands for and where they are sent
 //! instead, and each object is read through the same door as any other, by somebody who has not said who they are.
 //!
-//! Order of events: redirects that ask for the key alone; the object; and where it cannot be shown, the folder of that
-//! name, redirects that ask for the error, the site's own page about errors, and last the page that says what is wrong.
+//! Order of events: redirects that ask for the key alone; the object, which may send its visitors on whatever they know of
+//! it; and where it cannot be shown, the folder of that name, redirects that ask for the error, the site's own page about
+//! errors, and last the page that says what is wrong.
 
 use std::sync::Arc;
 
@@ -113,8 +114,13 @@ impl Visitor<'_> {
             Ok(page) => return Ok(Found::of(page)),
             Err(refusal) => refusal,
         };
+        if is_about_part_or_condition(&refusal)
+            && let Some(redirect @ Found::Elsewhere(_)) = self.head_of(&key).await?.map(Found::of)
+        {
+            return Ok(redirect);
+        }
         if let Some(folder) = pages.folder(visit.key).filter(|_| is_absence(&refusal))
-            && self.can_show(&folder.index_key).await?
+            && self.head_of(&folder.index_key).await?.is_some()
         {
             return Ok(Found::Folder(folder.redirection));
         }
@@ -145,12 +151,12 @@ impl Visitor<'_> {
         }
     }
 
-    /// Whether there is an object `key` for this visitor.
-    async fn can_show(&self, key: &str) -> Result<bool, Refusal> {
+    /// The head of the whole object `key`, where there is one for this visitor.
+    async fn head_of(&self, key: &str) -> Result<Option<HttpResponse>, Refusal> {
         match self.read(key, Operation::HeadObject, &[], &DeniedSlot::default()).await {
-            Ok(_) => Ok(true),
+            Ok(head) => Ok(Some(head)),
             Err(failed) if failed.status().is_server_error() => Err(failed),
-            Err(_) => Ok(false),
+            Err(_) => Ok(None),
         }
     }
 
@@ -203,6 +209,16 @@ impl Found {
             None => Self::Page(page),
         }
     }
+}
+
+/// Whether `refusal` is about what the request asks of an object that it may have. Of one that sends its visitors on nothing
+/// is to be asked: conditions and ranges are for answers that would have been 200 (RFC 9110 §13.2.1, §14.2).
+fn is_about_part_or_condition(refusal: &Refusal) -> bool {
+    let status = refusal.status();
+    matches!(
+        status,
+        StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE
+    )
 }
 
 /// Whether `refusal` may mean that there is no such object. Who may not list the bucket is told the same of one that is

@@ -1,6 +1,6 @@
 //! `penstock explain`: asks the running node of the home region, over its Unix socket, who may do what and why.
 
-use super::{Explain, show, user};
+use super::{Explain, another_question, show, user};
 use crate::explain::Question;
 use crate::identity::UserName;
 use crate::operator::{Command, Done};
@@ -10,12 +10,12 @@ pub(super) fn run(command: Explain) -> Result<(), String> {
     let (bucket, key) = parse(&resource)?;
     let user = name.map(|name| UserName { name, account });
     let question = Question { user, action, bucket, key, region };
-    match user::ask_home(&Command::Explain(question), &asking.data)? {
-        Done::Explained(told) if asking.json => show(format_args!("{:#}", serde_json::json!(told))),
-        Done::Explained(told) => show(told),
-        Done::User(_) | Done::Status(_) | Done::Warmed(_) | Done::Purged(_) => {
-            Err("the node answered another question".to_owned())
-        }
+    let Done::Explained(told) = user::ask_home(&Command::Explain(question), &asking.data)? else {
+        return Err(another_question());
+    };
+    match asking.json {
+        true => show(format_args!("{:#}", serde_json::json!(told))),
+        false => show(told),
     }
 }
 

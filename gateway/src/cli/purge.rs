@@ -4,21 +4,15 @@ use std::path::Path;
 
 use origin::regional::SomeKeys;
 
-use super::{Purge, explain, show};
+use super::{Purge, another_question, done, explain, running, show};
 use crate::accelerated::{ToPurge, WasPurged};
-use crate::assemble::operator_sockets;
-use crate::operator::{Answer, Command, Done, ask};
+use crate::operator::{Command, Done};
 
 pub(super) fn run(command: &Purge) -> Result<(), String> {
     let wanted = wanted(command)?;
-    let data = &command.asking.data;
-    let sockets = operator_sockets(data).map_err(|error| format!("{}: {error}", data.display()))?;
-    if sockets.is_empty() {
-        return Err(format!("{}: no node is running with its data there", data.display()));
-    }
     let mut nodes = Vec::new();
-    for socket in &sockets {
-        let node = purge(socket, wanted.clone())?;
+    for socket in running(&command.asking.data)? {
+        let node = purge(&socket, wanted.clone())?;
         if !command.asking.json {
             show(line(&node))?;
         }
@@ -44,13 +38,13 @@ fn wanted(command: &Purge) -> Result<ToPurge, String> {
 
 /// One page after another, to the last; the sum of all.
 fn purge(socket: &Path, mut wanted: ToPurge) -> Result<WasPurged, String> {
-    let mut sum = told(socket, &wanted)?;
+    let mut sum = purge_page(socket, &wanted)?;
     while let Some(to) = sum.to.take() {
         eprintln!("{}", line(&sum));
         if let ToPurge::Keys { behind, .. } = &mut wanted {
             *behind = Some(to);
         }
-        let more = told(socket, &wanted)?;
+        let more = purge_page(socket, &wanted)?;
         sum.versions += more.versions;
         sum.memory_blocks += more.memory_blocks;
         sum.nvme_blocks += more.nvme_blocks;
@@ -59,17 +53,11 @@ fn purge(socket: &Path, mut wanted: ToPurge) -> Result<WasPurged, String> {
     Ok(sum)
 }
 
-fn told(socket: &Path, wanted: &ToPurge) -> Result<WasPurged, String> {
-    match ask(socket, &Command::Purge(wanted.clone())).map_err(|error| error.to_string())? {
-        Answer::Done(done) => match *done {
-            Done::Purged(purged) => Ok(purged),
-            Done::User(_) | Done::Explained(_) | Done::Status(_) | Done::Warmed(_) => {
-                Err("the node answered another question".to_owned())
-            }
-        },
-        Answer::Refused(reason) => Err(reason),
-        Answer::NotHome { .. } => Err("the node answered another question".to_owned()),
-    }
+fn purge_page(socket: &Path, wanted: &ToPurge) -> Result<WasPurged, String> {
+    let Done::Purged(purged) = done(socket, &Command::Purge(wanted.clone()))? else {
+        return Err(another_question());
+    };
+    Ok(purged)
 }
 
 fn line(node: &WasPurged) -> String {

@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::{OwnKeyPair, User, UserCreate, WhichUser, show};
+use super::{OwnKeyPair, User, UserCreate, WhichUser, another_question, show};
 use crate::assemble::operator_sockets;
 use crate::client_setup::{ClientEndpoint, Pair, shell_word};
-use crate::identity::{Access, Level, OldKeys, UserName};
+use crate::identity::{OldKeys, UserName};
 use crate::operator::{Answer, AskError, Command, Done as Obeyed, ask};
 use crate::user_admin::{Done, OwnKeys, Secret, ShownKeyPair, ShownUser, UserCommand, WantedUser};
 
@@ -42,7 +42,7 @@ pub(super) fn run(command: User) -> Result<(), String> {
         User::Reseal { asking } => (UserCommand::Reseal, asking),
     };
     let Obeyed::User(done) = ask_home(&Command::User(command), &asking.data)? else {
-        return Err("the node answered another question".to_owned());
+        return Err(another_question());
     };
     show(if asking.json { format!("{:#}", done.to_json()) } else { shown_as_text(&done) })?;
     let unreached = done.user().filter(|user| !asking.json && !user.unreached.is_empty());
@@ -116,7 +116,7 @@ fn shown_as_text(done: &Done) -> String {
                     "{:<20} {:<20} {:<10} {:<24} {state}",
                     user.account,
                     user.name,
-                    level(user.level),
+                    user.level.as_str(),
                     user.access_keys.join(" ")
                 );
                 line.trim_end().to_owned()
@@ -128,21 +128,17 @@ fn shown_as_text(done: &Done) -> String {
 }
 
 fn shown_user(user: &ShownUser) -> String {
-    let grants = user.grants.iter().map(|grant| {
-        let access = match grant.access {
-            Access::Read => "read",
-            Access::Write => "write",
-            Access::ReadWrite => "readwrite",
-        };
-        format!("{}/{}={access}", grant.region, grant.bucket)
-    });
+    let grants = user
+        .grants
+        .iter()
+        .map(|grant| format!("{}/{}={}", grant.region, grant.bucket, grant.access.as_str()));
     let lines = [
         ("user", user.name.clone()),
         ("account", user.account.clone()),
         ("canonical id", user.canonical_id.clone()),
         ("display name", user.display_name.clone()),
         ("e-mail", user.email.clone()),
-        ("level", level(user.level).to_owned()),
+        ("level", user.level.as_str().to_owned()),
         ("region", user.region.clone().unwrap_or_default()),
         ("grants", grants.collect::<Vec<_>>().join(" ")),
         ("access keys", user.access_keys.join(" ")),
@@ -173,18 +169,10 @@ fn shown_setup(user: &ShownUser, newest: &ShownKeyPair, endpoint: &ClientEndpoin
     )
 }
 
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::Read => "read",
-        Level::Write => "write",
-        Level::ReadWrite => "readwrite",
-        Level::Full => "full",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Level;
 
     fn alice() -> ShownUser {
         ShownUser {

@@ -1,13 +1,12 @@
 //! `penstock warm`: has the running nodes with their data here bring an object into their caches, over their Unix sockets.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::{Warm, explain, show};
+use super::{Warm, another_question, done, explain, running, show};
 use crate::accelerated::{ToWarm, Warmed};
-use crate::assemble::operator_sockets;
-use crate::operator::{Answer, Command, Done, ask};
+use crate::operator::{Command, Done};
 
 /// Between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -18,20 +17,15 @@ pub(super) fn run(command: &Warm) -> Result<(), String> {
     let key = key.ok_or_else(|| format!("{object}: not s3://BUCKET/KEY"))?;
     let pin_seconds = if *unpin { Some(0) } else { pin.map(|pin| pin.as_secs()) };
     let mut wanted = ToWarm { region: region.clone(), bucket, key, pin_seconds, start: !unpin };
-    let data = &asking.data;
-    let sockets = operator_sockets(data).map_err(|error| format!("{}: {error}", data.display()))?;
-    if sockets.is_empty() {
-        return Err(format!("{}: no node is running with its data there", data.display()));
-    }
-    let mut nodes = Vec::new();
-    for socket in &sockets {
-        nodes.push(told(socket, &wanted)?);
-    }
+    let sockets = running(&asking.data)?;
+    let all =
+        |wanted: &ToWarm| sockets.iter().map(|socket| warm(socket, wanted)).collect::<Result<Vec<_>, _>>();
+    let mut nodes = all(&wanted)?;
     (wanted.start, wanted.pin_seconds) = (false, None);
     while nodes.iter().any(|node| node.is_running) {
         nodes.iter().for_each(|node| eprintln!("{}", line(node)));
         thread::sleep(PROGRESS_EVERY);
-        nodes = sockets.iter().map(|socket: &PathBuf| told(socket, &wanted)).collect::<Result<_, _>>()?;
+        nodes = all(&wanted)?;
     }
     match asking.json {
         true => show(format_args!("{:#}", serde_json::json!(nodes)))?,
@@ -41,17 +35,11 @@ pub(super) fn run(command: &Warm) -> Result<(), String> {
     short.map_or(Ok(()), |node| Err(format!("{}: not all of it is there", node.node)))
 }
 
-fn told(socket: &Path, wanted: &ToWarm) -> Result<Warmed, String> {
-    match ask(socket, &Command::Warm(wanted.clone())).map_err(|error| error.to_string())? {
-        Answer::Done(done) => match *done {
-            Done::Warmed(warmed) => Ok(warmed),
-            Done::User(_) | Done::Explained(_) | Done::Status(_) | Done::Purged(_) => {
-                Err("the node answered another question".to_owned())
-            }
-        },
-        Answer::Refused(reason) => Err(reason),
-        Answer::NotHome { .. } => Err("the node answered another question".to_owned()),
-    }
+fn warm(socket: &Path, wanted: &ToWarm) -> Result<Warmed, String> {
+    let Done::Warmed(warmed) = done(socket, &Command::Warm(wanted.clone()))? else {
+        return Err(another_question());
+    };
+    Ok(warmed)
 }
 
 fn line(node: &Warmed) -> String {

@@ -200,6 +200,11 @@ impl Follower {
         self.lock().node.holds(subject)
     }
 
+    /// Whether there was such a thing as `subject` when its owner last spoke of it, be that live or not.
+    pub(crate) fn knew(&self, subject: &Subject) -> bool {
+        self.lock().node.knew(subject)
+    }
+
     /// The region whose owner this follows.
     pub(crate) fn region(&self) -> &RegionName {
         self.parts.peer.region()

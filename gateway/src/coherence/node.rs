@@ -403,6 +403,12 @@ impl<V: Value, P: Plant> Node<V, P> {
         self.kept.has(subject)
     }
 
+    /// Something is kept of `subject`, live or not, that is not "no such thing".
+    #[must_use]
+    pub fn knew(&self, subject: &Subject) -> bool {
+        self.kept.held(subject).is_some()
+    }
+
     /// Everything that would answer a request alone at `now`.
     pub fn live(&self, now: Duration) -> impl Iterator<Item = (&Subject, Option<&V>)> {
         let session = self.lease.as_ref().filter(|lease| lease.is_live(now)).map(Lease::session);

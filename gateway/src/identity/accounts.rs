@@ -114,7 +114,8 @@ impl Directory for AccountsFromHome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Account, Level};
+    use crate::identity::Account;
+    use crate::test_user::alice;
 
     fn user(account: &str, name: &str, email: &str) -> User {
         User {
@@ -126,12 +127,8 @@ mod tests {
             },
             display_name: name.into(),
             email: email.into(),
-            level: Level::Full,
             access_key: format!("PK{name}"),
-            default_region: None,
-            is_disabled: false,
-            grants: Vec::new(),
-            revision: origin::instance::Instance::from_bytes([0; 16]),
+            ..alice()
         }
     }
 

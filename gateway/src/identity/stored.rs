@@ -97,22 +97,12 @@ mod tests {
     use origin::instance::Instance;
 
     use super::*;
-    use crate::identity::{Access, Account, BucketGrant, Level};
+    use crate::identity::{Access, BucketGrant, Level};
+    use crate::test_user;
 
     fn alice() -> User {
         User {
-            name: "alice".into(),
-            account: Account {
-                name: "research".into(),
-                canonical_id: "ab".repeat(32),
-                display_name: "Research".into(),
-            },
-            display_name: "Alice".into(),
-            email: String::new(),
-            level: Level::Full,
-            access_key: "PKALICE".into(),
             default_region: Some("las1".into()),
-            is_disabled: false,
             grants: vec![BucketGrant {
                 region: "ord1".into(),
                 bucket: "photos".into(),
@@ -120,6 +110,7 @@ mod tests {
                 access: Access::Read,
             }],
             revision: Instance::from_bytes([9; 16]),
+            ..test_user::alice()
         }
     }
 

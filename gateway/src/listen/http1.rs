@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::Listener;
 use super::head::{self, Head};
+use super::turn::Turn;
 use crate::metrics::DropReason;
 use crate::refusal::{Refusal, Subject};
 use crate::request_id::RequestId;
@@ -23,10 +24,11 @@ use crate::request_id::RequestId;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves requests on `stream` until one side has had enough.
-pub(super) async fn serve<A>(mut stream: Stream, mut listener: Listener<A>)
+pub(super) async fn serve<A>(stream: Stream, mut listener: Listener<A>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
+    let mut stream: Stream = Box::new(Turn::new(stream));
     let mut rest = BytesMut::new();
     loop {
         let head = tokio::select! {
@@ -53,6 +55,7 @@ where
             Some(reusable) => (stream, _) = reusable.consume(),
             None => return,
         }
+        Turn::give_back(&stream);
     }
     // The client may be gone already.
     let _ = stream.shutdown().await;

@@ -17,18 +17,24 @@ use prometheus::Registry;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
+use s3s::S3ErrorCode;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 
 use super::server::StreamLimits;
 use super::*;
+use crate::client::Client;
 use crate::coherence::scope::Subject;
-use crate::coherence::{self, Follower, FollowerParts, Kept, Own, Room, Sessions, Unanswered, Use};
-use crate::identity::{Account, Accounts, AccountsFromHome, Level, User};
+use crate::coherence::{
+    self, Follower, FollowerParts, Kept, OnHomeLoss, Own, Room, Sessions, Unanswered, Use,
+};
+use crate::identity::{Accounts, AccountsFromHome, ClusterKeys, FromHome, Identities, StoredUser, User};
 use crate::listen::OtherProtocol;
 use crate::metrics::Metrics;
+use crate::sigv4::SecretKey;
 use crate::test_store::{BUCKET, TestStore};
+use crate::test_user;
 use crate::topology::{RegionName, Topology};
 
 /// A cluster's authority.
@@ -155,26 +161,53 @@ async fn a_node_of_the_cluster_is_answered() {
     assert!(home.is_live());
 }
 
+/// A client that makes up keys past its limit is told to slow down; of a key that is known here, and of which home has to be
+/// asked again, it is answered all the same.
+#[tokio::test]
+async fn a_key_that_was_somebodys_is_not_made_up() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let keys = Arc::new(ClusterKeys::parse(&ClusterKeys::generate()).expect("generated"));
+    let User { access_key, .. } = test_user::alice();
+    let value = StoredUser::seal(test_user::alice(), 1, &SecretKey::new("s3cret"), &keys).to_bytes();
+    let row = UserRow { access_key: access_key.clone(), value };
+    node.stored.store.change_users(vec![row], Vec::new()).await.expect("put");
+    let credentials = cluster.credentials("las1.peer.penstock.localhost");
+    let home = follow(&credentials, node.address, LeaseClass::Users);
+    let metrics = Metrics::new(&Registry::new());
+    let identities = FromHome::new(home.clone(), keys, OnHomeLoss::Refuse, metrics);
+    let mut made_up = (0..).map(|number| format!("PKMADEUP{number}"));
+    let mut make_up_keys = async || {
+        loop {
+            let key = made_up.next().expect("numbers do not end");
+            match identities.find(&key, Client::default()).await {
+                Ok(found) => assert!(found.is_none()),
+                Err(refused) => return assert_eq!(*refused.code(), S3ErrorCode::SlowDown),
+            }
+        }
+    };
+    let is_known =
+        async || identities.find(&access_key, Client::default()).await.expect("answered").is_some();
+    assert!(is_known().await);
+    make_up_keys().await;
+    assert!(is_known().await);
+    // Nothing is live here from now on.
+    home.drain();
+    while home.is_live() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Once more each time: a tenth of a second later there is room for another.
+    for _ in 0..5 {
+        make_up_keys().await;
+        assert!(is_known().await);
+    }
+}
+
 /// What an ACL names is asked of home, and of nobody else.
 #[tokio::test]
 async fn accounts_are_asked_of_home() {
     let cluster = Authority::new();
-    let alice = User {
-        name: "alice".into(),
-        account: Account {
-            name: "research".into(),
-            canonical_id: "ab".repeat(32),
-            display_name: "Research".into(),
-        },
-        display_name: "Alice".into(),
-        email: "alice@example.com".into(),
-        level: Level::Full,
-        access_key: "PKALICE".into(),
-        default_region: None,
-        is_disabled: false,
-        grants: Vec::new(),
-        revision: origin::instance::Instance::from_bytes([0; 16]),
-    };
+    let alice = User { email: "alice@example.com".into(), ..test_user::alice() };
     let accounts = Arc::new(Accounts::default());
     accounts.replace([&alice]);
     let ours = cluster.credentials("ord1.peer.penstock.localhost");

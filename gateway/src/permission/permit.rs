@@ -151,12 +151,12 @@ impl Permit for Held {
 mod tests {
     use std::sync::Mutex;
 
-    use origin::instance::Instance;
     use origin::regional::UserRow;
     use s3s::S3ErrorCode;
 
     use super::*;
     use crate::identity::{Account, Level};
+    use crate::test_user;
 
     /// One user at a time, or none.
     struct Home(Mutex<Option<Credential>>);
@@ -176,18 +176,7 @@ mod tests {
     fn alice(account: &str, level: Level, secret: &str) -> Credential {
         let account =
             Account { name: account.into(), canonical_id: "ab".repeat(32), display_name: account.into() };
-        let user = User {
-            name: "alice".into(),
-            account,
-            display_name: "Alice".into(),
-            email: String::new(),
-            level,
-            access_key: "PKALICE".into(),
-            default_region: None,
-            is_disabled: false,
-            grants: Vec::new(),
-            revision: Instance::from_bytes([0; 16]),
-        };
+        let user = User { account, level, ..test_user::alice() };
         Credential { user: Arc::new(user), secret: SecretKey::new(secret) }
     }
 

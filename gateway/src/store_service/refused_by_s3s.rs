@@ -32,38 +32,23 @@ pub(super) async fn call(
         return Err(S3ErrorCode::InvalidRequest.into());
     };
     let (bucket, key) = (bucket.to_owned(), key.to_owned());
-    let version = target.query.get("versionId").map(str::to_owned);
+    let version_id = target.query.get("versionId").map(str::to_owned);
     let owner = request.headers.get("x-amz-expected-bucket-owner");
-    let owner = owner.and_then(|owner| owner.to_str().ok()).map(str::to_owned);
+    let expected_bucket_owner = owner.and_then(|owner| owner.to_str().ok()).map(str::to_owned);
     if target.operation == Operation::HeadObject {
-        let input = HeadObjectInput::builder()
-            .bucket(bucket)
-            .key(key)
-            .version_id(version)
-            .expected_bucket_owner(owner)
-            .build()
-            .map_err(incomplete)?;
+        let input =
+            HeadObjectInput { bucket, key, version_id, expected_bucket_owner, ..HeadObjectInput::default() };
         let answer = store.head_object(request.map_input(|_| input)).await?;
         return Ok(S3Response::with_headers(Body::empty(), answer.headers));
     }
-    let input = GetObjectInput::builder()
-        .bucket(bucket)
-        .key(key)
-        .version_id(version)
-        .expected_bucket_owner(owner)
-        .build()
-        .map_err(incomplete)?;
+    let input =
+        GetObjectInput { bucket, key, version_id, expected_bucket_owner, ..GetObjectInput::default() };
     let answer = store.get_object(request.map_input(|_| input)).await?;
     let mut response =
         S3Response::with_headers(answer.output.body.map_or_else(Body::empty, Body::from), answer.headers);
     // A part has a range too.
     response.status = answer.output.content_range.map(|_| StatusCode::PARTIAL_CONTENT);
     Ok(response)
-}
-
-/// The bucket and the key are there.
-fn incomplete(cause: impl std::error::Error + Send + Sync + 'static) -> s3s::S3Error {
-    s3s::S3Error::with_source(S3ErrorCode::InternalError, Box::new(cause))
 }
 
 fn is_ignored(range: &HeaderValue) -> bool {

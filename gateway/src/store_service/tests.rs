@@ -18,7 +18,7 @@ use s3s::{Body, S3Request, S3Response};
 use time::OffsetDateTime;
 
 use super::*;
-use crate::identity::{Account, Level};
+use crate::identity::Level;
 use crate::metrics::{DropReason, Metrics};
 use crate::permission::Denied;
 use crate::quota::Quota;
@@ -28,6 +28,7 @@ use crate::sigv4::tests::signer::{Form, Unsigned, sign};
 use crate::target::parse;
 use crate::target::tests::s3s_reading::{ACCESS_KEY, SECRET_KEY};
 use crate::target::tests::{examples, listener, topology};
+use crate::test_user::alice;
 
 /// A store that has nothing to say to those who reach it: every operation is `NotImplemented`. Buckets belong to
 /// `research`, but those named `foreign…`.
@@ -140,22 +141,7 @@ struct OneUser(Level);
 #[async_trait]
 impl Identities for OneUser {
     async fn find(&self, access_key: &str, _client: Client) -> S3Result<Option<Credential>> {
-        let user = User {
-            name: "alice".into(),
-            account: Account {
-                name: "research".into(),
-                canonical_id: "ab".repeat(32),
-                display_name: "Research".into(),
-            },
-            display_name: "Alice".into(),
-            email: String::new(),
-            level: self.0,
-            access_key: access_key.into(),
-            default_region: None,
-            is_disabled: false,
-            grants: Vec::new(),
-            revision: Instance::from_bytes([0; 16]),
-        };
+        let user = User { level: self.0, access_key: access_key.into(), ..alice() };
         let secret = Secret::new(SECRET_KEY);
         Ok((access_key == ACCESS_KEY).then(|| Credential { user: Arc::new(user), secret }))
     }

@@ -91,12 +91,7 @@ impl fmt::Display for WantedBucket {
 
 impl fmt::Display for WantedGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = match self.access {
-            Access::Read => "read",
-            Access::Write => "write",
-            Access::ReadWrite => "readwrite",
-        };
-        write!(f, "{}={access}", self.bucket)
+        write!(f, "{}={}", self.bucket, self.access.as_str())
     }
 }
 

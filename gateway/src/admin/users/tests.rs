@@ -6,10 +6,11 @@ use s3s::S3Result;
 use time::macros::datetime;
 
 use super::*;
-use crate::identity::{Account, Credential};
+use crate::identity::Credential;
 use crate::sigv4::SecretKey;
 use crate::sigv4::tests::signer::{Form, Signed, Unsigned, sign};
 use crate::target::tests::s3s_reading::{ACCESS_KEY, SECRET_KEY};
+use crate::test_user::alice;
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 
@@ -18,23 +19,7 @@ struct OneUser;
 #[async_trait]
 impl Identities for OneUser {
     async fn find(&self, access_key: &str, _client: Client) -> S3Result<Option<Credential>> {
-        let account = Account {
-            name: "research".into(),
-            canonical_id: "ab".repeat(32),
-            display_name: "Research".into(),
-        };
-        let user = User {
-            name: "chief".into(),
-            account,
-            display_name: "Chief".into(),
-            email: String::new(),
-            level: Level::Full,
-            access_key: access_key.into(),
-            default_region: None,
-            is_disabled: false,
-            grants: Vec::new(),
-            revision: origin::instance::Instance::from_bytes([0; 16]),
-        };
+        let user = User { access_key: access_key.into(), ..alice() };
         let secret = SecretKey::new(SECRET_KEY);
         Ok((access_key == ACCESS_KEY).then(|| Credential { user: Arc::new(user), secret }))
     }
@@ -67,7 +52,7 @@ async fn judge(request: &Signed) -> Result<String, (u16, String)> {
 #[tokio::test]
 async fn only_a_signature_of_ours_says_who_asks() {
     let listed = || sign(&list_under("127.0.0.1:9002"), Form::Header, NOW);
-    assert_eq!(judge(&listed()).await.as_deref(), Ok("chief"));
+    assert_eq!(judge(&listed()).await.as_deref(), Ok("alice"));
     let old = sign(&list_under("127.0.0.1:9002"), Form::Header, NOW - time::Duration::minutes(16));
     let presigned = sign(&list_under("127.0.0.1:9002"), Form::Presigned { seconds: 60 }, NOW);
     for (request, told) in [

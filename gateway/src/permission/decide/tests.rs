@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::identity::{Access, Account, BucketGrant, Level, User};
 use crate::permission::{Asking, Because, Denied, Reason, RequestContext};
 use crate::target::{Operation as Op, Query};
+use crate::test_user::alice;
 
 const REGION: &str = "ord1";
 const BUCKET: &str = "models";
@@ -39,14 +40,8 @@ fn user(account: &str, level: Level) -> User {
             canonical_id: canonical_id(account),
             display_name: account.into(),
         },
-        display_name: String::new(),
-        email: String::new(),
         level,
-        access_key: "PKSOMEBODY".into(),
-        default_region: None,
-        is_disabled: false,
-        grants: Vec::new(),
-        revision: Instance::from_bytes([0; 16]),
+        ..alice()
     }
 }
 

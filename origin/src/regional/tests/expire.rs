@@ -1,10 +1,19 @@
 //! Lifecycle rules while others work, and passes that are cut short.
 
+use std::ops::Bound;
+
 use futures::future::BoxFuture;
 use s3s::S3Result;
-use s3s::dto::{BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule};
+use s3s::dto::{
+    BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
+    NoncurrentVersionExpiration,
+};
 
+use super::super::rows::{MarkerRow, ObjectRow, VersionRow, decode, encode};
+use super::super::table::Table;
 use super::*;
+use crate::NamedVersion;
+use crate::head::Versioning;
 use crate::lifecycle::Lifecycle;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -36,12 +45,19 @@ impl Announcer for Between {
 }
 
 fn a_day() -> Lifecycle {
+    rule(Some(LifecycleExpiration { days: Some(1), ..LifecycleExpiration::default() }), None)
+}
+
+fn rule(
+    expiration: Option<LifecycleExpiration>,
+    noncurrent_version_expiration: Option<NoncurrentVersionExpiration>,
+) -> Lifecycle {
     let rule = LifecycleRule {
         abort_incomplete_multipart_upload: None,
-        expiration: Some(LifecycleExpiration { days: Some(1), ..LifecycleExpiration::default() }),
+        expiration,
         filter: None,
         id: None,
-        noncurrent_version_expiration: None,
+        noncurrent_version_expiration,
         noncurrent_version_transitions: None,
         prefix: Some(String::new()),
         status: ExpirationStatus::from_static(ExpirationStatus::ENABLED),
@@ -73,10 +89,56 @@ impl RegionalStore {
 
     async fn test_keys(&self) -> Vec<String> {
         let keys = self.read(|rows| {
-            let objects = rows.objects(BUCKET, std::ops::Bound::Unbounded)?;
+            let objects = rows.objects(BUCKET, Bound::Unbounded)?;
             Ok(objects.map(|row| row.map(|(key, _)| key)).collect::<Result<Vec<_>, _>>()?)
         });
         keys.await.unwrap()
+    }
+
+    /// Puts one more version of `k`.
+    async fn test_put_version(&self) -> NamedVersion {
+        let staged = self.test_staged(b"v").await.unwrap();
+        let put = self.commit(change("k"), move |txn| {
+            let bytes = staged.bytes();
+            let instance = txn.publish(staged)?;
+            let head = head(txn, instance, bytes);
+            Ok(txn.put_version(BUCKET, "k", Versioning::Enabled, head)?)
+        });
+        NamedVersion::parse(&put.await.unwrap().version_id.unwrap()).unwrap()
+    }
+
+    async fn test_put_marker(&self) {
+        let put = self.commit(change("k"), |txn| {
+            txn.put_marker(BUCKET, "k", Versioning::Enabled, None)?;
+            Ok(())
+        });
+        put.await.unwrap();
+    }
+
+    async fn test_remove_version(&self, named: NamedVersion) {
+        let removed = self.commit(change("k"), move |txn| Ok(txn.remove_version(BUCKET, "k", &named)?));
+        assert!(removed.await.unwrap().is_some());
+    }
+
+    /// Leaves the rows of `k`'s versions as an earlier release wrote them: without when they were replaced.
+    async fn test_age_rows(&self) {
+        let aged = self.commit(change("k"), |txn| {
+            let of_key = keys::versions(BUCKET, "k");
+            let of_key = (Bound::Included(&of_key.start()[..]), Bound::Included(&of_key.end()[..]));
+            let rows = txn.rows.rows(Table::Versions, of_key)?.collect::<Result<Vec<_>, _>>()?;
+            for (row_key, value) in rows {
+                let superseded_millis = None;
+                let row = match decode(&value)? {
+                    VersionRow::Object(row) => {
+                        VersionRow::Object(Box::new(ObjectRow { superseded_millis, ..*row }))
+                    }
+                    VersionRow::Marker(row) => VersionRow::Marker(MarkerRow { superseded_millis, ..row }),
+                };
+                txn.rows.put_row(Table::Versions, &row_key, &encode(&row))?;
+            }
+            Ok(())
+        });
+        aged.await.unwrap();
     }
 }
 
@@ -107,6 +169,40 @@ async fn what_happens_between_the_look_and_the_change_counts() {
         between.store.lock().unwrap().take();
         assert_eq!(region.check().await.faults, Vec::<String>::new());
     }
+}
+
+/// A version that an earlier release replaced has not been current since the next newer one was made; where that is gone by
+/// now, since the one after it was.
+#[tokio::test]
+async fn versions_that_an_earlier_release_replaced_go_by_what_is_newer() {
+    let noncurrent =
+        NoncurrentVersionExpiration { noncurrent_days: Some(2), ..NoncurrentVersionExpiration::default() };
+    let region = Region::start().await;
+    let store = &region.store;
+    store.test_rules(Some(rule(None, Some(noncurrent)))).await.unwrap();
+    let after = async |days: u32| {
+        store.test_age_rows().await;
+        region.clock.advance(days * DAY);
+        store.apply_lifecycle().await.unwrap().noncurrent_count
+    };
+    store.test_put_version().await;
+    assert_eq!(after(10).await, 0);
+    // Two days end at the midnight after.
+    store.test_put_version().await;
+    assert_eq!([after(2).await, after(1).await], [0, 1]);
+
+    // A delete marker replaces as an object does, and is replaced.
+    store.test_put_marker().await;
+    assert_eq!(after(1).await, 0);
+    store.test_put_version().await;
+    assert_eq!([after(1).await, after(1).await, after(1).await], [0, 1, 1]);
+
+    let next_newer = store.test_put_version().await;
+    assert_eq!(after(1).await, 0);
+    store.test_put_version().await;
+    store.test_remove_version(next_newer).await;
+    assert_eq!([after(2).await, after(1).await], [0, 1]);
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
 
 #[tokio::test]
