@@ -21,7 +21,7 @@ type Said = (u16, BTreeMap<String, String>, String);
 async fn every_door_gives_the_same_answer_to_a_read() {
     let site = Site::start().await;
     let etag = site.doors[0].1.head("data", "small").await.ok().header("etag").to_owned();
-    let reads = ["small", "large", "parts", "empty", "missing"].map(async |key| {
+    let reads = ["small", "large", "sealed", "parts", "empty", "missing"].map(async |key| {
         for method in ["GET", "HEAD"] {
             for range in RANGES {
                 site.compare(method, &format!("/data/{key}"), &[("range", range)]).await;
@@ -138,7 +138,9 @@ async fn every_door_refuses_before_it_tells_anything() {
     let stranger = Keys { access_key: "AKIAUNKNOWNUNKNOWN00".into(), ..site.doors[0].1.keys().clone() };
     let strangers: Vec<_> =
         site.doors.iter().map(|(name, door)| (name.clone(), door.with_keys(stranger.clone()))).collect();
-    for target in ["/data/small", "/data/missing", "/no-such-bucket/k", "/data/small?partNumber=9"] {
+    let targets =
+        ["/data/small", "/data/sealed", "/data/missing", "/no-such-bucket/k", "/data/small?partNumber=9"];
+    for target in targets {
         for header in
             [("range", "bytes=5000-"), ("if-match", "\"other\""), ("x-amz-checksum-mode", "enabled")]
         {
@@ -271,7 +273,7 @@ const QUERIES: [&str; 29] = [
     "torrent",
 ];
 
-const HEADERS: [(&str, &str); 24] = [
+const HEADERS: [(&str, &str); 25] = [
     ("if-match", "ETAG"),
     ("if-match", "\"other\""),
     ("if-match", "*"),
@@ -292,6 +294,7 @@ const HEADERS: [(&str, &str); 24] = [
     ("if-unmodified-since", "Wed Jan  1 00:00:00 2020"),
     ("if-unmodified-since", "not a date"),
     ("x-amz-checksum-mode", "enabled"),
+    ("x-amz-server-side-encryption", "AES256"),
     ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
     ("x-amz-request-payer", "requester"),
     ("accept-encoding", "gzip"),
@@ -317,6 +320,8 @@ impl Site {
             let put = put.header("cache-control", "max-age=60");
             let _ = owner.send(put).await.ok();
         }
+        let put = Request::new("PUT", "/data/sealed").body(Content::new(1, 300_000).all());
+        let _ = owner.send(put.header("x-amz-server-side-encryption", "AES256")).await.ok();
         let _ = owner.put_multipart("data", "parts", Content::new(2, 5 * MIB + 100), 5 * MIB).await;
         let mut doors = vec![("the owner".to_owned(), owner.under(Endpoint::Standard.host("ord1")))];
         let forwarded = cluster.standard("las1").under(Endpoint::Standard.host("ord1"));

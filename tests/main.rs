@@ -31,5 +31,6 @@ mod quotas;
 mod restored;
 mod revocation;
 mod running;
+mod store_keys;
 mod users;
 mod website;

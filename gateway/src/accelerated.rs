@@ -102,6 +102,15 @@ pub struct Accelerated {
     seen: moka::future::Cache<String, Arc<User>>,
 }
 
+/// How a read was taken.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// It was answered here.
+    Served(Served),
+    /// Nothing was said: the object's owner alone opens it, and decides about everything.
+    OfOwner,
+}
+
 /// A read that was answered.
 #[derive(Clone, Debug)]
 pub struct Served {
@@ -159,8 +168,8 @@ impl Accelerated {
         }
     }
 
-    /// Answers `target`, which must be a GetObject or HeadObject, to `client`. Why it is denied, if it is, is left in
-    /// `denied`.
+    /// Answers `target`, which must be a GetObject or HeadObject, to `client`, unless its object is one that the owner alone
+    /// can answer. Why it is denied, if it is, is left in `denied`.
     ///
     /// # Errors
     /// See [`Failed`].
@@ -171,11 +180,11 @@ impl Accelerated {
         client: Client,
         request_id: RequestId,
         denied: DeniedSlot,
-    ) -> Result<Served, Failed> {
+    ) -> Result<Read, Failed> {
         let mode = directives::mode(&session.req_header().method, &session.req_header().headers);
         let mut kept = Kept { charged: None, denied };
-        let (granted, body) =
-            self.prepare(session, target, client, mode, &mut kept).await.map_err(Failed::Refused)?;
+        let prepared = self.prepare(session, target, client, mode, &mut kept).await;
+        let Some((granted, body)) = prepared.map_err(Failed::Refused)? else { return Ok(Read::OfOwner) };
         let renewing = body.goes_on().then(|| Renewal::new(&granted, self.parts.grace));
         let mut headers = granted.headers;
         let plan = body.plan();
@@ -188,7 +197,7 @@ impl Accelerated {
             Err(error) => Err(error),
         };
         self.record(session, target, &plan, &tally);
-        Ok(Served { sent: sent.map_err(Failed::Broken)?, tally, caller: granted.caller })
+        Ok(Read::Served(Served { sent: sent.map_err(Failed::Broken)?, tally, caller: granted.caller }))
     }
 
     /// The facts of a bucket of any region, as its owner has them after this call; `None` if there is no such bucket. It is
@@ -201,7 +210,8 @@ impl Accelerated {
         Ok(self.heads.facts(owner, bucket, client).await?.map(Arc::unwrap_or_clone))
     }
 
-    /// Everything up to the first byte: what is granted, and its body with the first bytes in hand.
+    /// Everything up to the first byte: what is granted, and its body with the first bytes in hand; `None` where that is the
+    /// owner's to grant.
     async fn prepare(
         &self,
         session: &mut Session,
@@ -209,23 +219,28 @@ impl Accelerated {
         client: Client,
         mode: Mode,
         kept: &mut Kept,
-    ) -> Result<(Granted, Body), Refusal> {
-        let mut granted = self.grant(session, target, client, mode, kept).await?;
+    ) -> Result<Option<(Granted, Body)>, Refusal> {
+        let Some(mut granted) = self.grant(session, target, client, mode, kept).await? else {
+            return Ok(None);
+        };
         let method = session.req_header().method.clone();
         let mut opened = self.open(&method, &granted, mode).await;
         if matches!(opened, Err(ReadError::Gone)) {
             // The instance's grace ran out between the owner's answer and the read: there is a newer one.
-            granted = self.grant(session, target, client, mode, kept).await?;
+            granted = match self.grant(session, target, client, mode, kept).await? {
+                Some(granted) => granted,
+                None => return Ok(None),
+            };
             opened = self.open(&method, &granted, mode).await;
         }
         let body = opened.map_err(unreadable)?;
         if directives::wants_prestage(&method, &session.req_header().headers) {
             self.prestage(&granted)?;
         }
-        Ok((granted, body))
+        Ok(Some((granted, body)))
     }
 
-    /// Decides whether the request may have the object, and what of it.
+    /// Decides whether the request may have the object, and what of it; `None` where that is for the owner to decide.
     async fn grant(
         &self,
         session: &mut Session,
@@ -233,7 +248,7 @@ impl Accelerated {
         client: Client,
         mode: Mode,
         kept: &mut Kept,
-    ) -> Result<Granted, Refusal> {
+    ) -> Result<Option<Granted>, Refusal> {
         let now = OffsetDateTime::now_utc();
         let claim = Claim::of(&target.query, &target.signature, now)?;
         let name = object_name(target)?;
@@ -246,6 +261,10 @@ impl Accelerated {
             self.first_pages(asked, &owner, &name, told),
         );
         let (found, credential) = found?;
+        let object = found.as_ref().ok().and_then(|found| found.object.as_ref());
+        if object.is_some_and(|object| object.head.is_under_store_key()) {
+            return Ok(None);
+        }
         if let Some(claim) = claim {
             let secret = &credential.as_ref().ok_or(S3ErrorCode::InvalidAccessKeyId)?.secret;
             claim.verify(&self.keys, secret, &head.method, head.raw_path(), &head.headers)?;
@@ -295,7 +314,7 @@ impl Accelerated {
         }
         let tenant = caller.as_ref().map_or(facts.owner.as_str(), |caller| caller.account.name.as_str());
         let tenant = Tenant::named(tenant);
-        Ok(Granted { owner, name, tenant, object, was_known, beside, reading, headers, caller })
+        Ok(Some(Granted { owner, name, tenant, object, was_known, beside, reading, headers, caller }))
     }
 
     /// Asks for the first pages of an object that nothing is known of here, at the same time as for its head; for a caller

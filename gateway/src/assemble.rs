@@ -183,8 +183,12 @@ impl Node {
         let coherence = &plan.settings.coherence;
         let own = Own::new(&heads);
         let sessions = Sessions::new(coherence.clone(), plan.topology.clone(), metrics.clone(), own.clone());
-        let seams =
-            Seams { directory: directory_of_accounts, announcer: sessions.clone(), ..Seams::default() };
+        let seams = Seams {
+            directory: directory_of_accounts,
+            announcer: sessions.clone(),
+            sealing: Some(keys.clone()),
+            ..Seams::default()
+        };
         let store = open_store(&plan, &directory, seams, &registry).await?;
         lineage::settle(&directory, &store, coherence).await.map_err(StartError::Leases)?;
         let accounts_at_home = plan.is_home().then(|| accounts.clone());

@@ -29,7 +29,7 @@ use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::accelerated::{self, Accelerated};
+use crate::accelerated::{self, Accelerated, Read};
 use crate::access_log;
 use crate::audit;
 use crate::bridge::{self, Named, Unread, form, website};
@@ -135,7 +135,7 @@ impl Proxy {
         self.tell_pages(session, exchange, &target, &route).await;
         match route {
             Route::Preflight => self.answer_preflight(session, exchange, &target).await,
-            Route::CachedRead => self.read_cached(session, exchange, &target).await,
+            Route::CachedRead => self.read_cached(session, exchange, target).await,
             Route::OwnStore => self.ask_store(session, exchange, target).await,
             Route::Website => self.show_page(session, exchange, &target).await,
             Route::Forward => self.forward(session, exchange, &target).await,
@@ -255,13 +255,19 @@ impl Proxy {
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
-        target: &Target,
+        target: Arc<Target>,
     ) -> Result<Answer, Failed> {
         let read = {
             let denied = exchange.denied.clone();
-            self.node.accelerated.serve(session, target, exchange.client, exchange.id, denied).await?
+            self.node.accelerated.serve(session, &target, exchange.client, exchange.id, denied).await?
         };
-        Ok(Answer::Given(exchange.read.insert(read).sent))
+        match read {
+            Read::Served(served) => Ok(Answer::Given(exchange.read.insert(served).sent)),
+            Read::OfOwner if target.region == self.node.region => {
+                self.ask_store(session, exchange, target).await
+            }
+            Read::OfOwner => self.forward(session, exchange, &target).await,
+        }
     }
 
     async fn ask_store(

@@ -1,14 +1,16 @@
-//! Bytes under a customer's key: sealed page by page, opened page by page, and never mistaken for others.
+//! Bytes under a key, a customer's or the store's own: sealed page by page, opened page by page, and never mistaken for
+//! others.
 //!
-//! An object's bytes are of one *piece*, when it was put whole, or of several, its parts. From the customer's key and a
-//! random salt of the object come a key of its own for each piece, and a verifier that tells this key from others
-//! (HKDF-SHA256, RFC 5869): the customer's key itself encrypts nothing, and no two pieces are ever sealed with one key.
+//! An object's bytes are of one *piece*, when it was put whole, or of several, its parts. From the key and a random salt of
+//! the object come a key of its own for each piece, and a verifier that tells this key from others (HKDF-SHA256, RFC 5869):
+//! the key itself encrypts nothing, and no two pieces are ever sealed with one key.
 //!
 //! A piece is cut into *open pages* of 65,520 bytes, and each is sealed with AES-256-GCM into a *sealed page* of 64 KiB,
 //! the last may be shorter. So a sealed page of an object put whole is one page on disk, and a range is opened without
 //! a look at the pages beside it. The nonce is the page's index, and whether it is the piece's last is authenticated with
 //! it: a page that was changed, moved, repeated, cut off or taken from elsewhere does not open.
 
+use std::fmt;
 use std::ops::Range;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -17,6 +19,7 @@ use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 use crate::customer_key::CustomerKey;
 use crate::head::{Head, PAGE_BYTES};
@@ -41,25 +44,111 @@ pub struct Encryption {
     /// Derived from the key and the salt: tells whether a key is the right one, and no more.
     #[serde(with = "serde_bytes")]
     verifier: [u8; 32],
+    /// Whose key it is; in rows of an earlier release always the client's.
+    #[serde(default)]
+    keeper: Keeper,
+}
+
+/// Who keeps the key that an object is encrypted with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Keeper {
+    /// Its client, who brings it with each request (SSE-C).
+    #[default]
+    Client,
+    /// The store (SSE-S3).
+    Store,
 }
 
 impl Encryption {
-    /// A new object's, with `key` and a `salt` that was never used before.
-    pub(crate) fn new(key: &CustomerKey, salt: [u8; 32]) -> (Self, ObjectKeys) {
-        let keys = ObjectKeys::derive(key, &salt);
-        (Self { salt, verifier: keys.verifier() }, keys)
+    /// A new object's, with a customer's `key` and a `salt` that was never used before.
+    pub(crate) fn by_client(key: &CustomerKey, salt: [u8; 32]) -> (Self, ObjectKeys) {
+        Self::new(Keeper::Client, key.expose(), salt)
+    }
+
+    /// The same with the store's `key`.
+    ///
+    /// # Errors
+    /// As [`StoreKey::expose`].
+    pub(crate) fn by_store(key: &StoreKey, salt: [u8; 32]) -> S3Result<(Self, ObjectKeys)> {
+        Ok(Self::new(Keeper::Store, key.expose()?, salt))
+    }
+
+    fn new(keeper: Keeper, key: &[u8; 32], salt: [u8; 32]) -> (Self, ObjectKeys) {
+        let keys = ObjectKeys::derive(keeper, key, &salt);
+        (Self { salt, verifier: keys.verifier(), keeper }, keys)
+    }
+
+    /// Whether the client keeps the key (SSE-C).
+    pub(crate) fn is_by_client(&self) -> bool {
+        self.keeper == Keeper::Client
+    }
+
+    /// Whether the store keeps the key (SSE-S3).
+    pub(crate) fn is_by_store(&self) -> bool {
+        self.keeper == Keeper::Store
     }
 
     /// The object's keys; `None` when `key` is not the one that it was encrypted with.
     pub(crate) fn keys(&self, key: &CustomerKey) -> Option<ObjectKeys> {
-        let keys = ObjectKeys::derive(key, &self.salt);
-        bool::from(keys.verifier().ct_eq(&self.verifier)).then_some(keys)
+        self.derive(Keeper::Client, key.expose())
+    }
+
+    /// The keys of an object that is under the store's `key`.
+    ///
+    /// # Errors
+    /// As [`StoreKey::expose`]; `InternalError` when the object was encrypted with another key.
+    pub(crate) fn keys_of_store(&self, key: &StoreKey) -> S3Result<ObjectKeys> {
+        self.derive(Keeper::Store, key.expose()?).ok_or_else(|| {
+            tracing::error!("an object is encrypted with another key than the store has");
+            s3_error!(InternalError)
+        })
+    }
+
+    fn derive(&self, keeper: Keeper, key: &[u8; 32]) -> Option<ObjectKeys> {
+        let keys = ObjectKeys::derive(keeper, key, &self.salt);
+        let is_right = keeper == self.keeper && bool::from(keys.verifier().ct_eq(&self.verifier));
+        is_right.then_some(keys)
+    }
+}
+
+/// The key of a store: random, for all of its objects that no client keeps a key of. Shown as `***`, wiped from memory
+/// when dropped. A store that was given nothing to seal it with has none.
+#[derive(Clone)]
+pub(crate) struct StoreKey(Option<Zeroizing<[u8; 32]>>);
+
+impl StoreKey {
+    /// No key.
+    pub(crate) const NONE: Self = Self(None);
+
+    /// This key.
+    pub(crate) fn new(key: Zeroizing<[u8; 32]>) -> Self {
+        Self(Some(key))
+    }
+
+    /// The key itself. Every use of this is a place where it can leak.
+    ///
+    /// # Errors
+    /// `NotImplemented` where there is none.
+    pub(crate) fn expose(&self) -> S3Result<&[u8; 32]> {
+        let none = || {
+            s3_error!(NotImplemented, "Server-side encryption is not supported here: there is no key for it.")
+        };
+        self.0.as_deref().ok_or_else(none)
+    }
+}
+
+impl fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 
 /// The keys of one object.
 #[derive(Clone, Debug)]
-pub(crate) struct ObjectKeys(Prk);
+pub(crate) struct ObjectKeys {
+    key: Prk,
+    keeper: Keeper,
+}
 
 /// What has a key of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,23 +160,27 @@ pub(crate) enum Piece {
 }
 
 impl ObjectKeys {
-    fn derive(key: &CustomerKey, salt: &[u8; 32]) -> Self {
-        Self(Salt::new(HKDF_SHA256, salt).extract(key.expose()))
+    fn derive(keeper: Keeper, key: &[u8; 32], salt: &[u8; 32]) -> Self {
+        Self { key: Salt::new(HKDF_SHA256, salt).extract(key), keeper }
     }
 
     fn verifier(&self) -> [u8; 32] {
         let mut verifier = [0; 32];
-        let derived = self.0.expand(&[b"penstock sse-c verifier"], HKDF_SHA256);
+        let derived = self.key.expand(&[b"penstock sse-c verifier"], HKDF_SHA256);
         derived.and_then(|derived| derived.fill(&mut verifier)).expect("HKDF gives 32 bytes");
         verifier
     }
 
-    /// What stands in the entity tag in place of the MD5 of a part, or of an object put whole, which has the number 0: the
-    /// same for a part that is sent again, and telling nothing without the key.
+    /// What stands in the entity tag for the MD5 of a part, or of an object put whole, which has the number 0. Under the
+    /// store's key, as S3 has it, the MD5. Under a client's key another value: the same for a part that is sent again, and
+    /// telling nothing without the key.
     pub(crate) fn etag(&self, number: u32, md5: &[u8; 16]) -> [u8; 16] {
+        if self.keeper == Keeper::Store {
+            return *md5;
+        }
         let mut etag = [0; 32];
         let info = [b"penstock sse-c etag".as_slice(), &number.to_be_bytes(), md5];
-        let derived = self.0.expand(&info, HKDF_SHA256);
+        let derived = self.key.expand(&info, HKDF_SHA256);
         derived.and_then(|derived| derived.fill(&mut etag)).expect("HKDF gives 32 bytes");
         *etag.first_chunk().expect("16 of 32 bytes")
     }
@@ -99,7 +192,7 @@ impl ObjectKeys {
             Piece::Part { number, instance } => (number, *instance.as_bytes()),
         };
         let info = [b"penstock sse-c piece".as_slice(), &number.to_be_bytes(), &instance];
-        let derived = self.0.expand(&info, &AES_256_GCM).expect("HKDF gives 32 bytes");
+        let derived = self.key.expand(&info, &AES_256_GCM).expect("HKDF gives 32 bytes");
         PieceKey(LessSafeKey::new(UnboundKey::from(derived)))
     }
 }
@@ -280,12 +373,39 @@ impl Head {
         }
     }
 
-    /// The keys to the object's bytes with the `key` that a request brings; `None` of an object that is not encrypted.
+    /// Whether the object is under the store's key (SSE-S3): its owner alone opens it, for whoever may read it.
+    #[must_use]
+    pub fn is_under_store_key(&self) -> bool {
+        self.encryption.as_ref().is_some_and(Encryption::is_by_store)
+    }
+
+    /// Holds the `key` that a request brings against the object.
     ///
     /// # Errors
     /// `InvalidRequest` for a key without need, or no key where there is need; `AccessDenied` for another one.
-    pub(crate) fn unlock(&self, key: Option<&CustomerKey>) -> S3Result<Option<ObjectKeys>> {
-        match (&self.encryption, key) {
+    pub(crate) fn verify_key(&self, key: Option<&CustomerKey>) -> S3Result<()> {
+        self.unlock_by_client(key).map(drop)
+    }
+
+    /// The keys to the object's bytes with the `key` that a request brings, or with that `of_store`; `None` of an object that
+    /// is not encrypted.
+    ///
+    /// # Errors
+    /// Those of [`Head::verify_key`] and [`Encryption::keys_of_store`].
+    pub(crate) fn unlock(
+        &self,
+        key: Option<&CustomerKey>,
+        of_store: &StoreKey,
+    ) -> S3Result<Option<ObjectKeys>> {
+        match (self.unlock_by_client(key)?, &self.encryption) {
+            (None, Some(encryption)) => encryption.keys_of_store(of_store).map(Some),
+            (keys, _) => Ok(keys),
+        }
+    }
+
+    /// The keys of an object that its client keeps the key of.
+    fn unlock_by_client(&self, key: Option<&CustomerKey>) -> S3Result<Option<ObjectKeys>> {
+        match (self.encryption.as_ref().filter(|encryption| encryption.is_by_client()), key) {
             (None, None) => Ok(None),
             (None, Some(_)) => {
                 Err(s3_error!(InvalidRequest, "The encryption parameters are not applicable to this object."))

@@ -30,7 +30,7 @@ pub struct Head {
     /// The object's size in bytes.
     pub bytes: u64,
     /// Without quotes: MD5 in hex, or MD5-of-MD5s and `-N` for a multipart object of N parts. Where the bytes
-    /// are encrypted, what stands in place of an MD5 tells nothing of them.
+    /// are under a key that the client keeps, what stands in place of an MD5 tells nothing of them.
     pub etag: String,
     /// Milliseconds since 1970; HTTP shows whole seconds.
     pub modified_millis: u64,
@@ -49,7 +49,8 @@ pub struct Head {
     /// The parts of a multipart object in order; empty for an object put whole.
     #[serde(default)]
     pub parts: Vec<Part>,
-    /// How the bytes are encrypted with a key that the client keeps (SSE-C); `None`: they are as they came.
+    /// How the bytes are encrypted, with a key that the client keeps (SSE-C) or the store (SSE-S3); `None`: they are as they
+    /// came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
     /// The account that wrote it; `None`: the bucket's owner.
@@ -220,6 +221,17 @@ pub struct Facts {
     /// What becomes of its objects with time; `None`: never set, or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<Lifecycle>,
+    /// How objects are encrypted whose requests do not say so; `None`: never set, or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_encryption: Option<DefaultEncryption>,
+}
+
+/// Encryption under the store's key (SSE-S3), for objects whose requests do not say how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DefaultEncryption {
+    /// As it was set, to be shown. S3 as well makes nothing of it where there is no key of KMS.
+    pub bucket_key_enabled: bool,
 }
 
 /// Whether a bucket keeps versions of its objects.
@@ -295,6 +307,7 @@ impl Facts {
             versioning: Versioning::Never,
             cors: None,
             lifecycle: None,
+            default_encryption: None,
         }
     }
 

@@ -22,6 +22,7 @@ pub mod customer_key;
 pub mod read_request;
 mod trailers;
 pub mod version_id;
+mod wanted_encryption;
 
 mod encryption;
 mod place;

@@ -26,8 +26,10 @@ pub(crate) use self::conditions::{OF_READS, precondition_failed, seconds};
 pub(crate) use self::headers::http_date;
 pub use self::headers::{insert_expiration, object_headers};
 use crate::customer_key::CustomerKey;
+use crate::encryption::Encryption;
 use crate::head::{Checksums, DeleteMarker, Head};
 use crate::version_id::NamedVersion;
+use crate::wanted_encryption::refuse_choice;
 
 /// The query parameters that replace a stored response header.
 const OVERRIDES: [(&str, HeaderName); 6] = [
@@ -59,11 +61,12 @@ impl ReadRequest {
     /// # Errors
     /// `InvalidArgument` for a value that cannot be read (a date, entity tag, part number or version id),
     /// `InvalidRequest` for one that is there twice or for a range together with a part number; those of
-    /// [`CustomerKey::of_target`].
+    /// [`refuse_choice`] and [`CustomerKey::of_target`].
     pub fn parse<'q>(
         headers: &HeaderMap,
         query: impl IntoIterator<Item = (&'q str, &'q str)>,
     ) -> S3Result<Self> {
+        refuse_choice(headers)?;
         let mut request = Self {
             conditions: Conditions::parse(headers, &OF_READS)?,
             range: requested_range(headers)?,
@@ -161,7 +164,7 @@ impl Reading {
     }
 }
 
-/// Decides what a read gets: the key of an encrypted object first, then conditions, then the range or part (RFC 9110
+/// Decides what a read gets: the key of an object that its client keeps the key of first, then conditions, then the range or part (RFC 9110
 /// §13.2.2).
 ///
 /// # Errors
@@ -169,13 +172,13 @@ impl Reading {
 /// another; `NotModified` (304, with validators) and `PreconditionFailed` by the conditions; `InvalidRange` when the
 /// range starts at or past the end; `InvalidPart` when there is no such part.
 pub fn decide(head: &Head, request: &ReadRequest) -> S3Result<Reading> {
-    if head.encryption.is_some()
+    if head.encryption.as_ref().is_some_and(Encryption::is_by_client)
         && let Some(number) = request.part_number
     {
         // That there is no such part is said before anything of its key: the public suite asks so.
         part(head, number)?;
     }
-    head.unlock(request.customer_key())?;
+    head.verify_key(request.customer_key())?;
     match request.conditions.evaluate(head) {
         Verdict::Proceed => {}
         Verdict::NotModified => return Err(not_modified(head)),

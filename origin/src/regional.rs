@@ -13,6 +13,7 @@ mod head_bucket;
 mod list_buckets;
 
 mod delete_bucket_cors;
+mod delete_bucket_encryption;
 mod delete_bucket_lifecycle;
 mod delete_bucket_ownership_controls;
 mod delete_bucket_policy;
@@ -21,6 +22,7 @@ mod delete_bucket_website;
 mod delete_public_access_block;
 mod get_bucket_acl;
 mod get_bucket_cors;
+mod get_bucket_encryption;
 mod get_bucket_lifecycle_configuration;
 mod get_bucket_ownership_controls;
 mod get_bucket_policy;
@@ -31,6 +33,7 @@ mod get_bucket_website;
 mod get_public_access_block;
 mod put_bucket_acl;
 mod put_bucket_cors;
+mod put_bucket_encryption;
 mod put_bucket_lifecycle_configuration;
 mod put_bucket_ownership_controls;
 mod put_bucket_policy;
@@ -106,6 +109,7 @@ mod resolve;
 mod rows;
 mod seams;
 mod settings;
+mod store_key;
 mod table;
 mod txn;
 mod upload;
@@ -124,12 +128,12 @@ use s3s::S3Error;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::customer_key::CustomerKey;
 use crate::directory::Directory;
-use crate::encryption::{Encryption, ObjectKeys, Piece, Sealer};
+use crate::encryption::{Encryption, ObjectKeys, Piece, Sealer, StoreKey};
 use crate::head::{Facts, Head, PAGE_BYTES};
 use crate::instance::Instance;
 use crate::lifecycle::expiration_header;
+use crate::wanted_encryption::WantedEncryption;
 
 pub use bucket_name::ReservedNames;
 pub use buffers::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
@@ -150,7 +154,7 @@ pub use rename_object::RenameObjectInput;
 pub use resolve::Resolved;
 use rows::Snapshot;
 pub use rows::UserRow;
-pub use seams::{Announced, Announcer, Change, Clock, DiskStep, Faults, Random, Seams};
+pub use seams::{Announced, Announcer, Change, Clock, DiskStep, Faults, Random, Sealing, Seams, Unsealed};
 pub use settings::Settings;
 pub(crate) use txn::Txn;
 use upload::Placement;
@@ -315,11 +319,22 @@ impl RegionalStore {
         self.upload(instance, Placement::File, expected_bytes, sealer)
     }
 
-    /// What an object is encrypted with that is made with the customer's `key`.
-    pub(crate) fn encrypt(&self, key: &CustomerKey) -> (Encryption, ObjectKeys) {
+    /// What an object is encrypted with that is made as `wanted`.
+    ///
+    /// # Errors
+    /// As [`StoreKey::expose`].
+    pub(crate) fn encrypt(&self, wanted: &WantedEncryption) -> Result<(Encryption, ObjectKeys), S3Error> {
         let mut salt = [0; 32];
         self.shared.disk.seams.random.fill(&mut salt);
-        Encryption::new(key, salt)
+        match wanted {
+            WantedEncryption::Customer(key) => Ok(Encryption::by_client(key, salt)),
+            WantedEncryption::Store => Encryption::by_store(self.key(), salt),
+        }
+    }
+
+    /// The store's own key.
+    pub(crate) fn key(&self) -> &StoreKey {
+        &self.shared.disk.key
     }
 
     /// Announces `change`, then runs `decide` in the write transaction; returns what it decided once that is durable.

@@ -52,7 +52,7 @@ impl Accelerated {
         let object =
             object.ok_or_else(|| format!("{region} has no s3://{}/{}", wanted.bucket, wanted.key))?;
         if object.head.encryption.is_some() {
-            return Err("the object is under a key of its client's: no cache keeps it".to_owned());
+            return Err("the object is encrypted: no cache keeps it".to_owned());
         }
         let (instance, object_bytes) = (Instance(*object.head.instance.as_bytes()), object.head.bytes);
         let cache = &self.parts.cache;

@@ -1,4 +1,5 @@
-//! Sealing secrets with the cluster key, so that a copied data directory gives no one a signing secret.
+//! Sealing secrets with the cluster key, so that a copied data directory gives no one a signing secret, nor the key that a
+//! store encrypts objects with.
 //!
 //! AES-256-GCM with a random nonce. Every sealed form names the key that made it and is bound to its context
 //! (whose secret, which version): moved to another user's row it does not open. The key file holds one key a
@@ -9,6 +10,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use origin::regional::{Sealing, Unsealed};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -62,7 +64,7 @@ pub enum ClusterKeysError {
     #[error("sealed with cluster key {0}, which is not in the key file")]
     UnknownKey(String),
     /// The sealed form, or what it is bound to, was changed.
-    #[error("the sealed secret was altered or belongs to another user")]
+    #[error("what is sealed was altered or belongs to another")]
     Altered,
 }
 
@@ -124,9 +126,22 @@ impl ClusterKeys {
     /// When the operating system gives no random bytes.
     #[must_use]
     pub fn seal(&self, secret: &str, context: &[u8]) -> Sealed {
+        self.seal_bytes(secret.as_bytes(), context)
+    }
+
+    /// The secret in `sealed`, which must have been sealed with this very `context`.
+    ///
+    /// # Errors
+    /// `UnknownKey` or `Altered`.
+    pub fn open(&self, sealed: &Sealed, context: &[u8]) -> Result<String, ClusterKeysError> {
+        let secret = self.open_bytes(sealed, context)?;
+        String::from_utf8(secret).map_err(|_| ClusterKeysError::Altered)
+    }
+
+    fn seal_bytes(&self, secret: &[u8], context: &[u8]) -> Sealed {
         let (key_id, key) = &self.keys[0];
         let nonce = random::<NONCE_LEN>();
-        let mut ciphertext = secret.as_bytes().to_vec();
+        let mut ciphertext = secret.to_vec();
         key.seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(context),
@@ -136,21 +151,33 @@ impl ClusterKeys {
         Sealed { key_id: key_id.clone(), nonce, ciphertext }
     }
 
-    /// The secret in `sealed`, which must have been sealed with this very `context`.
-    ///
-    /// # Errors
-    /// `UnknownKey` or `Altered`.
-    pub fn open(&self, sealed: &Sealed, context: &[u8]) -> Result<String, ClusterKeysError> {
+    fn open_bytes(&self, sealed: &Sealed, context: &[u8]) -> Result<Vec<u8>, ClusterKeysError> {
         let (_, key) = self
             .keys
             .iter()
             .find(|(id, _)| *id == sealed.key_id)
             .ok_or_else(|| ClusterKeysError::UnknownKey(sealed.key_id.clone()))?;
-        let mut text = sealed.ciphertext.clone();
+        let mut secret = sealed.ciphertext.clone();
         let nonce = Nonce::assume_unique_for_key(sealed.nonce);
-        let plain =
-            key.open_in_place(nonce, Aad::from(context), &mut text).map_err(|_| ClusterKeysError::Altered)?;
-        String::from_utf8(plain.to_vec()).map_err(|_| ClusterKeysError::Altered)
+        let plain = key
+            .open_in_place(nonce, Aad::from(context), &mut secret)
+            .map_err(|_| ClusterKeysError::Altered)?;
+        let secret_bytes = plain.len();
+        secret.truncate(secret_bytes);
+        Ok(secret)
+    }
+}
+
+/// For the key that the store of a region encrypts objects with.
+impl Sealing for ClusterKeys {
+    fn seal(&self, secret: &[u8], context: &[u8]) -> Vec<u8> {
+        rmp_serde::to_vec_named(&self.seal_bytes(secret, context)).expect("strings and bytes encode")
+    }
+
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Unsealed, String> {
+        let sealed: Sealed = rmp_serde::from_slice(sealed).map_err(|cause| format!("decode: {cause}"))?;
+        let secret = self.open_bytes(&sealed, context).map_err(|cause| cause.to_string())?;
+        Ok(Unsealed { secret, is_by_newest: self.is_newest(&sealed.key_id) })
     }
 }
 
@@ -212,6 +239,27 @@ mod tests {
         assert_eq!(both.seal("s3cret", b"alice").key_id, new[..8]);
         let only_new = ClusterKeys::parse(&new).expect("new");
         assert!(matches!(only_new.open(&sealed, b"alice"), Err(ClusterKeysError::UnknownKey(_))));
+    }
+
+    /// What a store is given to seal its key with: bytes of any kind, and whether it is time to seal them anew.
+    #[test]
+    fn a_stores_key_is_sealed_anew_after_a_rotation() {
+        let (old, new) = (ClusterKeys::generate(), ClusterKeys::generate());
+        let key = [0xff; 32];
+        let before = ClusterKeys::parse(&old).expect("old");
+        let sealed = Sealing::seal(&before, &key, b"ord1");
+        assert!(!sealed.windows(4).any(|window| window == [0xff; 4]));
+        let opened = |keys: &ClusterKeys, context: &[u8]| {
+            Sealing::open(keys, &sealed, context).map(|opened| (opened.secret, opened.is_by_newest))
+        };
+        assert_eq!(opened(&before, b"ord1"), Ok((key.to_vec(), true)));
+        assert!(opened(&before, b"las1").is_err(), "another region's");
+        let both = ClusterKeys::parse(&format!("{new}{old}")).expect("both");
+        assert_eq!(opened(&both, b"ord1"), Ok((key.to_vec(), false)));
+        let only_new = ClusterKeys::parse(&new).expect("new");
+        let refused = opened(&only_new, b"ord1").expect_err("the old key has gone");
+        assert!(refused.contains(&old[..8]), "{refused}");
+        assert!(Sealing::open(&only_new, b"nothing", b"ord1").is_err());
     }
 
     #[test]

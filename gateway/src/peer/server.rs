@@ -145,7 +145,7 @@ impl Server {
     }
 
     /// What `name` stands for now, if its bytes travel as pages: those of a small object come with its head, and what is
-    /// under a key of its client's goes to no cache.
+    /// encrypted goes to no cache.
     async fn instance_of(&self, name: &Name) -> Option<Instance> {
         let found = self.store.resolve(&name.bucket, &name.key, name.version.as_deref()).await.ok()?;
         let head = found.head.filter(|head| head.encryption.is_none() && head.bytes > 0)?;

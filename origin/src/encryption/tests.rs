@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use s3s::S3ErrorCode;
 
 use super::*;
 use crate::head::{Checksums, Part};
@@ -63,7 +64,7 @@ fn sealed_bytes_are_pages_of_the_disk() {
         (3 * OPEN_PAGE_BYTES, 3 * PAGE_BYTES),
     ] {
         assert_eq!(sealed_bytes(open_bytes), expected, "{open_bytes}");
-        let (_, keys) = Encryption::new(&CustomerKey::test(1), [2; 32]);
+        let (_, keys) = Encryption::by_client(&CustomerKey::test(1), [2; 32]);
         let sealed = seal(&keys, Piece::Whole, &content(open_bytes as usize), 10_000);
         assert_eq!(sealed.len() as u64, expected, "{open_bytes}");
     }
@@ -71,14 +72,14 @@ fn sealed_bytes_are_pages_of_the_disk() {
 
 #[test]
 fn one_key_opens_and_no_other() {
-    let (encryption, keys) = Encryption::new(&CustomerKey::test(1), [2; 32]);
+    let (encryption, keys) = Encryption::by_client(&CustomerKey::test(1), [2; 32]);
     let stored = seal(&keys, Piece::Whole, b"attack at dawn", 100);
     let head = whole(&encryption, 14);
     let right = encryption.keys(&CustomerKey::test(1)).expect("the same key");
     assert_eq!(open(&head, &right, &stored, 0..14).as_deref(), Some(b"attack at dawn".as_slice()));
     assert!(encryption.keys(&CustomerKey::test(0)).is_none());
     // Even with the verifier out of the way.
-    let wrong = ObjectKeys::derive(&CustomerKey::test(0), &encryption.salt);
+    let wrong = ObjectKeys::derive(Keeper::Client, CustomerKey::test(0).expose(), &encryption.salt);
     assert_eq!(open(&head, &wrong, &stored, 0..14), None);
 }
 
@@ -88,7 +89,7 @@ fn what_is_stored_tells_nothing() {
     let key = CustomerKey::test(1);
     let zeros = vec![0; 2 * OPEN];
     let [one, other] = [2, 3].map(|salt| {
-        let (encryption, keys) = Encryption::new(&key, [salt; 32]);
+        let (encryption, keys) = Encryption::by_client(&key, [salt; 32]);
         (encryption, seal(&keys, Piece::Whole, &zeros, PAGE))
     });
     assert_ne!(one.0.verifier, other.0.verifier);
@@ -100,11 +101,66 @@ fn what_is_stored_tells_nothing() {
     assert!(!format!("{one:?}").contains("01, 01, 01, 01"), "the key is kept");
 }
 
+fn store_key(byte: u8) -> StoreKey {
+    StoreKey::new(Zeroizing::new([byte; 32]))
+}
+
+/// The very bytes of a customer's key, as the store's, open nothing of the customer's, nor the other way round.
+#[test]
+fn what_is_under_the_stores_key_opens_with_it_alone() {
+    let (encryption, keys) = Encryption::by_store(&store_key(1), [2; 32]).expect("a key");
+    let stored = seal(&keys, Piece::Whole, b"attack at dawn", 100);
+    let head = whole(&encryption, 14);
+    let unlocked = head.unlock(None, &store_key(1)).expect("its key").expect("encrypted");
+    assert_eq!(open(&head, &unlocked, &stored, 0..14).as_deref(), Some(b"attack at dawn".as_slice()));
+    assert!(head.is_under_store_key() && head.verify_key(None).is_ok());
+    let customer = CustomerKey::test(1);
+    assert!(encryption.keys(&customer).is_none());
+    for (key, of_store, code) in [
+        (None, store_key(0), S3ErrorCode::InternalError),
+        (None, StoreKey::NONE, S3ErrorCode::NotImplemented),
+        (Some(&customer), store_key(1), S3ErrorCode::InvalidRequest),
+    ] {
+        let refused = head.unlock(key, &of_store).expect_err("not this way");
+        assert_eq!(*refused.code(), code);
+    }
+    let (encryption, _) = Encryption::by_client(&customer, [2; 32]);
+    assert!(encryption.keys_of_store(&store_key(1)).is_err());
+    let refused = whole(&encryption, 14).unlock(None, &store_key(1)).expect_err("it takes the client's key");
+    assert_eq!(*refused.code(), S3ErrorCode::InvalidRequest);
+    assert_eq!(format!("{:?}", store_key(1)), "***");
+}
+
+/// S3 promises the MD5 under its own keys, and none under a client's.
+#[test]
+fn an_entity_tag_is_the_md5_under_the_stores_key_alone() {
+    let (_, of_store) = Encryption::by_store(&store_key(1), [2; 32]).expect("a key");
+    let (_, of_client) = Encryption::by_client(&CustomerKey::test(1), [2; 32]);
+    assert_eq!(of_store.etag(0, &[5; 16]), [5; 16]);
+    assert_ne!(of_client.etag(0, &[5; 16]), [5; 16]);
+}
+
+/// Rows of a release that knew clients' keys alone.
+#[test]
+fn an_encryption_of_an_earlier_release_is_its_clients() {
+    #[derive(Serialize)]
+    struct Earlier {
+        #[serde(with = "serde_bytes")]
+        salt: [u8; 32],
+        #[serde(with = "serde_bytes")]
+        verifier: [u8; 32],
+    }
+    let (encryption, _) = Encryption::by_client(&CustomerKey::test(1), [2; 32]);
+    let earlier = Earlier { salt: encryption.salt, verifier: encryption.verifier };
+    let row = rmp_serde::to_vec_named(&earlier).expect("plain data");
+    assert_eq!(rmp_serde::from_slice::<Encryption>(&row).expect("read"), encryption);
+}
+
 /// Every page that is not the one that was sealed for its place.
 #[test]
 fn a_page_opens_in_its_place_alone() {
     let key = CustomerKey::test(1);
-    let (encryption, keys) = Encryption::new(&key, [2; 32]);
+    let (encryption, keys) = Encryption::by_client(&key, [2; 32]);
     let bytes = content(2 * OPEN + 100);
     let stored = seal(&keys, Piece::Whole, &bytes, 50_001);
     let head = whole(&encryption, bytes.len());
@@ -131,7 +187,7 @@ fn a_page_opens_in_its_place_alone() {
     let longer = seal(&keys, Piece::Whole, &content(3 * OPEN), PAGE);
     assert_eq!(opens(&whole(&encryption, 2 * OPEN), &longer[..2 * PAGE]), None, "made shorter by a page");
 
-    let (_, others) = Encryption::new(&key, [3; 32]);
+    let (_, others) = Encryption::by_client(&key, [3; 32]);
     let other = seal(&others, Piece::Whole, &bytes, 50_001);
     assert_eq!(opens(&head, &[&other[..PAGE], &stored[PAGE..]].concat()), None, "another object's page");
     let part = Piece::Part { number: 1, instance: instance(9) };
@@ -161,7 +217,7 @@ fn of_parts(
 
 #[test]
 fn a_part_opens_in_its_place_alone() {
-    let (encryption, keys) = Encryption::new(&CustomerKey::test(1), [2; 32]);
+    let (encryption, keys) = Encryption::by_client(&CustomerKey::test(1), [2; 32]);
     let parts = |first, second| [(1, instance(1), content(first)), (2, instance(2), content(second))];
     let (head, stored) = of_parts(&encryption, &keys, &parts(100, 100));
     assert_eq!(open(&head, &keys, &stored, 0..200), Some([content(100), content(100)].concat()));
@@ -190,7 +246,7 @@ proptest! {
         (one_end, other_end) in (0.0..=1.0_f64, 0.0..=1.0_f64),
         is_whole in any::<bool>(),
     ) {
-        let (encryption, keys) = Encryption::new(&CustomerKey::test(1), [2; 32]);
+        let (encryption, keys) = Encryption::by_client(&CustomerKey::test(1), [2; 32]);
         let bytes = content(sizes.iter().sum());
         let (head, stored) = if is_whole {
             (whole(&encryption, bytes.len()), seal(&keys, Piece::Whole, &bytes, 50_001))

@@ -13,20 +13,22 @@ use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::header::{
     X_AMZ_CHECKSUM_CRC32, X_AMZ_CHECKSUM_CRC32C, X_AMZ_CHECKSUM_CRC64NVME, X_AMZ_CHECKSUM_SHA1,
     X_AMZ_CHECKSUM_SHA256, X_AMZ_CHECKSUM_TYPE, X_AMZ_DELETE_MARKER, X_AMZ_EXPIRATION, X_AMZ_MP_PARTS_COUNT,
-    X_AMZ_STORAGE_CLASS, X_AMZ_TAGGING_COUNT, X_AMZ_VERSION_ID, X_AMZ_WEBSITE_REDIRECT_LOCATION,
+    X_AMZ_SERVER_SIDE_ENCRYPTION, X_AMZ_STORAGE_CLASS, X_AMZ_TAGGING_COUNT, X_AMZ_VERSION_ID,
+    X_AMZ_WEBSITE_REDIRECT_LOCATION,
 };
 use time::OffsetDateTime;
 
 use super::{ReadRequest, Reading};
 use crate::head::{ChecksumKind, Checksums, DeleteMarker, Facts, Head, StoredHeaders};
 use crate::version_id::NULL;
+use crate::wanted_encryption::AES256;
 
 /// What S3 says of an object that was stored without a `Content-Type`.
 const DEFAULT_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("binary/octet-stream");
 
 /// All headers of a 200 or 206 that come from the object: validators, length and range, stored headers with the
 /// request's `response-*` overrides, the version's name as its bucket's `facts` have it, user metadata, how many tags
-/// there are, which key an encrypted object has, and checksums when the request asked for them.
+/// there are, how an encrypted object is encrypted, and checksums when the request asked for them.
 #[must_use]
 pub fn object_headers(facts: &Facts, head: &Head, request: &ReadRequest, reading: &Reading) -> HeaderMap {
     let mut headers = validators(head);
@@ -43,7 +45,9 @@ pub fn object_headers(facts: &Facts, head: &Head, request: &ReadRequest, reading
     if !head.tags.is_empty() {
         headers.insert(X_AMZ_TAGGING_COUNT, HeaderValue::from(head.tags.len()));
     }
-    if head.encryption.is_some()
+    if head.is_under_store_key() {
+        headers.insert(X_AMZ_SERVER_SIDE_ENCRYPTION, HeaderValue::from_static(AES256));
+    } else if head.encryption.is_some()
         && let Some(key) = request.customer_key()
     {
         headers.extend(key.answered());

@@ -9,6 +9,7 @@ use http::header::{
 
 use super::*;
 use crate::acl::Owner;
+use crate::encryption::StoreKey;
 use crate::head::{ChecksumKind, Facts, Part, StoredHeaders, Versioning};
 use crate::instance::Instance;
 
@@ -380,7 +381,7 @@ fn an_encrypted_object_is_read_with_its_key_alone() {
     ];
     let headers = key.clone().into_iter().map(|(name, value)| (name, HeaderValue::from_static(value)));
     let parsed = CustomerKey::of_target(&headers.collect()).expect("valid").expect("a key");
-    let (encryption, _) = crate::encryption::Encryption::new(&parsed, [7; 32]);
+    let (encryption, _) = Encryption::by_client(&parsed, [7; 32]);
     let encrypted = Head { encryption: Some(encryption), ..head() };
 
     let (_, headers) = answer(&encrypted, &key, &[]).expect("served");
@@ -402,6 +403,23 @@ fn an_encrypted_object_is_read_with_its_key_alone() {
     }
     let failing = [&key[..], &[(IF_NONE_MATCH, "*")]].concat();
     assert_eq!(code(answer(&encrypted, &failing, &[])), Some(S3ErrorCode::NotModified));
+}
+
+/// Whoever may read the object says nothing of its key, and is told how it is encrypted.
+#[test]
+fn an_object_under_the_stores_key_is_read_like_any_other() {
+    let method = HeaderName::from_static("x-amz-server-side-encryption");
+    let key = StoreKey::new(zeroize::Zeroizing::new([1; 32]));
+    let (encryption, _) = Encryption::by_store(&key, [7; 32]).expect("a key");
+    let encrypted = Head { encryption: Some(encryption), ..head() };
+    let (_, headers) = answer(&encrypted, &[], &[]).expect("served");
+    assert_eq!(headers[&method], "AES256");
+    assert!(!answer(&head(), &[], &[]).expect("served").1.contains_key(&method));
+    assert_eq!(code(answer(&encrypted, &[(IF_NONE_MATCH, "*")], &[])), Some(S3ErrorCode::NotModified));
+    for head in [&encrypted, &head()] {
+        let choosing = answer(head, &[(method.clone(), "AES256")], &[]);
+        assert_eq!(code(choosing), Some(S3ErrorCode::InvalidArgument), "a read encrypts nothing");
+    }
 }
 
 /// A head with everything that can be in a header.

@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use s3s::dto::{
     self, ChecksumAlgorithm, ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
     CompletedPart, CopyObjectResult, CopyPartResult, ETag, ObjectPart, Owner, Part, PutObjectOutput,
-    Timestamp, Type, UploadPartOutput,
+    ServerSideEncryption, Timestamp, Type, UploadPartOutput,
 };
 
 use crate::acl::{self, Grant, Grantee};
 use crate::checksums::Algorithm;
+use crate::encryption::Encryption;
 use crate::head::{ChecksumKind, Checksums};
 
 /// A point in time from milliseconds since 1970.
@@ -45,6 +46,13 @@ fn grantee(grantee: Grantee) -> dto::Grantee {
 /// A stored ETag, which has no quotes.
 pub(super) fn etag(etag: String) -> Option<ETag> {
     Some(ETag::Strong(etag))
+}
+
+/// `x-amz-server-side-encryption`, of what is encrypted so: under the store's key.
+pub(super) fn by_store(encryption: Option<&Encryption>) -> Option<ServerSideEncryption> {
+    encryption
+        .is_some_and(Encryption::is_by_store)
+        .then(|| ServerSideEncryption::from_static(ServerSideEncryption::AES256))
 }
 
 /// `x-amz-checksum-type`.

@@ -6,7 +6,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::{ChecksumFields, checksum_type, etag};
+use super::answers::{ChecksumFields, by_store, checksum_type, etag};
 use super::asked::{AskedBucket, AskedUpload, no_such_upload};
 use super::multipart::{part_number, verify_key};
 use super::rows::{CompletedRow, PartRow, Reads, UploadRow};
@@ -83,8 +83,10 @@ pub(super) async fn complete_multipart_upload(
         })
         .await?;
     let location = format!("/{}/{}", input.bucket, input.key);
-    // Sums of what is encrypted are shown to those alone who bring its key.
-    let is_closed = completed.encryption.is_some() && key.is_none();
+    let encryption = completed.encryption.as_ref();
+    // Sums of what is under a client's key are shown to those alone who bring it.
+    let is_closed = encryption.is_some_and(Encryption::is_by_client) && key.is_none();
+    let server_side_encryption = by_store(encryption);
     let checksums = if is_closed { Checksums::default() } else { completed.checksums };
     let answer = CompleteMultipartUploadOutput {
         bucket: Some(input.bucket),
@@ -94,6 +96,7 @@ pub(super) async fn complete_multipart_upload(
         checksum_type: checksum_type(checksums.kind),
         version_id: completed.version_id,
         expiration: completed.expiration,
+        server_side_encryption,
         ..CompleteMultipartUploadOutput::default()
     };
     // s3s has no fields for these here.
@@ -121,7 +124,7 @@ impl Announced {
     fn verify_key(&self, encryption: Option<&Encryption>, has_checksums: bool) -> S3Result<()> {
         match &self.key {
             Some(key) => verify_key(encryption, key).map(drop),
-            None if encryption.is_some() && has_checksums => Err(s3_error!(
+            None if encryption.is_some_and(Encryption::is_by_client) && has_checksums => Err(s3_error!(
                 InvalidRequest,
                 "The multipart upload has checksums and requested encryption. Completing it must include the appropriate \
                  encryption parameters."

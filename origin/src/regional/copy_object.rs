@@ -3,7 +3,7 @@
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::answers::{ChecksumFields, checksum_type, etag, timestamp};
+use super::answers::{ChecksumFields, by_store, checksum_type, etag, timestamp};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::copy_source::{
@@ -25,14 +25,16 @@ use crate::head::{Checksums, Facts, Head, Part, StoredHeaders, Versioning};
 use crate::instance::Instance;
 use crate::place::Place;
 use crate::tags::Tags;
+use crate::wanted_encryption::WantedEncryption;
 
 /// Makes an object of another one's bytes without moving them: the copy has the source's ETag and parts, whatever
 /// its size. The source and every condition are read inside the commit. Bytes are read only for a checksum that
 /// the client asks for and the source does not have; they are moved where the copy is to have another key than its
-/// source, or one of them none, and it is an object put whole then.
+/// source, or one of them none, and it is an object put whole then. Under the store's key are the copies whose requests
+/// or buckets want it, and those of a source that is, unless the request brings a key.
 ///
 /// # Errors
-/// Those of [`Source`], [`Attributes::parse`], [`WantedAcl`], [`tagging::replaced_in_copy`], [`CustomerKey::of_target`] and the conditions of the object to be; `NoSuchBucket`,
+/// Those of [`Source`], [`Attributes::parse`], [`WantedAcl`], [`tagging::replaced_in_copy`], [`WantedEncryption::of_headers`] and the conditions of the object to be; `NoSuchBucket`,
 /// `AccessDenied`; `InvalidRequest` for a copy onto itself that changes nothing, and for one of more than 5 GiB that must be moved; `OperationAborted`.
 pub(super) async fn copy_object(
     store: &RegionalStore,
@@ -49,7 +51,8 @@ pub(super) async fn copy_object(
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
     let expected_owner = input.expected_source_bucket_owner;
-    let source = Source::new(&bucket, &request.headers, input.copy_source, expected_owner, conditions)?;
+    let source =
+        Source::new(store, &bucket, &request.headers, input.copy_source, expected_owner, conditions)?;
     let attributes = Attributes::parse(&request.headers, input.metadata, store.region())?;
     let replaced = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         None | Some(MetadataDirective::COPY) => None,
@@ -67,7 +70,7 @@ pub(super) async fn copy_object(
         replaced_tags,
         wanted_acl,
         website_redirect_location: attributes.headers.website_redirect_location,
-        key: CustomerKey::of_target(&request.headers)?,
+        wanted: WantedEncryption::of_headers(&request.headers)?,
     };
     copy.verify_changes_something()?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
@@ -84,7 +87,7 @@ pub(super) async fn copy_object(
         let committed = store.commit(change, move |txn| committing.commit(txn, prepared)).await?;
         if let Some(Copied { facts, head, source_version_id }) = committed {
             let expiration = store.expiration_header(&facts, &copy.target.key, &head);
-            return Ok(S3Response::new(answer(head, source_version_id, expiration, copy.key.as_ref())));
+            return Ok(S3Response::new(answer(head, source_version_id, expiration, copy.customer_key())));
         }
     }
     Err(keeps_changing())
@@ -104,8 +107,8 @@ struct Copy {
     wanted_acl: Option<WantedAcl>,
     /// Never copied; it is what the request says.
     website_redirect_location: Option<String>,
-    /// The key of the copy.
-    key: Option<CustomerKey>,
+    /// How the copy is to be encrypted, as the request says.
+    wanted: Option<WantedEncryption>,
 }
 
 /// What was read of an instance before the commit.
@@ -159,8 +162,9 @@ impl Copy {
     fn verify_changes_something(&self) -> S3Result<()> {
         // A version that is named may be an old one, which the copy brings back.
         let is_the_same = self.is_onto_itself && self.source.object.version.is_none();
-        let has_key = self.key.is_some() || self.source.key.is_some();
-        if is_the_same && !has_key && self.replaced.is_none() && self.website_redirect_location.is_none() {
+        let is_encrypted = self.wanted.is_some() || self.source.key.is_some();
+        if is_the_same && !is_encrypted && self.replaced.is_none() && self.website_redirect_location.is_none()
+        {
             return Err(s3_error!(
                 InvalidRequest,
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
@@ -170,16 +174,35 @@ impl Copy {
         Ok(())
     }
 
+    /// The key that the client brought for the copy.
+    fn customer_key(&self) -> Option<&CustomerKey> {
+        self.wanted.as_ref().and_then(WantedEncryption::customer_key)
+    }
+
+    /// How the copy is to be encrypted: as the request says, or the bucket; or else, if the source is under the store's key,
+    /// so too, for nobody asked that it be laid open.
+    fn encryption(&self, found: &Found) -> Option<WantedEncryption> {
+        let wanted = WantedEncryption::or_default(self.wanted.clone(), &found.facts);
+        wanted.or_else(|| found.source.is_under_store_key().then_some(WantedEncryption::Store))
+    }
+
+    /// Whether the source's bytes are as the copy is to have them.
+    fn shares_bytes(&self, found: &Found) -> bool {
+        match (self.encryption(found), &found.source.encryption) {
+            (None, None) => true,
+            (Some(WantedEncryption::Store), Some(encryption)) => encryption.is_by_store(),
+            // The source's own has opened it.
+            (Some(WantedEncryption::Customer(key)), Some(_)) => self.source.key == Some(key),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
     /// Reads the source before the commit where the copy cannot do without its bytes.
     async fn prepare(
         &self,
         store: &RegionalStore,
         algorithm: Option<Algorithm>,
     ) -> S3Result<Option<Prepared>> {
-        let keeps_key = self.key == self.source.key;
-        if keeps_key && algorithm.is_none() {
-            return Ok(None);
-        }
         let (copy, quota) = (self.clone(), store.shared.settings.account_quota_bytes);
         // Asked before the bytes are read, as of an object put whole.
         let finding = move |rows: &Snapshot<'_>| -> S3Result<Found> {
@@ -188,17 +211,23 @@ impl Copy {
             rows.verify_room_for_object(&found.facts, quota, found.source.bytes, found.replaced.as_ref())?;
             Ok(found)
         };
-        let Found { source, source_keys, .. } = store.read(finding).await?;
+        let found = store.read(finding).await?;
+        let shares_bytes = self.shares_bytes(&found);
+        if shares_bytes && algorithm.is_none() {
+            return Ok(None);
+        }
+        let wanted = self.encryption(&found);
+        let Found { source, source_keys, .. } = found;
         let (instance, bytes) = (source.instance, source.bytes);
         let algorithm = algorithm.or(source.checksums.algorithms().next()).unwrap_or(Algorithm::DEFAULT);
-        if keeps_key {
+        if shares_bytes {
             let body = ObjectBody::open(store, &source, None, 0..bytes, source_keys).await?;
             let checksums = digest(body, algorithm).await?.checksums.of_full_object();
             return Ok(Some(Prepared { instance, checksums, moved: None }));
         }
         verify_moves(bytes)?;
         let body = ObjectBody::open(store, &source, None, 0..bytes, source_keys).await?;
-        let (encryption, keys) = self.key.as_ref().map(|key| store.encrypt(key)).unzip();
+        let (encryption, keys) = wanted.as_ref().map(|wanted| store.encrypt(wanted)).transpose()?.unzip();
         let received = rewrite(body, store.stage(Some(bytes), keys.as_ref()), algorithm).await?;
         let etag = received.etag(0, keys.as_ref());
         let checksums = received.digested.checksums.of_full_object();
@@ -216,12 +245,16 @@ impl Copy {
         Ok(Found { facts, replaced, source, source_keys, source_version_id, tags })
     }
 
-    /// The copy; `None` when the source is not the one that was read.
+    /// The copy; `None` when the source is not the one that was read, or bytes are to be moved that were not.
     fn commit(self, txn: &mut Txn<'_>, prepared: Option<Prepared>) -> S3Result<Option<Copied>> {
-        let Found { facts, replaced, mut source, source_version_id, tags, .. } = self.find(txn)?;
-        if prepared.as_ref().is_some_and(|prepared| prepared.instance != source.instance) {
+        let found = self.find(txn)?;
+        let is_moved = prepared.as_ref().is_some_and(|prepared| prepared.moved.is_some());
+        if prepared.as_ref().is_some_and(|prepared| prepared.instance != found.source.instance)
+            || !is_moved && !self.shares_bytes(&found)
+        {
             return Ok(None);
         }
+        let Found { facts, replaced, mut source, source_version_id, tags, .. } = found;
         self.condition.decide(replaced.as_ref())?;
         let (owner, acl) = ownership(&facts, &self.target.bucket.caller, self.wanted_acl.as_ref())?;
         let (headers, metadata) = match self.replaced {
@@ -289,6 +322,7 @@ fn answer(
         copy_source_version_id,
         expiration,
         version_id: head.version_id,
+        server_side_encryption: by_store(head.encryption.as_ref()),
         sse_customer_algorithm: key.map(CustomerKey::algorithm),
         sse_customer_key_md5: key.map(CustomerKey::md5),
         ..CopyObjectOutput::default()

@@ -5,6 +5,7 @@ use http::HeaderMap;
 use s3s::dto::{CopySource, ETagCondition, Timestamp};
 use s3s::{S3Error, S3ErrorCode, S3Result, StdError, s3_error};
 
+use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
 use super::object_body::ObjectBody;
 use super::receive::Received;
@@ -12,7 +13,7 @@ use super::rows::Reads;
 use super::upload::{UPLOAD_BYTES_MAX, Upload};
 use crate::checksums::{Algorithm, Digested, Digests};
 use crate::customer_key::CustomerKey;
-use crate::encryption::ObjectKeys;
+use crate::encryption::{ObjectKeys, StoreKey};
 use crate::head::Head;
 use crate::read_request::{Conditions, Verdict, precondition_failed, seconds};
 
@@ -26,6 +27,8 @@ pub(super) struct Source {
     conditions: Conditions,
     /// The key that the source is encrypted with, as the request says.
     pub(super) key: Option<CustomerKey>,
+    /// The store's.
+    of_store: StoreKey,
 }
 
 /// A source as it is now.
@@ -46,12 +49,13 @@ pub(super) struct SourceConditions {
 }
 
 impl Source {
-    /// The source that the caller of `destination` names; `headers` bring its key.
+    /// The source in `store` that the caller of `destination` names; `headers` bring its key.
     ///
     /// # Errors
     /// `NotImplemented` for access points and outposts, `InvalidArgument` for a version that cannot be; those of
     /// [`CustomerKey::of_copy_source`].
     pub(super) fn new(
+        store: &RegionalStore,
         destination: &AskedBucket,
         headers: &HeaderMap,
         source: CopySource,
@@ -69,7 +73,8 @@ impl Source {
             if_modified_since: conditions.if_modified_since.map(seconds),
             if_unmodified_since: conditions.if_unmodified_since.map(seconds),
         };
-        Ok(Self { object, conditions, key: CustomerKey::of_copy_source(headers)? })
+        let key = CustomerKey::of_copy_source(headers)?;
+        Ok(Self { object, conditions, key, of_store: store.key().clone() })
     }
 
     /// The source as it is now, if the caller may read it and the conditions hold.
@@ -79,7 +84,7 @@ impl Source {
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<FoundSource> {
         let (facts, head) = self.object.find(rows)?;
         let version_id = facts.shown_version(head.version_id.as_deref()).map(str::to_owned);
-        let keys = head.unlock(self.key.as_ref())?;
+        let keys = head.unlock(self.key.as_ref(), &self.of_store)?;
         match self.conditions.evaluate(&head) {
             Verdict::Proceed => Ok(FoundSource { head, version_id, keys }),
             Verdict::NotModified | Verdict::Failed => Err(precondition_failed()),

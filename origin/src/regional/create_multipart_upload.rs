@@ -3,7 +3,7 @@
 use s3s::dto::{ChecksumType, CreateMultipartUploadInput, CreateMultipartUploadOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::answers::{checksum_algorithm, checksum_type};
+use super::answers::{by_store, checksum_algorithm, checksum_type};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::multipart::abortion;
@@ -15,12 +15,13 @@ use super::{RegionalStore, tagging};
 use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
 use crate::head::ChecksumKind;
+use crate::wanted_encryption::WantedEncryption;
 
 /// Starts an upload: everything about the object but its bytes.
 ///
 /// # Errors
 /// `NoSuchBucket`, `AccessDenied`, those of [`Attributes::parse`], of [`WantedAcl`], of [`tagging::of_headers`] and of
-/// [`CustomerKey::of_target`], and `InvalidRequest` for a checksum that S3 does not make.
+/// [`WantedEncryption::of_headers`], and `InvalidRequest` for a checksum that S3 does not make.
 pub(super) async fn create_multipart_upload(
     store: &RegionalStore,
     request: S3Request<CreateMultipartUploadInput>,
@@ -32,16 +33,19 @@ pub(super) async fn create_multipart_upload(
     let tags = tagging::of_headers(&request.headers)?;
     let wanted_acl = WantedAcl::of_headers(store, &bucket.caller, &request.headers).await?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
-    let key = CustomerKey::of_target(&request.headers)?;
-    let encryption = key.as_ref().map(|key| store.encrypt(key).0);
+    let wanted = WantedEncryption::of_headers(&request.headers)?;
+    let key = wanted.as_ref().and_then(WantedEncryption::customer_key).cloned();
     let kind = kind(algorithm, input.checksum_type.as_ref())?;
     let object = AskedObject::new(bucket, input.key.clone(), None)?;
     let day = store.shared.settings.lifecycle_day;
-    let (upload_id, (abort_date, abort_rule_id)) = store
+    let encrypting = store.clone();
+    let (upload_id, (abort_date, abort_rule_id), encryption) = store
         .commit(Change::Nothing, move |txn| {
             let (facts, _) = object.find_place(txn)?;
             let caller = object.bucket.caller;
             let (owner, acl) = ownership(&facts, &caller, wanted_acl.as_ref())?;
+            let wanted = WantedEncryption::or_default(wanted, &facts);
+            let encrypted = wanted.map(|wanted| encrypting.encrypt(&wanted)).transpose()?;
             let upload = UploadRow {
                 initiated_millis: txn.now_millis(),
                 initiator: caller.canonical_id,
@@ -53,12 +57,13 @@ pub(super) async fn create_multipart_upload(
                 metadata: attributes.metadata,
                 checksum_algorithm: algorithm.map(|algorithm| algorithm.as_str().to_owned()),
                 checksum_kind: kind,
-                encryption,
+                encryption: encrypted.map(|(encryption, _)| encryption),
             };
             // Uploads of a key are listed by their ids, and in S3 by when they were started.
             let upload_id = format!("{:012x}{}", upload.initiated_millis, txn.random_id());
             txn.put_upload(&object.bucket.name, &object.key, &upload_id, &upload)?;
-            Ok((upload_id, abortion(&facts, &object.key, &upload, day)))
+            let abortion = abortion(&facts, &object.key, &upload, day);
+            Ok((upload_id, abortion, upload.encryption))
         })
         .await?;
     Ok(S3Response::new(CreateMultipartUploadOutput {
@@ -69,6 +74,7 @@ pub(super) async fn create_multipart_upload(
         abort_rule_id,
         checksum_algorithm: algorithm.map(checksum_algorithm),
         checksum_type: checksum_type(kind),
+        server_side_encryption: by_store(encryption.as_ref()),
         sse_customer_algorithm: key.as_ref().map(CustomerKey::algorithm),
         sse_customer_key_md5: key.as_ref().map(CustomerKey::md5),
         ..CreateMultipartUploadOutput::default()

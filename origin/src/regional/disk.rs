@@ -16,9 +16,11 @@ use super::files::{Files, sync_dir};
 use super::metrics::Metrics;
 use super::seams::Seams;
 use super::settings::Settings;
+use super::store_key;
 use super::table::Table;
 use super::txn::Moment;
 use super::usage;
+use crate::encryption::StoreKey;
 
 /// The layout of directories and rows that this release writes.
 const FORMAT: u64 = 2;
@@ -32,6 +34,8 @@ pub(super) struct Disk {
     pub(super) epoch: u64,
     pub(super) seams: Seams,
     pub(super) metrics: Metrics,
+    /// For objects that no client brings a key for.
+    pub(super) key: StoreKey,
     /// Most bytes that an account may keep; `None` is no limit.
     pub(super) account_quota_bytes: Option<u64>,
     /// Woken when a change left something that need not wait for its grace.
@@ -61,6 +65,14 @@ pub enum OpenError {
         dir: PathBuf,
         /// The region it belongs to.
         found: String,
+    },
+    /// The store's own key does not open.
+    #[error("{}: the store's key: {cause}", .dir.display())]
+    Key {
+        /// The directory.
+        dir: PathBuf,
+        /// The reason.
+        cause: String,
     },
     /// What is written there is damaged.
     #[error("{}: {what}", .dir.display())]
@@ -118,6 +130,7 @@ impl Disk {
         if verify_store(&db, dir, Some(region))? == UNCOUNTED_FORMAT {
             count_accounts(&db).map_err(&failed)?;
         }
+        let key = store_key::open(&db, &seams, dir, region)?;
         let epoch = begin_epoch(&db).map_err(&failed)?;
         let files = Files::open(data_dir(dir), epoch, Arc::clone(&seams.faults), runtime)
             .map_err(|cause| failed(cause.into()))?;
@@ -128,6 +141,7 @@ impl Disk {
             epoch,
             seams,
             metrics,
+            key,
             account_quota_bytes: settings.account_quota_bytes,
             reap_now: Arc::new(Notify::new()),
             opened,

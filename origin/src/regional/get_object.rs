@@ -27,7 +27,7 @@ pub(super) async fn get_object(
     let reading = decide(&head, &asked)?;
     let mut headers = object_headers(&facts, &head, &asked, &reading);
     insert_expiration(&mut headers, expiration.as_deref());
-    let keys = head.unlock(asked.customer_key())?;
+    let keys = head.unlock(asked.customer_key(), store.key())?;
     let body = ObjectBody::open(store, &head, inline, reading.bytes(), keys).await?;
     // s3s answers 206 when the output has a range; every other value is among the headers.
     let content_range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);

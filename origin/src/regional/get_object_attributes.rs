@@ -19,7 +19,7 @@ use crate::head::{Checksums, Head, Part};
 ///
 /// # Errors
 /// `InvalidArgument` for an attribute that there is not, or a page of parts that cannot be; those of
-/// [`CustomerKey::of_target`], of [`AskedObject::find`] and of [`Head::unlock`].
+/// [`CustomerKey::of_target`], of [`AskedObject::find`] and of [`Head::verify_key`].
 pub(super) async fn get_object_attributes(
     store: &RegionalStore,
     request: S3Request<GetObjectAttributesInput>,
@@ -50,7 +50,7 @@ pub(super) async fn get_object_attributes(
     let object = AskedObject::new(bucket, key, version_id)?;
     let key = CustomerKey::of_target(&request.headers)?;
     let (facts, head) = store.read(move |rows| object.find(rows)).await?;
-    head.unlock(key.as_ref())?;
+    head.verify_key(key.as_ref())?;
     let wants = |attribute: &Attribute| wanted.contains(attribute);
     Ok(S3Response::new(GetObjectAttributesOutput {
         last_modified: Some(timestamp(head.modified_millis)),

@@ -10,10 +10,11 @@ use super::listing::{entries_max, shown_max};
 use super::multipart::{abortion, initiator, standard, upload_owner, verify_key};
 use super::rows::{PartRow, Reads};
 use crate::customer_key::CustomerKey;
+use crate::encryption::Encryption;
 use crate::head::Checksums;
 
-/// Lists the parts of an unfinished upload by their numbers; those of encrypted parts without their checksums, unless the
-/// request brings the key.
+/// Lists the parts of an unfinished upload by their numbers; those of parts under a client's key without their checksums,
+/// unless the request brings the key.
 ///
 /// # Errors
 /// `NoSuchUpload`, `NoSuchBucket`, `AccessDenied`, `InvalidArgument`; `InvalidRequest` for another key; those of
@@ -47,7 +48,7 @@ pub(super) async fn list_parts(
         .await?;
     if let Some(key) = &key {
         verify_key(upload.encryption.as_ref(), key)?;
-    } else if upload.encryption.is_some() {
+    } else if upload.encryption.as_ref().is_some_and(Encryption::is_by_client) {
         // They tell of the bytes.
         parts.iter_mut().for_each(|(_, part)| part.checksums = Checksums::default());
     }

@@ -7,7 +7,7 @@ use super::answers;
 use super::rows::UploadRow;
 use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
-use crate::encryption::{Encryption, ObjectKeys};
+use crate::encryption::{Encryption, ObjectKeys, StoreKey};
 use crate::head::{ChecksumKind, Facts};
 use crate::lifecycle::Day;
 use crate::read_request::http_date;
@@ -43,14 +43,21 @@ impl UploadRow {
 }
 
 impl UploadRow {
-    /// The keys to the upload's parts with the `key` that a request for one brings; `None` of an upload that is not
-    /// encrypted.
+    /// The keys to the upload's parts with the `key` that a request for one brings, or with that `of_store`; `None` of an
+    /// upload that is not encrypted.
     ///
     /// # Errors
-    /// `InvalidRequest` unless it is the key that the upload was started with.
-    pub(super) fn unlock(&self, key: Option<&CustomerKey>) -> S3Result<Option<ObjectKeys>> {
+    /// `InvalidRequest` unless it is the key that the upload was started with; those of [`Encryption::keys_of_store`].
+    pub(super) fn unlock(
+        &self,
+        key: Option<&CustomerKey>,
+        of_store: &StoreKey,
+    ) -> S3Result<Option<ObjectKeys>> {
         match (&self.encryption, key) {
             (None, None) => Ok(None),
+            (Some(encryption), None) if encryption.is_by_store() => {
+                encryption.keys_of_store(of_store).map(Some)
+            }
             (Some(_), None) => Err(s3_error!(
                 InvalidRequest,
                 "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate \
@@ -61,12 +68,12 @@ impl UploadRow {
     }
 }
 
-/// The keys to what is encrypted so, for a `key` that should be the one it was started with.
+/// The keys to what its client has encrypted so, for a `key` that should be the one it was started with.
 ///
 /// # Errors
 /// `InvalidRequest`.
 pub(super) fn verify_key(encryption: Option<&Encryption>, key: &CustomerKey) -> S3Result<ObjectKeys> {
-    let encryption = encryption.ok_or_else(|| {
+    let encryption = encryption.filter(|encryption| encryption.is_by_client()).ok_or_else(|| {
         s3_error!(
             InvalidRequest,
             "The multipart upload initiate did not request encryption. Please resend the request without sending encryption \

@@ -8,17 +8,18 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::{
     RegionalStore, abort_multipart_upload, complete_multipart_upload, copy_object, create_bucket,
-    create_multipart_upload, delete_bucket, delete_bucket_cors, delete_bucket_lifecycle,
-    delete_bucket_ownership_controls, delete_bucket_policy, delete_bucket_tagging, delete_bucket_website,
-    delete_object, delete_object_tagging, delete_objects, delete_public_access_block, get_bucket_acl,
-    get_bucket_cors, get_bucket_lifecycle_configuration, get_bucket_location, get_bucket_ownership_controls,
-    get_bucket_policy, get_bucket_policy_status, get_bucket_tagging, get_bucket_versioning,
-    get_bucket_website, get_object, get_object_acl, get_object_attributes, get_object_tagging,
-    get_public_access_block, head_bucket, head_object, list_buckets, list_multipart_uploads,
-    list_object_versions, list_objects, list_objects_v2, list_parts, put_bucket_acl, put_bucket_cors,
-    put_bucket_lifecycle_configuration, put_bucket_ownership_controls, put_bucket_policy, put_bucket_tagging,
-    put_bucket_versioning, put_bucket_website, put_object, put_object_acl, put_object_tagging,
-    put_public_access_block, unset_configurations, upload_part, upload_part_copy,
+    create_multipart_upload, delete_bucket, delete_bucket_cors, delete_bucket_encryption,
+    delete_bucket_lifecycle, delete_bucket_ownership_controls, delete_bucket_policy, delete_bucket_tagging,
+    delete_bucket_website, delete_object, delete_object_tagging, delete_objects, delete_public_access_block,
+    get_bucket_acl, get_bucket_cors, get_bucket_encryption, get_bucket_lifecycle_configuration,
+    get_bucket_location, get_bucket_ownership_controls, get_bucket_policy, get_bucket_policy_status,
+    get_bucket_tagging, get_bucket_versioning, get_bucket_website, get_object, get_object_acl,
+    get_object_attributes, get_object_tagging, get_public_access_block, head_bucket, head_object,
+    list_buckets, list_multipart_uploads, list_object_versions, list_objects, list_objects_v2, list_parts,
+    put_bucket_acl, put_bucket_cors, put_bucket_encryption, put_bucket_lifecycle_configuration,
+    put_bucket_ownership_controls, put_bucket_policy, put_bucket_tagging, put_bucket_versioning,
+    put_bucket_website, put_object, put_object_acl, put_object_tagging, put_public_access_block,
+    unset_configurations, upload_part, upload_part_copy,
 };
 
 /// `operation(Input) -> Output;` for each operation, with the file that it is in where that has not its name.
@@ -56,6 +57,9 @@ operations! {
     get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput;
     put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput;
     delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput;
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput;
+    put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput;
     get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput;
     put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput;
     delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput;
@@ -91,7 +95,6 @@ operations! {
     list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput;
     get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput in unset_configurations;
     get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput) -> GetBucketAnalyticsConfigurationOutput in unset_configurations;
-    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput in unset_configurations;
     get_bucket_intelligent_tiering_configuration(GetBucketIntelligentTieringConfigurationInput) -> GetBucketIntelligentTieringConfigurationOutput in unset_configurations;
     get_bucket_inventory_configuration(GetBucketInventoryConfigurationInput) -> GetBucketInventoryConfigurationOutput in unset_configurations;
     get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput in unset_configurations;
@@ -106,7 +109,6 @@ operations! {
     put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput in unset_configurations;
     put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput in unset_configurations;
     delete_bucket_analytics_configuration(DeleteBucketAnalyticsConfigurationInput) -> DeleteBucketAnalyticsConfigurationOutput in unset_configurations;
-    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput in unset_configurations;
     delete_bucket_intelligent_tiering_configuration(DeleteBucketIntelligentTieringConfigurationInput) -> DeleteBucketIntelligentTieringConfigurationOutput in unset_configurations;
     delete_bucket_inventory_configuration(DeleteBucketInventoryConfigurationInput) -> DeleteBucketInventoryConfigurationOutput in unset_configurations;
     delete_bucket_metrics_configuration(DeleteBucketMetricsConfigurationInput) -> DeleteBucketMetricsConfigurationOutput in unset_configurations;

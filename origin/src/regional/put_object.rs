@@ -3,7 +3,7 @@
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::answers::{ChecksumFields, checksum_type, etag};
+use super::answers::{ChecksumFields, by_store, checksum_type, etag};
 use super::asked::{AskedBucket, AskedObject};
 use super::attributes::Attributes;
 use super::receive::Incoming;
@@ -16,13 +16,14 @@ use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
 use crate::head::Head;
 use crate::place::Place;
+use crate::wanted_encryption::WantedEncryption;
 
 /// Stores an object whole. `If-Match` and `If-None-Match` are decided inside the commit.
 ///
 /// # Errors
 /// What the body turns out to lack ([`Incoming::receive`]), what the attributes have too much of
-/// ([`Attributes::parse`]), what is wrong with its list ([`WantedAcl`]), its tags ([`tagging::of_headers`]) or its key
-/// ([`CustomerKey::of_target`]), `NoSuchBucket`, `AccessDenied`, and those of the conditions.
+/// ([`Attributes::parse`]), what is wrong with its list ([`WantedAcl`]), its tags ([`tagging::of_headers`]) or its
+/// encryption ([`WantedEncryption::of_headers`]), `NoSuchBucket`, `AccessDenied`, and those of the conditions.
 pub(super) async fn put_object(
     store: &RegionalStore,
     request: S3Request<PutObjectInput>,
@@ -35,7 +36,7 @@ pub(super) async fn put_object(
     let tags = tagging::of_headers(&request.headers)?;
     let condition = WriteCondition::parse(&request.headers)?;
     let attributes = Attributes::parse(&request.headers, metadata, store.region())?;
-    let key = CustomerKey::of_target(&request.headers)?;
+    let wanted = WantedEncryption::of_headers(&request.headers)?;
     let (headers, extensions) = (&request.headers, &request.extensions);
     let incoming = Incoming::new(headers, extensions, body, content_length, request.trailing_headers)?;
 
@@ -45,17 +46,18 @@ pub(super) async fn put_object(
     let asked = (object.clone(), condition.clone(), wanted_acl.clone());
     // The commit counts what comes. A form's file has no length before, but needs some room.
     let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or(1));
-    store
+    let wanted = store
         .read(move |rows| {
             let (object, condition, wanted_acl) = asked;
             let (facts, replaced) = object.find_place(rows)?;
             condition.decide(replaced.as_ref())?;
             rows.verify_room_for_object(&facts, quota, bytes, replaced.as_ref())?;
-            ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())
+            ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())?;
+            Ok(WantedEncryption::or_default(wanted, &facts))
         })
         .await?;
     let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
-    let (encryption, keys) = key.as_ref().map(|key| store.encrypt(key)).unzip();
+    let (encryption, keys) = wanted.as_ref().map(|wanted| store.encrypt(wanted)).transpose()?.unzip();
     let upload = store.stage(incoming.bytes(), keys.as_ref());
     let received = incoming.receive(upload, algorithm).await?;
     Place::leave(extensions);
@@ -87,13 +89,15 @@ pub(super) async fn put_object(
             Ok((facts, head))
         })
         .await?;
+    let key = wanted.as_ref().and_then(WantedEncryption::customer_key);
     let answer = PutObjectOutput {
         expiration: store.expiration_header(&facts, &name, &head),
         e_tag: etag(head.etag),
         checksum_type: checksum_type(head.checksums.kind),
         version_id: head.version_id,
-        sse_customer_algorithm: key.as_ref().map(CustomerKey::algorithm),
-        sse_customer_key_md5: key.as_ref().map(CustomerKey::md5),
+        server_side_encryption: by_store(head.encryption.as_ref()),
+        sse_customer_algorithm: key.map(CustomerKey::algorithm),
+        sse_customer_key_md5: key.map(CustomerKey::md5),
         ..PutObjectOutput::default()
     };
     Ok(S3Response::new(answer.with_checksums(head.checksums)))

@@ -32,7 +32,7 @@ pub(super) struct Received {
 
 impl Received {
     /// The entity tag of a part, or of an object put whole, which is no part's number: the MD5, or where the bytes are
-    /// encrypted with `keys` what tells nothing of them without these.
+    /// encrypted with `keys` what [these](ObjectKeys::etag) make of it.
     pub(super) fn etag(&self, number: u32, keys: Option<&ObjectKeys>) -> String {
         hex::encode(keys.map_or(self.digested.md5, |keys| keys.etag(number, &self.digested.md5)))
     }

@@ -25,6 +25,8 @@ pub struct Seams {
     pub announcer: Arc<dyn Announcer>,
     /// Knows the accounts that lists name.
     pub directory: Arc<dyn Directory>,
+    /// Seals what the store keeps secret. Without it the store encrypts nothing but under keys of clients.
+    pub sealing: Option<Arc<dyn Sealing>>,
     /// Breaks disks on purpose.
     pub faults: Arc<dyn Faults>,
 }
@@ -36,6 +38,7 @@ impl Default for Seams {
             random: Arc::new(SystemRandom(ring::rand::SystemRandom::new())),
             announcer: Arc::new(NobodyToClear),
             directory: Arc::new(NobodyKnown),
+            sealing: None,
             faults: Arc::new(NoFaults),
         }
     }
@@ -146,6 +149,26 @@ impl Directory for NobodyKnown {
     async fn by_email(&self, _email: &str) -> S3Result<Vec<Owner>> {
         Ok(Vec::new())
     }
+}
+
+/// Seals secrets, so that only who has its key reads them in what the store writes down.
+pub trait Sealing: Send + Sync {
+    /// `secret` sealed by the newest key, bound to `context`.
+    fn seal(&self, secret: &[u8], context: &[u8]) -> Vec<u8>;
+
+    /// The secret in `sealed`, which must have been sealed with this very `context`.
+    ///
+    /// # Errors
+    /// What is in the way, in words for the operator.
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Unsealed, String>;
+}
+
+/// A secret that was sealed.
+pub struct Unsealed {
+    /// The secret.
+    pub secret: Vec<u8>,
+    /// Whether the newest key has sealed it.
+    pub is_by_newest: bool,
 }
 
 /// A place where a disk can fail.

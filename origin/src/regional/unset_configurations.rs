@@ -39,14 +39,11 @@ unset! {
     get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput =
         Ok(dto::GetBucketRequestPaymentOutput { payer: Some(Payer::from_static(Payer::BUCKET_OWNER)) });
 
-    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput =
-        Err(not_found("ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found"));
     get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput =
         Err(not_found("ReplicationConfigurationNotFoundError", "The replication configuration was not found"));
     get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput =
         Err(not_found("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket"));
 
-    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = Ok(Default::default());
     delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput = Ok(Default::default());
 
     get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput)

@@ -4,6 +4,8 @@
 use http::{HeaderMap, HeaderValue};
 use s3s::{S3Result, s3_error};
 
+use crate::wanted_encryption::no_choice;
+
 /// Header names, or their beginnings, with the feature each belongs to.
 const FEATURES: [(&str, &str); 11] = [
     ("x-amz-server-side-encryption", "Server-side encryption"),
@@ -27,14 +29,20 @@ pub(super) const READS_NONE: Read = &[];
 /// Of an operation that makes a bucket.
 pub(super) const MAKES_BUCKET: Read = &["x-amz-acl", "x-amz-grant-", "x-amz-object-ownership"];
 /// Of an operation that makes an object.
-pub(super) const MAKES_OBJECT: Read =
-    &["x-amz-acl", "x-amz-grant-", "x-amz-tagging", "x-amz-server-side-encryption-customer-"];
+pub(super) const MAKES_OBJECT: Read = &[
+    "x-amz-acl",
+    "x-amz-grant-",
+    "x-amz-tagging",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-customer-",
+];
 /// Of an operation that makes an object of another.
 pub(super) const COPIES_OBJECT: Read = &[
     "x-amz-acl",
     "x-amz-grant-",
     "x-amz-tagging",
     "x-amz-tagging-directive",
+    "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-customer-",
     "x-amz-copy-source-server-side-encryption-customer-",
 ];
@@ -56,13 +64,17 @@ const HARMLESS: [(&str, &str); 3] = [
 /// Refuses a request whose headers ask for something that would be ignored by an operation that reads `read`.
 ///
 /// # Errors
-/// `NotImplemented`, naming the feature; `InvalidArgument` for a choice of encryption that no S3 has.
+/// `NotImplemented`, naming the feature; `InvalidArgument` for a choice of encryption that no S3 has, or where nothing is
+/// made.
 pub(super) fn refuse_unsupported(headers: &HeaderMap, read: Read) -> S3Result<()> {
     verify_encryption(headers)?;
     for (name, value) in headers {
         let name = name.as_str();
         if is_harmless(name, value) || read.iter().any(|header| is_read(header, name)) {
             continue;
+        }
+        if name == "x-amz-server-side-encryption" {
+            return Err(no_choice());
         }
         if let Some((_, feature)) = FEATURES.iter().find(|(beginning, _)| name.starts_with(beginning)) {
             return Err(s3_error!(NotImplemented, "{feature} is not supported here: {name}."));
@@ -136,15 +148,12 @@ mod tests {
             let beside =
                 beside.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("value")));
             let headers = [method].into_iter().chain(beside).collect();
-            let refused =
-                refuse_unsupported(&headers, MAKES_OBJECT).expect_err("nobody encrypts but the client");
-            refused.code().as_str().to_owned()
+            let refused = refuse_unsupported(&headers, MAKES_OBJECT);
+            refused.map_err(|refused| refused.code().as_str().to_owned())
         };
         let kms_key = Some("x-amz-server-side-encryption-aws-kms-key-id");
         let customer = Some("x-amz-server-side-encryption-customer-algorithm");
         for (method, beside, expected) in [
-            ("AES256", None, "NotImplemented"),
-            ("aws:kms", None, "NotImplemented"),
             ("aws:kms:dsse", kms_key, "NotImplemented"),
             ("AES256", kms_key, "InvalidArgument"),
             ("AES256", customer, "InvalidArgument"),
@@ -152,8 +161,9 @@ mod tests {
             ("aes:kms", None, "InvalidArgument"),
             ("", None, "InvalidArgument"),
         ] {
-            assert_eq!(code(method, beside), expected, "{method} {beside:?}");
+            assert_eq!(code(method, beside), Err(expected.to_owned()), "{method} {beside:?}");
         }
+        assert_eq!(code("AES256", None), Ok(()));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! (`buffers.rs`), or one of [`GATHER_BYTES_MIN`] where it has nothing to lend, written before more is taken; and page sums are computed on the way.
 //! Dirty pages are sent to the disk every [`SYNC_BYTES`], or the last sync would wait for all of them.
 //!
-//! Bytes under a customer's key are sealed before anything else is done with them, which holds one page more.
+//! Bytes that are to be encrypted are sealed before anything else is done with them, which holds one page more.
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use s3s::dto::{UploadPartInput, UploadPartOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::{ChecksumFields, etag};
+use super::answers::{ChecksumFields, by_store, etag};
 use super::asked::{AskedBucket, AskedUpload};
 use super::multipart::part_number;
 use super::receive::Incoming;
@@ -54,7 +54,7 @@ pub(super) async fn upload_part(
         })
         .await?;
     let algorithm = part_algorithm(&upload, incoming.algorithm())?;
-    let keys = upload.unlock(key.as_ref())?;
+    let keys = upload.unlock(key.as_ref(), store.key())?;
     let staging = store.stage_part(number, incoming.bytes(), keys.as_ref());
     let received = incoming.receive(staging, algorithm).await?;
     asked.bucket.confirm_caller().await?;
@@ -76,6 +76,7 @@ pub(super) async fn upload_part(
         .await?;
     let answer = UploadPartOutput {
         e_tag: etag(part.etag),
+        server_side_encryption: by_store(upload.encryption.as_ref()),
         sse_customer_algorithm: key.as_ref().map(CustomerKey::algorithm),
         sse_customer_key_md5: key.as_ref().map(CustomerKey::md5),
         ..UploadPartOutput::default()

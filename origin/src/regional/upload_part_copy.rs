@@ -6,7 +6,7 @@ use s3s::dto::{self, CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::answers::{ChecksumFields, etag, timestamp};
+use super::answers::{ChecksumFields, by_store, etag, timestamp};
 use super::asked::{AskedBucket, AskedUpload};
 use super::copy_source::{
     ATTEMPTS_MAX, FoundSource, Source, SourceConditions, digest, keeps_changing, rewrite, verify_moves,
@@ -21,7 +21,7 @@ use super::upload::Staged;
 use super::usage::ReadUsage;
 use crate::checksums::Algorithm;
 use crate::customer_key::CustomerKey;
-use crate::encryption::ObjectKeys;
+use crate::encryption::{Encryption, ObjectKeys, StoreKey};
 use crate::head::{Checksums, Head};
 use crate::instance::Instance;
 
@@ -47,18 +47,19 @@ pub(super) async fn upload_part_copy(
     let expected_owner = input.expected_source_bucket_owner;
     let copy = PartCopy {
         number: part_number(input.part_number)?,
-        source: Source::new(&bucket, &request.headers, input.copy_source, expected_owner, conditions)?,
+        source: Source::new(store, &bucket, &request.headers, input.copy_source, expected_owner, conditions)?,
         range: input.copy_source_range.as_deref().map(parse_range).transpose()?,
         upload: AskedUpload { bucket, key: input.key, upload_id: input.upload_id },
         key: CustomerKey::of_target(&request.headers)?,
+        of_store: store.key().clone(),
     };
     for _ in 0..ATTEMPTS_MAX {
         let copied = copy.read(store).await?;
         copy.upload.bucket.confirm_caller().await?;
         let committing = copy.clone();
         let committed = store.commit(Change::Nothing, move |txn| committing.commit(txn, copied)).await?;
-        if let Some((part, source_version_id)) = committed {
-            return Ok(S3Response::new(answer(part, source_version_id, copy.key.as_ref())));
+        if let Some(made) = committed {
+            return Ok(S3Response::new(answer(made, copy.key.as_ref())));
         }
     }
     Err(keeps_changing())
@@ -73,6 +74,8 @@ struct PartCopy {
     range: Option<Range<u64>>,
     /// The key of the upload.
     key: Option<CustomerKey>,
+    /// The store's.
+    of_store: StoreKey,
 }
 
 /// What the part will be made of.
@@ -84,6 +87,15 @@ struct Copied {
     is_sealed: bool,
     /// The bytes themselves, where they are moved.
     staged: Option<Staged>,
+}
+
+/// A part that was made.
+struct Made {
+    part: PartRow,
+    /// How its upload is encrypted.
+    encryption: Option<Encryption>,
+    /// What answers call the source's version.
+    source_version_id: Option<String>,
 }
 
 /// Where the source's bytes are.
@@ -120,7 +132,7 @@ impl PartCopy {
     fn find(&self, rows: &impl Reads, quota: Option<u64>) -> S3Result<Found> {
         let (facts, upload) = self.upload.find_with_facts(rows)?;
         let FoundSource { head: source, keys: source_keys, .. } = self.source.find(rows)?;
-        let keys = upload.unlock(self.key.as_ref())?;
+        let keys = upload.unlock(self.key.as_ref(), &self.of_store)?;
         let range = self.range.clone().unwrap_or(0..source.bytes);
         if range.end > source.bytes {
             return Err(s3_error!(
@@ -137,9 +149,9 @@ impl PartCopy {
         Ok(Found { source, source_keys, range, is_inline, algorithm, keys })
     }
 
-    /// The part and what answers call its source's version; `None` when the source is not the one that was read.
-    fn commit(self, txn: &mut Txn<'_>, copied: Copied) -> S3Result<Option<(PartRow, Option<String>)>> {
-        self.upload.find(txn)?;
+    /// The part; `None` when the source is not the one that was read.
+    fn commit(self, txn: &mut Txn<'_>, copied: Copied) -> S3Result<Option<Made>> {
+        let encryption = self.upload.find(txn)?.encryption;
         let source = self.source.find(txn)?;
         if source.head.instance != copied.source {
             return Ok(None);
@@ -156,7 +168,7 @@ impl PartCopy {
             is_sealed: copied.is_sealed,
         };
         txn.put_part(&self.upload.bucket.name, &self.upload.upload_id, self.number, &part)?;
-        Ok(Some((part, source.version_id)))
+        Ok(Some(Made { part, encryption, source_version_id: source.version_id }))
     }
 }
 
@@ -172,11 +184,8 @@ fn parse_range(text: &str) -> S3Result<Range<u64>> {
     }
 }
 
-fn answer(
-    part: PartRow,
-    copy_source_version_id: Option<String>,
-    key: Option<&CustomerKey>,
-) -> UploadPartCopyOutput {
+fn answer(made: Made, key: Option<&CustomerKey>) -> UploadPartCopyOutput {
+    let Made { part, encryption, source_version_id } = made;
     let result = CopyPartResult {
         e_tag: etag(part.etag),
         last_modified: Some(timestamp(part.modified_millis)),
@@ -185,7 +194,8 @@ fn answer(
     let result = result.with_checksums(part.checksums);
     UploadPartCopyOutput {
         copy_part_result: Some(result),
-        copy_source_version_id,
+        copy_source_version_id: source_version_id,
+        server_side_encryption: by_store(encryption.as_ref()),
         sse_customer_algorithm: key.map(CustomerKey::algorithm),
         sse_customer_key_md5: key.map(CustomerKey::md5),
         ..UploadPartCopyOutput::default()

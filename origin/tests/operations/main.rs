@@ -17,6 +17,7 @@ mod public_access;
 mod quota;
 mod region;
 mod renames;
+mod store_keys;
 mod tagging;
 mod unset_configurations;
 mod versions;

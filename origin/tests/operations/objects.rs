@@ -166,7 +166,8 @@ async fn what_would_be_ignored_is_refused() {
     let region = Region::start().await;
     for (name, value, code) in [
         ("x-amz-server-side-encryption-aws-kms-key-id", "key", "NotImplemented"),
-        ("x-amz-server-side-encryption", "AES256", "NotImplemented"),
+        ("x-amz-server-side-encryption", "aws:kms", "NotImplemented"),
+        ("x-amz-server-side-encryption", "AES192", "InvalidArgument"),
         ("x-amz-tagging-directive", "REPLACE", "NotImplemented"),
         ("x-amz-object-ownership", "ObjectWriter", "NotImplemented"),
         ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented"),

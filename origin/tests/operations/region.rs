@@ -11,8 +11,11 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use origin::acl::Owner;
-use origin::regional::{Clock, RegionalStore, RenameObjectInput, Seams, Settings};
+use origin::regional::{
+    Clock, OpenError, RegionalStore, RenameObjectInput, Sealing, Seams, Settings, Unsealed,
+};
 use origin::{Caller, Directory, On, Permit, Role};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3Error, S3Request, S3Result, s3_error};
 use tempfile::TempDir;
@@ -50,6 +53,8 @@ impl Clock for AheadClock {
 pub(crate) struct Region {
     pub(crate) store: RegionalStore,
     pub(crate) clock: Arc<AheadClock>,
+    /// What seals the store's key from the next start on, the newest first.
+    pub(crate) sealing: SealingKeys,
     service: S3Service,
     settings: Settings,
     /// Removed with the region, unless the folder is somebody else's.
@@ -64,9 +69,45 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-async fn open(settings: Settings, clock: Arc<AheadClock>) -> RegionalStore {
-    let seams = Seams { directory: Arc::new(Accounts), clock, ..Seams::default() };
-    RegionalStore::open(settings, seams, &prometheus::Registry::new()).await.expect("opened")
+async fn open(
+    settings: Settings,
+    clock: Arc<AheadClock>,
+    sealing: SealingKeys,
+) -> Result<RegionalStore, OpenError> {
+    let seams =
+        Seams { directory: Arc::new(Accounts), clock, sealing: Some(Arc::new(sealing)), ..Seams::default() };
+    RegionalStore::open(settings, seams, &prometheus::Registry::new()).await
+}
+
+/// Keys of 32 times the same byte. What one has sealed begins with that byte.
+#[derive(Clone)]
+pub(crate) struct SealingKeys(pub(crate) Vec<u8>);
+
+impl SealingKeys {
+    fn of(byte: u8) -> LessSafeKey {
+        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[byte; 32]).expect("a key"))
+    }
+}
+
+impl Sealing for SealingKeys {
+    fn seal(&self, secret: &[u8], context: &[u8]) -> Vec<u8> {
+        let newest = self.0[0];
+        let mut sealed = secret.to_vec();
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        Self::of(newest).seal_in_place_append_tag(nonce, Aad::from(context), &mut sealed).expect("sealed");
+        [&[newest], sealed.as_slice()].concat()
+    }
+
+    fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Unsealed, String> {
+        let (key, sealed) = sealed.split_first().ok_or("nothing is sealed")?;
+        if !self.0.contains(key) {
+            return Err(format!("sealed with key {key}"));
+        }
+        let (mut secret, nonce) = (sealed.to_vec(), Nonce::assume_unique_for_key([0; 12]));
+        let opened = Self::of(*key).open_in_place(nonce, Aad::from(context), &mut secret);
+        let secret = opened.map_err(|_| "altered")?.to_vec();
+        Ok(Unsealed { secret, is_by_newest: *key == self.0[0] })
+    }
 }
 
 /// A user of the account that owns `photos`.
@@ -226,16 +267,23 @@ impl Region {
         choose(&mut settings);
         let clock = Arc::new(AheadClock::new());
         clock.advance(time);
-        let store = open(settings.clone(), Arc::clone(&clock)).await;
+        let sealing = SealingKeys(vec![1]);
+        let store = open(settings.clone(), Arc::clone(&clock), sealing.clone()).await.expect("opened");
         let service = S3ServiceBuilder::new(store.clone()).build();
-        Self { store, clock, service, settings, dir: None }
+        Self { store, clock, sealing, service, settings, dir: None }
     }
 
     /// Closes the store and opens it again.
     pub(crate) async fn reopen(&mut self) {
+        self.try_reopen().await.expect("opened");
+    }
+
+    /// The same, if it opens; closed otherwise.
+    pub(crate) async fn try_reopen(&mut self) -> Result<(), OpenError> {
         self.store.close().await;
-        self.store = open(self.settings.clone(), Arc::clone(&self.clock)).await;
+        self.store = open(self.settings.clone(), Arc::clone(&self.clock), self.sealing.clone()).await?;
         self.service = S3ServiceBuilder::new(self.store.clone()).build();
+        Ok(())
     }
 
     /// Closes the store and returns its folder.

@@ -9,7 +9,12 @@ const PAST: &str = "Sun, 22 Nov 1998 15:00:00 GMT";
 const FUTURE: &str = "Sun, 22 Nov 2099 15:00:00 GMT";
 
 /// Renames an object of `photos`; the code of the refusal, if it is one.
-async fn rename(region: &Region, from: &str, to: &str, headers: &[(&str, &str)]) -> Result<(), String> {
+pub(crate) async fn rename(
+    region: &Region,
+    from: &str,
+    to: &str,
+    headers: &[(&str, &str)],
+) -> Result<(), String> {
     rename_as(region, "anne", from, to, headers).await
 }
 

@@ -1,0 +1,62 @@
+//! PutBucketEncryption.
+
+use s3s::dto::{
+    PutBucketEncryptionInput, PutBucketEncryptionOutput, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration,
+};
+use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
+
+use super::RegionalStore;
+use super::amend::amend_bucket;
+use super::asked::AskedBucket;
+use crate::head::DefaultEncryption;
+
+/// Says how a bucket's objects are encrypted whose requests do not say so, in place of what was said before. Objects that
+/// are there stay as they are.
+///
+/// # Errors
+/// `NotImplemented` for keys of AWS KMS, and where the store has no key; `MalformedXML`; `InvalidArgument` for a key of KMS
+/// beside another algorithm; `NoSuchBucket`, `AccessDenied`.
+pub(super) async fn put_bucket_encryption(
+    store: &RegionalStore,
+    request: S3Request<PutBucketEncryptionInput>,
+) -> S3Result<S3Response<PutBucketEncryptionOutput>> {
+    let PutBucketEncryptionInput {
+        bucket, expected_bucket_owner, server_side_encryption_configuration, ..
+    } = request.input;
+    let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
+    let encryption = read(server_side_encryption_configuration)?;
+    store.key().expose()?;
+    amend_bucket(store, bucket, move |bucket| {
+        bucket.facts.default_encryption = Some(encryption);
+        Ok(())
+    })
+    .await?;
+    Ok(S3Response::new(PutBucketEncryptionOutput {}))
+}
+
+fn read(configuration: ServerSideEncryptionConfiguration) -> S3Result<DefaultEncryption> {
+    let [rule] = <[_; 1]>::try_from(configuration.rules).map_err(|_| malformed())?;
+    let ServerSideEncryptionByDefault { kms_master_key_id, sse_algorithm } =
+        rule.apply_server_side_encryption_by_default.ok_or_else(malformed)?;
+    match sse_algorithm.as_str() {
+        ServerSideEncryption::AES256 if kms_master_key_id.is_some() => Err(s3_error!(
+            InvalidArgument,
+            "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
+        )),
+        ServerSideEncryption::AES256 => {
+            Ok(DefaultEncryption { bucket_key_enabled: rule.bucket_key_enabled.unwrap_or(false) })
+        }
+        ServerSideEncryption::AWS_KMS | ServerSideEncryption::AWS_KMS_DSSE => {
+            Err(s3_error!(NotImplemented, "Keys of AWS KMS are not supported here."))
+        }
+        _ => Err(malformed()),
+    }
+}
+
+fn malformed() -> S3Error {
+    s3_error!(
+        MalformedXML,
+        "The XML you provided was not well-formed or did not validate against our published schema"
+    )
+}
