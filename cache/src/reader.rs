@@ -116,6 +116,12 @@ impl Reader {
         }
     }
 
+    /// Whether every byte of the range was given.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.left.is_empty()
+    }
+
     /// Where the bytes given so far came from.
     #[must_use]
     pub fn tally(&self) -> Tally {

@@ -97,10 +97,15 @@ impl Node {
 /// Everything that is left of a read.
 pub(crate) async fn drain(reader: &mut Reader) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
-    while let Some(piece) = reader.next().await {
+    loop {
+        let is_done = reader.is_done();
+        let Some(piece) = reader.next().await else {
+            assert!(is_done);
+            return Ok(bytes);
+        };
         let piece = piece?;
         assert!(!piece.is_empty() && piece.len() as u64 <= MIB, "a piece of {} bytes", piece.len());
+        assert!(!is_done);
         bytes.extend_from_slice(&piece);
     }
-    Ok(bytes)
 }

@@ -41,7 +41,7 @@ use crate::proxy::{self, Role};
 use crate::quota::Gate;
 use crate::settings::{Listen, Settings};
 use crate::status::Standing;
-use crate::store_service::StoreService;
+use crate::store_service::{BesideStore, StoreService};
 use crate::target::{EndpointKind, Listener};
 use crate::tls::Certificate;
 use crate::topology::{Region, RegionName, Topology};
@@ -195,6 +195,7 @@ impl Node {
         sessions.begin(&store, accounts_at_home).await.map_err(StartError::Leases)?;
         let cache = open_cache(&plan, &directory, &registry).await?;
 
+        let known = Arc::new(BesideStore::new(store.clone(), own.clone()));
         let owners = owners(&plan, &store, &own, &peers, &followers, cache.has_blocks(), &metrics);
         let (identities, users, readiness): (Arc<dyn Identities>, _, _) = match &followers.users {
             None => {
@@ -235,7 +236,13 @@ impl Node {
             topology: plan.topology.clone(),
             region: plan.region.clone(),
             accelerated,
-            store: StoreService::new(store.clone(), identities.clone(), plan.topology.clone(), per_key),
+            store: StoreService::new(
+                store.clone(),
+                known,
+                identities.clone(),
+                plan.topology.clone(),
+                per_key,
+            ),
             peers,
             trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),

@@ -103,7 +103,7 @@ impl<'a> Claim<'a> {
             return Err(S3ErrorCode::SignatureDoesNotMatch.into());
         }
         // Only now: or else anybody could fill the cache with scopes of regions that do not exist.
-        keys.keep(self.signature, secret, key);
+        keys.keep(key, secret);
         Ok(())
     }
 }

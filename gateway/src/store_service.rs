@@ -5,6 +5,7 @@
 //! service. What s3s reads from the request must be what admission read: a difference is refused, so that no trick
 //! in a request's spelling makes one of them decide and the other act.
 
+mod known;
 mod refused_by_s3s;
 mod rename_object;
 mod route;
@@ -29,6 +30,7 @@ use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use time::OffsetDateTime;
 use tracing::error;
 
+pub use self::known::{BesideStore, Known};
 use self::route::Route;
 use crate::client::Client;
 use crate::identity::{Credential, Identities, User};
@@ -46,34 +48,6 @@ const XML_BYTES_MAX: usize = 4 << 20;
 
 /// 15 minutes: S3's own limit on clock skew.
 const CLOCK_SKEW_SECONDS_MAX: u32 = 15 * 60;
-
-/// What the door asks a store before it lets a request through.
-#[async_trait]
-pub trait Known: Send + Sync {
-    /// What deciding about `bucket` needs; `None` when there is no such bucket.
-    async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>>;
-
-    /// The same with the head of an object in it, from one snapshot.
-    async fn object(&self, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Resolved>;
-
-    /// The website that `bucket` is shown as.
-    async fn website(&self, bucket: &str) -> S3Result<Website>;
-}
-
-#[async_trait]
-impl Known for RegionalStore {
-    async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>> {
-        self.facts(bucket).await
-    }
-
-    async fn object(&self, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Resolved> {
-        self.resolve(bucket, key, version).await
-    }
-
-    async fn website(&self, bucket: &str) -> S3Result<Website> {
-        self.website(bucket).await
-    }
-}
 
 /// A store that renames objects: an operation that s3s does not know.
 #[async_trait]
@@ -106,26 +80,27 @@ struct Asked {
 }
 
 impl StoreService {
-    /// Services of `store`, for the users of `identities`, each of whose keys may ask what `per_key` says.
+    /// Services of `store`, of which the door knows what is `known`, for the users of `identities`, each of whose keys may ask
+    /// what `per_key` says.
     pub fn new<S>(
         store: S,
+        known: Arc<dyn Known>,
         identities: Arc<dyn Identities>,
         topology: Arc<Topology>,
         per_key: Arc<Gate<String>>,
     ) -> Self
     where
-        S: S3 + Known + Renames + Clone,
+        S: S3 + Renames + Clone,
     {
         let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
-        let known = Arc::new(store.clone());
-        let users = identities.clone();
+        let (users, at_door) = (identities.clone(), known.clone());
         let make = move |asked| {
             let Asked { target, client, denied, signer } = asked;
             let mut builder = S3ServiceBuilder::new(store.clone());
-            let (store, identities) = (store.clone(), users.clone());
+            let (store, known, identities) = (store.clone(), at_door.clone(), users.clone());
             let (found, charged, per_key) = (OnceLock::new(), OnceLock::new(), per_key.clone());
             let request =
-                Request { target, client, store, identities, signer, found, per_key, charged, denied };
+                Request { target, client, store, known, identities, signer, found, per_key, charged, denied };
             let door = Door(Arc::new(request));
             builder.set_config(config.clone());
             builder.set_host(Hosts(topology.clone()));
@@ -203,6 +178,7 @@ struct Request<S> {
     target: Arc<Target>,
     client: Client,
     store: S,
+    known: Arc<dyn Known>,
     identities: Arc<dyn Identities>,
     /// Who signed the request, where s3s does not see it.
     signer: Option<Credential>,
@@ -232,7 +208,7 @@ impl<S: Send + Sync + 'static> S3Auth for Door<S> {
 }
 
 #[async_trait]
-impl<S: Known + 'static> S3Access for Door<S> {
+impl<S: Send + Sync + 'static> S3Access for Door<S> {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let target = &self.0.target;
         if !is_same(target, cx.s3_op().name(), cx.s3_path()) {
@@ -245,7 +221,7 @@ impl<S: Known + 'static> S3Access for Door<S> {
     }
 }
 
-impl<S: Known> Door<S> {
+impl<S> Door<S> {
     /// Lets the request in, or not. `access_key` is whose signature s3s has verified; with `headers` it came. What the
     /// operation asks of its caller goes into `extensions`.
     async fn admit(
@@ -304,7 +280,7 @@ impl<S: Known> Door<S> {
             decided.map(|_| ()).map_err(|denied| held.refusal(denied))
         };
         let Some(Subject { bucket, key, version }) = subject else { return unbound() };
-        let Some(facts) = self.0.store.facts(bucket).await? else { return unbound() };
+        let Some(facts) = self.0.known.facts(bucket).await? else { return unbound() };
         let on = On { key, version, ..On::bucket(bucket, &facts) };
         let Err(denied) = asking.decide(role, &on) else { return Ok(()) };
         if denied.reason.rests_on_caller() {
@@ -317,7 +293,7 @@ impl<S: Known> Door<S> {
         let Some(key) = key.filter(|_| rule.reads_object(role, &held.headers)) else {
             return Err(held.refusal(denied));
         };
-        let Resolved { facts, head, .. } = self.0.store.object(bucket, key, version).await?;
+        let Resolved { facts, head, .. } = self.0.known.object(bucket, key, version).await?;
         let Some(facts) = facts else { return unbound() };
         let on = On::bucket(bucket, &facts).object(key, version, head.as_ref());
         let decided = match head {

@@ -86,6 +86,7 @@ mod wanted_acl;
 mod write_condition;
 
 mod answered;
+mod at_hand;
 mod buffers;
 mod check;
 mod commit;
@@ -290,7 +291,7 @@ impl RegionalStore {
     /// `InternalError` when the disk fails.
     pub async fn used_bytes(&self, account: &str) -> Result<u64, S3Error> {
         let account = account.to_owned();
-        self.read(move |rows| Ok(rows.used_bytes(&account)?)).await
+        self.read_few(move |rows| Ok(rows.used_bytes(&account)?)).await
     }
 
     /// The region whose objects these are.
@@ -354,7 +355,15 @@ impl RegionalStore {
         task.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))
     }
 
-    /// Runs `read` on one snapshot, on a blocking thread.
+    /// Runs `read`, which reads a few rows, on one snapshot: here where memory has them.
+    pub(crate) async fn read_few<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, S3Error> + Send + 'static,
+    ) -> Result<T, S3Error> {
+        self.shared.disk.read_few(move |disk| Ok(read(&Snapshot(disk.db.snapshot()?)))).await?
+    }
+
+    /// Runs `read`, which may read many rows, on one snapshot, on a blocking thread.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Snapshot<'_>) -> Result<T, S3Error> + Send + 'static,

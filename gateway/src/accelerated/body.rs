@@ -69,7 +69,11 @@ impl Body {
     pub(super) async fn blocks(mut reader: Reader) -> Result<Self, ReadError> {
         let plan = reader.plan();
         let first = reader.next().await.transpose()?.unwrap_or_default();
-        Ok(Self { plan, first, rest: Rest::Blocks(Box::new(reader)) })
+        let rest = match reader.is_done() {
+            true => Rest::None(reader.tally()),
+            false => Rest::Blocks(Box::new(reader)),
+        };
+        Ok(Self { plan, first, rest })
     }
 
     /// Where the bytes were to come from, before the first was read.
@@ -90,8 +94,9 @@ impl Body {
         let mut reader = match self.rest {
             Rest::Blocks(reader) => reader,
             Rest::None(whole) => {
-                sender.write(self.first).await?;
+                let written = sender.write(self.first).await;
                 *tally = whole;
+                written?;
                 return sender.finish().await;
             }
         };

@@ -35,10 +35,7 @@ pub(super) fn cache_status(region: &RegionName, plan: &Plan, mode: Mode) -> Head
     if plan.joined_bytes > 0 && plan.origin_bytes == 0 {
         text.push_str("; collapsed");
     }
-    let detail = detail(plan, mode);
-    if !detail.is_empty() {
-        write!(text, "; detail=\"{detail}\"").expect("a String takes anything");
-    }
+    write_detail(&mut text, plan, mode);
     HeaderValue::try_from(text).expect("names, numbers and fixed words make a header")
 }
 
@@ -50,24 +47,31 @@ pub fn passed_by(region: &RegionName, method: &Method) -> HeaderValue {
         .expect("names and fixed words make a header")
 }
 
-fn detail(plan: &Plan, mode: Mode) -> String {
+fn write_detail(text: &mut String, plan: &Plan, mode: Mode) {
     let bytes = [
         ("memory", plan.memory_bytes),
         ("nvme", plan.nvme_bytes),
         ("joined", plan.joined_bytes),
         ("origin", plan.origin_bytes),
     ];
-    let mut words: Vec<_> = bytes
-        .iter()
-        .filter(|(_, bytes)| *bytes > 0)
-        .map(|(place, bytes)| format!("{place}={bytes}"))
-        .collect();
-    match mode {
-        Mode::Fill => {}
-        Mode::LookOnly => words.push("no-cache".to_owned()),
-        Mode::Bypass => words.push("no-store".to_owned()),
+    let directive = match mode {
+        Mode::Fill => None,
+        Mode::LookOnly => Some("no-cache"),
+        Mode::Bypass => Some("no-store"),
+    };
+    let mut before = "; detail=\"";
+    for (place, bytes) in bytes.into_iter().filter(|(_, bytes)| *bytes > 0) {
+        write!(text, "{before}{place}={bytes}").expect("a String takes anything");
+        before = ", ";
     }
-    words.join(", ")
+    if let Some(directive) = directive {
+        text.push_str(before);
+        text.push_str(directive);
+        before = ", ";
+    }
+    if before == ", " {
+        text.push('"');
+    }
 }
 
 #[cfg(test)]

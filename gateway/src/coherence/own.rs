@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use origin::head::Facts;
 use origin::regional::{RegionalStore, Resolved};
 use s3s::S3Result;
 
@@ -35,6 +36,14 @@ struct State {
     /// Reads of the store under way.
     reading: BTreeMap<u64, Read>,
     last: u64,
+}
+
+/// Whether it is kept that there is no such thing. Whoever makes up names shall not push out what others read: where nobody
+/// counts what a client has had kept of these, it is not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    Kept,
+    NotKept,
 }
 
 struct Read {
@@ -73,7 +82,7 @@ impl Own {
     ) -> S3Result<Found<Kept>> {
         let subject =
             Subject::Object { bucket: bucket.into(), key: key.into(), version: version.map(Into::into) };
-        self.find(&subject, how, async || {
+        self.find(&subject, how, Absence::Kept, async || {
             let Resolved { facts, head, marker, inline } = store.resolve(bucket, key, version).await?;
             let facts = facts.map(|facts| Kept::Facts(Arc::new(facts)));
             let value = match (head, marker) {
@@ -95,8 +104,31 @@ impl Own {
         bucket: &str,
         how: Use,
     ) -> S3Result<Found<Kept>> {
+        self.find_facts(store, bucket, how, Absence::Kept).await
+    }
+
+    /// The same for anybody at the store's door, where it is looked for and kept; that there is no such bucket is not kept.
+    ///
+    /// # Errors
+    /// Those of [`RegionalStore::facts`].
+    pub(crate) async fn facts_at_door(
+        self: &Arc<Self>,
+        store: &RegionalStore,
+        bucket: &str,
+    ) -> S3Result<Option<Arc<Facts>>> {
+        let found = self.find_facts(store, bucket, Use::LookAndKeep, Absence::NotKept).await?;
+        Ok(found.value.and_then(Kept::into_facts))
+    }
+
+    async fn find_facts(
+        self: &Arc<Self>,
+        store: &RegionalStore,
+        bucket: &str,
+        how: Use,
+        absence: Absence,
+    ) -> S3Result<Found<Kept>> {
         let subject = Subject::Facts { bucket: bucket.into() };
-        self.find(&subject, how, async || {
+        self.find(&subject, how, absence, async || {
             let facts = store.facts(bucket).await?;
             let value = facts.map(|facts| Kept::Facts(Arc::new(facts)));
             Ok(Found { facts: None, value, was_held: false })
@@ -114,7 +146,7 @@ impl Own {
         access_key: &str,
     ) -> S3Result<Found<Kept>> {
         let subject = Subject::User { access_key: access_key.into() };
-        self.find(&subject, Use::LookAndKeep, async || {
+        self.find(&subject, Use::LookAndKeep, Absence::NotKept, async || {
             let value = store.user(access_key).await?.map(Kept::user);
             Ok(Found { facts: None, value, was_held: false })
         })
@@ -125,6 +157,7 @@ impl Own {
         self: &Arc<Self>,
         subject: &Subject,
         how: Use,
+        absence: Absence,
         read: impl AsyncFnOnce() -> S3Result<Found<Kept>>,
     ) -> S3Result<Found<Kept>> {
         if how != Use::AskOnly
@@ -135,8 +168,7 @@ impl Own {
         let reading = (how == Use::LookAndKeep).then(|| self.begin_to_read(subject));
         let found = read().await?;
         if let Some(reading) = reading {
-            // Whoever makes up access keys shall not push out what others read.
-            if found.value.is_some() || !matches!(subject, Subject::User { .. }) {
+            if found.value.is_some() || absence == Absence::Kept {
                 reading.keep(&found);
                 self.room.settle();
             }

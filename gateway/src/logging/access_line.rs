@@ -55,15 +55,25 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn bare(&mut self, field: &Field, value: impl fmt::Display) {
-        self.failed = self.failed.and_then(|()| write!(self.to, ",\"{}\":{value}", field.name()));
+        self.failed = self.failed.and_then(|()| {
+            self.name(field)?;
+            write!(self.to, "{value}")
+        });
     }
 
-    fn quoted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+    fn quoted(&mut self, field: &Field, write: impl FnOnce(&mut Escaping<'_, Writer<'_>>) -> fmt::Result) {
         self.failed = self.failed.and_then(|()| {
-            write!(self.to, ",\"{}\":\"", field.name())?;
-            write!(Escaping(&mut self.to), "{value}")?;
+            self.name(field)?;
+            self.to.write_char('"')?;
+            write(&mut Escaping(&mut self.to))?;
             self.to.write_char('"')
         });
+    }
+
+    fn name(&mut self, field: &Field) -> fmt::Result {
+        self.to.write_str(",\"")?;
+        self.to.write_str(field.name())?;
+        self.to.write_str("\":")
     }
 }
 
@@ -81,11 +91,11 @@ impl Visit for Fields<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.quoted(field, format_args!("{value}"));
+        self.quoted(field, |to| to.write_str(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.quoted(field, format_args!("{value:?}"));
+        self.quoted(field, |to| write!(to, "{value:?}"));
     }
 }
 

@@ -29,29 +29,42 @@ impl Keys {
     }
 
     /// The signing key of `secret` for the scope of `signature`.
-    pub(super) fn signing_key(&self, signature: &Signature, secret: &SecretKey) -> SigningKey {
+    pub(super) fn signing_key(&self, signature: &Signature, secret: &SecretKey) -> Found {
+        let scope = scope(signature);
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        match kept.get(&scope(signature)) {
+        match kept.get(&scope) {
             // A key id that was given a new secret must not verify with the old one.
-            Some(kept) if kept.secret == *secret => kept.key.clone(),
-            _ => SigningKey::derive(signature, secret),
+            Some(kept) if kept.secret == *secret => Found::Kept(kept.key.clone()),
+            _ => Found::Derived(SigningKey::derive(signature, secret), scope),
         }
     }
 
-    /// Keeps `key` for the next request of the same scope. When there is no room, all others go: it happens once in
-    /// `count_max` scopes, and costs each of them one derivation.
-    pub(super) fn keep(&self, signature: &Signature, secret: &SecretKey, key: SigningKey) {
-        let scope = scope(signature);
-        let is_kept =
-            |kept: &HashMap<String, Kept>| kept.get(&scope).is_some_and(|kept| kept.secret == *secret);
-        if is_kept(&self.kept.read().unwrap_or_else(PoisonError::into_inner)) {
-            return;
-        }
+    /// Keeps what was found for the next request of the same scope. When there is no room, all others go: it happens once
+    /// in `count_max` scopes, and costs each of them one derivation.
+    pub(super) fn keep(&self, found: Found, secret: &SecretKey) {
+        let Found::Derived(key, scope) = found else { return };
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= self.count_max {
             kept.clear();
         }
         kept.insert(scope, Kept { secret: secret.clone(), key });
+    }
+}
+
+/// A signing key, and where it is from.
+pub(super) enum Found {
+    /// It is kept.
+    Kept(SigningKey),
+    /// It was derived, for this scope.
+    Derived(SigningKey, String),
+}
+
+impl Found {
+    /// The signature of `text`, in lower-case hex.
+    pub(super) fn sign(&self, text: &str) -> [u8; 64] {
+        match self {
+            Self::Kept(key) | Self::Derived(key, _) => key.sign(text),
+        }
     }
 }
 

@@ -5,14 +5,14 @@ use http::{Extensions, HeaderMap, Method, Uri};
 use s3s::route::S3Route;
 use s3s::{Body, S3, S3Request, S3Response, S3Result};
 
-use super::{Door, Known, Renames, refused_by_s3s, rename_object};
+use super::{Door, Renames, refused_by_s3s, rename_object};
 use crate::target::Operation;
 
 /// Requests as admission has read them; the same door lets them in, and the same store answers.
 pub(super) struct Route<S>(pub(super) Door<S>);
 
 #[async_trait]
-impl<S: S3 + Known + Renames> S3Route for Route<S> {
+impl<S: S3 + Renames> S3Route for Route<S> {
     fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
         let operation = self.0.0.target.operation;
         operation == Operation::RenameObject || refused_by_s3s::is_match(operation, headers)

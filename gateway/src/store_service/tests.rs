@@ -98,7 +98,7 @@ impl BehindTheDoor {
 /// start with `open` have a list that lets everybody read them.
 #[async_trait]
 impl Known for BehindTheDoor {
-    async fn facts(&self, bucket: &str) -> S3Result<Option<Facts>> {
+    async fn facts(&self, bucket: &str) -> S3Result<Option<Arc<Facts>>> {
         if bucket == "missing" {
             return Ok(None);
         }
@@ -109,7 +109,7 @@ impl Known for BehindTheDoor {
         if bucket == "public" {
             facts.policy = Some(StoredPolicy::new(PUBLIC, bucket).unwrap());
         }
-        Ok(Some(facts))
+        Ok(Some(Arc::new(facts)))
     }
 
     async fn object(&self, bucket: &str, key: &str, _version: Option<&str>) -> S3Result<Resolved> {
@@ -124,7 +124,7 @@ impl Known for BehindTheDoor {
             head.acl = Some(acl);
             head
         });
-        Ok(Resolved { facts, head, ..Resolved::default() })
+        Ok(Resolved { facts: facts.map(Arc::unwrap_or_clone), head, ..Resolved::default() })
     }
 
     async fn website(&self, _bucket: &str) -> S3Result<Website> {
@@ -191,7 +191,8 @@ async fn verdict_and_reason(target: Arc<Target>, sent: Sent, level: Level) -> (S
     let metrics = Metrics::new(&Registry::new());
     let per_key = Gate::new(Quota::default(), DropReason::KeyRate, DropReason::KeyInFlight, metrics);
     let topology = Arc::new(topology());
-    let doors = StoreService::new(BehindTheDoor, Arc::new(OneUser(level)), topology, Arc::new(per_key));
+    let (known, users) = (Arc::new(BehindTheDoor), Arc::new(OneUser(level)));
+    let doors = StoreService::new(BehindTheDoor, known, users, topology, Arc::new(per_key));
     let denied = DeniedSlot::default();
     let mut request = http::Request::new(Body::from(sent.body.to_owned()));
     *request.method_mut() = sent.method;

@@ -14,13 +14,14 @@ use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
 };
 
 use super::answered::Answered;
+use super::at_hand;
 use super::failure::Failure;
 use super::files::sync_dir;
 use super::seams::{DiskStep, Faults};
@@ -81,6 +82,7 @@ pub(super) struct Db {
     /// The last generation that had an error.
     failed_generation: AtomicU64,
     closed: AtomicBool,
+    is_growing: Arc<AtomicBool>,
 }
 
 impl Db {
@@ -110,7 +112,8 @@ impl Db {
     /// Opens the file, which is there.
     pub(super) fn open(opening: Opening) -> Result<Self, Failure> {
         let answered = Answered::open(&opening.path.with_extension("answered"))?;
-        let database = open_database(&opening, &answered)?;
+        let is_growing = Arc::default();
+        let database = open_database(&opening, &answered, &is_growing)?;
         Ok(Self {
             opening,
             answered,
@@ -118,15 +121,20 @@ impl Db {
             generation: AtomicU64::new(1),
             failed_generation: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            is_growing,
         })
     }
 
     /// Everything committed until now.
     pub(super) fn snapshot(&self) -> Result<RowSnapshot<'_>, Failure> {
         self.reopen_if_failed()?;
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = self.opened();
         let generation = self.generation.load(Ordering::Acquire);
-        let txn = database.as_ref().ok_or(Failure::NotOpen)?.begin_read().map_err(redb_failure);
+        let database = database.as_ref().ok_or(Failure::NotOpen)?;
+        let begin = || database.begin_read().map_err(redb_failure);
+        // redb makes its file longer and syncs it under a lock that a read transaction takes to begin.
+        let is_growing = self.is_growing.load(Ordering::Relaxed);
+        let txn = if is_growing { at_hand::aside(begin) } else { begin() };
         Ok(RowSnapshot { txn: self.note(generation, txn)?, generation, db: self })
     }
 
@@ -138,7 +146,7 @@ impl Db {
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.reopen_if_failed()?;
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = self.opened();
         let generation = self.generation.load(Ordering::Acquire);
         let database = database.as_ref().ok_or(Failure::NotOpen)?;
         let mut txn = self.note(generation, database.begin_write().map_err(redb_failure))?;
@@ -160,9 +168,10 @@ impl Db {
 
     /// redb refuses everything after the first error of its file: then it is opened again, which takes milliseconds.
     fn reopen_if_failed(&self) -> Result<(), Failure> {
-        if !self.has_failed() {
-            return Ok(());
-        }
+        if self.has_failed() { at_hand::aside(|| self.reopen()) } else { Ok(()) }
+    }
+
+    fn reopen(&self) -> Result<(), Failure> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::Acquire) {
             return Err(Failure::NotOpen);
@@ -170,10 +179,21 @@ impl Db {
         // Another thread may have been first.
         if self.has_failed() {
             drop(database.take());
-            *database = Some(open_database(&self.opening, &self.answered)?);
+            *database = Some(open_database(&self.opening, &self.answered, &self.is_growing)?);
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         Ok(())
+    }
+
+    /// The file, once nobody is opening it again.
+    fn opened(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        match self.database.try_read() {
+            Ok(database) => database,
+            Err(TryLockError::Poisoned(lost)) => lost.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                at_hand::aside(|| self.database.read().unwrap_or_else(PoisonError::into_inner))
+            }
+        }
     }
 
     fn has_failed(&self) -> bool {
@@ -195,8 +215,12 @@ impl Db {
     }
 }
 
-fn open_database(opening: &Opening, answered: &Answered) -> Result<Database, Failure> {
-    let file = MetadataFile::open(&opening.path, Arc::clone(&opening.faults))?;
+fn open_database(
+    opening: &Opening,
+    answered: &Answered,
+    is_growing: &Arc<AtomicBool>,
+) -> Result<Database, Failure> {
+    let file = MetadataFile::open(&opening.path, Arc::clone(&opening.faults), Arc::clone(is_growing))?;
     if file.len()? == 0 {
         // redb would make a new one of it.
         return Err(Failure::Corrupt("the metadata file is empty".into()));
@@ -393,6 +417,8 @@ fn redb_failure(cause: impl Into<redb::Error>) -> Failure {
 struct MetadataFile {
     file: File,
     faults: FaultsBox,
+    /// It was made longer and has not been synced since.
+    is_growing: Arc<AtomicBool>,
 }
 
 struct FaultsBox(Arc<dyn Faults>);
@@ -404,15 +430,15 @@ impl std::fmt::Debug for FaultsBox {
 }
 
 impl MetadataFile {
-    fn open(path: &Path, faults: Arc<dyn Faults>) -> io::Result<Self> {
+    fn open(path: &Path, faults: Arc<dyn Faults>, is_growing: Arc<AtomicBool>) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { file, faults: FaultsBox(faults) })
+        Ok(Self { file, faults: FaultsBox(faults), is_growing })
     }
 
     /// Makes an empty file in place of what a start that was cut off left there.
     fn create(path: &Path, faults: Arc<dyn Faults>) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(Self { file, faults: FaultsBox(faults) })
+        Ok(Self { file, faults: FaultsBox(faults), is_growing: Arc::default() })
     }
 }
 
@@ -423,21 +449,46 @@ impl StorageBackend for MetadataFile {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.faults.0.before(DiskStep::ReadMetadata)?;
-        self.file.read_exact_at(out, offset)
+        at_hand::read_exact_at(&self.file, out, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.faults.0.before(DiskStep::WriteMetadata)?;
+        self.is_growing.store(len > self.len()?, Ordering::Relaxed);
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.faults.0.before(DiskStep::SyncMetadata)?;
-        self.file.sync_data()
+        let synced = self.file.sync_data();
+        self.is_growing.store(false, Ordering::Relaxed);
+        synced
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.faults.0.before(DiskStep::WriteMetadata)?;
         self.file.write_all_at(data, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::seams::Seams;
+    use super::*;
+
+    #[test]
+    fn a_file_grows_from_when_it_is_made_longer_until_it_is_synced() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let faults = Seams::default().faults;
+        let file = MetadataFile::create(&dir.path().join("file"), faults).expect("make a file");
+        let is_growing = || file.is_growing.load(Ordering::Relaxed);
+        file.set_len(8192).expect("longer");
+        assert!(is_growing());
+        file.write(0, b"page").expect("write");
+        assert!(is_growing());
+        file.sync_data().expect("sync");
+        assert!(!is_growing());
+        file.set_len(4096).expect("shorter");
+        assert!(!is_growing(), "nothing is synced for that");
     }
 }

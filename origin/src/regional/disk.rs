@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::coop::consume_budget;
 
+use super::at_hand::AtHand;
 use super::db::{Db, Opening, ReadRows, WriteRows};
 use super::failure::Failure;
 use super::files::{Files, sync_dir};
@@ -30,6 +32,8 @@ pub(super) const UNCOUNTED_FORMAT: u64 = 1;
 /// The open directory of a store.
 pub(super) struct Disk {
     pub(super) db: Db,
+    /// Whether the metadata file's rows are in memory.
+    rows_at_hand: AtHand,
     pub(super) files: Files,
     pub(super) epoch: u64,
     pub(super) seams: Seams,
@@ -137,6 +141,7 @@ impl Disk {
         let opened = seams.clock.elapsed();
         Ok(Self {
             db,
+            rows_at_hand: AtHand::default(),
             files,
             epoch,
             seams,
@@ -147,6 +152,20 @@ impl Disk {
             opened,
             lock: Mutex::new(Some(lock)),
         })
+    }
+
+    /// Runs `read`, which reads a few rows: here where memory has them, else on a blocking thread.
+    pub(super) async fn read_few<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if self.rows_at_hand.is_likely() {
+            // Who reads one thing after the other waits for nothing: others have their turn in between.
+            consume_budget().await;
+            return self.rows_at_hand.run(|| read(self));
+        }
+        let disk = Arc::clone(self);
+        self.files.run(move || read(&disk)).await
     }
 
     /// Closes the metadata file and gives up the directory.

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::at_hand::{self, AtHand};
 use super::buffers::{Buffer, Buffers};
 use super::failure::Failure;
 use super::seams::{DiskStep, Faults};
@@ -67,6 +67,8 @@ pub(super) struct Files {
     faults: Arc<dyn Faults>,
     runtime: Handle,
     slots: Arc<Semaphore>,
+    /// Whether the files' bytes are in memory.
+    pub(super) at_hand: Arc<AtHand>,
     /// What readers and uploads may hold beyond a piece each.
     pub(super) buffers: Buffers,
     /// Folders of this epoch that are made; 256 at most.
@@ -84,8 +86,8 @@ impl Files {
         fs::create_dir_all(epoch_dir(&dir, epoch))?;
         sync_dir(&dir)?;
         let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
-        let buffers = Buffers::default();
-        Ok(Self { dir, epoch, faults, runtime, slots, buffers, folders: Arc::default() })
+        let (at_hand, buffers, folders) = (Arc::default(), Buffers::default(), Arc::default());
+        Ok(Self { dir, epoch, faults, runtime, slots, at_hand, buffers, folders })
     }
 
     /// Runs `work` on a blocking thread, as one of a bounded number.
@@ -142,7 +144,7 @@ impl Files {
     /// Opens a published file for reading.
     pub(super) fn open_file(&self, epoch: u64, id: &Instance) -> io::Result<File> {
         self.faults.before(DiskStep::ReadFile)?;
-        File::open(self.path(epoch, id))
+        at_hand::open(&self.path(epoch, id))
     }
 
     /// Reads `bytes` bytes of `file` at `offset`, into `buffer` where they fit.
@@ -157,7 +159,7 @@ impl Files {
         let bytes = bytes as usize;
         let fitting = buffer.filter(|buffer| bytes <= buffer.capacity());
         let mut buffer = fitting.unwrap_or_else(|| Buffer::own(bytes));
-        file.read_exact_at(buffer.fill(bytes), offset)?;
+        at_hand::read_exact_at(file, buffer.fill(bytes), offset)?;
         Ok(Bytes::from_owner(buffer))
     }
 

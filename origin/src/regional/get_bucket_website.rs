@@ -31,7 +31,7 @@ impl RegionalStore {
     /// `NoSuchBucket`, `NoSuchWebsiteConfiguration`; `InternalError` when the disk fails.
     pub async fn website(&self, bucket: &str) -> Result<Website, S3Error> {
         let bucket = bucket.to_owned();
-        self.read(move |rows| {
+        self.read_few(move |rows| {
             let found = rows.bucket(&bucket)?.ok_or_else(no_such_bucket)?;
             found.website.ok_or_else(no_website)
         })

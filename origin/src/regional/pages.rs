@@ -1,7 +1,8 @@
 //! Reading an instance: its pages in order, each verified before it leaves.
 //!
-//! Pages are read in runs of at most [`RUN_BYTES`] on blocking threads, the next run while the last is taken; page by
-//! page where the store has no memory to lend for that (`buffers.rs`), which holds one page a reader. A page of an
+//! A page that is wanted alone is read where it is asked for, if it is in memory (`at_hand.rs`). More are read in runs of
+//! at most [`RUN_BYTES`] on blocking threads, the next run while the last is taken; page by page where the store has no
+//! memory to lend for that (`buffers.rs`), which holds one page a reader. A page of an
 //! instance is mostly a page of one file and carries that page's sum. Where parts meet inside a page, the
 //! file pages around the seam are each read and verified whole, and the sum is computed over what is put together.
 
@@ -97,9 +98,7 @@ pub(super) async fn read(
     instance: Instance,
     pages: Range<u64>,
 ) -> Result<PageStream, ReadError> {
-    let files = disk.files.clone();
-    let opening = Arc::clone(&disk);
-    let row = files.run(move || instance_row(&opening, &instance)).await?.ok_or(ReadError::Gone)?;
+    let row = disk.read_few(move |disk| instance_row(disk, &instance)).await?.ok_or(ReadError::Gone)?;
     let pages = pages.start..pages.end.min(pages_in(row.bytes));
     if let Content::Inline(inline) = row.content {
         disk.metrics.read(inline.len() as u64);
@@ -117,7 +116,11 @@ pub(super) async fn read(
         running: None,
         file: None,
     };
-    cursor.read_ahead();
+    match cursor.read_here() {
+        None => cursor.read_ahead(),
+        Some(Ok(run)) => cursor.ready = run.pages,
+        Some(Err(failure)) => return Err(cursor.explain(failure).await),
+    }
     Ok(stream::unfold(Some(cursor), |cursor| async move {
         let mut cursor = cursor?;
         match cursor.next().await {
@@ -181,6 +184,17 @@ impl Cursor {
         Ok(page)
     }
 
+    /// Reads the only page that is wanted where it is asked for, if it is likely to be in memory.
+    fn read_here(&mut self) -> Option<Result<Run, Failure>> {
+        let at_hand = &self.disk.files.at_hand;
+        if self.end - self.next != 1 || !at_hand.is_likely() {
+            return None;
+        }
+        let bytes = self.bytes_of(self.next..self.end);
+        self.next = self.end;
+        Some(at_hand.run(|| read_run(&self.disk, &self.instance, bytes, None, None)))
+    }
+
     /// Starts on the next run, if the store lends the memory for it.
     fn read_ahead(&mut self) {
         let pages_count = RUN_PAGES.min(self.end - self.next);
@@ -199,14 +213,18 @@ impl Cursor {
         let pages = self.next..self.next + pages_count;
         self.next = pages.end;
         let (disk, instance, file) = (Arc::clone(&self.disk), self.instance, self.file.take());
-        let bytes = pages.start * PAGE_BYTES..(pages.end * PAGE_BYTES).min(self.instance_bytes);
-        self.disk.files.start(move || read_run(&disk, &instance, bytes, file, buffer))
+        let bytes = self.bytes_of(pages);
+        self.disk.files.start(move || read_run(&disk, &instance, bytes, file, Some(buffer)))
+    }
+
+    fn bytes_of(&self, pages: Range<u64>) -> Range<u64> {
+        pages.start * PAGE_BYTES..(pages.end * PAGE_BYTES).min(self.instance_bytes)
     }
 
     /// A file that is not there is no damage if its instance has meanwhile gone too.
     async fn explain(&self, failure: Failure) -> ReadError {
-        let (disk, instance) = (Arc::clone(&self.disk), self.instance);
-        let row = self.disk.files.run(move || instance_row(&disk, &instance)).await;
+        let instance = self.instance;
+        let row = self.disk.read_few(move |disk| instance_row(disk, &instance)).await;
         if matches!(row, Ok(None)) {
             return ReadError::Gone;
         }
@@ -223,11 +241,11 @@ fn read_run(
     instance: &Instance,
     bytes: Range<u64>,
     file: Option<OpenFile>,
-    buffer: Buffer,
+    buffer: Option<Buffer>,
 ) -> Result<Run, Failure> {
     let rows = disk.db.snapshot()?;
     let segments = layout::segments(&rows, instance, bytes.clone())?;
-    let mut reader = Reader { disk, rows, file, buffer: Some(buffer) };
+    let mut reader = Reader { disk, rows, file, buffer };
     let mut pages = VecDeque::with_capacity(RUN_PAGES as usize);
     let mut seam = BytesMut::new();
     for segment in segments {

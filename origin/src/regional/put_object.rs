@@ -47,7 +47,7 @@ pub(super) async fn put_object(
     // The commit counts what comes. A form's file has no length before, but needs some room.
     let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or(1));
     let wanted = store
-        .read(move |rows| {
+        .read_few(move |rows| {
             let (object, condition, wanted_acl) = asked;
             let (facts, replaced) = object.find_place(rows)?;
             condition.decide(replaced.as_ref())?;

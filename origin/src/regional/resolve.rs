@@ -33,7 +33,7 @@ impl RegionalStore {
     pub async fn resolve(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<Resolved, S3Error> {
         let version = version.map(NamedVersion::parse);
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.read(move |rows| {
+        self.read_few(move |rows| {
             let facts = rows.bucket(&bucket)?.map(|bucket| bucket.facts);
             let found = match version {
                 None => rows.version(&bucket, &key, None)?,
@@ -57,6 +57,6 @@ impl RegionalStore {
     /// `InternalError` when the disk fails.
     pub async fn facts(&self, bucket: &str) -> Result<Option<Facts>, S3Error> {
         let bucket = bucket.to_owned();
-        self.read(move |rows| Ok(rows.bucket(&bucket)?.map(|bucket| bucket.facts))).await
+        self.read_few(move |rows| Ok(rows.bucket(&bucket)?.map(|bucket| bucket.facts))).await
     }
 }

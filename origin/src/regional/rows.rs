@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::at_hand;
 use super::db::{ReadRows, RowSnapshot, Rows};
 use super::failure::Failure;
 use super::keys;
@@ -240,6 +241,8 @@ pub(super) struct FileRow {
 
 /// Segments in a run of an instance that has many.
 pub(super) const RUN_SEGMENTS: usize = 128;
+/// A row that takes others' time to decode: the list of some hundred parts.
+const LONG_ROW_BYTES: usize = 64 * 1024;
 /// Page sums in a run: 4 KiB of sums stand for 64 MiB of a data file.
 pub(super) const RUN_PAGES: u64 = 1024;
 
@@ -392,7 +395,9 @@ pub(crate) trait Reads: ReadRows {
     /// The row under `key`, decoded.
     #[doc(hidden)]
     fn decoded<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
-        self.row(table, key)?.map(|value| decode(&value)).transpose()
+        let Some(value) = self.row(table, key)? else { return Ok(None) };
+        let decoding = || decode(&value).map(Some);
+        if value.len() > LONG_ROW_BYTES { at_hand::aside(decoding) } else { decoding() }
     }
 }
 

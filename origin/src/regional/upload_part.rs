@@ -46,7 +46,7 @@ pub(super) async fn upload_part(
     let finding = asked.clone();
     let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or(1));
     let upload = store
-        .read(move |rows| {
+        .read_few(move |rows| {
             let (facts, upload) = finding.find_with_facts(rows)?;
             let replaced = rows.part(&finding.upload_id, number)?;
             rows.verify_room(&facts.owner, quota, bytes, replaced.map_or(0, |replaced| replaced.bytes))?;

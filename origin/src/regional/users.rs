@@ -33,7 +33,7 @@ impl RegionalStore {
     /// `InternalError` when the disk fails.
     pub async fn user(&self, access_key: &str) -> Result<Option<UserRow>, S3Error> {
         let access_key = access_key.to_owned();
-        self.read(move |rows| Ok(rows.user(&access_key)?)).await
+        self.read_few(move |rows| Ok(rows.user(&access_key)?)).await
     }
 
     /// All users, by access key.

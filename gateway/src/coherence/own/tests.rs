@@ -1,8 +1,13 @@
 //! One read, one change, and a look, in every order in which their steps can fall.
 
 use origin::regional::UserRow;
+use prometheus::Registry;
 
 use super::*;
+use crate::coherence::{self, Sessions};
+use crate::metrics::Metrics;
+use crate::test_store::{ACCOUNT, BUCKET, TestStore, create_bucket};
+use crate::topology::Topology;
 
 fn alice() -> Subject {
     Subject::User { access_key: "ALICE".into() }
@@ -112,4 +117,20 @@ fn a_read_that_is_given_up_is_forgotten() {
     let own = Own::new(&Room::new(1 << 20));
     drop(own.begin_to_read(&alice()));
     assert!(own.lock().reading.is_empty());
+}
+
+/// Names that are made up push nothing out, and a bucket that is made is there for whoever asks next.
+#[tokio::test]
+async fn what_is_asked_at_the_door_is_kept_if_it_is_there() {
+    let own = Own::new(&Room::new(1 << 20));
+    let topology = Topology::new("penstock.localhost", "ord1", [("ord1", "127.0.0.1:1")]).expect("good");
+    let (settings, metrics) = (coherence::Settings::default(), Metrics::new(&Registry::new()));
+    let sessions = Sessions::new(settings, Arc::new(topology), metrics, own.clone());
+    let stored = TestStore::open_with(&sessions, None).await;
+    let at_door = async |bucket: &str| own.facts_at_door(&stored.store, bucket).await.expect("said");
+    let is_kept = |bucket: &str| own.look(&Subject::Facts { bucket: bucket.into() }).is_some();
+    assert!(at_door(BUCKET).await.is_some() && is_kept(BUCKET));
+    assert!(at_door("made-up").await.is_none() && !is_kept("made-up"));
+    create_bucket(&stored.store, "made-up", ACCOUNT).await;
+    assert!(at_door("made-up").await.is_some() && is_kept("made-up"));
 }

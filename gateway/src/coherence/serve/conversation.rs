@@ -6,6 +6,7 @@ use std::time::Duration;
 use origin::regional::RegionalStore;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::{End, Ended, Opened, Stir};
@@ -99,6 +100,8 @@ impl Conversation {
                 let answer = answer_one(&opened.store, opened.accounts.as_deref(), ask).await;
                 bytes += estimated_bytes(&answer);
                 answers.push(answer);
+                // The store answers at once what it has in memory: what the stream brings, and sends, has its turn.
+                yield_now().await;
                 // The rest is asked again.
                 if bytes >= ANSWERS_BYTES_FULL {
                     break;
