@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use model::coherence::plant::Fault;
 use model::configurations::{
     Around, BUCKET, Broken, CONDITIONS, CONFIRMATION, CRASH, CUTS, Configuration, EVERYTHING, FULL, JOINERS,
-    LEASES, MISFORTUNES, OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, STOPPING, Sending,
-    TWO_WRITERS, USERS,
+    LEASES, MISFORTUNES, MISFORTUNES_AT_ONE_NODE, OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION,
+    STOPPING, Sending, TWO_WRITERS, USERS,
 };
 use model::grace::{self, Grace, REMOVED, WHOLE};
 use model::world::{Action, BOUNDED, Exploration, LINEARIZABLE, LIVE, ONCE, TRUSTED, World};
@@ -244,7 +244,8 @@ fn everything_larger() {
 fn all_at_once() {
     let wanted = std::env::var("EXPLORE").unwrap_or_default();
     let limit = Duration::from_secs(number("EXPLORE_SECONDS", 600));
-    for configuration in MISFORTUNES.iter().filter(|configuration| configuration.name.contains(&wanted)) {
+    let all = MISFORTUNES_AT_ONE_NODE.iter().chain(MISFORTUNES);
+    for configuration in all.filter(|configuration| configuration.name.contains(&wanted)) {
         holds_as_far_as_seen(configuration, limit);
     }
 }
