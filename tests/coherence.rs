@@ -249,6 +249,8 @@ async fn a_change_that_would_wait_too_long_is_refused() {
     let again_after: u64 = refused.header("retry-after").parse().expect("seconds");
     assert!((1..=11).contains(&again_after), "{again_after}");
     assert!(ready.starts_with("ready; changes of objects wait"), "{ready}");
+    let scrape = site.cluster.scrape("ord1").await;
+    assert!(scrape.sum("penstock_session_changes_held_back_total", &[("class", "objects")]) >= 1.0);
     assert_eq!(site.reader.get("data", "k").await.ok().text(), "first", "reads go on");
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::content::Content;
 use tests::sign::put_headers;
+use tests::wan::{Cut, Direction};
 use tests::{Client, Cluster, Endpoint, Options, Request, raw, tls};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -163,6 +164,32 @@ async fn an_owner_that_is_away_is_service_unavailable() {
     }
     let head = at_las1.head("data", "a").await;
     assert_eq!((head.status, head.body.len()), (503, 0));
+}
+
+/// A change whose answer is lost between two nodes was made once, and is not made again over somebody else's: its client
+/// is told that nobody knows.
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_is_not_sent_again() {
+    let cluster = Cluster::start_with(Options::default().served().distant(Duration::ZERO)).await;
+    let ord1 = cluster.standard("ord1");
+    ord1.create_bucket("data").await;
+    let at_las1 = cluster.client("las1", Endpoint::Standard).under(Endpoint::Standard.host("ord1"));
+    // From here on there is a connection between the two that will be used again: what breaks on such a one looks as if it
+    // had never been sent.
+    let _ = at_las1.put("data", "before", "hello").await.ok();
+    let link = cluster.link("las1", "ord1");
+    link.cut(Direction::Back, Cut::BlackHole);
+    let losing_the_answer = async {
+        while ord1.get("data", "k").await.status == 404 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let _ = ord1.put("data", "k", "somebody else's").await.ok();
+        link.cut(Direction::Back, Cut::Reset);
+        link.heal();
+    };
+    let (answer, ()) = tokio::join!(at_las1.put("data", "k", "lost"), losing_the_answer);
+    assert!(answer.status >= 500, "{}", answer.text());
+    assert_eq!(ord1.get("data", "k").await.ok().text(), "somebody else's");
 }
 
 /// What only nodes may say is not believed from a client: it neither opens the peer channel nor names the request.

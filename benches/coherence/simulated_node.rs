@@ -22,7 +22,7 @@ use crate::OWNER;
 
 /// The protocol's name in the TLS handshake.
 pub(crate) const ALPN: &str = "penstock-session";
-const PROTOCOL: u16 = 1;
+const PROTOCOL: u16 = 2;
 
 /// Renewals in one lease.
 const RENEWALS_PER_LEASE: u32 = 3;

@@ -52,6 +52,20 @@ pub struct Budget {
     pub drains: u8,
     /// An owner is told to stop: it ends its sessions.
     pub closes: u8,
+    /// Where time passes after a misfortune alone: it passes although nothing has gone wrong, so that messages take
+    /// longer than leases last.
+    pub delays: u8,
+    /// How many of these go wrong in all: cuts, kills, pauses, drifts and delays.
+    pub misfortunes: u8,
+}
+
+/// When a tick may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Time {
+    /// At any time.
+    Passes,
+    /// Once something has gone wrong. Until then nobody waits for a time to come.
+    AfterMisfortune,
 }
 
 /// When messages leave a machine.
@@ -122,6 +136,8 @@ pub struct Configuration {
     pub changes: &'static [Change],
     /// What may happen besides.
     pub budget: Budget,
+    /// When ticks pass.
+    pub time: Time,
     /// When messages leave.
     pub sending: Sending,
     /// Unanswered resolves of one stream.
@@ -151,6 +167,8 @@ const NO_BUDGET: Budget = Budget {
     renewals: 0,
     drains: 0,
     closes: 0,
+    delays: 0,
+    misfortunes: u8::MAX,
 };
 
 const PLAIN: Configuration = Configuration {
@@ -161,6 +179,7 @@ const PLAIN: Configuration = Configuration {
     gets: &[],
     changes: &[],
     budget: NO_BUDGET,
+    time: Time::Passes,
     sending: Sending::AtOnce,
     resolves_max: 2,
     horizon: 0,
@@ -403,6 +422,103 @@ pub const EVERYTHING: Configuration = Configuration {
     ],
     ..PLAIN
 };
+
+/// All that sessions must stand, in one configuration: two nodes and two keys of one bucket, two writers of one key, a
+/// change of the whole bucket, requests that join a resolve, a release of interest, and confirmation in batches. What may
+/// go wrong besides is in [`MISFORTUNES`].
+pub const WHOLE: Configuration = Configuration {
+    name: "all at once, and nothing goes wrong",
+    warm: &[get(0, 0), get(0, 1), get(1, 0)],
+    gets: &[get(0, 0), get(0, 0), get(0, 1), get(1, 0)],
+    changes: &[Change::Put(0), Change::Put(0), Change::Facts],
+    budget: Budget { purges: 1, ..NO_BUDGET },
+    time: Time::AfterMisfortune,
+    resolves_max: 1,
+    horizon: 4,
+    last_breakage: 0,
+    shows: &[Event::Hit, Event::JoinerServed, Event::ServedOnce, Event::Released, Event::Batched],
+    ..PLAIN
+};
+
+/// The same while one thing goes wrong in each run, and then while any two do.
+pub const MISFORTUNES: &[&Configuration] = &[
+    &WHOLE,
+    &Configuration {
+        name: "all at once, and a stream breaks",
+        budget: Budget { cuts: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..WHOLE
+    },
+    &Configuration {
+        name: "all at once, and a node stands still",
+        budget: Budget { pauses: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..WHOLE
+    },
+    &Configuration {
+        name: "all at once, and a node is killed",
+        budget: Budget { node_crashes: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..WHOLE
+    },
+    &Configuration {
+        name: "all at once, and the owner is killed",
+        budget: Budget { owner_crashes: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..WHOLE
+    },
+    &Configuration {
+        name: "all at once, and messages take longer than leases last",
+        budget: Budget { delays: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..WHOLE
+    },
+    &Configuration {
+        name: "all at once, and any two of these go wrong",
+        budget: Budget {
+            cuts: 1,
+            pauses: 1,
+            node_crashes: 1,
+            owner_crashes: 1,
+            delays: 1,
+            misfortunes: 2,
+            renewals: 1,
+            ..WHOLE.budget
+        },
+        horizon: 5,
+        last_breakage: 1,
+        ..WHOLE
+    },
+];
+
+/// [`WHOLE`] without requests at the second node, which keeps what the first one asks about.
+const AT_ONE_NODE: Configuration =
+    Configuration { name: "read at one node", gets: &[get(0, 0), get(0, 0), get(0, 1)], ..WHOLE };
+
+/// The same while one thing goes wrong: fewer states, so that more of these come to their end.
+pub const MISFORTUNES_AT_ONE_NODE: &[&Configuration] = &[
+    &AT_ONE_NODE,
+    &Configuration {
+        name: "read at one node, and a stream breaks",
+        budget: Budget { cuts: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..AT_ONE_NODE
+    },
+    &Configuration {
+        name: "read at one node, and a node stands still",
+        budget: Budget { pauses: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..AT_ONE_NODE
+    },
+    &Configuration {
+        name: "read at one node, and a node is killed",
+        budget: Budget { node_crashes: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..AT_ONE_NODE
+    },
+    &Configuration {
+        name: "read at one node, and the owner is killed",
+        budget: Budget { owner_crashes: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..AT_ONE_NODE
+    },
+    &Configuration {
+        name: "read at one node, and messages take longer than leases last",
+        budget: Budget { delays: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        ..AT_ONE_NODE
+    },
+];
 
 /// The same with more of everything: minutes to hours, and asked for by name.
 pub const FULL: &[&Configuration] = &[

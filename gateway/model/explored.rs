@@ -1,15 +1,17 @@
 //! Nothing is wrong in any order of events; and when a rule is broken, something is, and it is found.
 //!
-//! `cargo model -- --ignored --nocapture` explores the larger configurations too, and prints what it took.
+//! `cargo model -- --ignored --nocapture` explores the larger configurations too, and prints what it took. `EXPLORE` names
+//! one of those in which all is at once, by a part of its name, and `EXPLORE_SECONDS` how long each of them may take.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use model::coherence::plant::Fault;
 use model::configurations::{
     Around, BUCKET, Broken, CONDITIONS, CONFIRMATION, CRASH, CUTS, Configuration, EVERYTHING, FULL, JOINERS,
-    LEASES, OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, STOPPING, Sending, TWO_WRITERS, USERS,
+    LEASES, MISFORTUNES, MISFORTUNES_AT_ONE_NODE, OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION,
+    STOPPING, Sending, TWO_WRITERS, USERS,
 };
 use model::grace::{self, Grace, REMOVED, WHOLE};
 use model::world::{Action, BOUNDED, Exploration, LINEARIZABLE, LIVE, ONCE, TRUSTED, World};
@@ -26,10 +28,56 @@ fn holds(configuration: &Configuration) {
     }
     let states = checker.unique_state_count();
     println!("{}: {states} states, {:.0} s", configuration.name, began.elapsed().as_secs_f64());
+    shows(configuration, &seen);
+}
+
+/// It is about what it says.
+fn shows(configuration: &Configuration, seen: &AtomicU32) {
     let seen = seen.load(Ordering::Relaxed);
     for event in configuration.shows {
-        assert!(seen & *event as u32 != 0, "{}: never {event:?} in {states} states", configuration.name);
+        assert!(seen & *event as u32 != 0, "{}: never {event:?}", configuration.name);
     }
+}
+
+/// Explores as much of it as it can within `limit` and finds nothing wrong. Prints how much that was.
+fn holds_as_far_as_seen(configuration: &Configuration, limit: Duration) {
+    let began = Instant::now();
+    let exploration = Exploration::new(configuration.clone());
+    let seen = Arc::clone(&exploration.seen);
+    let checker = exploration.checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs();
+    let mut minutes_told = 0;
+    while !checker.is_done() && began.elapsed() < limit {
+        std::thread::sleep(Duration::from_millis(200));
+        if began.elapsed().as_secs() / 60 > minutes_told {
+            minutes_told += 1;
+            println!("{}: {} states so far", configuration.name, checker.unique_state_count());
+        }
+    }
+    let is_whole = checker.is_done();
+    if let Some((property, path)) = checker.discoveries().into_iter().next() {
+        panic!("{}: not so: {property}\nafter {:#?}", configuration.name, path.into_actions());
+    }
+    println!(
+        "{}: {}, {} states, {} transitions, {} events deep, {:.0} s, {} MiB at most",
+        configuration.name,
+        if is_whole { "to the end" } else { "NOT to the end" },
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        began.elapsed().as_secs_f64(),
+        peak_memory_bytes() >> 20,
+    );
+    if is_whole {
+        shows(configuration, &seen);
+    }
+}
+
+/// The most memory that this process has had.
+fn peak_memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it says how much");
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kibibytes << 10
 }
 
 /// Finds that `property` does not hold when a rule is broken.
@@ -61,10 +109,7 @@ fn walks(configuration: &Configuration, first: u64, runs_count: u64) {
         }
     }
     println!("{}: {runs_count} runs, {states_count} states", configuration.name);
-    let seen = exploration.seen.load(Ordering::Relaxed);
-    for event in configuration.shows {
-        assert!(seen & *event as u32 != 0, "{}: never {event:?} in {runs_count} runs", configuration.name);
-    }
+    shows(configuration, &exploration.seen);
 }
 
 fn any_next(exploration: &Exploration, state: &World, random: &mut Random) -> Option<(Action, World)> {
@@ -192,6 +237,17 @@ fn everything_at_once_at_random() {
 #[ignore = "takes long; what it took is in ops/decisions"]
 fn everything_larger() {
     FULL.iter().for_each(|configuration| holds(configuration));
+}
+
+#[test]
+#[ignore = "takes long; what it took is in ops/decisions"]
+fn all_at_once() {
+    let wanted = std::env::var("EXPLORE").unwrap_or_default();
+    let limit = Duration::from_secs(number("EXPLORE_SECONDS", 600));
+    let all = MISFORTUNES_AT_ONE_NODE.iter().chain(MISFORTUNES);
+    for configuration in all.filter(|configuration| configuration.name.contains(&wanted)) {
+        holds_as_far_as_seen(configuration, limit);
+    }
 }
 
 #[test]

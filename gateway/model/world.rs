@@ -1,6 +1,6 @@
 //! Everything around the machines: processes, clocks, streams, the store, readers and writers, and what must be true.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,11 +16,13 @@ use crate::configurations::{Around, Broken, Budget, Configuration};
 mod happenings;
 mod processes;
 mod requests;
+mod shared;
 mod streams;
 mod truth;
 mod wrong;
 
-use truth::{Truth, Val, object, user};
+use shared::Shared;
+use truth::{Seen, Truth, Val, object, user};
 
 /// The lease, in ticks.
 const LEASE: u64 = 2;
@@ -94,7 +96,7 @@ type TheNode = Node<Val, Planted>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct OwnerProcess {
     /// `None`: killed.
-    machine: Option<TheOwner>,
+    machine: Option<Shared<TheOwner>>,
     /// Ticks that its clock has gained.
     ahead: u64,
     reads: Vec<OpenRead>,
@@ -120,7 +122,7 @@ struct NodeProcess {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct End {
-    machine: TheNode,
+    machine: Shared<TheNode>,
     stream: Option<StreamNo>,
     /// Answers that wait for whoever is to keep them: what rule 3 forbids.
     astray: Vec<(ResolveNo, Vec<(Answer, Mark)>)>,
@@ -137,8 +139,9 @@ struct Stream {
     to_node: VecDeque<Outgoing<Answer>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Step {
+    #[default]
     Before,
     User,
     Object,
@@ -146,12 +149,12 @@ enum Step {
     Done,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Reader {
     step: Step,
     is_waiting: bool,
-    /// Where in the history it began.
-    from: usize,
+    /// What was true at some instant since it began. In which order makes no difference to it.
+    seen: BTreeSet<Seen>,
     user: Option<Val>,
     object: Option<Found<Val>>,
     looks: u8,
@@ -183,10 +186,9 @@ pub struct World {
     owners: Vec<OwnerProcess>,
     nodes: Vec<NodeProcess>,
     streams: BTreeMap<StreamNo, Stream>,
-    last_stream: u64,
-    last_session: u8,
-    /// What was true since the oldest request that is not answered began; the last is true now.
-    history: Vec<Truth>,
+    /// Sessions that each node was given.
+    sessions_given: Vec<u8>,
+    truth: Truth,
     readers: Vec<Reader>,
     writers: Vec<Writer>,
     budget: Budget,
@@ -296,7 +298,11 @@ impl Exploration {
         }
     }
 
-    fn node(&self) -> TheNode {
+    fn owner(&self, granted_before: Duration, now: Duration) -> Shared<TheOwner> {
+        Shared::new(Owner::planted(self.owner_settings(), granted_before, now, self.plant()))
+    }
+
+    fn node(&self) -> Shared<TheNode> {
         let settings = NodeSettings {
             weight_max: 1 << 20,
             asks_max: 4,
@@ -304,14 +310,17 @@ impl Exploration {
             waiting_max: 8,
             idle_after: None,
         };
-        Node::planted(settings, self.plant())
+        Shared::new(Node::planted(settings, self.plant()))
     }
 
     /// Something can still happen.
     fn goes_on(&self, world: &World) -> bool {
         let mut actions = Vec::new();
         self.actions(world, &mut actions);
-        actions.into_iter().any(|action| self.next_state(world, action).is_some())
+        // A socket that could take a message may find none; everything else that is listed happens.
+        let is_sending = |action: Action| matches!(action, Action::OwnerSends(_) | Action::NodeSends(_));
+        let happens = |action: Action| !is_sending(action) || self.next_state(world, action).is_some();
+        actions.into_iter().any(happens)
     }
 
     fn owners_count(&self) -> usize {
@@ -327,12 +336,7 @@ impl World {
     fn new(model: &Exploration) -> Self {
         let configuration = &model.configuration;
         let owner = |_| OwnerProcess {
-            machine: Some(Owner::planted(
-                model.owner_settings(),
-                Duration::ZERO,
-                Duration::ZERO,
-                model.plant(),
-            )),
+            machine: Some(model.owner(Duration::ZERO, Duration::ZERO)),
             ahead: 0,
             reads: Vec::new(),
         };
@@ -343,18 +347,15 @@ impl World {
             behind: 0,
             is_paused: false,
         };
-        let reader =
-            Reader { step: Step::Before, is_waiting: false, from: 0, user: None, object: None, looks: 0 };
         let writer = Writer { state: Writing::Before, commits: 0, staged: true };
         Self {
             time: 0,
             owners: (0..model.owners_count()).map(owner).collect(),
             nodes: (0..configuration.nodes).map(node).collect(),
             streams: BTreeMap::new(),
-            last_stream: 0,
-            last_session: 0,
-            history: vec![Truth::new()],
-            readers: vec![reader; configuration.gets.len()],
+            sessions_given: vec![0; configuration.nodes],
+            truth: Truth::new(),
+            readers: vec![Reader::default(); configuration.gets.len()],
             writers: vec![writer; configuration.changes.len()],
             budget: configuration.budget,
             violation: None,
@@ -406,10 +407,6 @@ impl World {
         }
     }
 
-    fn truth(&self) -> &Truth {
-        self.history.last().expect("the history has an end")
-    }
-
     fn owner_now(&self, owner: usize) -> Duration {
         ticks(self.time + self.owners[owner].ahead)
     }
@@ -450,7 +447,6 @@ impl Model for Exploration {
             return None;
         }
         next.check();
-        next.forget_history();
         Some(next)
     }
 
@@ -460,7 +456,9 @@ impl Model for Exploration {
             Property::always(ONCE, |_, world: &World| world.violation != Some(Violation::ChangedTwice)),
             Property::always(BOUNDED, |model: &Self, world: &World| !world.is_overdue(model)),
             Property::always(TRUSTED, |_, world: &World| !world.trusts_lost_session()),
-            Property::always(LIVE, |model: &Self, world: &World| world.is_done() || model.goes_on(world)),
+            Property::always(LIVE, |model: &Self, world: &World| {
+                model.goes_on(world) || world.is_done(model)
+            }),
         ]
     }
 }

@@ -3,11 +3,11 @@
 use super::truth::{bucket, owner_of};
 use super::{Action, Exploration, OBJECTS, Step, World, Writing};
 use crate::coherence::scope::Scope;
-use crate::configurations::{Around, Sending};
+use crate::configurations::{Around, Sending, Time};
 
 impl World {
     pub(super) fn stream_actions(&self, model: &Exploration, actions: &mut Vec<Action>) {
-        let may_break = self.time <= u64::from(model.configuration.last_breakage);
+        let may_break = self.may_break(model);
         for (no, stream) in &self.streams {
             let node_runs = !self.nodes[stream.node].is_paused;
             let owner_runs = self.owners[stream.owner].machine.is_some();
@@ -39,7 +39,8 @@ impl World {
     pub(super) fn request_actions(&self, model: &Exploration, actions: &mut Vec<Action>) {
         for (index, reader) in self.readers.iter().enumerate() {
             let node_runs = !self.nodes[model.configuration.gets[index].node].is_paused;
-            if reader.step != Step::Done && !reader.is_waiting && node_runs {
+            let goes_on = reader.step != Step::Done && !reader.is_waiting && node_runs;
+            if goes_on && !self.is_hit(model, index) && !self.has_twin_before(model, index) {
                 actions.push(Action::Reads(index));
             }
         }
@@ -47,6 +48,7 @@ impl World {
             let owner_runs = self.owners[owner_of(model.configuration.changes[index])].machine.is_some();
             match writer.state {
                 _ if !owner_runs => {}
+                Writing::Before if self.has_same_before(model, index) => {}
                 Writing::Before => actions.push(Action::Announces(index)),
                 Writing::Settled(_) => actions.push(Action::Commits(index)),
                 Writing::Done if model.is_broken(Around::SentTwice) && writer.commits == 1 => {
@@ -62,7 +64,7 @@ impl World {
     }
 
     pub(super) fn process_actions(&self, model: &Exploration, actions: &mut Vec<Action>) {
-        let may_break = self.time <= u64::from(model.configuration.last_breakage);
+        let may_break = self.may_break(model);
         for (owner, process) in self.owners.iter().enumerate() {
             actions.extend((0..process.reads.len()).map(|read| Action::ReadEnds(owner, read)));
             match process.machine {
@@ -108,9 +110,41 @@ impl World {
         }
         // An owner that is down starts before long: nobody is answered before that.
         let owners_run = self.owners.iter().all(|owner| owner.machine.is_some());
-        if self.time < u64::from(model.configuration.horizon) && (owners_run || may_break) {
+        let is_early = self.time <= u64::from(model.configuration.last_breakage);
+        let passes = match model.configuration.time {
+            Time::Passes => true,
+            Time::AfterMisfortune => {
+                self.is_unfortunate(model) || self.budget.delays > 0 && self.budget.misfortunes > 0
+            }
+        };
+        if self.time < u64::from(model.configuration.horizon) && (owners_run || is_early) && passes {
             actions.push(Action::Tick);
         }
+    }
+
+    /// Requests that are alike begin in their order: any other order is this one with other names.
+    fn has_twin_before(&self, model: &Exploration, reader: usize) -> bool {
+        let gets = model.configuration.gets;
+        let waits_too =
+            |before: usize| self.readers[before].step == Step::Before && gets[before] == gets[reader];
+        self.readers[reader].step == Step::Before && (0..reader).any(waits_too)
+    }
+
+    /// So do changes that are alike.
+    fn has_same_before(&self, model: &Exploration, writer: usize) -> bool {
+        let changes = model.configuration.changes;
+        let is_same = |before: usize| {
+            self.writers[before].state == Writing::Before && changes[before] == changes[writer]
+        };
+        (0..writer).any(is_same)
+    }
+
+    fn may_break(&self, model: &Exploration) -> bool {
+        self.time <= u64::from(model.configuration.last_breakage) && self.budget.misfortunes > 0
+    }
+
+    fn is_unfortunate(&self, model: &Exploration) -> bool {
+        self.budget.misfortunes < model.configuration.budget.misfortunes
     }
 
     pub(super) fn act(&mut self, model: &Exploration, action: Action) -> bool {
@@ -135,11 +169,15 @@ impl World {
             }
             Action::Connects(node, owner) => self.connect(model, node, owner),
             Action::NodeLoses(stream) => {
-                self.budget.cuts -= u8::from(self.streams[&stream].owner_is_open);
+                let breaks = u8::from(self.streams[&stream].owner_is_open);
+                self.budget.cuts -= breaks;
+                self.budget.misfortunes -= breaks;
                 self.node_loses(stream);
             }
             Action::OwnerLoses(stream) => {
-                self.budget.cuts -= u8::from(self.streams[&stream].node_is_open);
+                let breaks = u8::from(self.streams[&stream].node_is_open);
+                self.budget.cuts -= breaks;
+                self.budget.misfortunes -= breaks;
                 self.owner_loses(model, stream);
             }
             Action::Purges(node) => {
@@ -158,10 +196,12 @@ impl World {
             }
             Action::NodeCrashes(node) => {
                 self.budget.node_crashes -= 1;
+                self.budget.misfortunes -= 1;
                 self.node_crashes(model, node);
             }
             Action::Pauses(node) => {
                 self.budget.pauses -= 1;
+                self.budget.misfortunes -= 1;
                 self.nodes[node].is_paused = true;
             }
             Action::Resumes(node) => {
@@ -170,17 +210,26 @@ impl World {
             }
             Action::OwnerCrashes(owner) => {
                 self.budget.owner_crashes -= 1;
+                self.budget.misfortunes -= 1;
                 self.owner_crashes(model, owner);
             }
             Action::OwnerStarts(owner) => self.owner_starts(model, owner),
-            Action::Tick => self.tick(model),
+            Action::Tick => {
+                let is_first =
+                    model.configuration.time == Time::AfterMisfortune && !self.is_unfortunate(model);
+                self.budget.delays -= u8::from(is_first);
+                self.budget.misfortunes -= u8::from(is_first);
+                self.tick(model);
+            }
             Action::NodeDrifts(node) => {
                 self.budget.drifts -= 1;
+                self.budget.misfortunes -= 1;
                 self.nodes[node].ahead += 1;
                 self.timers(model);
             }
             Action::OwnerDrifts(owner) => {
                 self.budget.drifts -= 1;
+                self.budget.misfortunes -= 1;
                 self.owners[owner].ahead += 1;
                 self.timers(model);
             }

@@ -2,7 +2,7 @@
 
 use super::truth::owner_of;
 use super::{End, Event, Exploration, LEASE, Reader, Step, Stream, World, Writer, Writing, ticks};
-use crate::coherence::owner::{Owner, Todo};
+use crate::coherence::owner::Todo;
 use crate::configurations::{Around, Change, Sending};
 
 impl World {
@@ -35,14 +35,7 @@ impl World {
         }
         for (reader, get) in self.readers.iter_mut().zip(model.configuration.gets) {
             if get.node == node && !matches!(reader.step, Step::Before) {
-                *reader = Reader {
-                    step: Step::Done,
-                    is_waiting: false,
-                    from: 0,
-                    user: None,
-                    object: None,
-                    looks: 0,
-                };
+                *reader = Reader { step: Step::Done, ..Reader::default() };
             }
         }
     }
@@ -74,11 +67,10 @@ impl World {
 
     pub(super) fn owner_starts(&mut self, model: &Exploration, owner: usize) {
         let granted_before = if model.is_broken(Around::NothingWithheld) { 0 } else { LEASE };
-        let (settings, plant) = (model.owner_settings(), model.plant());
-        let machine = Owner::planted(settings, ticks(granted_before), self.owner_now(owner), plant);
+        let machine = model.owner(ticks(granted_before), self.owner_now(owner));
         self.owners[owner].machine = Some(machine);
         if model.is_broken(Around::SessionIdsReused) {
-            self.last_session = 0;
+            self.sessions_given.fill(0);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Those who read, at nodes, and those who write, at owners.
 
-use super::truth::{Truth, Val, object, owner_of, scope_of, user};
-use super::{Event, Exploration, HOME, LOOKS_MAX, OBJECTS, Step, Violation, World, Writing};
+use super::truth::{Seen, Val, object, owner_of, scope_of, user};
+use super::{Event, Exploration, HOME, LOOKS_MAX, OBJECTS, Reader, Step, Violation, World, Writing};
 use crate::coherence::node::{Found, Keeping, Value, unchanged};
 use crate::coherence::numbers::{ChangeNo, Waiter};
 use crate::configurations::{Around, Change};
@@ -10,11 +10,11 @@ impl World {
     /// The request looks for what it needs next, and asks for it when it is not there.
     pub(super) fn read(&mut self, model: &Exploration, index: usize) {
         let get = model.configuration.gets[index];
-        let begins = if model.configuration.has_users { Step::User } else { Step::Object };
-        let latest = self.history.len() - 1;
+        let has_users = model.configuration.has_users;
         let reader = &mut self.readers[index];
         if reader.step == Step::Before {
-            (reader.step, reader.from) = (begins, latest);
+            reader.step = if has_users { Step::User } else { Step::Object };
+            reader.seen.insert(self.truth.seen(get.key, has_users));
         }
         let (owner, subject) = match reader.step {
             Step::Before | Step::Done => unreachable!("it has begun and has not ended"),
@@ -64,7 +64,10 @@ impl World {
                     model.note(Event::LookedAgain);
                     reader.looks += 1;
                     (reader.user, reader.object) = (after, None);
-                    reader.step = if reader.looks < LOOKS_MAX { Step::Object } else { Step::Done };
+                    reader.step = Step::Object;
+                    if reader.looks == LOOKS_MAX {
+                        *reader = Reader { step: Step::Done, ..Reader::default() };
+                    }
                 }
             }
         }
@@ -72,27 +75,22 @@ impl World {
 
     /// The request is answered: all that it is answered with must have been true at one instant since it began.
     pub(super) fn judge(&mut self, model: &Exploration, index: usize) {
-        let key = model.configuration.gets[index].key;
-        let reader = &mut self.readers[index];
-        reader.step = Step::Done;
-        let object = reader.object.take().expect("an object was looked for");
-        let (user, has_users) = (reader.user.take(), model.configuration.has_users);
-        let is_so = |truth: &Truth| {
-            truth.facts == object.facts
-                && truth.objects[key] == object.value
-                && (!has_users || truth.user == user)
-        };
-        if !self.history[reader.from..].iter().any(is_so) {
+        let done = Reader { step: Step::Done, ..Reader::default() };
+        let reader = std::mem::replace(&mut self.readers[index], done);
+        let object = reader.object.expect("an object was looked for");
+        let user = reader.user.filter(|_| model.configuration.has_users);
+        if !reader.seen.contains(&Seen { facts: object.facts, object: object.value, user }) {
             self.violation = Some(Violation::Stale);
         }
-        self.readers[index].from = 0;
     }
 
     pub(super) fn announce(&mut self, model: &Exploration, index: usize) {
         let change = model.configuration.changes[index];
         let owner = owner_of(change);
         let now = self.owner_now(owner);
-        self.writers[index].staged = self.truth().allows(change);
+        // Where the rule is kept, what was so then makes no difference.
+        self.writers[index].staged =
+            !model.is_broken(Around::ConditionWhenStaged) || self.truth.allows(change);
         let machine = self.owners[owner].machine.as_mut().expect("an owner that runs");
         if model.is_broken(Around::UserNotCleared) && change == Change::User {
             self.writers[index].state = Writing::Settled(ChangeNo(u64::MAX));
@@ -122,7 +120,7 @@ impl World {
     pub(super) fn commit(&mut self, model: &Exploration, index: usize) {
         let change = model.configuration.changes[index];
         let is_allowed = match model.is_broken(Around::ConditionWhenStaged) {
-            false => self.truth().allows(change),
+            false => self.truth.allows(change),
             true => self.writers[index].staged,
         };
         self.end_change(model, index);
@@ -135,9 +133,12 @@ impl World {
         writer.commits += 1;
         let made_by = u8::try_from(index + 1).expect("few writers");
         let revision = if model.is_broken(Around::RevisionsRepeat) { 1 } else { made_by + 1 };
-        let mut truth = self.truth().clone();
-        truth.make(change, Val { made_by, revision });
-        self.history.push(truth);
+        self.truth.make(change, Val { made_by, revision });
+        for (reader, get) in self.readers.iter_mut().zip(model.configuration.gets) {
+            if !matches!(reader.step, Step::Before | Step::Done) {
+                reader.seen.insert(self.truth.seen(get.key, model.configuration.has_users));
+            }
+        }
         let creates = self.writers.iter().zip(model.configuration.changes);
         let created = creates
             .filter(|(writer, change)| matches!(change, Change::Create(_)) && writer.commits > 0)

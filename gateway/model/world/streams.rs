@@ -38,13 +38,15 @@ impl World {
     }
 
     pub(super) fn open_reads(&mut self, owner: usize, stream: StreamNo) {
-        let snapshot = self.truth().clone();
+        let snapshot = self.truth;
         let process = &mut self.owners[owner];
         let Some(machine) = &mut process.machine else { return };
         while let Some(read) = machine.next_read(stream) {
             let (no, questions) = (read.no, read.questions);
-            process.reads.push(OpenRead { stream, no, questions, snapshot: snapshot.clone() });
+            process.reads.push(OpenRead { stream, no, questions, snapshot });
         }
+        // In which order they began makes no difference to how they end.
+        process.reads.sort_by_key(|read| (read.stream, read.no));
     }
 
     pub(super) fn node_sends(&mut self, model: &Exploration, no: StreamNo) -> bool {
@@ -80,18 +82,20 @@ impl World {
 
     pub(super) fn arrives_at_owner(&mut self, model: &Exploration, no: StreamNo) {
         let stream = self.streams.get_mut(&no).expect("a stream with a message");
-        let owner = stream.owner;
+        let (node, owner) = (stream.node, stream.owner);
         let message = stream.to_owner.pop_front().expect("a message");
         let now = self.owner_now(owner);
-        let fresh = SessionId([self.last_session + 1; 16]);
         let machine = self.owners[owner].machine.as_mut().expect("an owner that runs");
         if model.is_broken(Around::AcksLost) && matches!(message, Message::Ack { .. }) {
             return;
         }
         let todo = match message {
             Message::Hello { previous } => {
-                self.last_session += 1;
-                machine.hello(now, no, fresh, previous)
+                let fresh = session_id(node, self.sessions_given[node] + 1);
+                let todo = machine.hello(now, no, fresh, previous);
+                // What was not given is nowhere, and as good as new.
+                self.sessions_given[node] += u8::from(machine.is_live(now, fresh));
+                todo
             }
             Message::Renew { no: renewal } => machine.renew(now, no, renewal),
             Message::Ack { up_to } => machine.ack(now, no, up_to),
@@ -170,8 +174,11 @@ impl World {
     }
 
     pub(super) fn connect(&mut self, model: &Exploration, node: usize, owner: usize) {
-        self.last_stream += 1;
-        let no = StreamNo(self.last_stream);
+        // Each two ends count by themselves, and a number that both have forgotten is as good as a new one: that makes fewer
+        // states.
+        let (first, step) = (node * self.owners.len() + owner, self.nodes.len() * self.owners.len());
+        let mut numbers = (first..).step_by(step).map(|no| StreamNo(no as u64));
+        let no = numbers.find(|no| !self.streams.contains_key(no)).expect("few streams");
         let stream = Stream {
             node,
             owner,
@@ -218,4 +225,11 @@ impl World {
     pub(super) fn forget_closed(&mut self) {
         self.streams.retain(|_, stream| stream.node_is_open || stream.owner_is_open);
     }
+}
+
+/// The id of a node's session: nodes count by themselves, so that in which order they were given theirs is forgotten.
+fn session_id(node: usize, no: u8) -> SessionId {
+    let mut id = [no; 16];
+    id[0] = u8::try_from(node).expect("few nodes");
+    SessionId(id)
 }

@@ -1,7 +1,7 @@
 //! What is committed, what an owner's read finds in it, and what changes make of it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::{Answer, HOME, OBJECTS};
 use crate::coherence::node::{Answered, Question, Told, Value};
@@ -27,19 +27,32 @@ impl Value for Val {
 }
 
 /// What is committed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Truth {
+    facts: Option<Val>,
+    objects: [Option<Val>; 2],
+    user: Option<Val>,
+}
+
+/// What of it one request is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Seen {
     pub(super) facts: Option<Val>,
-    pub(super) objects: [Option<Val>; 2],
+    pub(super) object: Option<Val>,
+    /// `None` where users are not looked at.
     pub(super) user: Option<Val>,
 }
 
+/// Names, made once: states are made by the million.
+static BUCKET: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("b"));
+static KEYS: LazyLock<[Arc<str>; 2]> = LazyLock::new(|| ["k", "l"].map(Arc::from));
+
 pub(super) fn bucket() -> Arc<str> {
-    Arc::from("b")
+    Arc::clone(&BUCKET)
 }
 
 fn key(key: usize) -> Arc<str> {
-    Arc::from(["k", "l"][key])
+    Arc::clone(&KEYS[key])
 }
 
 pub(super) fn object(index: usize) -> Subject {
@@ -83,6 +96,11 @@ impl Truth {
             Subject::User { .. } => self.user,
             Subject::Account(_) => None,
         }
+    }
+
+    /// What a request for the object of this key is answered with, if it is answered now.
+    pub(super) fn seen(&self, key: usize, has_users: bool) -> Seen {
+        Seen { facts: self.facts, object: self.objects[key], user: self.user.filter(|_| has_users) }
     }
 
     pub(super) fn answer(&self, question: &Question) -> Answer {

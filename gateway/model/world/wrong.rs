@@ -1,12 +1,14 @@
 //! What is wrong with a state, if anything is.
 
-use super::truth::owner_of;
-use super::{Exploration, LEASE, MARGIN, MAX_ACK_WAIT, Reader, Step, Violation, World, Writer, Writing};
+use super::truth::{object, owner_of};
+use super::{
+    Event, Exploration, LEASE, MARGIN, MAX_ACK_WAIT, OBJECTS, Reader, Step, Violation, World, Writer, Writing,
+};
 
 impl World {
     /// What nodes would say alone is so.
     pub(super) fn check(&mut self) {
-        let truth = self.truth();
+        let truth = &self.truth;
         let is_stale = (0..self.nodes.len()).any(|node| {
             let now = self.node_now(node);
             let mut live = self.nodes[node].ends.iter().flat_map(|end| end.machine.live(now));
@@ -17,14 +19,29 @@ impl World {
         }
     }
 
-    /// Forgets what no request that is under way can have seen.
-    pub(super) fn forget_history(&mut self) {
-        let under_way = |reader: &&mut Reader| !matches!(reader.step, Step::Before | Step::Done);
-        let latest = self.history.len() - 1;
-        let oldest =
-            self.readers.iter_mut().filter(under_way).map(|reader| reader.from).min().unwrap_or(latest);
-        self.history.drain(..oldest);
-        self.readers.iter_mut().filter(under_way).for_each(|reader| reader.from -= oldest);
+    /// A request that has not begun would be answered by its node alone. It would be answered with what is so, for `check`
+    /// has looked at all that is live; and nothing else in the world would be different afterwards, but that it asks for
+    /// nothing later. So it is not one of the things that happen: whatever could follow it can happen without it.
+    pub(super) fn is_hit(&self, model: &Exploration, reader: usize) -> bool {
+        if self.readers[reader].step != Step::Before || model.configuration.has_users {
+            return false;
+        }
+        let get = model.configuration.gets[reader];
+        let wanted = object(get.key);
+        let facts = wanted.facts().expect("an object has a bucket");
+        let machine = &self.nodes[get.node].ends[OBJECTS].machine;
+        let (mut is_held, mut bucket) = (false, None);
+        for (subject, value) in machine.live(self.node_now(get.node)) {
+            is_held |= *subject == wanted;
+            if *subject == facts {
+                bucket = Some(value);
+            }
+        }
+        let is_hit = bucket.is_some_and(|bucket| bucket.is_none() || is_held);
+        if is_hit {
+            model.note(Event::Hit);
+        }
+        is_hit
     }
 
     pub(super) fn trusts_lost_session(&self) -> bool {
@@ -52,8 +69,10 @@ impl World {
         })
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        let read = self.readers.iter().all(|reader| reader.step == Step::Done);
+    pub(super) fn is_done(&self, model: &Exploration) -> bool {
+        let is_read =
+            |(index, reader): (usize, &Reader)| reader.step == Step::Done || self.is_hit(model, index);
+        let read = self.readers.iter().enumerate().all(is_read);
         let written = |writer: &Writer| matches!(writer.state, Writing::Done | Writing::Failed);
         read && self.writers.iter().all(written)
     }

@@ -1,5 +1,6 @@
-//! What is noted beside the truth, for operators or to choose what makes room: it decides nothing that is promised, so two
-//! machines that differ in nothing else are the same.
+//! What is noted beside the truth, for operators, to choose what makes room, or to number what comes next: it decides nothing
+//! that is promised, so two machines that differ in nothing else are the same. Of numbers that count up that is so because
+//! each is larger than all that are still under way, here, at the other end or in between, whatever the last one was.
 
 use std::hash::{Hash, Hasher};
 

@@ -129,7 +129,7 @@ pub struct Node<V, P = Sound> {
     /// Has not left.
     waiting: VecDeque<Ask>,
     flights: BTreeMap<ResolveNo, Flight<V>>,
-    last_resolve: u64,
+    last_resolve: Aside<u64>,
     /// CLOCK_BOOTTIME ahead of CLOCK_MONOTONIC, when last looked at.
     suspended: Option<Duration>,
     plant: P,
@@ -180,7 +180,7 @@ impl<V: Value, P: Plant> Node<V, P> {
             acknowledge: None,
             waiting: VecDeque::new(),
             flights: BTreeMap::new(),
-            last_resolve: 0,
+            last_resolve: Aside::default(),
             suspended: None,
             plant,
         }
@@ -209,7 +209,9 @@ impl<V: Value, P: Plant> Node<V, P> {
         self.lease = Some(Lease::new(session, lease, counted_from));
         self.dropped = None;
         self.line = Line::Open { resolves_max };
-        self.last_look = self.last_look.max(now);
+        if self.settings.idle_after.is_some() {
+            self.last_look = self.last_look.max(now);
+        }
     }
 
     /// The owner gives this stream no session for now: every answer will be serve-once.

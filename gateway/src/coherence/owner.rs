@@ -76,8 +76,8 @@ pub struct Owner<Q, A, P = Sound> {
     /// Nobody's time comes before this.
     quiet_until: Duration,
     is_closing: bool,
-    last_change: u64,
-    last_clear: u64,
+    last_change: Aside<u64>,
+    last_clear: Aside<u64>,
     waited_out_count: Aside<u64>,
     plant: P,
 }
@@ -118,8 +118,8 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
             withheld_until,
             quiet_until: now,
             is_closing: false,
-            last_change: 0,
-            last_clear: 0,
+            last_change: Aside::default(),
+            last_clear: Aside::default(),
             waited_out_count: Aside::default(),
             plant,
         }
@@ -309,8 +309,8 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
     /// answers that are queued and will be overtaken by the clear. It is in [`Todo::settled`] once, now or later.
     pub fn announce(&mut self, now: Duration, scope: Scope) -> (ChangeNo, Todo) {
         let mut todo = self.tick(now);
-        self.last_change += 1;
-        let change = ChangeNo(self.last_change);
+        self.last_change.0 += 1;
+        let change = ChangeNo(self.last_change.0);
         self.changing.begin(&scope);
         let overtakes = !self.plant.broken(Fault::OvertakenStillKept);
         self.streams.values_mut().for_each(|stream| stream.demote(&scope, overtakes));
@@ -462,8 +462,8 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
 
     fn clear(&mut self, now: Duration, id: SessionId, change: ChangeNo, scope: &Arc<Scope>, todo: &mut Todo) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        self.last_clear += 1;
-        let no = ClearNo(self.last_clear);
+        self.last_clear.0 += 1;
+        let no = ClearNo(self.last_clear.0);
         session.unacknowledged.push_back(Unacknowledged { no, change, since: now });
         if let Some(stream) = session.stream {
             self.send(stream, Outgoing::Clear { no, scope: Arc::clone(scope) }, todo);

@@ -32,7 +32,8 @@ pub(crate) const PROTOCOL: u16 = 2;
 /// The first one in which single users are cleared. Before, a change of one cleared all.
 pub(super) const PROTOCOL_OF_ACCESS_KEYS: u16 = 2;
 
-/// The oldest one. A release speaks the version before its own, so that nodes can be replaced one after the other.
+/// The oldest one. A release speaks the version before its own, so that nodes can be replaced one after the other. Pages
+/// have versions of their own, in the name of their protocol; see ops/decisions on versions between nodes.
 pub(crate) const PROTOCOL_OLDEST: u16 = 1;
 
 /// Most bytes of a message from a node: a full batch of questions and its envelope.

@@ -6,6 +6,9 @@
 //! 0 u32 | 0 u32                                               after the last
 //! ```
 //!
+//! The version is part of the protocol's name in the TLS handshake: a node offers every version that it speaks, and the
+//! owner chooses. Within one, fields may be added to messages, and a reader skips those it does not know.
+//!
 //! A connection carries one question after another. An answer that ends without the last line broke off, and its
 //! connection with it. The sum is the one the store computed when the object was put. It is carried, not checked, here:
 //! whoever is about to use or keep the page checks it.
@@ -22,7 +25,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::coherence::wire::Message;
 
-/// The protocol's name in the TLS handshake. One that differs has another name.
+/// The protocol's name in the TLS handshake. This is the first version; a release that speaks a second one will go on
+/// speaking this one, so that nodes can be replaced one after the other.
 pub(super) const ALPN: &[u8] = b"penstock-pages/1";
 
 /// Most pages in one answer: 1 GiB. Whoever wants more asks again.
@@ -295,6 +299,66 @@ mod tests {
             let (third, _) = read(&mut stream, &spare).await.expect("whole").expect("a page");
             assert_eq!((third.as_ptr(), &third[..], &second[..]), (address, &[3; 100][..], &[2; 100][..]));
         });
+    }
+
+    /// What is said in the first version, byte for byte: a release that says or reads it otherwise cannot stand beside one
+    /// that is a version older.
+    #[test]
+    fn the_first_version_is_said_and_read_as_recorded() {
+        let instance = Instance::from_bytes([7; 16]);
+        let object = |version: Option<&str>| {
+            Of::Object(Name { bucket: "b".into(), key: "k".into(), version: version.map(str::to_owned) })
+        };
+        let fill = |of| Question { of, first: 3, count: 300, purpose: For::Fill };
+        for (recorded, question) in [
+            (
+                "0000003d84a26f6681a8496e7374616e6365c41007070707070707070707070707070707a5666972737403a5636f756e74cd012ca770\
+                 7572706f7365a446696c6c",
+                fill(Of::Instance(instance)),
+            ),
+            (
+                "0000004284a26f6681a64f626a65637483a66275636b6574a162a36b6579a16ba776657273696f6ec0a5666972737403a5636f756e74\
+                 cd012ca7707572706f7365a446696c6c",
+                fill(object(None)),
+            ),
+            (
+                "0000004684a26f6681a64f626a65637483a66275636b6574a162a36b6579a16ba776657273696f6ea27631a5666972737403a5636f75\
+                 6e74cd012ca7707572706f7365a6446972656374",
+                Question { purpose: For::Direct, ..fill(object(Some("v1"))) },
+            ),
+            (
+                "0000002784a26f66a74e6f7468696e67a5666972737400a5636f756e7400a7707572706f7365a446696c6c",
+                Question { of: Of::Nothing, first: 0, count: 0, purpose: For::Fill },
+            ),
+        ] {
+            is_said_and_read(recorded, &question);
+        }
+        for (recorded, said) in [
+            ("0000001981a55061676573c41007070707070707070707070707070707", Said::Pages(instance)),
+            ("00000008a74e6f7468696e67", Said::Nothing),
+            ("00000005a4476f6e65", Said::Gone),
+            ("00000005a442757379", Said::Busy),
+            ("00000007a64661696c6564", Said::Failed),
+        ] {
+            is_said_and_read(recorded, &said);
+        }
+        let page = Page { bytes: Bytes::from_static(b"abc"), crc32c: 0x0403_0201 };
+        assert_eq!(hex::encode(framed(&[page])), "01020304030000006162630000000000000000");
+    }
+
+    fn is_said_and_read<M: Message + PartialEq + std::fmt::Debug>(recorded: &str, message: &M) {
+        assert_eq!(hex::encode(wire::encode(message)), recorded);
+        let bytes = hex::decode(recorded).expect("hex");
+        assert_eq!(block_on(wire::read::<M>(&mut &bytes[..])).expect("read").as_ref(), Some(message));
+    }
+
+    /// What a newer release adds to a question is passed over.
+    #[test]
+    fn fields_of_a_newer_release_are_passed_over() {
+        let recorded = "0000002e85a26f66a74e6f7468696e67a5666972737400a5636f756e7400a7707572706f7365a446696c6ca5746f6b656e07";
+        let bytes = hex::decode(recorded).expect("hex");
+        let question = block_on(wire::read::<Question>(&mut &bytes[..])).expect("read").expect("a question");
+        assert_eq!((question.of, question.count), (Of::Nothing, 0));
     }
 
     #[test]

@@ -83,6 +83,16 @@ impl Node {
         accounts: Option<Arc<Accounts>>,
         limits: StreamLimits,
     ) -> Self {
+        Self::start_speaking(credentials, accounts, limits, |_| {}).await
+    }
+
+    /// One that offers other protocols in the handshake than a node of today.
+    async fn start_speaking(
+        credentials: &Credentials,
+        accounts: Option<Arc<Accounts>>,
+        limits: StreamLimits,
+        names: fn(&mut Vec<Vec<u8>>),
+    ) -> Self {
         let metrics = Metrics::new(&Registry::new());
         let regions = [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2")];
         let topology = Arc::new(Topology::new("penstock.localhost", "ord1", regions).expect("topology"));
@@ -97,6 +107,7 @@ impl Node {
         let server = Arc::new(Server::with_limits(stored.store.clone(), limits));
         let protocols: [Arc<dyn OtherProtocol>; 2] = [sessions, server];
         tls.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
+        names(&mut tls.alpn_protocols);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("address");
         let tls = Arc::new(Acceptor::from_server_config(Arc::new(tls)));
@@ -285,6 +296,45 @@ async fn a_node_that_is_not_there_is_unreachable_soon() {
     let refused = s3s::S3Error::from(refused);
     assert_eq!(refused.status_code(), Some(http::StatusCode::SERVICE_UNAVAILABLE));
     assert!(refused.headers().is_some_and(|headers| headers.contains_key(http::header::RETRY_AFTER)));
+}
+
+/// An owner of before there was a protocol of pages: its heads are had, and what it cannot say is told apart from an owner
+/// that is out of reach.
+#[tokio::test]
+async fn an_owner_that_speaks_of_no_pages_is_said_to() {
+    let cluster = Authority::new();
+    let earlier = |names: &mut Vec<Vec<u8>>| {
+        names.retain(|name| name != frames::ALPN);
+        names.push(b"http/1.1".to_vec());
+    };
+    let ours = cluster.credentials("ord1.peer.penstock.localhost");
+    let theirs = cluster.credentials("las1.peer.penstock.localhost");
+    let node = Node::start_speaking(&ours, Some(Arc::default()), StreamLimits::default(), earlier).await;
+    let refused = ord1(&theirs, node.address).pages(cache::Instance([7; 16]), 0..3, Purpose::Fill).await;
+    let Err(SourceError::Broken(reason)) = refused else { panic!("it answers") };
+    assert_eq!(reason.to_string(), "region answers wrongly: it does not speak penstock-pages/1");
+    let home = follow(&theirs, node.address, LeaseClass::Users);
+    assert_eq!(find_alice(&home).await.expect("answer"), None);
+}
+
+/// A node of a release that speaks a second version of pages too, beside one of today: both speak the first.
+#[tokio::test]
+async fn a_release_that_speaks_of_pages_otherwise_steps_down() {
+    let cluster = Authority::new();
+    let ours = cluster.credentials("ord1.peer.penstock.localhost");
+    let theirs = cluster.credentials("las1.peer.penstock.localhost");
+    let later = |names: &mut Vec<Vec<u8>>| names.insert(0, b"penstock-pages/2".to_vec());
+    let owner = Node::start_speaking(&ours, None, StreamLimits::default(), later).await;
+    let gone = ord1(&theirs, owner.address).pages(cache::Instance([7; 16]), 0..3, Purpose::Fill).await;
+    assert!(matches!(gone, Err(SourceError::Gone)), "an owner of a later release");
+
+    let owner = Node::start(&ours).await;
+    let mut tls = theirs.client_config().expect("usable");
+    tls.alpn_protocols = vec![b"penstock-pages/2".to_vec(), frames::ALPN.to_vec()];
+    let tcp = tokio::net::TcpStream::connect(owner.address).await.expect("connect");
+    let name = ServerName::try_from("ord1.peer.penstock.localhost").expect("a name");
+    let node = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.expect("a common protocol");
+    assert_eq!(node.get_ref().1.alpn_protocol(), Some(frames::ALPN), "a node of a later release");
 }
 
 /// Around the edges of pages and of what one write holds.

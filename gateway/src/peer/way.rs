@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustix::net::sockopt;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConfig};
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -46,6 +46,10 @@ impl Protocol {
         tls.alpn_protocols = vec![name.to_vec()];
         Ok(Self { name, tls: TlsConnector::from(Arc::new(tls)), buffer_bytes })
     }
+
+    fn is_not_spoken(&self) -> AskError {
+        AskError::Malformed(format!("it does not speak {}", String::from_utf8_lossy(self.name)))
+    }
 }
 
 impl Way {
@@ -66,18 +70,24 @@ impl Way {
             let name = ServerName::try_from(self.name.clone()).map_err(io::Error::other)?;
             protocol.tls.connect(name, BufReader::with_capacity(protocol.buffer_bytes, tcp)).await
         };
-        let stream = tokio::time::timeout(self.limits.connect_timeout, connecting)
+        let connected = tokio::time::timeout(self.limits.connect_timeout, connecting)
             .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|e: io::Error| AskError::Unreachable(format!("{}: {e}", self.address)))?;
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let stream = connected.map_err(|e| match is_of_another_protocol(&e) {
+            true => protocol.is_not_spoken(),
+            false => AskError::Unreachable(format!("{}: {e}", self.address)),
+        })?;
         match stream.get_ref().1.alpn_protocol() {
             Some(spoken) if spoken == protocol.name => Ok(stream),
-            _ => {
-                let wanted = String::from_utf8_lossy(protocol.name);
-                Err(AskError::Malformed(format!("it does not speak {wanted}")))
-            }
+            _ => Err(protocol.is_not_spoken()),
         }
     }
+}
+
+/// The owner is there, and says in the handshake that it speaks nothing of what was offered.
+fn is_of_another_protocol(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)))
 }
 
 /// Looks an owner's address up.

@@ -253,6 +253,29 @@ fn a_lost_stream_s_session_is_waited_out_unless_the_node_says_that_it_dropped_it
     assert_eq!(owner.tick(secs(4)).settled, [change], "the other's lease and margin");
 }
 
+/// While a process takes over from another of the same node, each has a session, and a change waits for both.
+#[test]
+fn two_processes_of_one_node_have_a_session_each() {
+    let mut owner = owner();
+    join(&mut owner, secs(0), A);
+    owner.connected(B, "n1".into());
+    let _ = owner.hello(secs(0), B, session(2), None);
+    let welcome = owner.next_outgoing(secs(0), B);
+    assert!(
+        matches!(welcome, Some(Outgoing::Welcome { session: id, .. }) if id == session(2)),
+        "{welcome:?}"
+    );
+    for stream in [A, B] {
+        ask(&mut owner, secs(0), stream, 1, &["k"]);
+    }
+    let (change, todo) = owner.announce(secs(1), change_of("k"));
+    assert!(todo.settled.is_empty());
+    let clears = [A, B].map(|stream| clear_no(&mut owner, secs(1), stream));
+    assert!(owner.ack(secs(1), B, clears[1]).settled.is_empty(), "the earlier process has not said so");
+    assert_eq!(owner.goodbye(secs(1), A).settled, [change], "it gives its own session back");
+    assert!(!owner.is_live(secs(1), session(1)) && owner.is_live(secs(1), session(2)));
+}
+
 #[test]
 fn nobody_ends_another_node_s_session() {
     let mut owner = owner();
