@@ -1,7 +1,9 @@
-//! Bits that flip on disk: an answer is an error or a refetch, never a wrong byte, and a loss is never silent.
+//! Bits that flip on disk, and a disk that fails: an answer is an error or a refetch, never a wrong byte, and a loss is never
+//! silent.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tests::disk::{data_files, flip_bit};
 use tests::process;
@@ -83,6 +85,36 @@ async fn a_spoilt_slab_is_fetched_again() {
         cluster.settled("las1").await.sum("penstock_cache_origin_bytes_total", &[]) > 0.0,
         "bad blocks were used"
     );
+}
+
+/// A cache's disk that fails under a running node: what was on it comes from its owner, the disk is taken out of use, and the
+/// node goes on.
+#[tokio::test]
+async fn a_disk_that_fails_is_done_without() {
+    let mut cluster = Cluster::start_with(Options::cache("0", "64 MiB")).await;
+    let content = Content::new(4, 16 * MIB);
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let _ = owner.put("data", "k", content.all()).await.ok();
+    let reader = cluster.accelerated("las1", "ord1");
+    assert_eq!(reader.get("data", "k").await.ok().body, content.all());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while cluster.scrape("las1").await.sum("penstock_cache_nvme_blocks", &[]) < 16.0 {
+        assert!(Instant::now() < deadline, "the object is not on disk");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let slab = fs::File::options().write(true).open(cluster.data_dir().join("las1/cache.slab"));
+    slab.expect("open the slab").set_len(8_192).expect("cut it short");
+    cluster.expect_errors("NVMe device taken out of use");
+    // Without a fill: what is written anew makes the file longer again.
+    let looking = || Request::new("GET", "/data/k").header("cache-control", "no-cache");
+    for _ in 0..2 {
+        assert_eq!(reader.send(looking()).await.ok().body, content.all());
+    }
+    let after = cluster.settled("las1").await;
+    let now = ["in_use", "out"].map(|is| after.sum(&format!("penstock_cache_nvme_{is}"), &[]));
+    assert_eq!(now, [0.0, 1.0]);
+    assert_eq!(reader.get("data", "k").await.ok().body, content.all());
 }
 
 /// A flipped bit anywhere in the metadata file: the deep check finds it, or nothing is lost or changed by it.

@@ -1,4 +1,5 @@
-//! HTTP/2 clients that stop in the middle: they keep no place, and the others on their connection are served on.
+//! HTTP/2: clients that stop in the middle keep no place, and the others on their connection are served on; and windows,
+//! which hold nobody back on a long way.
 
 use std::time::Duration;
 
@@ -6,24 +7,46 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use tests::sign::put_headers;
-use tests::{Cluster, Endpoint, Options, tls};
+use tests::wan::{Cut, Direction, Link, Shape};
+use tests::{Cluster, Content, Endpoint, MIB, Options, Request, tls};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long a listener may take for what it does after two seconds.
 const IN_TIME: Duration = Duration::from_secs(30);
 
-/// A connection to las1's standard listener, which hands requests for ord1 on.
+/// What a client gives one stream that is to have 100 MiB a second over 40 ms.
+const CLIENTS_WINDOW_BYTES: u32 = 4 << 20;
+
+/// What HTTP/2 begins with unless somebody says otherwise, on each stream and on all together.
+const FIRST_WINDOW_BYTES: u64 = 65_535;
+
+/// A connection to a listener.
 struct Connection(SendRequest<Bytes>);
 
 impl Connection {
+    /// One to las1's standard listener, which hands requests for ord1 on.
     async fn open(cluster: &Cluster) -> Self {
+        Self::open_to(cluster, &cluster.address("las1", Endpoint::Standard)).await
+    }
+
+    async fn open_to(cluster: &Cluster, address: &str) -> Self {
         let config = tls::config(&cluster.authority(), "h2");
-        let tcp = TcpStream::connect(cluster.address("las1", Endpoint::Standard)).await.expect("connect");
+        let tcp = TcpStream::connect(address).await.expect("connect");
+        let mut client = h2::client::Builder::new();
+        client.initial_window_size(CLIENTS_WINDOW_BYTES);
+        client.initial_connection_window_size(2 * CLIENTS_WINDOW_BYTES);
         let (requests, connection) =
-            h2::client::handshake(tls::connect(&config, tcp).await).await.expect("HTTP/2");
+            client.handshake(tls::connect(&config, tcp).await).await.expect("HTTP/2");
         tokio::spawn(connection);
         Self(requests)
+    }
+
+    async fn get(&mut self, host: &str, target: &str) -> ResponseFuture {
+        let request = http::Request::get(format!("https://{host}{target}"));
+        let requests = &mut self.0;
+        std::future::poll_fn(|context| requests.poll_ready(context)).await.expect("room for a stream");
+        requests.send_request(request.body(()).expect("a request"), true).expect("send the head").0
     }
 
     /// Sends a head that promises `bytes` bytes; with none, the request is whole.
@@ -62,6 +85,74 @@ async fn answer(response: ResponseFuture) -> (u16, String) {
 
 async fn start() -> Cluster {
     Cluster::start_with(Options::settings("[limits]\nstalled_upload = \"2s\"\n").tls()).await
+}
+
+/// A way to `listener` of 40 ms there and back.
+async fn far_from(listener: &str) -> Link {
+    let way = Shape::delayed(Duration::from_millis(20));
+    Link::start("127.0.0.1:0", listener, way, way).await
+}
+
+/// All that a client's window has room for is sent on one stream before the client says a word about any of it, out of the
+/// cache and out of the store: nothing else holds it back. Then it goes on.
+#[tokio::test]
+async fn a_download_fills_the_window_that_its_client_gives() {
+    let cluster = Cluster::start_with(Options::default().tls()).await;
+    let content = Content::new(1, 12 * MIB);
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(content)).await.ok();
+    let cached = cluster.accelerated("las1", "ord1");
+    assert!(cached.get("data", "k").await.ok().body == content.all());
+    let [store, cache] = [("ord1", Endpoint::Standard), ("las1", Endpoint::Accelerated)]
+        .map(|(node, endpoint)| cluster.address(node, endpoint));
+    for (client, listener) in [(owner, store), (cached, cache)] {
+        let link = far_from(&listener).await;
+        let mut connection = Connection::open_to(&cluster, &link.address().to_string()).await;
+        let target = format!("/data/k?{}", client.presigned("GET", "/data/k", 600));
+        let response = connection.get(client.host(), &target).await;
+        let response = timeout(IN_TIME, response).await.expect("in time").expect("an answer");
+        assert_eq!(response.status(), 200);
+        let mut stream = response.into_body();
+        let (mut got, mut given_back) = (0, false);
+        while let Some(piece) = timeout(IN_TIME, stream.data()).await.expect("in time") {
+            let piece = piece.expect("no reset");
+            content.assert_at(got, &piece);
+            got += piece.len() as u64;
+            if got < u64::from(CLIENTS_WINDOW_BYTES) {
+                continue;
+            }
+            let taken = if given_back { piece.len() } else { CLIENTS_WINDOW_BYTES as usize };
+            given_back = true;
+            stream.flow_control().release_capacity(taken).expect("taken");
+        }
+        assert_eq!(got, content.bytes);
+    }
+}
+
+/// A mebibyte of an upload leaves on one stream before a word comes back, sixteen times what HTTP/2 begins with.
+#[tokio::test]
+async fn an_upload_is_on_its_way_before_a_word_comes_back() {
+    let cluster = Cluster::start_with(Options::default().tls()).await;
+    let content = Content::new(1, 3 * MIB);
+    let link = far_from(&cluster.address("ord1", Endpoint::Standard)).await;
+    let mut connection = Connection::open_to(&cluster, &link.address().to_string()).await;
+    let (response, _) = connection.put("/data", 0, Some(&cluster)).await;
+    assert_eq!(answer(response).await.0, 200);
+    link.cut(Direction::Back, Cut::BlackHole);
+    let before = link.delivered(Direction::There);
+    let (response, mut body) = connection.put("/data/k", content.bytes as usize, Some(&cluster)).await;
+    body.send_data(content.all(), true).expect("send all");
+    let arrived = || link.delivered(Direction::There) - before;
+    let arriving = timeout(IN_TIME, async {
+        while arrived() < MIB {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(arriving.await.is_ok(), "{} bytes, of which {FIRST_WINDOW_BYTES} were sure", arrived());
+    link.heal();
+    assert_eq!(answer(response).await.0, 200);
+    assert!(cluster.standard("ord1").get("data", "k").await.ok().body == content.all());
 }
 
 /// Refused before its body is wanted, a forwarded upload whose body never comes gives its place back, and is logged

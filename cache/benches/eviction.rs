@@ -9,6 +9,10 @@
 //! Then the memory tier, with reading ahead in the traces: a reader that finds a block missing brings the next ones too,
 //! so that a tier which gives up what nobody has read yet brings it twice. Printed: blocks brought for each block read, and
 //! the share of those brought ahead that were gone when their reader came.
+//!
+//! Last, the size of a block: what of the bytes read was there, and how many were brought for each byte read, by the slab's
+//! eviction in slots of several sizes, of a quarter of all bytes together. A block is brought whole, and a short one has a
+//! slot to itself.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -77,6 +81,119 @@ fn main() {
         }
         println!();
     }
+    print!("\n{:<34}", "hits / brought, bytes a byte read");
+    BLOCK_SIZES.iter().for_each(|bytes| print!(" {:>9} KiB", bytes / KIB));
+    println!();
+    for (name, reads) in [
+        ("files of 16 KiB to 1 MiB", files(16 * KIB, MIB)),
+        ("files of 1 to 64 MiB", files(MIB, 64 * MIB)),
+        ("64 KiB of large files", pieces(64 * KIB)),
+        ("1 MiB of large files", pieces(MIB)),
+        ("8 MiB of large files", pieces(8 * MIB)),
+    ] {
+        print!("{name:<34}");
+        for block_bytes in BLOCK_SIZES {
+            let (hits, brought) = of_block_size(&reads, block_bytes);
+            print!(" {hits:.3} / {brought:.3}");
+        }
+        println!();
+    }
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+const BLOCK_SIZES: [u64; 6] = [256 * KIB, 512 * KIB, MIB, 2 * MIB, 4 * MIB, 8 * MIB];
+
+/// Bytes of the objects of a trace, about; a quarter fits.
+const OBJECTS_BYTES: u64 = 32 * 1024 * MIB;
+
+/// So many times all that fits is read, and as much before anything is counted.
+const READ_TURNS: u64 = 16;
+
+/// Bytes `start..end` of an object.
+struct Read {
+    object: u64,
+    object_bytes: u64,
+    start: u64,
+    end: u64,
+}
+
+/// Files of any size between these, each as likely by its magnitude, read whole by Zipf 0.9.
+fn files(from_bytes: u64, to_bytes: u64) -> Vec<Read> {
+    let mut random = Random(7);
+    let (mut sizes, mut all) = (Vec::new(), 0);
+    while all < OBJECTS_BYTES {
+        let size = (from_bytes as f64 * (to_bytes as f64 / from_bytes as f64).powf(random.unit())) as u64;
+        sizes.push(size);
+        all += size;
+    }
+    let zipf = Zipf::new(sizes.len() as u64, 0.9);
+    let whole = |object: u64| {
+        let object_bytes = sizes[object as usize];
+        Read { object, object_bytes, start: 0, end: object_bytes }
+    };
+    reads(|| whole(zipf.next(&mut random)))
+}
+
+/// Pieces of this size of files of a GiB: which of them by Zipf 0.9, the likely ones all over the files.
+fn pieces(bytes: u64) -> Vec<Read> {
+    let (object_bytes, pieces_count) = (1024 * MIB, OBJECTS_BYTES / bytes);
+    let (zipf, mut random) = (Zipf::new(pieces_count, 0.9), Random(8));
+    reads(|| {
+        // An odd factor puts each rank somewhere else: there is a power of two of them.
+        let place = zipf.next(&mut random).wrapping_mul(0x9e37_79b9_7f4a_7c15) % pieces_count * bytes;
+        let start = place % object_bytes;
+        Read { object: place / object_bytes, object_bytes, start, end: start + bytes }
+    })
+}
+
+fn reads(mut next: impl FnMut() -> Read) -> Vec<Read> {
+    let (mut reads, mut bytes) = (Vec::new(), 0);
+    while bytes < READ_TURNS * OBJECTS_BYTES / 4 {
+        let read = next();
+        bytes += read.end - read.start;
+        reads.push(read);
+    }
+    reads
+}
+
+/// The share of the bytes read that was there, and bytes brought for each; of the second half of the trace.
+fn of_block_size(reads: &[Read], block_bytes: u64) -> (f64, f64) {
+    let slots_count = (OBJECTS_BYTES / 4 / block_bytes) as u32;
+    let mut eviction = Eviction::new(slots_count);
+    let mut slot_of: HashMap<u64, u32> = HashMap::new();
+    let mut in_slot = vec![0; slots_count as usize];
+    let (mut hit, mut brought, mut read) = (0, 0, 0);
+    for (at, Read { object, object_bytes, start, end }) in reads.iter().enumerate() {
+        if at == reads.len() / 2 {
+            (hit, brought, read) = (0, 0, 0);
+        }
+        read += end - start;
+        for index in start / block_bytes..end.div_ceil(block_bytes) {
+            let (block_start, block) = (index * block_bytes, object << 32 | index);
+            let block_end = (block_start + block_bytes).min(*object_bytes);
+            if let Some(slot) = slot_of.get(&block) {
+                eviction.read(*slot);
+                hit += block_end.min(*end) - block_start.max(*start);
+                continue;
+            }
+            brought += block_end - block_start;
+            let slot = match slot_of.len() < slots_count as usize {
+                true => slot_of.len() as u32,
+                false => {
+                    let slot =
+                        eviction.evict(|_| true, |slot| mix(in_slot[slot as usize])).expect("one may go");
+                    slot_of.remove(&in_slot[slot as usize]);
+                    slot
+                }
+            };
+            slot_of.insert(block, slot);
+            in_slot[slot as usize] = block;
+            eviction.insert(slot, mix(block), Whose { tenant: 0, weight: 1 });
+        }
+    }
+    (hit as f64 / read as f64, brought as f64 / read as f64)
 }
 
 /// Blocks of a memory tier of 256 MiB.

@@ -3,10 +3,11 @@
 //! One slab file, filled once, is read through the cache's own reader, without a memory tier, so that every read comes
 //! from disk past the page cache and has its sums verified. The two engines take turns, round by round, over the same
 //! reads. Printed is the median round: CPU seconds a GiB (all threads of the process), and MB/s. Then the same by
-//! io_uring for slabs of three block sizes, with what it took to fill them. Last, what a node that nobody asks anything
-//! costs.
+//! io_uring for slabs of several block sizes, with what it took to fill them, and with a memory tier: how much is read from
+//! disk for each byte of ranges of 1 MiB that begin anywhere. Last, what a node that nobody asks anything costs.
 //!
-//! `cargo bench -p cache --bench slab [-- FOLDER]`: the slab lies in FOLDER, or below the target folder.
+//! `cargo bench -p cache --bench slab [-- [--sizes] [FOLDER]]`: the slab lies in FOLDER, or below the target folder; of block
+//! sizes alone.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,13 @@ const WORK: [Work; 4] = [
     Work { name: "64 KiB, 8 at a time, in order", read_bytes: 64 * KIB, at_once: 8, one_in: 1 },
 ];
 
-const BLOCK_SIZES: [u64; 3] = [256 * KIB, MIB, 4 * MIB];
+const BLOCK_SIZES: [u64; 5] = [256 * KIB, 512 * KIB, MIB, 2 * MIB, 4 * MIB];
+
+/// Of each block size.
+const SIZE_ROUNDS: usize = 5;
+
+/// An eighth of the object.
+const MEMORY_BYTES: u64 = 64 * MIB;
 
 const ENGINES: [(&str, Engine); 2] = [("threads", Engine::Threads), ("io_uring", Engine::IoUring)];
 
@@ -60,7 +67,10 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(run(&slab));
+    match std::env::args().any(|argument| argument == "--sizes") {
+        true => runtime.block_on(block_sizes(&slab, &Arc::new(Content))),
+        false => runtime.block_on(run(&slab)),
+    }
     let _ = std::fs::remove_file(&slab);
 }
 
@@ -72,7 +82,7 @@ async fn run(slab: &Path) {
         let mut rounds = [Vec::new(), Vec::new()];
         for round in 0..=ROUNDS {
             for (at, (_, engine)) in ENGINES.iter().enumerate() {
-                let cache = open(slab, MIB, *engine).await;
+                let (cache, _) = open(slab, MIB, *engine, 0).await;
                 let took = pass(&cache, &source, work).await;
                 cache.close().await;
                 if round > 0 {
@@ -90,7 +100,7 @@ async fn run(slab: &Path) {
     }
     block_sizes(slab, &source).await;
     for (name, engine) in ENGINES {
-        let cache = open(slab, MIB, engine).await;
+        let (cache, _) = open(slab, MIB, engine, 0).await;
         let before = cpu();
         tokio::time::sleep(Duration::from_secs(3)).await;
         println!("idle for 3 s, {name}: {:.1} ms of CPU", (cpu() - before).as_secs_f64() * 1e3);
@@ -118,9 +128,9 @@ async fn block_sizes(beside: &Path, source: &Arc<Content>) {
     println!();
     for work in WORK {
         let mut rounds = BLOCK_SIZES.map(|_| Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..SIZE_ROUNDS {
             for (at, (block_bytes, slab)) in slabs.iter().enumerate() {
-                let cache = open(slab, *block_bytes, Engine::IoUring).await;
+                let (cache, _) = open(slab, *block_bytes, Engine::IoUring, 0).await;
                 rounds[at].push(pass(&cache, source, work).await);
                 cache.close().await;
             }
@@ -133,12 +143,43 @@ async fn block_sizes(beside: &Path, source: &Arc<Content>) {
         }
         println!();
     }
+    print!("{:<32}", "1 MiB from anywhere: disk a byte");
+    for (block_bytes, slab) in &slabs {
+        print!(" {:>22.3}", read_for_each_byte(slab, *block_bytes, source).await);
+    }
+    println!();
     slabs.iter().for_each(|(_, slab)| _ = std::fs::remove_file(slab));
+}
+
+/// Bytes read from disk for each byte of ranges of 1 MiB that begin anywhere, 8 at a time and as many bytes as the object has,
+/// with a memory tier.
+async fn read_for_each_byte(slab: &Path, block_bytes: u64, source: &Arc<Content>) -> f64 {
+    let (cache, registry) = open(slab, block_bytes, Engine::IoUring, MEMORY_BYTES).await;
+    let place = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (OBJECT_BYTES - MIB);
+    stream::iter((0..OBJECT_BYTES / MIB).map(place))
+        .for_each_concurrent(8, |start| {
+            let range = start..start + MIB;
+            let mut reader = cache.read(tenant(), INSTANCE, OBJECT_BYTES, range, Mode::Fill, source.clone());
+            async move {
+                while let Some(piece) = reader.next().await {
+                    piece.expect("read");
+                }
+                assert_eq!(reader.tally().origin_bytes, 0);
+            }
+        })
+        .await;
+    let read = registry
+        .gather()
+        .iter()
+        .find(|family| family.name() == "cache_nvme_read_bytes_total")
+        .map(|family| family.get_metric()[0].get_counter().get_value());
+    cache.close().await;
+    read.expect("it is counted") / OBJECT_BYTES as f64
 }
 
 /// Makes a slab that holds every block of the object.
 async fn fill(slab: &Path, block_bytes: u64, source: &Arc<Content>) {
-    let cache = open(slab, block_bytes, Engine::IoUring).await;
+    let (cache, _) = open(slab, block_bytes, Engine::IoUring, 0).await;
     // A pre-stage waits for the queue of writes, so every block is kept.
     cache.prestage(tenant(), INSTANCE, OBJECT_BYTES, source.clone()).expect("starts");
     let whole = cache.read(tenant(), INSTANCE, OBJECT_BYTES, 0..OBJECT_BYTES, Mode::LookOnly, source.clone());
@@ -148,10 +189,11 @@ async fn fill(slab: &Path, block_bytes: u64, source: &Arc<Content>) {
     cache.close().await;
 }
 
-async fn open(slab: &Path, block_bytes: u64, engine: Engine) -> Cache {
+async fn open(slab: &Path, block_bytes: u64, engine: Engine, memory_bytes: u64) -> (Cache, Registry) {
     let nvme = Nvme { engine, ..Nvme::new(slab, OBJECT_BYTES + 64 * MIB) };
-    let settings = Settings { memory_bytes: 0, block_bytes, nvme: Some(nvme), ..Settings::default() };
-    Cache::open(settings, &Registry::new()).await.expect("opens")
+    let settings = Settings { memory_bytes, block_bytes, nvme: Some(nvme), ..Settings::default() };
+    let registry = Registry::new();
+    (Cache::open(settings, &registry).await.expect("opens"), registry)
 }
 
 /// Reads what `work` says, once; CPU seconds a GiB, and MB/s.

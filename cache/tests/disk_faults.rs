@@ -5,8 +5,9 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache::{Cache, Mode, NvmeDevice, Settings, Tenant};
 use prometheus::Registry;
@@ -32,7 +33,7 @@ async fn filled(settings: Settings, origin: &Arc<Origin>) {
 }
 
 /// Puts every block of an object on disk: a pre-stage waits for the queue of writes, where a reader goes on without.
-async fn store(node: &Node, origin: &Arc<Origin>) {
+pub(crate) async fn store(node: &Node, origin: &Arc<Origin>) {
     node.cache
         .prestage(Tenant::named("lab"), origin.instance, origin.object_bytes, origin.clone())
         .expect("there is room for a pre-stage");
@@ -118,20 +119,7 @@ async fn a_disk_without_room_is_left_out() {
 async fn killed_in_the_middle_of_writes() {
     let folder = tempfile::tempdir().expect("folder");
     for turn in 0..4 {
-        let mut child = Command::new(env::current_exe().expect("this binary"))
-            .args(["--exact", "disk_faults::writes_until_it_is_killed", "--ignored", "--nocapture"])
-            .env("CACHE_TEST_FOLDER", folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        // Each line is an object of 2 MiB read through, its last blocks still on their way to disk.
-        let reads = lines.map_while(Result::ok).filter(|line| line.contains("object read"));
-        assert_eq!(reads.take(3 + 4 * turn).count(), 3 + 4 * turn, "the child ended early");
-        child.kill().expect("kill -9");
-        child.wait().expect("gone");
-
+        drop(Writer::start(folder.path(), 3 + 4 * turn));
         let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
         assert!(node.metric("cache_nvme_blocks", None) > 0, "nothing was found");
         for id in 0..16 {
@@ -142,7 +130,57 @@ async fn killed_in_the_middle_of_writes() {
     }
 }
 
-/// Not a test by itself: what [`killed_in_the_middle_of_writes`] kills.
+/// Two processes never write to one slab: the second one does without it, and takes it once the first is gone, however that
+/// ended.
+#[tokio::test]
+async fn two_processes_never_write_to_one_slab() {
+    let folder = tempfile::tempdir().expect("folder");
+    let writer = Writer::start(folder.path(), 3);
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    let gauges = || ["cache_nvme_in_use", "cache_nvme_awaited"].map(|name| node.metric(name, None));
+    assert_eq!(gauges(), [0, 1]);
+    let other = Origin::new(100, MIB);
+    assert_eq!(node.read_all(&other).await.bypass_bytes, MIB);
+    drop(writer);
+    while gauges() != [1, 0] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(node.metric("cache_nvme_blocks", None) > 0, "nothing was found");
+    for id in 0..16 {
+        node.read_all(&Origin::new(id, 2 * MIB)).await; // compares every byte
+    }
+    assert_eq!(node.read_all(&other).await.origin_bytes, MIB);
+}
+
+/// A process of its own that writes to the slab in a folder, until this is dropped: it is killed then.
+struct Writer(Child);
+
+impl Writer {
+    /// Starts one, and returns when it has read so many objects of 2 MiB through; the last blocks are still on their way to
+    /// disk, and it goes on.
+    fn start(folder: &Path, objects_count: usize) -> Self {
+        let mut child = Command::new(env::current_exe().expect("this binary"))
+            .args(["--exact", "disk_faults::writes_until_it_is_killed", "--ignored", "--nocapture"])
+            .env("CACHE_TEST_FOLDER", folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stdout.as_mut().expect("piped")).lines();
+        let reads = lines.map_while(Result::ok).filter(|line| line.contains("object read"));
+        assert_eq!(reads.take(objects_count).count(), objects_count, "the child ended early");
+        Self(child)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.kill().expect("kill -9");
+        self.0.wait().expect("gone");
+    }
+}
+
+/// Not a test by itself: what [`Writer`] starts.
 #[tokio::test]
 #[ignore = "run as a process of its own, by another test"]
 async fn writes_until_it_is_killed() {

@@ -7,6 +7,7 @@ mod memory_bound;
 mod modes;
 mod origin;
 mod ranges;
+mod raw_devices;
 mod slab;
 
 use std::ops::Range;

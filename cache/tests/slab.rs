@@ -1,7 +1,7 @@
 //! The NVMe tier: found again after a restart, damaged in every region, of another shape, in use.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,6 +45,38 @@ async fn a_restart_finds_the_blocks() {
     let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
     assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
     assert_eq!(node.read_all(&other).await.nvme_bytes, other.object_bytes);
+}
+
+/// What is set is taken at once: a disk that fills up later is somebody else's trouble.
+#[tokio::test]
+async fn a_file_is_allocated_whole() {
+    let folder = tempfile::tempdir().expect("folder");
+    let _node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    let slab = fs::metadata(folder.path().join("slab")).expect("there");
+    assert_eq!(slab.len(), SLAB_BYTES);
+    assert!(slab.blocks() * 512 >= SLAB_BYTES, "{} bytes of {SLAB_BYTES}", slab.blocks() * 512);
+}
+
+/// However fast an origin is and however short the queue of writes: the reader gets every byte, and each block is on disk in the
+/// end or counted as not kept.
+#[tokio::test]
+async fn every_block_is_kept_or_counted() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut settings = nvme_only(folder.path(), 64 * MIB);
+    settings.nvme.as_mut().expect("nvme").write_queue_bytes = settings.block_bytes;
+    let (node, origin) = (Node::open(settings).await, Origin::new(1, 32 * MIB));
+    node.read_all(&origin).await; // compares every byte
+    while node.metric("cache_buffer_bytes", None) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let (kept, lost) =
+        (node.metric("cache_nvme_blocks", None), node.metric("cache_blocks_not_kept_total", None));
+    assert_eq!(kept + lost, origin.pages_given() / 4, "{kept} kept, {lost} not");
+    assert_eq!(node.metric("cache_blocks_not_kept_total", Some("queue_full")), lost);
+    assert_eq!(
+        node.read_as(&origin, 0..origin.object_bytes, Mode::LookOnly).await.nvme_bytes,
+        kept * 256 * KIB
+    );
 }
 
 /// The slab is the same whichever engine moves its bytes.
@@ -108,6 +140,27 @@ async fn hits_are_lent_whole_mebibytes_and_not_copied() {
         assert_eq!(from, 5 * MIB);
     }
     assert_eq!(lent[0], lent[1]);
+}
+
+/// A few blocks are on their way from disk before their reader gets there, and no more than a few.
+#[tokio::test]
+async fn a_few_blocks_are_loaded_ahead_of_a_reader() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, 3 * MIB);
+    filled(folder.path(), &origin).await;
+    let node = Node::open(Settings { memory_bytes: 16 * MIB, ..nvme_only(folder.path(), SLAB_BYTES) }).await;
+    let mut reader = node.reader(&origin, 0..origin.object_bytes, Mode::Fill);
+    assert_eq!(reader.next().await.expect("a piece").expect("good").len() as u64, 256 * KIB);
+    // Its own, and four.
+    while node.metric("cache_nvme_read_bytes_total", None) < 5 * 256 * KIB {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.metric("cache_nvme_read_bytes_total", None), 5 * 256 * KIB);
+    drain(&mut reader).await.expect("the rest");
+    assert_eq!(reader.tally().nvme_bytes, origin.object_bytes);
 }
 
 /// A small range moves its pages alone; the second time the whole block is worth it.
@@ -260,6 +313,27 @@ async fn a_slab_of_another_shape_starts_empty() {
         assert_eq!(node.read_all(&origin).await.origin_bytes, MIB);
         node.cache.close().await;
     }
+}
+
+/// A superblock that is whole and of another version: what the version says of the rest is not guessed at.
+#[tokio::test]
+async fn a_slab_of_another_version_starts_empty() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, MIB);
+    filled(folder.path(), &origin).await;
+    let slab = File::options().read(true).write(true).open(folder.path().join("slab")).expect("opens");
+    let mut sector = [0; 4096];
+    slab.read_exact_at(&mut sector, 0).expect("read");
+    sector[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    let crc32c = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &sector[..4092]) as u32;
+    sector[4092..].copy_from_slice(&crc32c.to_le_bytes());
+    slab.write_all_at(&sector, 0).expect("written");
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    assert_eq!(node.metric("cache_nvme_blocks", None), 0);
+    assert_eq!(node.read_all(&origin).await.origin_bytes, MIB);
+    node.cache.close().await;
+    let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+    assert_eq!(node.read_all(&origin).await.nvme_bytes, MIB);
 }
 
 #[tokio::test]

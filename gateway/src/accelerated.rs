@@ -432,8 +432,7 @@ impl Accelerated {
             }
         }?;
         if let Some(beside) = &granted.beside {
-            let plan = body.plan();
-            beside.note(inline.is_none() && plan.origin_bytes + plan.joined_bytes > 0);
+            beside.note(body.began_at_origin());
             if let Some(begun) = &beside.begun {
                 begun.give_up();
             }

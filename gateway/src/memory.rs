@@ -8,7 +8,7 @@ use origin::regional::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 
 use crate::assemble::USERS_BYTES_MAX;
 use crate::misses::MISSES_BYTES_MAX;
-use crate::peer::{PAGES_BYTES_MAX, STREAMS_BYTES_MAX};
+use crate::peer::{STREAMS_BYTES_MAX, pages_bytes_max};
 use crate::settings::Settings;
 
 const KIB: u64 = 1 << 10;
@@ -51,6 +51,7 @@ pub fn parts(settings: &Settings) -> [Part; 11] {
     let forwards = limits.forwards_in_flight_max as u64;
     let uploads = limits.uploads_in_flight_max as u64;
     let requests = (limits.requests_in_flight_max as u64).saturating_sub(forwards + uploads);
+    let other_owners_count = settings.topology.regions().len() - 1;
     [
         part("process", PROCESS_BYTES),
         part("metadata", settings.store.metadata_cache_bytes as u64),
@@ -59,7 +60,7 @@ pub fn parts(settings: &Settings) -> [Part; 11] {
         part("read-ahead of the store", READ_AHEAD_BYTES_MAX as u64),
         part("lent to uploads", GATHERED_BYTES_MAX as u64),
         part("pages for other nodes", STREAMS_BYTES_MAX as u64),
-        part("pages from other nodes", PAGES_BYTES_MAX as u64),
+        part("pages from other nodes", pages_bytes_max(other_owners_count) as u64),
         part("forwarded requests", forwards * FORWARD_BYTES),
         part("uploads into the store", uploads * UPLOAD_BYTES),
         part("other requests", requests * REQUEST_BYTES),
@@ -69,13 +70,32 @@ pub fn parts(settings: &Settings) -> [Part; 11] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::Topology;
+
+    fn shipped() -> Settings {
+        Settings::parse(include_str!("../../regions.toml")).expect("the shipped file is good")
+    }
+
+    fn sum(settings: &Settings) -> u64 {
+        parts(settings).iter().map(|part| part.bytes_max).sum()
+    }
 
     /// The promise of the README, for the settings that Penstock comes with.
     #[test]
     fn the_parts_fit_into_what_a_node_may_take() {
-        let settings = Settings::parse(include_str!("../../regions.toml")).expect("the shipped file is good");
-        let parts = parts(&settings);
-        let sum: u64 = parts.iter().map(|part| part.bytes_max).sum();
-        assert!(sum <= ALLOWANCE_BYTES, "{} MiB: {parts:?}", sum / MIB);
+        let settings = shipped();
+        assert!(sum(&settings) <= ALLOWANCE_BYTES, "{} MiB: {:?}", sum(&settings) / MIB, parts(&settings));
+    }
+
+    /// Each region more is an owner more, with connections of its own.
+    #[test]
+    fn every_region_counts() {
+        let shipped = shipped();
+        let regions: Vec<_> = (1..10).map(|at| (format!("reg{at}"), format!("127.0.0.1:{at}"))).collect();
+        let regions = regions.iter().map(|(name, peer)| (name.as_str(), peer.as_str()));
+        let topology = Topology::new("penstock.localhost", "reg1", regions).expect("a topology");
+        let more_count = (topology.regions().len() - shipped.topology.regions().len()) as u64;
+        let larger = Settings { topology, ..shipped.clone() };
+        assert_eq!(sum(&larger) - sum(&shipped), more_count * MIB);
     }
 }

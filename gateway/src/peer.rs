@@ -28,7 +28,7 @@ use http::header::HeaderName;
 
 pub(crate) use answers::{answer_one, estimated_bytes};
 pub use ask_error::AskError;
-pub use client::{Limits, PAGES_BYTES_MAX, Peer, Peers};
+pub use client::{Limits, Peer, Peers, pages_bytes_max};
 pub use credentials::{Credentials, CredentialsError};
 pub(crate) use frames::Name;
 pub use server::{STREAMS_BYTES_MAX, Server};

@@ -73,3 +73,85 @@ pub(crate) fn start(wanted: Wanted, file: Arc<SlabFile>) -> io::Result<Box<dyn E
 pub(super) fn stopped() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the engine has stopped")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::buffer::{For, Pool};
+
+    const DATA_BYTES: usize = 64 * 1024;
+
+    fn start(wanted: Wanted, path: &Path) -> Box<dyn Engine> {
+        let file = File::options().read(true).write(true).open(path).expect("opens");
+        super::start(wanted, Arc::new(SlabFile::new(path, file).expect("opens"))).expect("starts")
+    }
+
+    fn buffer() -> Buffer {
+        Pool::new(1 << 20, 0).try_take(DATA_BYTES, For::Demand).expect("room")
+    }
+
+    fn write(engine: &dyn Engine) -> io::Result<()> {
+        let (tell, told) = mpsc::channel();
+        engine.write(SlotWrite {
+            header_offset: 4096,
+            header: vec![7; 128],
+            data_offset: DATA_BYTES as u64,
+            data: Bytes::from_owner(buffer()),
+            done: Box::new(move |outcome| tell.send(outcome).expect("somebody waits")),
+        });
+        told.recv().expect("told")
+    }
+
+    fn read(engine: &dyn Engine) -> io::Result<Vec<u8>> {
+        let (tell, told) = mpsc::channel();
+        engine.read(SlotRead {
+            header_offset: 4096,
+            header_bytes: 128,
+            data_offset: DATA_BYTES as u64,
+            data_bytes: DATA_BYTES,
+            buffer: buffer(),
+            done: Box::new(move |outcome| tell.send(outcome).expect("somebody waits")),
+        });
+        told.recv().expect("told").map(|(header, _)| header)
+    }
+
+    /// Either engine tells of a device that is full, as the kernel has it, and goes on.
+    #[test]
+    fn a_full_device_is_told_of() {
+        for wanted in [Wanted::IoUring, Wanted::Threads] {
+            let engine = start(wanted, Path::new("/dev/full"));
+            for _ in 0..3 {
+                let error = write(&*engine).expect_err("full");
+                assert_eq!(error.raw_os_error(), Some(Errno::NOSPC.raw_os_error()), "{wanted:?}");
+            }
+        }
+    }
+
+    /// Either engine tells of a file that ends within a header, or within what it should read, and goes on.
+    #[test]
+    fn a_file_that_was_cut_short_is_told_of() {
+        for wanted in [Wanted::IoUring, Wanted::Threads] {
+            let folder = tempfile::tempdir().expect("folder");
+            let path = folder.path().join("slab");
+            let file = File::create_new(&path).expect("made");
+            file.set_len(2 * DATA_BYTES as u64).expect("sparse");
+            let engine = start(wanted, &path);
+            write(&*engine).expect("written");
+            assert_eq!(read(&*engine).expect("read"), [7; 128]);
+            for cut_to in [DATA_BYTES as u64 + 4096, 4096 + 64] {
+                file.set_len(cut_to).expect("cut");
+                let error = read(&*engine).expect_err("cut short");
+                assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{wanted:?} {cut_to}");
+            }
+            file.set_len(2 * DATA_BYTES as u64).expect("sparse");
+            assert_eq!(read(&*engine).expect("read")[..64], [7; 64]);
+            engine.stop().expect("stops");
+        }
+    }
+}

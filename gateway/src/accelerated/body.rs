@@ -81,6 +81,17 @@ impl Body {
         self.plan
     }
 
+    /// The first bytes were not here: they came from the origin, for this read or for another one.
+    pub(super) fn began_at_origin(&self) -> bool {
+        match &self.rest {
+            Rest::None(_) => false,
+            Rest::Blocks(reader) => {
+                let first = reader.tally();
+                first.origin_bytes + first.joined_bytes > 0
+            }
+        }
+    }
+
     /// More than what is in hand is to be sent.
     pub(super) fn goes_on(&self) -> bool {
         matches!(self.rest, Rest::Blocks(_))
@@ -128,6 +139,11 @@ fn cut_off(error: ReadError) -> Box<pingora::Error> {
 
 #[cfg(test)]
 mod tests {
+    use cache::{Cache, Instance, PAGE_BYTES, Page, Pages, Purpose, Source, SourceError, Tenant};
+    use futures::future::BoxFuture;
+    use futures::stream::{self, StreamExt};
+    use prometheus::Registry;
+
     use super::*;
 
     /// The bytes of a small object count as what they are: kept ones as memory's, others by whether they are kept.
@@ -147,6 +163,50 @@ mod tests {
         assert_eq!(counted(false, Mode::Fill), Tally { origin_bytes: 3, ..none });
         assert_eq!(counted(false, Mode::LookOnly), Tally { bypass_bytes: 3, ..none });
         assert_eq!(counted(false, Mode::Bypass), Tally { bypass_bytes: 3, ..none });
+    }
+
+    /// Of a page of zeros.
+    const CRC32C_OF_ZEROS: u32 = 0x72c0_c4a4;
+
+    /// Pages of zeros.
+    struct Zeros;
+
+    impl Source for Zeros {
+        fn origin(&self) -> &str {
+            "ord1"
+        }
+
+        fn pages(
+            &self,
+            _instance: Instance,
+            pages: Range<u64>,
+            _purpose: Purpose,
+        ) -> BoxFuture<'_, Result<Pages, SourceError>> {
+            let bytes = Bytes::from(vec![0; PAGE_BYTES as usize]);
+            let page = move |_| Ok(Page { bytes: bytes.clone(), crc32c: CRC32C_OF_ZEROS });
+            Box::pin(async move { Ok(stream::iter(pages.map(page)).boxed()) })
+        }
+    }
+
+    /// What a read lacks further on is no word about its first bytes.
+    #[tokio::test]
+    async fn a_read_began_at_the_origin_if_its_first_bytes_were_not_here() {
+        let cache = Cache::open(cache::Settings::default(), &Registry::new()).await.expect("opens");
+        let block_bytes = cache.block_bytes();
+        let read = async |range: Range<u64>| {
+            let (tenant, instance) = (Tenant::named("lab"), Instance([1; 16]));
+            let reader = cache.read(tenant, instance, 4 * block_bytes, range, Mode::Fill, Arc::new(Zeros));
+            let mut body = Body::blocks(reader).await.expect("reads");
+            let said = (body.plan().hit, body.began_at_origin());
+            let Rest::Blocks(reader) = &mut body.rest else { panic!("a large object has blocks") };
+            while let Some(piece) = reader.next().await {
+                piece.expect("reads");
+            }
+            said
+        };
+        assert_eq!(read(0..block_bytes).await, (false, true));
+        assert_eq!(read(0..2 * block_bytes).await, (false, false));
+        assert_eq!(read(0..block_bytes).await, (true, false));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMO
 use origin::head::PAGE_BYTES;
 use origin::read_request::requested_range;
 use s3s::dto;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::heads::ObjectName;
@@ -30,7 +31,7 @@ use crate::peer::{Name, Peer};
 /// Most pages of one: a MiB is on its way for as long as a question takes over 16 ms at 60 MiB/s.
 const PAGES_MAX: u64 = 16;
 
-/// Most on their way from one owner.
+/// Most on their way from one owner, those among them that nobody needs and that are read to their end.
 const RUNNING_MAX: usize = 16;
 
 /// Of the last 32 objects that nothing was known of, so many have to have needed pages.
@@ -43,7 +44,9 @@ const HOPE: u32 = 0xffff_0000;
 pub struct HeadStarts {
     /// A bit for each of the last objects that nothing was known of: whether their first pages were needed.
     of_use: AtomicU32,
+    /// Those that may be joined.
     running: Mutex<HashMap<(Name, u64), Weak<HeadStart>>>,
+    places: Arc<Semaphore>,
     counts: HeadStartCounts,
 }
 
@@ -52,7 +55,34 @@ pub(super) struct HeadStart {
     asked_at: Instant,
     pages: Range<u64>,
     answer: Mutex<Option<Answer>>,
+}
+
+/// What was asked for.
+struct Answer {
+    coming: JoinHandle<Result<Option<(Instance, Pages)>, SourceError>>,
+    outcome: Outcome,
+    place: OwnedSemaphorePermit,
+}
+
+/// Counts what became of one, once: it was of no use, unless that was said.
+struct Outcome {
     counts: HeadStartCounts,
+    was_used: bool,
+}
+
+impl Outcome {
+    fn used(mut self) {
+        self.was_used = true;
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        match self.was_used {
+            true => self.counts.used.inc(),
+            false => self.counts.unused.inc(),
+        }
+    }
 }
 
 /// What a request that finds nothing known of its object has of a head start; none, where that did not seem worth it. Whether
@@ -83,14 +113,12 @@ impl Drop for Beside {
     }
 }
 
-type Answer = JoinHandle<Result<Option<(Instance, Pages)>, SourceError>>;
-
 impl HeadStarts {
     /// Of a node that has blocks already, or none.
     #[must_use]
     pub fn new(has_blocks: bool, counts: HeadStartCounts) -> Self {
         let of_use = AtomicU32::new(if has_blocks { 0 } else { HOPE });
-        Self { of_use, running: Mutex::default(), counts }
+        Self { of_use, running: Mutex::default(), places: Arc::new(Semaphore::new(RUNNING_MAX)), counts }
     }
 
     /// Asks `peer` for the first pages of `name` that `wanted` names, or joins who did; `None` where that is not worth it.
@@ -107,22 +135,20 @@ impl HeadStarts {
         let name = Name { bucket, key, version };
         let mut running = self.running();
         running.retain(|_, other| other.upgrade().is_some_and(|other| other.is_waited_for()));
-        let place = (name.clone(), wanted.start);
-        if let Some(other) = running.get(&place).and_then(Weak::upgrade) {
+        let asked = (name.clone(), wanted.start);
+        if let Some(other) = running.get(&asked).and_then(Weak::upgrade) {
             return Some(other);
         }
-        if running.len() >= RUNNING_MAX {
-            return None;
-        }
+        let place = self.places.clone().try_acquire_owned().ok()?;
         let (peer, pages) = (peer.clone(), wanted.clone());
-        let answer = tokio::spawn(async move { peer.pages_of(name, pages).await });
+        let coming = tokio::spawn(async move { peer.pages_of(name, pages).await });
+        let outcome = Outcome { counts: self.counts.clone(), was_used: false };
         let begun = Arc::new(HeadStart {
             asked_at: Instant::now(),
             pages: wanted,
-            answer: Mutex::new(Some(answer)),
-            counts: self.counts.clone(),
+            answer: Mutex::new(Some(Answer { coming, outcome, place })),
         });
-        running.insert(place, Arc::downgrade(&begun));
+        running.insert(asked, Arc::downgrade(&begun));
         Some(begun)
     }
 
@@ -150,13 +176,14 @@ impl HeadStart {
     /// Nobody will take it any more, if nobody has. What nobody needed is read to its end: it is little, and its connection,
     /// and its place at the owner, are worth more.
     pub(super) fn give_up(&self) {
-        let Some(answer) = self.take() else { return };
-        self.counts.unused.inc();
+        let Some(Answer { coming, outcome, place }) = self.take() else { return };
+        drop(outcome);
         tokio::spawn(async move {
-            if let Ok(Ok(Some((_, pages)))) = answer.await {
+            if let Ok(Ok(Some((_, pages)))) = coming.await {
                 // Broken or whole, nobody wanted it.
                 let _ = pages.try_for_each(|_| async { Ok(()) }).await;
             }
+            drop(place);
         });
     }
 }
@@ -202,12 +229,14 @@ impl Started {
             let asking = async move { owner.pages(instance, begun_end..end, Purpose::Fill).await };
             tokio_util::task::AbortOnDropHandle::new(tokio::spawn(asking))
         });
-        let (of, begun) = answer.await.ok()?.ok()??;
+        let Answer { coming, outcome, place } = answer;
+        let (of, begun) = coming.await.ok()?.ok()??;
         if of != instance {
-            self.head_start.counts.unused.inc();
             return None;
         }
-        self.head_start.counts.used.inc();
+        outcome.used();
+        // From here on it is a part of a fill, which has a place of its own.
+        drop(place);
         let missing_count = begun_end.min(end) - start;
         let begun = begun.take(missing_count as usize);
         let Some(rest) = rest else { return Some(begun.boxed()) };
@@ -259,15 +288,83 @@ impl Source for Started {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use http::HeaderValue;
     use http::header::RANGE;
+    use origin::regional::LeaseClass;
     use prometheus::Registry;
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::cluster::ClusterDir;
+    use crate::coherence::{Follower, FollowerParts, Room};
     use crate::metrics::Metrics;
-    use crate::topology::RegionName;
+    use crate::peer::{Credentials, Limits, Peers};
+    use crate::topology::{RegionName, Topology};
 
     const MIB: u64 = 1 << 20;
+
+    /// ord1 at `address`, where nobody answers, as las1 reaches it.
+    fn owner_at(address: SocketAddr) -> (Arc<Owner>, HeadStartCounts) {
+        let dir = tempfile::tempdir().expect("folder");
+        let cluster = ClusterDir::under(dir.path());
+        let regions = [("ord1", address.to_string()), ("las1", "127.0.0.1:2".to_owned())];
+        let regions = regions.iter().map(|(name, address)| (*name, address.as_str()));
+        let topology = Topology::new("penstock.localhost", "ord1", regions).expect("topology");
+        let here = RegionName::parse("las1").expect("name");
+        cluster.init().expect("authority");
+        cluster.make_node(&here, &topology).expect("certificate");
+        let credentials = Credentials::load(cluster.path(), &here).expect("credentials");
+        let metrics = Metrics::new(&Registry::new());
+        let peers = Peers::new(&topology, &credentials, Limits::default(), &metrics).expect("peers");
+        let peer = peers.peer("ord1").expect("ord1").clone();
+        let counts = metrics.head_starts(peer.region());
+        let head_starts = HeadStarts::new(false, counts.clone());
+        let objects = Follower::new(FollowerParts {
+            peer: peer.clone(),
+            class: LeaseClass::Objects,
+            here,
+            room: Room::new(1 << 20),
+            idle_after: None,
+            metrics,
+        });
+        (Arc::new(Owner::Peer { peer, objects, head_starts }), counts)
+    }
+
+    fn name(number: usize) -> ObjectName {
+        ObjectName { bucket: "data".into(), key: number.to_string(), version: None }
+    }
+
+    /// However many objects turn out not to need what was asked for: it keeps its place until it has come, or broken off.
+    #[tokio::test]
+    async fn what_nobody_needs_has_a_place_until_its_end() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+        let (owner, counts) = owner_at(silent.local_addr().expect("an address"));
+        for number in 0..RUNNING_MAX {
+            owner.begin(&name(number), 0..1).expect("a place").give_up();
+        }
+        assert!(owner.begin(&name(RUNNING_MAX), 0..1).is_none());
+        assert_eq!((counts.used.get(), counts.unused.get()), (0, RUNNING_MAX as u64));
+        drop(silent);
+        while owner.begin(&name(RUNNING_MAX), 0..1).is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// One that comes to nothing is asked for again by the fill, and was of no use.
+    #[tokio::test]
+    async fn what_breaks_off_counts_as_unused() {
+        let nobody = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+        let (owner, counts) = owner_at(nobody.local_addr().expect("an address"));
+        drop(nobody);
+        let head_start = owner.begin(&name(0), 0..1).expect("a place");
+        let source = Started { owner, head_start };
+        let pages = source.pages(Instance([7; 16]), 0..1, Purpose::Fill).await;
+        assert!(matches!(pages, Err(SourceError::Broken(_))));
+        drop(source);
+        assert_eq!((counts.used.get(), counts.unused.get()), (0, 1));
+    }
 
     fn of_range(range: &'static str, block_bytes: u64) -> Option<Range<u64>> {
         first_pages(&HeaderMap::from_iter([(RANGE, HeaderValue::from_static(range))]), block_bytes)

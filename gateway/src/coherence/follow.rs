@@ -260,6 +260,14 @@ impl Follower {
         }
     }
 
+    /// Who does not ask about objects any more will not ask for their pages; unless somebody has begun to ask again.
+    fn let_pages_rest(&self) {
+        let state = self.lock();
+        if self.class() == LeaseClass::Objects && !state.is_running {
+            self.parts.peer.rest();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -287,10 +295,7 @@ impl Follower {
                 Err(error) => return self.give_up(&error).await,
             }
             if !self.goes_on() {
-                if self.class() == LeaseClass::Objects {
-                    self.parts.peer.rest();
-                }
-                return;
+                return self.let_pages_rest();
             }
             tokio::time::sleep(RECONNECT_PAUSE).await;
         }
@@ -304,6 +309,7 @@ impl Follower {
             () = tokio::time::sleep(lease_left) => self.show(&mut self.lock()),
             () = self.closed.cancelled() => {}
         }
+        self.let_pages_rest();
     }
 
     /// Returns how long the session still lives.

@@ -70,9 +70,12 @@ pub(super) const PROBES_MAX: usize = 3;
 const PAGES_BUFFER_BYTES: usize = 32 * 1024;
 const SESSION_BUFFER_BYTES: usize = 8 * 1024;
 
-/// What pages from other nodes take beside those of a cache's fills: buffers for pages to come, and those of idle
-/// connections to two owners.
-pub const PAGES_BYTES_MAX: usize = frames::SPARE_BYTES_MAX + 2 * IDLE_CONNECTIONS_MAX * PAGES_BUFFER_BYTES;
+/// What pages from so many owners take beside those of a cache's fills: buffers for pages to come, and those of idle
+/// connections.
+#[must_use]
+pub const fn pages_bytes_max(owners_count: usize) -> usize {
+    frames::SPARE_BYTES_MAX + owners_count * IDLE_CONNECTIONS_MAX * PAGES_BUFFER_BYTES
+}
 
 /// The owners of all regions, as this node reaches them. One for a process.
 pub struct Peers {

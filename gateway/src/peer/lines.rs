@@ -2,7 +2,8 @@
 //!
 //! A connection that has to be made first costs an answer two more round trips. So some are kept open and looked after
 //! while the node has a session with the owner ([`Lines::tend`]), however long nothing was filled; any more that fills
-//! have needed stay for a while.
+//! have needed stay for a while. Without a session none waits ([`Lines::rest`]), but beside an answer on its way: a pull
+//! that outlives the session still goes from window to window over the connections that it has.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::client::Limits;
 use super::frames::{self, For, Of, Question, Said, Spare};
 use super::way::{Protocol, Way, Wire};
 use crate::coherence::wire;
@@ -44,6 +46,10 @@ struct State {
     /// Connections being made, or tried, to be kept open.
     tended_count: usize,
     tended_at: Option<Instant>,
+    /// Answers that are asked for or on their way.
+    answers_count: usize,
+    /// Once none of those is left, no connection waits.
+    is_resting: bool,
 }
 
 struct Idle {
@@ -51,23 +57,43 @@ struct Idle {
     since: Instant,
 }
 
+/// An answer that is asked for or on its way.
+struct Underway(Arc<Lines>);
+
+impl Underway {
+    fn begin(lines: &Arc<Lines>) -> Self {
+        lines.lock().answers_count += 1;
+        Self(lines.clone())
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.answers_count -= 1;
+        let surplus = state.surplus(&self.0.way.limits);
+        drop(state);
+        drop(surplus);
+    }
+}
+
 /// A connection that pages come over.
 struct Reading {
     lines: Arc<Lines>,
     /// `None` from the end of the answer on.
-    wire: Option<Wire>,
+    wire: Option<(Wire, Underway)>,
     is_within_a_page: bool,
 }
 
 impl Reading {
     /// The next page; `None` after the last, with the connection put back.
     async fn page(&mut self) -> io::Result<Option<(Bytes, u32)>> {
-        let Some(wire) = &mut self.wire else { return Ok(None) };
+        let Some((wire, _)) = &mut self.wire else { return Ok(None) };
         self.is_within_a_page = true;
         let page = self.lines.page(wire).await?;
         self.is_within_a_page = false;
         if page.is_none()
-            && let Some(wire) = self.wire.take()
+            && let Some((wire, _underway)) = self.wire.take()
         {
             self.lines.put_back(wire);
         }
@@ -79,12 +105,13 @@ impl Drop for Reading {
     /// Whoever has all the pages that were wanted does not look for what says that there are no more. It is read here, and
     /// the connection is free for others; where another page comes instead, the connection is closed.
     fn drop(&mut self) {
-        let Some(mut wire) = self.wire.take().filter(|_| !self.is_within_a_page) else { return };
+        let Some((mut wire, underway)) = self.wire.take().filter(|_| !self.is_within_a_page) else { return };
         let (Ok(runtime), lines) = (Handle::try_current(), self.lines.clone()) else { return };
         runtime.spawn(async move {
             if let Ok(None) = lines.page(&mut wire).await {
                 lines.put_back(wire);
             }
+            drop(underway);
         });
     }
 }
@@ -105,9 +132,10 @@ impl Lines {
     /// Asks, over a connection that waits if there is one. Pages are read as the stream is polled; dropping it before
     /// its end closes the connection.
     pub(super) async fn ask(self: &Arc<Self>, question: &Question) -> Result<Answer, SourceError> {
+        let underway = Underway::begin(self);
         let (said, wire) = self.first_word(question).await?;
         let nothing = match said {
-            Said::Pages(instance) => return Ok(Answer::Pages(instance, self.clone().pages(wire))),
+            Said::Pages(instance) => return Ok(Answer::Pages(instance, self.clone().pages(wire, underway))),
             Said::Nothing => Ok(Answer::Nothing),
             Said::Gone => Err(SourceError::Gone),
             Said::Busy => Err(SourceError::Busy),
@@ -148,8 +176,8 @@ impl Lines {
         timeout(self.way.limits.read_timeout, exchanging).await.unwrap_or_else(|_| Err(silent()))
     }
 
-    fn pages(self: Arc<Self>, wire: Wire) -> Pages {
-        let reading = Reading { lines: self, wire: Some(wire), is_within_a_page: false };
+    fn pages(self: Arc<Self>, wire: Wire, underway: Underway) -> Pages {
+        let reading = Reading { lines: self, wire: Some((wire, underway)), is_within_a_page: false };
         futures::stream::try_unfold(reading, |mut reading| async move {
             let page = reading.page().await.map_err(SourceError::broken)?;
             Ok(page.map(|(bytes, crc32c)| (Page { bytes, crc32c }, reading)))
@@ -164,20 +192,17 @@ impl Lines {
 
     fn take(&self) -> Option<Wire> {
         let mut state = self.lock();
-        let expired = state.expire();
+        let surplus = state.surplus(&self.way.limits);
         let wire = state.idle.pop().map(|idle| idle.wire);
         drop(state);
-        drop(expired);
+        drop(surplus);
         wire
     }
 
     fn put_back(&self, wire: Wire) {
         let mut state = self.lock();
-        let mut surplus = state.expire();
         state.idle.push(Idle { wire, since: Instant::now() });
-        if state.idle.len() > self.way.limits.idle_connections_max {
-            surplus.push(state.idle.remove(0));
-        }
+        let surplus = state.surplus(&self.way.limits);
         drop(state);
         drop(surplus);
     }
@@ -188,6 +213,7 @@ impl Lines {
         let now = Instant::now();
         let (waited, missing_count) = {
             let mut state = self.lock();
+            state.is_resting = false;
             if state.tended_at.is_some_and(|at| now - at < TEND_INTERVAL) {
                 return;
             }
@@ -222,10 +248,12 @@ impl Lines {
         matches!(said, Ok(Said::Nothing)).then_some(wire)
     }
 
-    /// Closes what waits: the owner will not be asked for a while.
+    /// Closes what waits, and from now on what comes back behind the last answer on its way: the owner will not be asked for
+    /// a while.
     pub(super) fn rest(&self) {
         let mut state = self.lock();
         state.tended_at = None;
+        state.is_resting = true;
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         drop(idle);
@@ -252,11 +280,16 @@ impl Lines {
 }
 
 impl State {
-    /// Takes out what has waited for too long; to be dropped outside of the lock.
-    fn expire(&mut self) -> Vec<Idle> {
+    /// Takes out what need not wait: what has waited for too long, what is more than may, and everything once the owner will
+    /// not be asked. To be dropped outside of the lock.
+    fn surplus(&mut self, limits: &Limits) -> Vec<Idle> {
+        if self.is_resting && self.answers_count == 0 {
+            return std::mem::take(&mut self.idle);
+        }
         let now = Instant::now();
         let fresh_from = self.idle.partition_point(|idle| now - idle.since > IDLE_TIMEOUT);
-        self.idle.drain(..fresh_from).collect()
+        let kept_from = fresh_from.max(self.idle.len().saturating_sub(limits.idle_connections_max));
+        self.idle.drain(..kept_from).collect()
     }
 }
 

@@ -20,6 +20,7 @@ use rustls::pki_types::ServerName;
 use s3s::S3ErrorCode;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsConnector;
 
 use super::server::StreamLimits;
@@ -69,6 +70,8 @@ impl Authority {
 struct Node {
     address: SocketAddr,
     stored: TestStore,
+    /// With every connection to it.
+    listening: JoinHandle<()>,
 }
 
 impl Node {
@@ -111,15 +114,16 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("address");
         let tls = Arc::new(Acceptor::from_server_config(Arc::new(tls)));
-        tokio::spawn(accept(listener, tls, protocols));
-        Self { address, stored }
+        let listening = tokio::spawn(accept(listener, tls, protocols));
+        Self { address, stored, listening }
     }
 }
 
 async fn accept(listener: TcpListener, tls: Arc<Acceptor>, protocols: [Arc<dyn OtherProtocol>; 2]) {
+    let mut connections = JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
         let (tls, protocols) = (tls.clone(), protocols.clone());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let Ok(stream) = tls.tls_handshake(Stream::from(socket)).await else { return };
             let Some(ALPN::Custom(chosen)) = stream.selected_alpn_proto() else { return };
             let protocol = protocols.iter().find(|protocol| protocol.name() == chosen.protocol());
@@ -140,8 +144,12 @@ fn ord1(credentials: &Credentials, address: SocketAddr) -> Arc<Peer> {
 
 /// The sessions of las1 with that node.
 fn follow(credentials: &Credentials, address: SocketAddr, class: LeaseClass) -> Arc<Follower> {
+    follow_over(ord1(credentials, address), class)
+}
+
+fn follow_over(peer: Arc<Peer>, class: LeaseClass) -> Arc<Follower> {
     Follower::new(FollowerParts {
-        peer: ord1(credentials, address),
+        peer,
         class,
         here: RegionName::parse("las1").expect("name"),
         room: Room::new(1 << 20),
@@ -464,6 +472,53 @@ async fn a_connection_is_free_after_the_last_page() {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Beside an answer on its way connections wait for the next one, though the owner is left alone otherwise; behind the last
+/// one none does.
+#[tokio::test]
+async fn connections_end_with_the_last_answer_once_the_owner_is_left_alone() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    node.stored.put("k", vec![7; 3 * PAGE_BYTES as usize]).await;
+    let found = node.stored.store.resolve(BUCKET, "k", None).await.expect("resolve");
+    let instance = cache::Instance(*found.head.expect("head").instance.as_bytes());
+    let begin = async || peer.pages(instance, 0..3, Purpose::Fill).await.expect("found");
+    let end = async |pages: cache::Pages| {
+        assert_eq!(pages.try_fold(0, async |count, _| Ok(count + 1)).await.expect("whole"), 3);
+    };
+    let (first, second) = (begin().await, begin().await);
+    peer.rest();
+    end(first).await;
+    assert_eq!(peer.idle_count(), 1, "for the next window");
+    end(begin().await).await;
+    assert_eq!(peer.idle_count(), 1, "over the same connection");
+    end(second).await;
+    assert_eq!(peer.idle_count(), 0);
+    // With a session it is as before.
+    peer.keep_connected();
+    end(begin().await).await;
+    assert!(peer.idle_count() > 0);
+}
+
+/// Connections for pages end with the session, also where that ends because its owner is gone.
+#[tokio::test]
+async fn connections_end_with_a_session_whose_owner_is_gone() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
+    let objects = follow_over(peer.clone(), LeaseClass::Objects);
+    let facts = Subject::Facts { bucket: BUCKET.into() };
+    assert!(objects.find(facts, Use::LookAndKeep).await.expect("answered").value.is_some());
+    while peer.idle_count() < lines::KEPT_OPEN {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    node.listening.abort();
+    while peer.idle_count() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!objects.is_live());
 }
 
 /// Looking after connections opens some where there are none.

@@ -25,6 +25,11 @@ type Outcome<T> = mpsc::Receiver<io::Result<T>>;
 
 impl Bench {
     fn new(tamper: Option<Tamper>) -> Self {
+        Self::with(|ring| ring.tamper = tamper)
+    }
+
+    /// With a look at the ring, on its thread, before it is used.
+    fn with(prepare: impl FnOnce(&mut Ring) + Send + 'static) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("slab");
         let file = File::options().read(true).write(true).create_new(true).open(&path).expect("made");
@@ -35,7 +40,7 @@ impl Bench {
         }
         file.sync_all().expect("synced");
         let file = Arc::new(SlabFile::new(&path, file).expect("opens"));
-        let engine = Uring::start_with(file, |ring| ring.tamper = tamper).expect("the kernel has io_uring");
+        let engine = Uring::start_with(file, prepare).expect("the kernel has io_uring");
         Self { engine, path, pool: Pool::new(4 << 20, 0), _folder: folder }
     }
 
@@ -174,4 +179,27 @@ fn every_request_is_told_also_when_many_wait() {
     bench.engine.read(late);
     assert!(outcome.recv().expect("told").is_err());
     assert!(told.into_iter().all(|outcome| outcome.recv().expect("told").is_ok()));
+}
+
+/// An engine that nobody asks anything is asleep: its thread gives the processor up, and is not given it back.
+#[test]
+fn an_idle_ring_sleeps() {
+    let (tell, told) = mpsc::channel();
+    let bench = Bench::with(move |_| tell.send(rustix::thread::gettid()).expect("somebody waits"));
+    let status = format!("/proc/self/task/{}/status", told.recv().expect("a thread").as_raw_nonzero());
+    assert_is_slot(&bench.read_together(&[2]).remove(0), 2);
+    let of_thread = |name: &str| {
+        let status = std::fs::read_to_string(&status).expect("the thread lives");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        line.trim().to_owned()
+    };
+    while !of_thread("State:").starts_with('S') {
+        thread::yield_now();
+    }
+    let switches = || ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"].map(of_thread);
+    let before = switches();
+    thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!((switches(), of_thread("State:").starts_with('S')), (before.clone(), true));
+    assert_is_slot(&bench.read_together(&[3]).remove(0), 3);
+    assert_ne!(switches(), before, "that is another thread");
 }
