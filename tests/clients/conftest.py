@@ -6,6 +6,7 @@ import random
 import pytest
 
 from penstock import Penstock
+from s3_clients import Boto3
 
 
 @pytest.fixture(scope="session", params=["http", "https"])
@@ -30,3 +31,23 @@ def files(tmp_path_factory):
 def sha256():
     """SHA-256 of a file's content."""
     return lambda file: hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def owner(penstock, tmp_path):
+    """The SDK at ord1's standard endpoint."""
+    return Boto3(penstock.standard("ord1"), tmp_path).s3
+
+
+@pytest.fixture
+def reader(penstock, tmp_path):
+    """The SDK at another region's cache, asked for what ord1 owns."""
+    return Boto3(penstock.accelerated("las1", "ord1"), tmp_path).s3
+
+
+@pytest.fixture
+def bucket(owner, request):
+    """A bucket of ord1 with the test's name."""
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")
+    owner.create_bucket(Bucket=name)
+    return name
