@@ -220,3 +220,188 @@ impl Elements {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Strategy, prop, prop_assert_eq, proptest};
+    use s3s::xml;
+
+    use super::*;
+
+    /// The code of the refusal of `document`, in one piece and byte by byte.
+    fn refused(operation: Operation, document: &str) -> Option<String> {
+        let code = |piece_bytes: usize| {
+            let elements = Elements::of(operation).expect("a document of XML");
+            let refused = document.as_bytes().chunks(piece_bytes).try_fold(elements, Elements::updated).err();
+            refused.map(|refusal| refusal.code().as_str().to_owned())
+        };
+        let whole = code(document.len().max(1));
+        assert_eq!(code(1), whole, "{document}");
+        whole
+    }
+
+    #[test]
+    fn every_element_has_its_place() {
+        let malformed = Some("MalformedXML");
+        for (operation, document, expected) in [
+            (
+                Operation::PutBucketLifecycleConfiguration,
+                "<?xml version=\"1.0\"?>\n<LifecycleConfiguration xmlns=\"http://s3/>\" >\n <Rule><ID>a</ID></Rule> \
+                 <Rule /><!-- <Rules> --></LifecycleConfiguration>",
+                None,
+            ),
+            (
+                Operation::PutBucketLifecycleConfiguration,
+                "<LifecycleConfiguration><Rules/></LifecycleConfiguration>",
+                malformed,
+            ),
+            (
+                Operation::PutBucketLifecycleConfiguration,
+                "<LifecycleConfiguration><Rule/><rule></rule></LifecycleConfiguration>",
+                malformed,
+            ),
+            // What is in a rule is for s3s to refuse.
+            (
+                Operation::PutBucketLifecycleConfiguration,
+                "<LifecycleConfiguration><Rule><Prefx>a</Prefx></Rule></LifecycleConfiguration>",
+                None,
+            ),
+            (
+                Operation::PutPublicAccessBlock,
+                "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>",
+                None,
+            ),
+            (
+                Operation::PutPublicAccessBlock,
+                "<PublicAccessBlockConfiguration><BlockPublicAcl>true</BlockPublicAcl></PublicAccessBlockConfiguration>",
+                malformed,
+            ),
+            (
+                Operation::PutObjectTagging,
+                "<Tagging><TagSet><Tag><Key>TagSet</Key></Tag></TagSet></Tagging>",
+                None,
+            ),
+            (Operation::PutObjectTagging, "<Tagging><TagSet><Tags/></TagSet></Tagging>", malformed),
+            (Operation::PutBucketAcl, "<AccessControlPolicy><AccessControlList><Grants a='>'/>", malformed),
+            (Operation::DeleteObjects, "<Delete><Quiet>true</Quiet><Object/><object/></Delete>", malformed),
+            (Operation::DeleteObjects, "<Delete><Object/><Object a=\"/\">", None),
+            (Operation::DeleteObjects, "<Delete><Object a=\"/\"><object/></Object><object/>", malformed),
+            // Another document altogether, and what is none.
+            (Operation::DeleteObjects, "<Erase><Object/></Erase>", None),
+            (Operation::DeleteObjects, "", None),
+            (Operation::DeleteObjects, "<Delete><>", malformed),
+        ] {
+            assert_eq!(refused(operation, document).as_deref(), expected, "{document}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_passed_over_is_refused() {
+        let not_implemented = Some("NotImplemented".to_owned());
+        for (operation, document) in [
+            (
+                Operation::PutBucketLifecycleConfiguration,
+                "<LifecycleConfiguration><Rule><Prefix><![CDATA[a]]></Prefix></Rule></LifecycleConfiguration>",
+            ),
+            (Operation::DeleteObjects, "<!DOCTYPE d [<!ENTITY k \"a\">]><Delete/>"),
+            (Operation::DeleteObjects, "<!- -><Delete/>"),
+            (
+                Operation::CreateBucket,
+                "<CreateBucketConfiguration><Tags><Tag/></Tags></CreateBucketConfiguration>",
+            ),
+        ] {
+            assert_eq!(refused(operation, document), not_implemented, "{document}");
+        }
+        let location = "<CreateBucketConfiguration><LocationConstraint/></CreateBucketConfiguration>";
+        assert_eq!(refused(Operation::CreateBucket, location), None);
+    }
+
+    #[test]
+    fn comments_and_instructions_end_where_they_end() {
+        for (beginning, is_over) in [
+            ("<!-- -->", true),
+            ("<!---->", true),
+            ("<!-- --->", true),
+            ("<!-->", false),
+            ("<!-- ->", false),
+            ("<?a ?>", true),
+            ("<?a >", false),
+        ] {
+            let document = format!("<Delete>{beginning}<Erase/>");
+            assert_eq!(refused(Operation::DeleteObjects, &document).is_some(), is_over, "{beginning}");
+        }
+    }
+
+    #[test]
+    fn names_and_depth_have_a_limit() {
+        let name = |bytes| format!("<{}>", "a".repeat(bytes));
+        assert_eq!(refused(Operation::DeleteObjects, &name(NAME_BYTES_MAX)), None);
+        assert!(refused(Operation::DeleteObjects, &name(NAME_BYTES_MAX + 1)).is_some());
+        assert_eq!(refused(Operation::DeleteObjects, &"<a>".repeat(DEPTH_MAX)), None);
+        assert!(refused(Operation::DeleteObjects, &"<a>".repeat(DEPTH_MAX + 1)).is_some());
+        assert_eq!(refused(Operation::DeleteObjects, &"<a></a>".repeat(DEPTH_MAX + 1)), None);
+    }
+
+    /// Whether s3s, which reads the whole of `document`, finds an element where there is none of that name; `None` where
+    /// it cannot read it.
+    fn has_unknown(operation: Operation, document: &str) -> Option<bool> {
+        fn walk(
+            deserializer: &mut xml::Deserializer<'_>,
+            known: Known,
+            inner: Option<&[&str]>,
+            has_unknown: &mut bool,
+        ) -> xml::DeResult {
+            deserializer.for_each_element(|deserializer, name| {
+                *has_unknown |=
+                    inner.is_some_and(|inner| !inner.iter().any(|known| known.as_bytes() == name));
+                let inner = known.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, inner)| *inner);
+                walk(deserializer, known, inner, has_unknown)
+            })
+        }
+        let (mut deserializer, mut has_unknown) = (xml::Deserializer::new(document.as_bytes()), false);
+        walk(&mut deserializer, known(operation), None, &mut has_unknown).ok()?;
+        deserializer.expect_eof().ok()?;
+        Some(has_unknown)
+    }
+
+    fn piece() -> impl Strategy<Value = &'static str> {
+        const PIECES: [&str; 24] = [
+            "<Delete>",
+            "</Delete>",
+            "<Object>",
+            "</Object>",
+            "<Object/>",
+            "<Object a=\"/>\" b='\"'>",
+            "<Object a='<Erase/>' />",
+            "<Erase>",
+            "</Erase>",
+            "<Erase/>",
+            "<Erase\n/>",
+            "<!--",
+            "-->",
+            "-",
+            "<?",
+            "?>",
+            "?",
+            "!",
+            "<",
+            ">",
+            "/",
+            "\"",
+            "text",
+            "&amp;",
+        ];
+        prop::sample::select(&PIECES[..])
+    }
+
+    proptest! {
+        /// Of whatever s3s can read, the same elements are found.
+        #[test]
+        fn elements_are_found_where_s3s_finds_them(pieces in prop::collection::vec(piece(), 0..9)) {
+            let document = format!("<Delete>{}</Delete>", pieces.concat());
+            if let Some(has_unknown) = has_unknown(Operation::DeleteObjects, &document) {
+                prop_assert_eq!(refused(Operation::DeleteObjects, &document).is_some(), has_unknown, "{}", document);
+            }
+        }
+    }
+}

@@ -116,6 +116,22 @@ mod tests {
     }
 
     #[test]
+    fn what_s3s_would_pass_over_is_refused_when_it_has_come_undamaged() {
+        let refusal = |digest: &'static str| {
+            let mut document =
+                Document::of(Operation::PutBucketTagging, &headers(&[("content-md5", digest)]))
+                    .expect("a digest")
+                    .expect("a document");
+            for piece in ["<Tagging><TagSe", "ts/>", "</Tagging>"] {
+                document.take(Bytes::from(piece));
+            }
+            document.finish().expect_err("no such element").code().as_str().to_owned()
+        };
+        assert_eq!(refusal("AAAAAAAAAAAAAAAAAAAAAA=="), "BadDigest");
+        assert_eq!(refusal("HS/zP5QBGLIWrgOwitjjoA=="), "MalformedXML");
+    }
+
+    #[test]
     fn keys_are_deleted_by_an_announced_list_alone() {
         let delete = Operation::DeleteObjects;
         assert_eq!(passed(delete, &[]), Err("InvalidRequest".into()));
