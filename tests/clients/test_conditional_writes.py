@@ -182,6 +182,58 @@ def test_conditions_are_about_the_current_version(owner, reader, bucket):
     assert refused(owner.head_object, Bucket=bucket, Key="k", VersionId=old["VersionId"])[0] == 404
 
 
+def test_a_rename_goes_by_both_ends_and_its_token(owner, reader, bucket):
+    def put(key, body):
+        return owner.put_object(Bucket=bucket, Key=key, Body=body)["ETag"]
+
+    def rename(client, **arguments):
+        return lambda **more: client.rename_object(Bucket=bucket, Key="to", RenameSource=f"{bucket}/from", **arguments, **more)
+
+    old, hour = put("from", b"from"), datetime.timedelta(hours=1)
+    now = owner.head_object(Bucket=bucket, Key="from")["LastModified"]
+    there = put("to", b"to")
+    for client in (owner, reader):
+        for condition in (
+            {"SourceIfMatch": there},
+            {"SourceIfNoneMatch": old},
+            {"SourceIfModifiedSince": now + hour},
+            {"SourceIfUnmodifiedSince": now - hour},
+            {"DestinationIfMatch": old},
+            {"DestinationIfNoneMatch": "*"},
+            {"DestinationIfNoneMatch": there},
+            {"DestinationIfModifiedSince": now + hour},
+            {"DestinationIfUnmodifiedSince": now - hour},
+        ):
+            assert refused(rename(client), **condition, ClientToken="of-both-ends") == FAILED, condition
+            assert owner.get_object(Bucket=bucket, Key="from")["Body"].read() == b"from", condition
+    for condition in (
+        {"SourceIfMatch": old},
+        {"SourceIfNoneMatch": there},
+        {"SourceIfModifiedSince": now - hour},
+        {"SourceIfUnmodifiedSince": now + hour},
+        {"DestinationIfMatch": there},
+        {"DestinationIfNoneMatch": old},
+        {"DestinationIfModifiedSince": now - hour},
+        {"DestinationIfUnmodifiedSince": now + hour},
+    ):
+        put("from", b"from")
+        put("to", b"to")
+        rename(owner)(**condition)
+        assert reader.get_object(Bucket=bucket, Key="to")["Body"].read() == b"from", condition
+        assert refused(reader.head_object, Bucket=bucket, Key="from")[0] == 404, condition
+    # A token that failed is free; the same rename again is done once; another one under it is none.
+    put("from", b"once")
+    rename(owner, ClientToken="of-both-ends")()
+    put("from", b"not this one")
+    rename(reader, ClientToken="of-both-ends")()
+    assert owner.get_object(Bucket=bucket, Key="to")["Body"].read() == b"once"
+    assert owner.get_object(Bucket=bucket, Key="from")["Body"].read() == b"not this one"
+    mismatch = (400, "IdempotencyParameterMismatch")
+    assert refused(rename(reader, ClientToken="of-both-ends"), DestinationIfMatch="*") == mismatch
+    assert refused(rename(owner, ClientToken="t" * 65))[0] == 400
+    rename(owner, ClientToken="t" * 64)()
+    assert owner.get_object(Bucket=bucket, Key="to")["Body"].read() == b"not this one"
+
 
 def test_a_rename_stays_within_a_bucket_that_keeps_no_versions(owner, bucket):
     owner.put_object(Bucket=bucket, Key="from", Body=b"body")

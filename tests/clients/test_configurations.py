@@ -144,6 +144,44 @@ def test_no_object_is_archived_locked_queried_or_in_a_swarm(client, bucket):
     assert refused(client.head_object, Bucket=bucket, Key="locked")[0] == 404
 
 
+JOURNAL = {"RecordExpiration": {"Expiration": "DISABLED"}}
+TABLE = {"TableBucketArn": "arn:aws:s3tables:us-east-1:1:bucket/b", "TableName": "t"}
+DISABLED = {"ConfigurationState": "DISABLED"}
+
+# What S3 has got since; none of it may be taken for another operation on the same bucket or object.
+NEWER = [
+    ("get_bucket_abac", {}),
+    ("put_bucket_abac", {"AbacStatus": {"Status": "Enabled"}}),
+    ("create_bucket_metadata_configuration", {"MetadataConfiguration": {"JournalTableConfiguration": JOURNAL}}),
+    ("get_bucket_metadata_configuration", {}),
+    ("delete_bucket_metadata_configuration", {}),
+    ("update_bucket_metadata_inventory_table_configuration", {"InventoryTableConfiguration": DISABLED}),
+    ("create_bucket_metadata_table_configuration", {"MetadataTableConfiguration": {"S3TablesDestination": TABLE}}),
+    ("get_bucket_metadata_table_configuration", {}),
+    ("delete_bucket_metadata_table_configuration", {}),
+]
+NEWER_OF_OBJECTS = [
+    ("put_object_annotation", {"AnnotationName": "n", "AnnotationPayload": b"{}"}),
+    ("get_object_annotation", {"AnnotationName": "n"}),
+    ("list_object_annotations", {}),
+    ("delete_object_annotation", {"AnnotationName": "n"}),
+    ("update_object_encryption", {"ObjectEncryption": {"SSEKMS": {"KMSKeyArn": "arn:aws:kms:us-east-1:1:key/k"}}}),
+]
+
+
+def test_what_s3_has_got_since_is_no_other_operation(client, bucket):
+    client.put_object(Bucket=bucket, Key="k", Body=b"body")
+    before = said(client.head_object(Bucket=bucket, Key="k"))
+    for operation, arguments in NEWER:
+        assert refused(getattr(client, operation), Bucket=bucket, **arguments) == (501, "NotImplemented"), operation
+    for operation, arguments in NEWER_OF_OBJECTS:
+        answer = refused(getattr(client, operation), Bucket=bucket, Key="k", **arguments)
+        assert answer == (501, "NotImplemented"), operation
+    assert said(client.head_object(Bucket=bucket, Key="k")) == before
+    assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == b"body"
+    look(client, bucket)
+
+
 def test_a_bucket_is_not_made_with_what_it_cannot_have(client):
     name = "made-with-too-much"
     for wanted in [

@@ -37,6 +37,27 @@ def complete(client, bucket, key, upload, parts, **arguments):
     return client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, **arguments)
 
 
+def test_parts_become_an_object_with_the_etag_of_parts(owner, reader, bucket):
+    upload = start(owner, bucket, "k", Metadata={"kind": "parts"}, ContentType="text/plain")
+    # The second is sent twice: the later one counts.
+    owner.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=2, Body=b"not this")
+    parts = send(reader, bucket, "k", upload)
+    assert [part["ETag"] for part in parts] == [f'"{md5(body)}"' for body in PARTS]
+    etag = hashlib.md5(b"".join(hashlib.md5(body).digest() for body in PARTS)).hexdigest()
+    assert complete(owner, bucket, "k", upload, parts)["ETag"] == f'"{etag}-3"'
+    assert complete(owner, bucket, "k", upload, parts)["ETag"] == f'"{etag}-3"', "asked once more it says the same"
+    for client in (owner, reader):
+        answer = client.get_object(Bucket=bucket, Key="k")
+        assert (answer["Body"].read(), answer["ETag"]) == (WHOLE, f'"{etag}-3"')
+        assert (answer["Metadata"], answer["ContentType"]) == ({"kind": "parts"}, "text/plain")
+        for number, body in enumerate(PARTS, 1):
+            one = client.get_object(Bucket=bucket, Key="k", PartNumber=number)
+            assert (one["Body"].read(), one["PartsCount"]) == (body, 3)
+        assert refused(client.get_object, Bucket=bucket, Key="k", PartNumber=4) == (400, "InvalidPart")
+    # An object put whole has no such tag.
+    assert owner.put_object(Bucket=bucket, Key="whole", Body=WHOLE)["ETag"] == f'"{md5(WHOLE)}"'
+    assert owner.put_object(Bucket=bucket, Key="empty", Body=b"")["ETag"] == f'"{md5(b"")}"'
+
 
 def test_what_does_not_fit_completes_nothing(owner, reader, bucket):
     upload = start(owner, bucket, "k")

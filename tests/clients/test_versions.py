@@ -103,6 +103,22 @@ def test_a_bucket_says_whether_it_keeps_versions(owner, reader, bucket):
     assert owner.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
 
 
+def test_where_versions_are_suspended_one_is_written_over(owner, reader, bucket):
+    kept = owner.put_object(Bucket=bucket, Key="k", Body=b"kept")["VersionId"]
+    owner.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    for body in (b"null", b"null again"):
+        assert "VersionId" not in owner.put_object(Bucket=bucket, Key="k", Body=body)
+    for client in (owner, reader):
+        assert client.get_object(Bucket=bucket, Key="k", VersionId="null")["Body"].read() == b"null again"
+        assert client.get_object(Bucket=bucket, Key="k", VersionId=kept)["Body"].read() == b"kept"
+        assert versions(client, bucket)[1:] == ([("k", "null", True), ("k", kept, False)], [])
+    # The marker takes the place of the null version, which is gone.
+    assert reader.delete_object(Bucket=bucket, Key="k")["VersionId"] == "null"
+    assert versions(owner, bucket)[1:] == ([("k", kept, False)], [("k", "null", True)])
+    owner.delete_object(Bucket=bucket, Key="k", VersionId="null")
+    for client in (owner, reader):
+        assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == b"kept"
+
 
 def test_versions_are_listed_from_both_markers_and_in_groups(owner, reader, bucket):
     ids = {}
