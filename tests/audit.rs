@@ -26,6 +26,7 @@ async fn every_refusal_has_one_line() {
         let _ = ord1.put("data", key, "hello").await.ok();
     }
     let own = &ord1.keys().access_key.clone();
+    let writer = cluster.create_user("writer", &["--account", "dev", "--level", "write"]);
     let nobodys = Keys { access_key: "PKNOBODYNOBODYNOBODY".into(), ..ord1.keys().clone() };
     let forged = Keys { secret_key: "not the secret of this key".into(), ..ord1.keys().clone() };
     for at in ["ord1", "las1"] {
@@ -41,6 +42,18 @@ async fn every_refusal_has_one_line() {
                         "NotThis",
                         "\"account\":\"dev\"",
                         own,
+                        "s3:GetObject",
+                    ],
+                },
+                Case {
+                    what: "a level that does not reach",
+                    client: client.with_keys(writer.clone()),
+                    key: "open",
+                    line: &[
+                        "\"reason\":\"level\"",
+                        "\"user\":\"writer\"",
+                        "\"level\":\"Write\"",
+                        &writer.access_key,
                         "s3:GetObject",
                     ],
                 },

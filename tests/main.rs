@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod bit_flips;
+mod buckets;
 mod coherence;
 mod cold;
 mod crash;

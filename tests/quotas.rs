@@ -1,7 +1,8 @@
 //! Requests past a quota, and bodies that nobody signed: refused the same at every way in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use tests::sign::Keys;
 use tests::{Client, Cluster, Endpoint, Options, Request};
 use tokio::time::{sleep, timeout};
@@ -88,6 +89,45 @@ async fn forged_signatures_use_nothing_up() {
         // One a second: what came before it, at the other endpoint, was this long ago.
         sleep(Duration::from_secs(1)).await;
         assert_eq!(client.get("data", "a").await.status, 404);
+    }
+}
+
+/// Of requests that come all at once an address, and a key, has those of its burst and one for each second; the others are
+/// told to slow down, and a neighbour is served.
+#[tokio::test]
+async fn requests_past_a_rate_are_told_to_slow_down() {
+    const AT_ONCE: usize = 60;
+    const BURST: u64 = 2;
+    for kind in ["per_address", "per_key"] {
+        let quota = format!("[limits.{kind}]\nrequests_per_second = 1\nburst = {BURST}\n");
+        let front = "[front]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+        let cluster = Cluster::start_with(Options::settings(&(quota + front))).await;
+        let user = |name: String| cluster.create_user(&name, &["--account", "dev", "--level", "full"]);
+        for (index, client) in ways(&cluster).iter().enumerate() {
+            // By each way with an address and a key that have not asked before.
+            let from = |net: u8| {
+                Request::new("GET", "/data/a").header("x-forwarded-for", format!("203.0.{net}.{index}"))
+            };
+            let own = client.with_keys(user(format!("caller-{index}")));
+            let began = Instant::now();
+            let answers = join_all((0..AT_ONCE).map(|_| own.send(from(113)))).await;
+            let seconds = began.elapsed().as_secs();
+            let (served, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 404);
+            for answer in &refused {
+                assert_eq!(answer.refusal(), (503, "SlowDown".to_owned()), "{kind}, way {index}");
+                assert_ne!(answer.header("retry-after"), "", "{kind}, way {index}");
+            }
+            let let_in = served.len() as u64;
+            assert!(
+                let_in >= BURST && let_in <= BURST + seconds + 1,
+                "{kind}, way {index}: {let_in} in {seconds} s"
+            );
+            let neighbour = match kind {
+                "per_key" => own.with_keys(user(format!("neighbour-{index}"))).send(from(113)).await,
+                _ => own.send(from(114)).await,
+            };
+            assert_eq!(neighbour.status, 404, "{kind}, way {index}: {}", neighbour.text());
+        }
     }
 }
 

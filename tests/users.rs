@@ -316,6 +316,36 @@ async fn a_tenants_full_user_manages_its_account_over_http() {
     assert_refused_everywhere(&cluster, &next, "delete").await;
 }
 
+/// A page that points a name of its own at the listener is told nothing by it, and changes nothing through it.
+#[tokio::test]
+async fn the_admin_listener_answers_to_names_that_are_the_cluster_s_alone() {
+    let cluster = Cluster::start().await;
+    let chief = admin(&cluster, "ord1", cluster.keys().clone());
+    let ask = async |host: &str, target: &str| {
+        let sent = http_client().get(format!("{}{target}", cluster.admin("ord1"))).header("host", host);
+        let answer = sent.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    let create = json!({"name": "bob", "level": "full"});
+    for host in
+        ["evil.example.com", "penstock.localhost.evil.com", "127.0.0.1.evil.com:9002", "localhost.evil.com"]
+    {
+        for target in ["/metrics", "/readyz", "/healthz", "/v1/users"] {
+            let (status, said) = ask(host, target).await;
+            assert!(status == 421 && !said.contains("penstock_"), "{host} {target}: {status} {said}");
+        }
+        // Signed by who may do it.
+        let answer = chief.under(host).send(json_request("POST", "/v1/users", &create)).await;
+        assert_eq!(answer.status, 421, "{host}");
+    }
+    assert!(!user(&cluster, "list").contains("bob"));
+    for host in ["127.0.0.1", "localhost:9002", "[::1]", "ord1.penstock.localhost"] {
+        assert_eq!(ask(host, "/healthz").await.0, 200, "{host}");
+        assert!(ask(host, "/metrics").await.1.contains("penstock_"), "{host}");
+        assert_eq!(ask(host, "/v1/users").await.0, 403, "{host}: nobody signed it");
+    }
+}
+
 /// The body that was signed is the body that is obeyed.
 #[tokio::test]
 async fn a_command_with_another_body_is_refused() {

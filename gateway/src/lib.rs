@@ -21,6 +21,7 @@ pub mod sigv4;
 pub mod accelerated;
 pub mod bridge;
 pub mod cross_origin;
+mod elements;
 pub mod post_form;
 pub mod store_service;
 

@@ -33,7 +33,7 @@ def reader(penstock, tmp_path):
 @pytest.fixture
 def bucket(owner, request):
     """A bucket of ord1, named as the test is."""
-    name = request.node.originalname.replace("_", "-")
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")
     owner.create_bucket(Bucket=name)
     return name
 

@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 
 import boto3
+import botocore.exceptions
+import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
@@ -89,6 +91,9 @@ class Aws:
     def run(self, *arguments):
         return run([*self._command, *arguments], self._environment)
 
+    def run_refused(self, *arguments):
+        return run_refused([*self._command, *arguments], self._environment)
+
 
 class S3cmd:
     """s3cmd 2."""
@@ -129,6 +134,9 @@ class S3cmd:
 
     def run(self, *arguments):
         return run([*self._command, *arguments])
+
+    def run_refused(self, *arguments):
+        return run_refused([*self._command, *arguments])
 
 
 class Rclone:
@@ -174,9 +182,28 @@ class Rclone:
 CLIENTS = (Boto3, Aws, S3cmd, Rclone)
 
 
+def refused(call, **arguments):
+    """The status and the code that the SDK is refused with."""
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        call(**arguments)
+    response = error.value.response
+    return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
+
+
 def run(command, environment=None):
     """Runs `command` to its end, which must be a success, without the caller's own S3 settings: what it printed."""
-    clean = {"PATH": os.environ["PATH"], "HOME": str(Path("/nonexistent")), **(environment or {})}
-    done = subprocess.run([str(part) for part in command], env=clean, capture_output=True, text=True, timeout=300)
+    done = finished(command, environment)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def run_refused(command, environment=None):
+    """The same of what must fail: all that it said."""
+    done = finished(command, environment)
+    assert done.returncode != 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def finished(command, environment):
+    clean = {"PATH": os.environ["PATH"], "HOME": str(Path("/nonexistent")), **(environment or {})}
+    return subprocess.run([str(part) for part in command], env=clean, capture_output=True, text=True, timeout=300)

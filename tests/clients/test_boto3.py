@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+import urllib.error
 import urllib.request
 
 import botocore.exceptions
@@ -18,6 +19,34 @@ def test_presigned_links_read_and_write(penstock, owner, reader, bucket):
         get = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
         with urllib.request.urlopen(get, context=context) as answer:
             assert answer.read() == BODY
+
+
+def test_links_are_of_any_method_and_live_a_week_at_most(penstock, owner, reader, bucket):
+    context = ssl.create_default_context(cafile=penstock.data / "ca.pem") if penstock.scheme == "https" else None
+
+    def follow(client, operation, method, seconds=60, **arguments):
+        link = client.generate_presigned_url(operation, Params={"Bucket": bucket, **arguments}, ExpiresIn=seconds)
+        request = urllib.request.Request(link, data=BODY if method == "PUT" else None, method=method)
+        try:
+            with urllib.request.urlopen(request, context=context) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    for client in (owner, reader):
+        assert follow(client, "put_object", "PUT", Key="k") == 200
+        for seconds, expected in [(604_800, 200), (604_801, 403)]:
+            assert follow(client, "get_object", "GET", seconds, Key="k") == expected, seconds
+        assert follow(client, "head_object", "HEAD", Key="k") == 200
+        assert follow(client, "list_objects_v2", "GET") == 200
+        assert follow(client, "create_multipart_upload", "POST", Key="parts") == 200
+        # A link is good for its own method alone.
+        for operation, method in [("get_object", "PUT"), ("get_object", "DELETE"), ("delete_object", "GET"), ("put_object", "GET")]:
+            assert follow(client, operation, method, Key="k") == 403, (operation, method)
+        assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == BODY
+        assert follow(client, "delete_object", "DELETE", Key="k") == 204
+        with pytest.raises(client.exceptions.NoSuchKey):
+            client.get_object(Bucket=bucket, Key="k")
 
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])

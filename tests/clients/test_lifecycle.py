@@ -67,3 +67,69 @@ def test_s3cmd_sets_shows_and_removes_rules(penstock, owner, refusal, tmp_path):
     assert (rule["Filter"], rule["Expiration"]) == ({"Prefix": "logs/"}, {"Days": 5})
     s3cmd.run("dellifecycle", f"s3://{bucket}")
     assert refusal(owner.get_bucket_lifecycle_configuration, Bucket=bucket) == "NoSuchLifecycleConfiguration"
+
+
+RULE = {"ID": "r", "Filter": {"Prefix": "a/"}, "Status": "Enabled", "Expiration": {"Days": 1}}
+
+
+def rule(**other):
+    """[`RULE`] with this different; what is `None` is left out."""
+    return {name: value for name, value in {**RULE, **other}.items() if value is not None}
+
+
+WRONG = {
+    "no days": rule(Expiration={"Days": 0}),
+    "days and a date": rule(Expiration={"Days": 1, "Date": "2040-01-01T00:00:00Z"}),
+    "a date that is no midnight": rule(Expiration={"Date": "2040-01-01T01:00:00Z"}),
+    "days and lone markers": rule(Expiration={"Days": 1, "ExpiredObjectDeleteMarker": True}),
+    "nothing that is done": rule(Expiration=None),
+    "neither filter nor prefix": rule(Filter=None),
+    "filter and prefix": rule(Prefix="a/"),
+    "another status": rule(Status="enabled"),
+    "a long name": rule(ID="r" * 256),
+    "an And of one": rule(Filter={"And": {"Prefix": "a/"}}),
+    "sizes that leave none": rule(Filter={"And": {"ObjectSizeGreaterThan": 5, "ObjectSizeLessThan": 5}}),
+    "a tag twice": rule(Filter={"And": {"Tags": [{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}]}}),
+    "an abort of what has tags": rule(
+        Filter={"Tag": {"Key": "k", "Value": "v"}},
+        Expiration=None,
+        AbortIncompleteMultipartUpload={"DaysAfterInitiation": 1},
+    ),
+    "no days of versions": rule(Expiration=None, NoncurrentVersionExpiration={"NoncurrentDays": 0}),
+    "too many newer ones": rule(
+        Expiration=None, NoncurrentVersionExpiration={"NoncurrentDays": 1, "NewerNoncurrentVersions": 101}
+    ),
+    "no days of uploads": rule(Expiration=None, AbortIncompleteMultipartUpload={"DaysAfterInitiation": 0}),
+}
+
+RIGHT = {
+    "a day": rule(),
+    "a midnight": rule(Expiration={"Date": "2040-01-01T00:00:00Z"}),
+    "a name": rule(ID="r" * 255),
+    "everything": rule(Filter={"Prefix": ""}),
+    "disabled": rule(Status="Disabled"),
+    "sizes that leave one": rule(Filter={"And": {"ObjectSizeGreaterThan": 4, "ObjectSizeLessThan": 6}}),
+    "all newer ones": rule(
+        Expiration=None, NoncurrentVersionExpiration={"NoncurrentDays": 1, "NewerNoncurrentVersions": 100}
+    ),
+}
+
+
+def test_rules_that_are_none_change_nothing(owner):
+    bucket = "rules-that-are-none"
+    owner.create_bucket(Bucket=bucket)
+    put, get = owner.put_bucket_lifecycle_configuration, owner.get_bucket_lifecycle_configuration
+    put(Bucket=bucket, LifecycleConfiguration={"Rules": RULES})
+    for what, wrong in WRONG.items():
+        code = refusal(put, Bucket=bucket, LifecycleConfiguration={"Rules": [wrong]})
+        assert code in ("InvalidArgument", "InvalidRequest", "InvalidTag", "MalformedXML"), what
+        assert get(Bucket=bucket)["Rules"] == RULES, what
+    for rules in ([RULE, RULE], [rule(ID=f"r{number}") for number in range(1001)], []):
+        code = refusal(put, Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+        assert code in ("InvalidArgument", "InvalidRequest", "MalformedXML"), len(rules)
+    for what, right in RIGHT.items():
+        put(Bucket=bucket, LifecycleConfiguration={"Rules": [right]})
+        (shown,) = get(Bucket=bucket)["Rules"]
+        assert (shown["ID"], shown["Status"], shown["Filter"]) == (right["ID"], right["Status"], right["Filter"]), what
+    put(Bucket=bucket, LifecycleConfiguration={"Rules": [rule(ID=f"r{number}") for number in range(1000)]})
+    assert len(get(Bucket=bucket)["Rules"]) == 1000

@@ -1,5 +1,6 @@
 """What `penstock user create` prints works as it is, put where it says."""
 
+import os
 import subprocess
 
 from penstock import TARGET
@@ -51,8 +52,10 @@ def test_printed_configurations_work_as_they_are(penstock, tmp_path):
     listed = run([TOOLS / "tools/usr/bin/rclone", *words[1:-2], "lsf", f"{name}:{name}"], home)
     assert listed.split() == ["aws", "s3cmd"]
 
-    lines = configurations["s5cmd"].splitlines()
-    assert f"AWS_PROFILE={name}" in lines[0] and f"S3_ENDPOINT_URL={penstock.standard('las1').scheme}://" in lines[0]
+    script = tmp_path / "s5cmd.sh"
+    script.write_text(f"set -euo pipefail\n{configurations['s5cmd']}")
+    path = f"{TOOLS / 'python/bin'}:{os.environ['PATH']}"
+    assert f"s3://{name}" in run(["bash", script], {**home, "PATH": path})
 
 
 def test_a_secret_is_shown_on_creation_and_when_it_is_asked_for(penstock):

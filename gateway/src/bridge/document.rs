@@ -1,6 +1,6 @@
 //! Documents: the small bodies, XML or a policy's JSON, that say what an operation shall do. s3s reads them once they
 //! are whole, and does not hold them against the digests that came with them; so the last piece of one waits here until
-//! all of it is what the request announced.
+//! all of it is what the request announced, and made of nothing that s3s would pass over.
 
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -8,12 +8,15 @@ use origin::DocumentDigests;
 use s3s::S3ErrorCode;
 use s3s::header::CONTENT_MD5;
 
+use crate::elements::Elements;
 use crate::refusal::Refusal;
 use crate::target::Operation;
 
 /// A document on its way to s3s.
 pub(super) struct Document {
     digests: DocumentDigests,
+    /// Of XML, as far as it has come.
+    elements: Option<Result<Elements, Refusal>>,
     last: Option<Bytes>,
 }
 
@@ -38,21 +41,23 @@ impl Document {
             let message = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
             return Err(Refusal::new(S3ErrorCode::InvalidRequest, message));
         }
-        Ok(Some(Self { digests, last: None }))
+        Ok(Some(Self { digests, elements: Elements::of(operation).map(Ok), last: None }))
     }
 
     /// Takes the next piece and gives the one before it.
     pub(super) fn take(&mut self, piece: Bytes) -> Option<Bytes> {
         self.digests.update(&piece);
+        self.elements = self.elements.take().map(|elements| elements?.updated(&piece));
         self.last.replace(piece)
     }
 
     /// The last piece, if the document is what was announced.
     ///
     /// # Errors
-    /// `BadDigest`.
+    /// `BadDigest`; those of [`Elements::updated`].
     pub(super) fn finish(self) -> Result<Option<Bytes>, Refusal> {
         self.digests.verify()?;
+        self.elements.transpose()?;
         Ok(self.last)
     }
 }
@@ -108,6 +113,22 @@ mod tests {
         assert_eq!(passed(put, &[("content-md5", "8Bnu")]), Err("InvalidDigest".into()));
         assert_eq!(passed(put, &[("x-amz-checksum-crc32", "AdEc1")]), Err("BadDigest".into()));
         assert_eq!(passed(put, &[("x-amz-checksum-md9", "AdEc1A==")]), Err("NotImplemented".into()));
+    }
+
+    #[test]
+    fn what_s3s_would_pass_over_is_refused_when_it_has_come_undamaged() {
+        let refusal = |digest: &'static str| {
+            let mut document =
+                Document::of(Operation::PutBucketTagging, &headers(&[("content-md5", digest)]))
+                    .expect("a digest")
+                    .expect("a document");
+            for piece in ["<Tagging><TagSe", "ts/>", "</Tagging>"] {
+                document.take(Bytes::from(piece));
+            }
+            document.finish().expect_err("no such element").code().as_str().to_owned()
+        };
+        assert_eq!(refusal("AAAAAAAAAAAAAAAAAAAAAA=="), "BadDigest");
+        assert_eq!(refusal("HS/zP5QBGLIWrgOwitjjoA=="), "MalformedXML");
     }
 
     #[test]

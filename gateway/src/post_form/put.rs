@@ -9,8 +9,9 @@ use s3s::dto::Tagging;
 use s3s::{S3ErrorCode, xml};
 
 use super::Form;
+use crate::elements::Elements;
 use crate::refusal::Refusal;
-use crate::target::Target;
+use crate::target::{Operation, Target};
 
 /// Fields that are headers of the PUT under another name.
 const RENAMED: [(&str, &str); 1] = [("acl", "x-amz-acl")];
@@ -115,6 +116,9 @@ fn headers_of(form: &Form, sent: &HeaderMap) -> Result<HeaderMap, Refusal> {
 
 /// The document `Tagging` as the header that says the same.
 fn tagging(document: &str) -> Result<String, Refusal> {
+    if let Some(elements) = Elements::of(Operation::PutObjectTagging) {
+        elements.updated(document.as_bytes())?;
+    }
     let mut deserializer = xml::Deserializer::new(document.as_bytes());
     let tagging = <Tagging as xml::Deserialize>::deserialize(&mut deserializer);
     let tagging = tagging.and_then(|tagging| deserializer.expect_eof().map(|()| tagging));

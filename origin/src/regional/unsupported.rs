@@ -7,13 +7,14 @@ use s3s::{S3Result, s3_error};
 use crate::wanted_encryption::no_choice;
 
 /// Header names, or their beginnings, with the feature each belongs to.
-const FEATURES: [(&str, &str); 11] = [
+const FEATURES: [(&str, &str); 12] = [
     ("x-amz-server-side-encryption", "Server-side encryption"),
     ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
     ("x-amz-tagging", "Tagging"),
     ("x-amz-acl", "Access control by lists"),
     ("x-amz-grant-", "Access control by lists"),
     ("x-amz-object-ownership", "Object ownership"),
+    ("x-amz-bucket-namespace", "A namespace of an account's own"),
     ("x-amz-object-lock-", "Object lock"),
     ("x-amz-bucket-object-lock-", "Object lock"),
     ("x-amz-bypass-governance-retention", "Object lock"),
@@ -55,8 +56,9 @@ pub(super) const COPIES_PART: Read =
 pub(super) const SETS_ACL: Read = &["x-amz-acl", "x-amz-grant-"];
 
 /// Values of these headers that ask for nothing more than what is done anyway.
-const HARMLESS: [(&str, &str); 3] = [
+const HARMLESS: [(&str, &str); 4] = [
     ("x-amz-acl", "private"),
+    ("x-amz-bucket-namespace", "global"),
     ("x-amz-tagging-directive", "COPY"),
     ("x-amz-bucket-object-lock-enabled", "false"),
 ];
@@ -134,6 +136,7 @@ mod tests {
             ("x-amz-object-lock-mode", "GOVERNANCE"),
             ("x-amz-bucket-object-lock-enabled", "true"),
             ("x-amz-object-ownership", "ObjectWriter"),
+            ("x-amz-bucket-namespace", "account-regional"),
             ("x-amz-write-offset-bytes", "0"),
         ] {
             assert!(refused(name, value), "{name}: {value}");
@@ -171,6 +174,7 @@ mod tests {
         for (name, value) in [
             ("x-amz-acl", "private"),
             ("x-amz-tagging-directive", "COPY"),
+            ("x-amz-bucket-namespace", "global"),
             ("x-amz-bucket-object-lock-enabled", "false"),
             ("x-amz-meta-x-amz-tagging", "a=b"),
             ("x-amz-date", "20261122T150000Z"),

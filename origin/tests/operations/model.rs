@@ -5,19 +5,23 @@ mod killed;
 mod map;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use origin::regional::{Applied, RegionalStore, RenameObjectInput};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
-use self::map::{Body, Entry, Map, Upload};
+use self::map::{Body, Entry, Map, Part, Upload};
 use self::rules::{Rule, rules};
 use crate::region::{Answer, Region, caller, md5};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const KEYS: [&str; 4] = ["a", "a/b", "a/c", "b"];
+
+/// Fewest bytes of a part that is not the last.
+const PART_BYTES_MIN: usize = 5 << 20;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -37,6 +41,8 @@ enum Step {
     Copy {
         from: Nth,
         to: &'static str,
+        /// Whether it has metadata of its own in place of its source's.
+        is_marked: bool,
         condition: Condition,
     },
     Rename {
@@ -69,9 +75,21 @@ enum Step {
         after: &'static str,
         max: usize,
     },
-    /// An upload that nobody ends.
     StartUpload {
         key: &'static str,
+    },
+    /// Of an upload that was started, by its place among those that there are, as the others.
+    PutPart {
+        upload: usize,
+        piece: Piece,
+    },
+    /// Of all parts that were sent.
+    Complete {
+        upload: usize,
+        condition: Condition,
+    },
+    Abort {
+        upload: usize,
     },
     /// Puts lifecycle rules, or takes them away.
     Rules {
@@ -89,6 +107,27 @@ enum Step {
 struct Nth {
     key: &'static str,
     place: usize,
+}
+
+/// What is sent as a part.
+#[derive(Clone, Copy, Debug)]
+enum Piece {
+    /// Number 1, too small to have another behind it.
+    Small(Body),
+    /// Number 1, just large enough.
+    Large,
+    /// Number 2, of so many bytes, which go on where a large one ends.
+    Rest(usize),
+}
+
+impl Piece {
+    fn part(self) -> (u32, Body) {
+        match self {
+            Self::Small(body) => (1, body),
+            Self::Large => (1, Body { bytes: PART_BYTES_MIN, shift: 0 }),
+            Self::Rest(bytes) => (2, Body { bytes, shift: PART_BYTES_MIN }),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,6 +166,14 @@ fn body() -> impl Strategy<Value = Body> {
     (prop::sample::select(&SIZES[..]), 0..40_usize).prop_map(|(bytes, shift)| Body { bytes, shift })
 }
 
+fn piece() -> impl Strategy<Value = Piece> {
+    prop_oneof![
+        4 => body().prop_map(Piece::Small),
+        1 => Just(Piece::Large),
+        2 => prop::sample::select(&[0, 20, 70_000][..]).prop_map(Piece::Rest),
+    ]
+}
+
 fn condition() -> impl Strategy<Value = Condition> {
     prop_oneof![
         5 => Just(Condition::None),
@@ -142,7 +189,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(|is_enabled| Step::Versioning { is_enabled }).boxed(),
         8 => (key(), body(), condition()).prop_map(|(key, body, condition)| Step::Put { key, body, condition }).boxed(),
         3 => (key(), body(), condition()).prop_map(|(key, body, condition)| Step::PutInParts { key, body, condition }).boxed(),
-        4 => (nth(), key(), condition()).prop_map(|(from, to, condition)| Step::Copy { from, to, condition }).boxed(),
+        4 => (nth(), key(), any::<bool>(), condition()).prop_map(|(from, to, is_marked, condition)| {
+            Step::Copy { from, to, is_marked, condition }
+        }).boxed(),
         4 => (key(), key(), condition()).prop_map(|(from, to, condition)| Step::Rename { from, to, condition }).boxed(),
         4 => (key(), condition()).prop_map(|(key, condition)| Step::Delete { key, condition }).boxed(),
         2 => (key(), nth()).prop_map(|(key, version)| Step::DeleteMany { key, version }).boxed(),
@@ -153,7 +202,10 @@ fn step() -> impl Strategy<Value = Step> {
         }).boxed(),
         4 => (prop::sample::select(&["", "a", "a/"][..]), prop::sample::select(&["", "/"][..]), prop::sample::select(&["", "a", "a/", "b"][..]), 1..4_usize)
             .prop_map(|(prefix, delimiter, after, max)| Step::List { prefix, delimiter, after, max }).boxed(),
-        1 => key().prop_map(|key| Step::StartUpload { key }).boxed(),
+        2 => key().prop_map(|key| Step::StartUpload { key }).boxed(),
+        4 => (0..3_usize, piece()).prop_map(|(upload, piece)| Step::PutPart { upload, piece }).boxed(),
+        3 => (0..3_usize, condition()).prop_map(|(upload, condition)| Step::Complete { upload, condition }).boxed(),
+        1 => (0..3_usize).prop_map(|upload| Step::Abort { upload }).boxed(),
         2 => rules().prop_map(|rules| Step::Rules { rules }).boxed(),
         4 => (1..3_u64).prop_map(|count| Step::Days { count }).boxed(),
         1 => Just(Step::Reopen).boxed(),
@@ -249,17 +301,33 @@ async fn send(region: &Region, map: &Map, step: &Step) -> Answer {
             completed
         }
         Step::StartUpload { key } => region.send("POST", &format!("/photos/{key}?uploads"), &[], "").await,
+        Step::PutPart { upload, piece } => {
+            let ((id, key, _), (number, body)) = (map.upload(*upload), piece.part());
+            region.put_part(&key, &id, number, body.all()).await
+        }
+        Step::Complete { upload, condition } => {
+            let (id, key, parts) = map.upload(*upload);
+            let parts: Vec<_> = parts.iter().map(|(number, part)| (*number, part.etag.as_str())).collect();
+            region.complete_with(&key, &id, &parts, &condition.header()).await
+        }
+        Step::Abort { upload } => {
+            let (id, key, _) = map.upload(*upload);
+            region.send("DELETE", &format!("/photos/{key}?uploadId={id}"), &[], "").await
+        }
         Step::Rules { rules } if rules.is_empty() => {
             region.send("DELETE", "/photos?lifecycle", &[], "").await
         }
         Step::Rules { rules } => region.send("PUT", "/photos?lifecycle", &[], Rule::document(rules)).await,
-        Step::Copy { from, to, condition } => {
+        Step::Copy { from, to, is_marked, condition } => {
             let source = match map.named(*from).0 {
                 query if query.is_empty() => format!("photos/{}", from.key),
                 query => format!("photos/{}?{query}", from.key),
             };
             let mut headers = condition.header();
             headers.push(("x-amz-copy-source", &source));
+            if *is_marked {
+                headers.extend([("x-amz-metadata-directive", "REPLACE"), ("x-amz-meta-mark", "yes")]);
+            }
             region.send("PUT", &format!("/photos/{to}"), &headers, "").await
         }
         Step::Delete { key, condition } => {
@@ -310,7 +378,7 @@ async fn get(region: &Region, map: &Map, version: Nth, range: Option<(u64, u64)>
     let header = range.map(|(first, last)| format!("bytes={first}-{last}"));
     let headers: Vec<_> = header.iter().map(|range| ("range", range.as_str())).collect();
     let answer = region.send("GET", &format!("/photos/{}?{query}", version.key), &headers, "").await;
-    let Some(Entry { id, body, etag, is_tagged, .. }) = entry else {
+    let Some(Entry { id, body, etag, is_tagged, is_marked, .. }) = entry else {
         assert_eq!(answer.error(), (404, "NoSuchKey".to_owned()));
         return;
     };
@@ -332,6 +400,7 @@ async fn get(region: &Region, map: &Map, version: Nth, range: Option<(u64, u64)>
     assert_eq!(answer.header("etag"), format!("\"{etag}\""));
     assert_eq!(answer.header("x-amz-version-id"), if map.is_enabled.is_some() { id } else { "" });
     assert_eq!(answer.header("x-amz-tagging-count") == "1", *is_tagged);
+    assert_eq!(answer.header("x-amz-meta-mark") == "yes", *is_marked);
 }
 
 /// One page of a listing of objects.
@@ -360,12 +429,10 @@ async fn list(region: &Region, map: &Map, prefix: &str, delimiter: &str, after: 
 /// each other, and from each of them.
 async fn read(region: &Region) -> Map {
     let status = region.send("GET", "/photos?versioning", &[], "").await.ok().element("Status");
-    let uploads = region.send("GET", "/photos?uploads", &[], "").await.ok();
-    let keys = uploads.elements("Key").into_iter().map(|key| Upload { key, day: 0 });
     let rules = region.send("GET", "/photos?lifecycle", &[], "").await.elements("ID");
     let mut map = Map {
         is_enabled: (!status.is_empty()).then_some(status == "Enabled"),
-        uploads: uploads.elements("UploadId").into_iter().zip(keys).collect(),
+        uploads: read_uploads(region).await,
         rules: rules.into_iter().map(Rule::named).collect(),
         ..Map::default()
     };
@@ -388,14 +455,33 @@ async fn read(region: &Region) -> Map {
     }
 }
 
+async fn read_uploads(region: &Region) -> BTreeMap<String, Upload> {
+    let listing = region.send("GET", "/photos?uploads", &[], "").await.ok();
+    let mut uploads = BTreeMap::new();
+    for (id, key) in listing.elements("UploadId").into_iter().zip(listing.elements("Key")) {
+        let listing = region.send("GET", &format!("/photos/{key}?uploadId={id}"), &[], "").await.ok();
+        let numbers =
+            listing.elements("PartNumber").into_iter().map(|number| number.parse().expect("a number"));
+        let parts =
+            listing.elements("Size").into_iter().zip(listing.elements("ETag")).map(|(bytes, etag)| Part {
+                body: Body { bytes: bytes.parse().expect("a number"), shift: 0 },
+                etag: etag.replace("&quot;", ""),
+            });
+        uploads.insert(id, Upload { key, day: 0, parts: numbers.zip(parts).collect() });
+    }
+    uploads
+}
+
 async fn read_version(region: &Region, key: &str, id: String) -> Entry {
     let answer = region.send("GET", &format!("/photos/{key}?versionId={id}"), &[], "").await.ok();
     let body = Body::of(&answer.body);
     let etag = answer.header("etag").trim_matches('"').to_owned();
     let is_tagged = answer.header("x-amz-tagging-count") == "1";
-    Entry { id, body: Some(body), etag, is_tagged, day: 0, since: None }
+    let is_marked = answer.header("x-amz-meta-mark") == "yes";
+    Entry { id, body: Some(body), etag, is_tagged, is_marked, day: 0, since: None }
 }
 
-fn etag_of_one_part(body: &[u8]) -> String {
-    format!("{}-1", md5(&hex::decode(md5(body)).expect("hex")))
+/// The ETag of an object of parts that have these.
+fn etag_of_parts(etags: &[&str]) -> String {
+    format!("{}-{}", md5(&hex::decode(etags.concat()).expect("hex")), etags.len())
 }

@@ -98,7 +98,12 @@ fn tags_are_the_header_that_says_the_same() {
     let two = document(&(tag("a&amp;b", "1=2") + &tag("c", "")));
     assert_eq!(header(&[("tagging", &two)], "x-amz-tagging").as_deref(), Some("a%26b=1%3D2&c="));
     assert_eq!(header(&[("tagging", &document(""))], "x-amz-tagging").as_deref(), Some(""));
-    for wrong in ["", "a=b", "<Tagging>", &document("<Tag><Key>a</Key></Tag>"), &document("").repeat(2)] {
+    let unknown = document("<Label/>");
+    for wrong in
+        ["", "a=b", "<Tagging>", &unknown, &document("<Tag><Key>a</Key></Tag>"), &document("").repeat(2)]
+    {
         assert_eq!(put(&[("key", "a"), ("tagging", wrong)]).unwrap_err(), "MalformedXML", "{wrong}");
     }
+    let unread = document(&tag("a", "<![CDATA[b]]>"));
+    assert_eq!(put(&[("key", "a"), ("tagging", &unread)]).unwrap_err(), "NotImplemented");
 }

@@ -66,8 +66,14 @@ async fn open_on(dir: &Path, map: &Map) -> Region {
 /// that did not come to its end. A day goes by whatever the store does.
 fn possible(answered: &Map, step: &Step, found: &Map) -> Vec<Map> {
     let mut possible = vec![after(answered, step, found)];
-    if let Step::PutInParts { key, .. } = *step {
-        possible.push(after(answered, &Step::StartUpload { key }, found));
+    if let Step::PutInParts { key, body, .. } = *step {
+        let begun = after(answered, &Step::StartUpload { key }, found);
+        let mut sent = begun.clone();
+        let new = sent.uploads.iter_mut().find(|(id, _)| !answered.uploads.contains_key(*id));
+        if let Some((_, upload)) = new {
+            upload.parts.insert(1, Part { body, etag: md5(&body.all()) });
+        }
+        possible.extend([begun, sent]);
     }
     if !matches!(step, Step::Days { .. }) {
         possible.push(answered.clone());
@@ -77,7 +83,10 @@ fn possible(answered: &Map, step: &Step, found: &Map) -> Vec<Map> {
 
 /// What `step` and the time make of `before`, with the ids that `found` has of what was made.
 fn after(before: &Map, step: &Step, found: &Map) -> Map {
-    let is_object = matches!(step, Step::Put { .. } | Step::PutInParts { .. } | Step::Copy { .. });
+    let is_object = matches!(
+        step,
+        Step::Put { .. } | Step::PutInParts { .. } | Step::Copy { .. } | Step::Complete { .. }
+    );
     // A rule may have put a marker over the object at once.
     let is_new =
         |entry: &&Entry| entry.body.is_some() == is_object && entry.id != "null" && !before.has(&entry.id);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::rules::Rule;
-use super::{Condition, Nth, Step, etag_of_one_part};
+use super::{Condition, Nth, PART_BYTES_MIN, Step, etag_of_parts};
 use crate::region::{bytes, md5};
 
 /// What a bucket holds.
@@ -28,6 +28,14 @@ pub(super) struct Upload {
     pub(super) key: String,
     /// When it was started.
     pub(super) day: u64,
+    /// By their numbers.
+    pub(super) parts: BTreeMap<u32, Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) body: Body,
+    pub(super) etag: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +46,8 @@ pub(super) struct Entry {
     pub(super) body: Option<Body>,
     pub(super) etag: String,
     pub(super) is_tagged: bool,
+    /// Whether it has metadata.
+    pub(super) is_marked: bool,
     /// When it was made.
     pub(super) day: u64,
     /// When another one took its place.
@@ -63,10 +73,10 @@ impl Body {
     /// The body that these bytes are of.
     pub(super) fn of(all: &Bytes) -> Self {
         let of_shift = |shift: u8| Self { bytes: all.len(), shift: usize::from(shift) };
+        let of_rest = Self { bytes: all.len(), shift: PART_BYTES_MIN };
         // The sequence begins with its own places.
         let body = of_shift(all.first().copied().unwrap_or_default());
-        assert!(body.all() == *all, "bytes that nobody wrote");
-        body
+        [body, of_rest].into_iter().find(|body| body.all() == *all).expect("bytes that somebody wrote")
     }
 
     /// The same bytes by their one name.
@@ -77,11 +87,11 @@ impl Body {
 
 impl Entry {
     pub(super) fn marker(id: String) -> Self {
-        Self { id, body: None, etag: String::new(), is_tagged: false, day: 0, since: None }
+        Self { id, body: None, etag: String::new(), is_tagged: false, is_marked: false, day: 0, since: None }
     }
 
     fn object(id: String, body: Body, etag: String) -> Self {
-        Self { id, body: Some(body.named_once()), etag, is_tagged: false, day: 0, since: None }
+        Self { body: Some(body.named_once()), etag, ..Self::marker(id) }
     }
 }
 
@@ -96,6 +106,18 @@ impl Map {
         match self.entries(key).get(place) {
             Some(entry) => (format!("versionId={}", entry.id), Some(entry)),
             None => (String::new(), self.entries(key).first()),
+        }
+    }
+
+    /// The id, the key and the parts of an upload, by its place among those that there are; of none, ones that no upload
+    /// has.
+    pub(super) fn upload(&self, place: usize) -> (String, String, BTreeMap<u32, Part>) {
+        match self.uploads.iter().nth(place % self.uploads.len().max(1)) {
+            Some((id, upload)) => (id.clone(), upload.key.clone(), upload.parts.clone()),
+            None => {
+                let part = Part { body: Body { bytes: 0, shift: 0 }, etag: md5(b"") };
+                ("0".repeat(32), "a".to_owned(), BTreeMap::from([(1, part)]))
+            }
         }
     }
 
@@ -121,10 +143,10 @@ impl Map {
                 self.put(key, *condition, self.made(Entry::object(self.new_id(id), *body, etag)))
             }
             Step::PutInParts { key, body, condition } => {
-                let etag = etag_of_one_part(&body.all());
+                let etag = etag_of_parts(&[&md5(&body.all())]);
                 self.put(key, *condition, self.made(Entry::object(self.new_id(id), *body, etag)))
             }
-            Step::Copy { from, to, condition } => self.copy(*from, to, *condition, id),
+            Step::Copy { from, to, is_marked, condition } => self.copy(*from, to, *is_marked, *condition, id),
             Step::Rename { from, to, condition } => self.rename(from, to, *condition),
             Step::Delete { key, condition } => self.delete(key, *condition, id),
             Step::DeleteMany { key, version } => {
@@ -145,8 +167,21 @@ impl Map {
             },
             Step::Tag { version } => self.tag(*version),
             Step::StartUpload { key } => {
-                self.uploads.insert(id.to_owned(), Upload { key: (*key).to_owned(), day: self.day });
+                let upload = Upload { key: (*key).to_owned(), day: self.day, parts: BTreeMap::new() };
+                self.uploads.insert(id.to_owned(), upload);
                 200
+            }
+            Step::PutPart { upload, piece } => {
+                let (named, _, _) = self.upload(*upload);
+                let Some(upload) = self.uploads.get_mut(&named) else { return 404 };
+                let (number, body) = piece.part();
+                upload.parts.insert(number, Part { body, etag: md5(&body.all()) });
+                200
+            }
+            Step::Complete { upload, condition } => self.complete(*upload, *condition, id),
+            Step::Abort { upload } => {
+                let (named, _, _) = self.upload(*upload);
+                if self.uploads.remove(&named).is_some() { 204 } else { 404 }
             }
             Step::Rules { rules } => {
                 self.rules.clone_from(rules);
@@ -216,7 +251,10 @@ impl Map {
     /// What listings show of it: not the times, and of rules their names.
     pub(super) fn shown(&self) -> Self {
         let mut shown = Self { day: 0, ..self.clone() };
-        shown.uploads.values_mut().for_each(|upload| upload.day = 0);
+        for upload in shown.uploads.values_mut() {
+            upload.day = 0;
+            upload.parts.values_mut().for_each(|part| part.body.shift = 0);
+        }
         shown.rules = self.rules.iter().map(|rule| Rule::named(rule.id.clone())).collect();
         for entry in shown.keys.values_mut().flatten() {
             (entry.day, entry.since) = (0, None);
@@ -232,14 +270,40 @@ impl Map {
         refusal.unwrap_or(200)
     }
 
-    fn copy(&mut self, from: Nth, to: &str, condition: Condition, id: &str) -> u16 {
+    fn complete(&mut self, upload: usize, condition: Condition, id: &str) -> u16 {
+        let (named, key, parts) = self.upload(upload);
+        if !self.uploads.contains_key(&named) {
+            return 404;
+        }
+        let bodies: Vec<Body> = parts.values().map(|part| part.body).collect();
+        let body = match bodies[..] {
+            [only] => only,
+            [first, rest] if first.bytes == PART_BYTES_MIN => {
+                Body { bytes: first.bytes + rest.bytes, shift: first.shift }
+            }
+            // None at all, or one too small to have another behind it.
+            _ => return 400,
+        };
+        let etags: Vec<&str> = parts.values().map(|part| part.etag.as_str()).collect();
+        let entry = Entry::object(self.new_id(id), body, etag_of_parts(&etags));
+        let status = self.put(&key, condition, self.made(entry));
+        if status == 200 {
+            self.uploads.remove(&named);
+        }
+        status
+    }
+
+    fn copy(&mut self, from: Nth, to: &str, is_marked: bool, condition: Condition, id: &str) -> u16 {
         let (query, entry) = self.named(from);
         match entry.cloned() {
-            _ if from.key == to && query.is_empty() => 400,
+            _ if from.key == to && query.is_empty() && !is_marked => 400,
             None => 404,
             Some(Entry { body: None, .. }) if query.is_empty() => 404,
             Some(Entry { body: None, .. }) => 400,
-            Some(source) => self.put(to, condition, self.made(Entry { id: self.new_id(id), ..source })),
+            Some(source) => {
+                let is_marked = is_marked || source.is_marked;
+                self.put(to, condition, self.made(Entry { id: self.new_id(id), is_marked, ..source }))
+            }
         }
     }
 
