@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::buffer::Buffer;
+use crate::lend::Loan;
 use crate::page::VerifiedPage;
 
 /// What the NVMe tier reads and writes at a time, whatever the disk's own sectors: 4 KiB.
@@ -15,12 +16,13 @@ pub(crate) const SECTOR_BYTES: usize = 4096;
 pub(crate) struct Block {
     buffer: Bytes,
     len: usize,
+    loan: Loan,
 }
 
 impl Block {
     /// A block of the first `len` bytes of `buffer`, which the caller has verified.
     pub(crate) fn from_verified(buffer: Buffer, len: usize) -> Self {
-        Self { buffer: Bytes::from_owner(buffer), len }
+        Self { buffer: Bytes::from_owner(buffer), len, loan: Loan::default() }
     }
 
     /// Puts a block's pages, all of them, one after another into `buffer`.
@@ -44,6 +46,11 @@ impl Block {
     pub(crate) fn slice(&self, range: Range<usize>) -> Bytes {
         debug_assert!(range.end <= self.len);
         self.buffer.slice(range)
+    }
+
+    /// What clients hold of it.
+    pub(crate) fn loan(&self) -> &Loan {
+        &self.loan
     }
 
     /// The block up to the end of its last sector.

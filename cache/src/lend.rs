@@ -2,9 +2,10 @@
 //!
 //! A piece is a part of a block's buffer, and a client that does not take it keeps the buffer from being used again,
 //! long after the block left the memory tier. So lending out of whole blocks has a limit; past it a client gets a page
-//! at a time, copied into a buffer of its own: a thousand stalled clients then hold 64 MiB, not a GiB.
+//! at a time, copied into a buffer of its own: a thousand stalled clients then hold 64 MiB, not a GiB. A buffer counts
+//! once, however many clients hold parts of it: a thousand that read the same block keep one buffer from being used again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::buffer::Pool;
 use crate::error::{Limit, ReadError};
 use crate::layout;
 use crate::source::PAGE_BYTES;
+use crate::sync::lock;
 
 /// The longest piece, and the longest past the limit.
 pub(crate) const PIECE_BYTES_MAX: u64 = 1024 * 1024;
@@ -26,6 +28,10 @@ pub(crate) struct Lending {
     wait_max: Duration,
 }
 
+/// One buffer, as far as clients hold parts of it. Clones are of the same buffer.
+#[derive(Clone, Default)]
+pub(crate) struct Loan(Arc<Mutex<Weak<OwnedSemaphorePermit>>>);
+
 /// What a client gets.
 pub(crate) struct Piece {
     pub(crate) piece: Bytes,
@@ -33,10 +39,10 @@ pub(crate) struct Piece {
     pub(crate) is_copy: bool,
 }
 
-/// A part of a block's buffer, which is counted until it is dropped.
+/// A part of a block's buffer, which is counted until the last such part is dropped.
 struct Lent {
     bytes: Bytes,
-    _pages: OwnedSemaphorePermit,
+    _pages: Arc<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for Lent {
@@ -58,12 +64,11 @@ impl Lending {
     }
 
     /// Lends `piece`, a part of a buffer of `footprint` bytes, or a copy of its first page.
-    pub(crate) async fn lend(&self, piece: Bytes, footprint: usize) -> Result<Piece, ReadError> {
+    pub(crate) async fn lend(&self, piece: Bytes, footprint: usize, loan: &Loan) -> Result<Piece, ReadError> {
         if footprint as u64 <= PAGE_BYTES {
             return Ok(Piece { piece, is_copy: false }); // as small as its copy
         }
-        let pages = u32::try_from(footprint / layout::to_len(PAGE_BYTES)).expect("a block is at most 16 MiB");
-        if let Ok(pages) = self.pages.clone().try_acquire_many_owned(pages) {
+        if let Some(pages) = self.pages_of(footprint, loan) {
             let piece = Bytes::from_owner(Lent { bytes: piece, _pages: pages });
             return Ok(Piece { piece, is_copy: false });
         }
@@ -72,5 +77,49 @@ impl Lending {
         let mut buffer = buffer.ok_or(ReadError::Busy(Limit::Buffers))?;
         buffer[..len].copy_from_slice(&piece[..len]);
         Ok(Piece { piece: Bytes::from_owner(buffer).slice(..len), is_copy: true })
+    }
+
+    /// The places of a buffer of `footprint` bytes: those that it has while others hold it, or new ones.
+    fn pages_of(&self, footprint: usize, loan: &Loan) -> Option<Arc<OwnedSemaphorePermit>> {
+        let mut held = lock(&loan.0);
+        if let Some(pages) = held.upgrade() {
+            return Some(pages);
+        }
+        let count = u32::try_from(footprint / layout::to_len(PAGE_BYTES)).expect("a block is at most 16 MiB");
+        let pages = Arc::new(self.pages.clone().try_acquire_many_owned(count).ok()?);
+        *held = Arc::downgrade(&pages);
+        Some(pages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::For;
+
+    const MIB: usize = 1024 * 1024;
+
+    /// A buffer counts once and for as long as anybody holds a part of it; another one is then lent as a copy of a page.
+    #[tokio::test]
+    async fn a_buffer_counts_once_however_many_hold_it() {
+        let pool = Pool::new(4 * MIB, 0);
+        let lending = Lending::new(MIB as u64, pool.clone(), Duration::from_secs(60));
+        let [one, other] = [(); 2].map(|()| {
+            let buffer = pool.try_take(MIB, For::Demand).expect("room");
+            (Bytes::from_owner(buffer), Loan::default())
+        });
+        let lend = async |(bytes, loan): &(Bytes, Loan)| {
+            let lent = lending.lend(bytes.slice(5..), MIB, loan).await.expect("a piece");
+            assert_eq!(lent.is_copy, lent.piece.as_ptr() != bytes[5..].as_ptr());
+            lent.piece
+        };
+        let (first, second) = (lend(&one).await, lend(&one).await);
+        assert_eq!([first.len(), second.len()], [MIB - 5; 2]);
+        assert_eq!(lend(&other).await.len(), 64 * 1024);
+        drop(first);
+        assert_eq!(lend(&other).await.len(), 64 * 1024);
+        drop(second);
+        let third = lend(&other).await;
+        assert_eq!((third.len(), lend(&one).await.len()), (MIB - 5, 64 * 1024));
     }
 }

@@ -20,7 +20,7 @@ use crate::cache::Shared;
 use crate::error::ReadError;
 use crate::flight::{Flight, Ready};
 use crate::layout;
-use crate::lend::PIECE_BYTES_MAX;
+use crate::lend::{Loan, PIECE_BYTES_MAX};
 use crate::metrics::Served;
 use crate::object::Object;
 use crate::source::PAGE_BYTES;
@@ -76,6 +76,8 @@ struct HeldBytes {
     bytes: Bytes,
     /// The size of the buffer that they keep in use.
     footprint: usize,
+    /// Who else has parts of that buffer.
+    loan: Loan,
 }
 
 impl Reader {
@@ -194,8 +196,8 @@ impl Reader {
                 None => self.look(index).await?,
                 Some(Here { served, held: Held::Bytes(held) }) => {
                     let served = *served;
-                    let lent =
-                        self.shared.lending.lend(self.cut(held.start, &held.bytes), held.footprint).await?;
+                    let piece = self.cut(held.start, &held.bytes);
+                    let lent = self.shared.lending.lend(piece, held.footprint, &held.loan).await?;
                     if lent.is_copy {
                         // The limit of lending is reached: the rest of the buffer is of more use to others.
                         self.here = None;
@@ -226,7 +228,8 @@ impl Reader {
     fn hold_block(&mut self, index: u32, served: Served, block: &Block) {
         let start = self.object.layout.block_range(index).start;
         let (bytes, footprint) = (block.slice(0..block.len()), block.footprint());
-        self.hold(served, Held::Bytes(HeldBytes { start, bytes, footprint }));
+        let loan = block.loan().clone();
+        self.hold(served, Held::Bytes(HeldBytes { start, bytes, footprint, loan }));
     }
 
     fn hold(&mut self, served: Served, held: Held) {

@@ -59,6 +59,22 @@ async fn when_every_buffer_is_held_a_reader_is_told_busy() {
     assert_eq!(node.read_all(&origin).await.nvme_bytes, MIB);
 }
 
+/// Clients that hold parts of the same block hold one buffer: each is lent the whole of it, however many they are.
+#[tokio::test]
+async fn a_block_is_lent_whole_to_everyone_who_reads_it() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::new(1, 256 * KIB);
+    node.read_all(&origin).await;
+    // Four times what is lent of blocks in all.
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let piece = node.reader(&origin, 0..256 * KIB, Mode::Fill).next().await;
+        held.push(piece.expect("a piece").expect("good"));
+    }
+    assert!(held.iter().all(|piece| piece.len() as u64 == 256 * KIB));
+    assert_eq!(node.metric("cache_buffer_bytes", None), 256 * KIB);
+}
+
 /// Takes pieces of the first block of `origin`, which is on NVMe, until there is no buffer for one more.
 async fn hold_every_buffer(node: &Node, origin: &Arc<Origin>) -> (Vec<Bytes>, ReadError) {
     let mut held = Vec::new();

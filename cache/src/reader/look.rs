@@ -8,7 +8,7 @@ use crate::buffer::For;
 use crate::error::{Limit, ReadError};
 use crate::flight::From;
 use crate::layout;
-use crate::lend::PIECE_BYTES_MAX;
+use crate::lend::{Loan, PIECE_BYTES_MAX};
 use crate::load;
 use crate::metrics::Served;
 use crate::slab::{Found, Pin, Slab};
@@ -104,7 +104,8 @@ impl Reader {
         if let Some(buffer) = pin.read(self.object.layout.block_len(index), pages, buffer).await {
             let footprint = buffer.len();
             let bytes = Bytes::from_owner(buffer).slice(..len);
-            self.hold(self.came(index, Served::Nvme), Held::Bytes(HeldBytes { start, bytes, footprint }));
+            let held = HeldBytes { start, bytes, footprint, loan: Loan::default() };
+            self.hold(self.came(index, Served::Nvme), Held::Bytes(held));
         }
         Ok(())
     }
