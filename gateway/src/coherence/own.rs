@@ -167,11 +167,11 @@ impl Own {
         }
         let reading = (how == Use::LookAndKeep).then(|| self.begin_to_read(subject));
         let found = read().await?;
-        if let Some(reading) = reading {
-            if found.value.is_some() || absence == Absence::Kept {
-                reading.keep(&found);
-                self.room.settle();
-            }
+        if let Some(reading) = reading
+            && (found.value.is_some() || absence == Absence::Kept)
+        {
+            reading.keep(&found);
+            self.room.settle();
         }
         Ok(found)
     }

@@ -108,7 +108,7 @@ mod tests {
         let at_hand = AtHand::default();
         at_hand.run(|| Ok(())).expect("a read");
         assert!(at_hand.is_likely(), "nothing has waited");
-        at_hand.run(|| Ok(aside(|| ()))).expect("a read that waits");
+        at_hand.run(|| Ok(aside(|| 1))).expect("a read that waits");
         let elsewhere = (0..).take_while(|_| !at_hand.is_likely()).count();
         assert_eq!(elsewhere, WARY_READS as usize);
         assert!(at_hand.is_likely(), "until one waits again");
@@ -119,7 +119,7 @@ mod tests {
     fn what_waits_elsewhere_is_not_noted() {
         let (rows, files) = (AtHand::default(), AtHand::default());
         aside(|| ());
-        files.run(|| Ok(aside(|| ()))).expect("a read that waits");
+        files.run(|| Ok(aside(|| 1))).expect("a read that waits");
         assert!(rows.is_likely() && !files.is_likely());
     }
 

@@ -18,8 +18,11 @@ const PAGE: usize = 65_520;
 const METHOD: &str = "x-amz-server-side-encryption";
 const BY_STORE: (&str, &str) = (METHOD, "AES256");
 
+/// The three headers that tell a key.
+type KeyHeaders = [(&'static str, String); 3];
+
 /// The headers of a customer's key, of the target's and the copy source's.
-fn customer_key() -> ([(&'static str, String); 3], [(&'static str, String); 3]) {
+fn customer_key() -> (KeyHeaders, KeyHeaders) {
     let (key, digest) = (BASE64.encode([9; 32]), BASE64.encode(md5::Md5::digest([9; 32])));
     let target = [
         ("x-amz-server-side-encryption-customer-algorithm", "AES256".to_owned()),
@@ -34,7 +37,7 @@ fn customer_key() -> ([(&'static str, String); 3], [(&'static str, String); 3]) 
     (target, source)
 }
 
-fn as_sent<'h>(headers: &'h [(&'static str, String); 3]) -> [(&'h str, &'h str); 3] {
+fn as_sent(headers: &KeyHeaders) -> [(&str, &str); 3] {
     headers.each_ref().map(|(name, value)| (*name, value.as_str()))
 }
 
@@ -139,7 +142,7 @@ async fn an_upload_in_parts_is_under_the_stores_key() {
     for _ in ["the first time", "again"] {
         let completed = region.complete("big", &id, &named).await.ok();
         assert_eq!(completed.header(METHOD), "AES256");
-        let of_md5s = parts.iter().flat_map(|body| md5::Md5::digest(body)).collect::<Vec<_>>();
+        let of_md5s = parts.iter().flat_map(md5::Md5::digest).collect::<Vec<_>>();
         assert!(completed.element("ETag").contains(&format!("{}-3", md5(&of_md5s))));
         assert!(!completed.element("ChecksumCRC64NVME").is_empty());
     }
