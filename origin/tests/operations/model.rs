@@ -465,7 +465,7 @@ async fn read_uploads(region: &Region) -> BTreeMap<String, Upload> {
         let parts =
             listing.elements("Size").into_iter().zip(listing.elements("ETag")).map(|(bytes, etag)| Part {
                 body: Body { bytes: bytes.parse().expect("a number"), shift: 0 },
-                etag: etag.replace("&quot;", ""),
+                etag: etag.trim_matches('"').to_owned(),
             });
         uploads.insert(id, Upload { key, day: 0, parts: numbers.zip(parts).collect() });
     }
