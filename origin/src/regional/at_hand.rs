@@ -2,15 +2,17 @@
 //!
 //! Going to a blocking thread and back costs several times what a few rows out of memory do. Whether a read will wait
 //! is not known before it does, so it begins here and takes what the kernel has. At the first step that the kernel has
-//! not, the thread steps [`aside`]: another takes over the tasks of its worker, and this one waits. Where one read has
-//! waited others are likely to, so the next ones go to blocking threads at once, which are a bounded number.
+//! not, the thread steps [`aside`]: another takes over the tasks of its worker, and this one waits. While it does, and
+//! after it for a while, others are likely to wait too, so they go to blocking threads at once, of which there is a
+//! bounded number: no more threads stand aside than there are workers that had begun a read.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
@@ -24,13 +26,22 @@ use super::failure::Failure;
 const WARY_READS: u32 = 64;
 
 thread_local! {
-    /// Whether the read that runs here has waited; `None` where none runs that should not.
-    static HAS_WAITED: Cell<Option<bool>> = const { Cell::new(None) };
+    /// What the read that runs here is one of; `None` where none runs that should not wait.
+    static HERE: RefCell<Option<Arc<Waits>>> = const { RefCell::new(None) };
 }
 
 /// Whether reads of one kind are run where they are asked for.
 #[derive(Default)]
 pub(super) struct AtHand {
+    waits: Arc<Waits>,
+}
+
+/// What is known of waiting.
+#[derive(Default)]
+struct Waits {
+    /// Reads that stand aside now.
+    waiting: AtomicU32,
+    /// Reads that are still to go elsewhere since one did.
     wary_reads: AtomicU32,
 }
 
@@ -38,27 +49,41 @@ impl AtHand {
     /// Whether the next read is to be [run](Self::run) here. Each call is one read's.
     pub(super) fn is_likely(&self) -> bool {
         let one_less = |left: u32| left.checked_sub(1);
-        self.wary_reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
+        self.waits.waiting.load(Ordering::Relaxed) == 0
+            && self.waits.wary_reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
     }
 
     /// Runs `read` on this thread. A panic in it is a failure of the read, as it is on a blocking thread.
     pub(super) fn run<T>(&self, read: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-        let outer = HAS_WAITED.replace(Some(false));
+        let outer = HERE.replace(Some(self.waits.clone()));
         let done = catch_unwind(AssertUnwindSafe(read));
-        if HAS_WAITED.replace(outer) == Some(true) {
-            self.wary_reads.store(WARY_READS, Ordering::Relaxed);
-        }
+        HERE.set(outer);
         done.unwrap_or_else(|_| Err(Failure::Io(io::Error::other("the read panicked"))))
+    }
+}
+
+/// A read that stands aside, until this is dropped.
+struct Waiting(Arc<Waits>);
+
+impl Waiting {
+    fn begin(waits: Arc<Waits>) -> Self {
+        waits.waiting.fetch_add(1, Ordering::Relaxed);
+        waits.wary_reads.store(WARY_READS, Ordering::Relaxed);
+        Self(waits)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Runs `work`, which may take long. In a read that runs where it was asked for, the tasks of this thread's worker are
 /// another thread's first.
 pub(super) fn aside<T>(work: impl FnOnce() -> T) -> T {
-    if !is_here() {
-        return work();
-    }
-    HAS_WAITED.set(Some(true));
+    let Some(waits) = HERE.with_borrow(Clone::clone) else { return work() };
+    let _waiting = Waiting::begin(waits);
     // A runtime of one thread has no other to hand its tasks to.
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
@@ -93,12 +118,13 @@ fn read_ready(file: &File, out: &mut [u8], offset: u64) -> usize {
 }
 
 fn is_here() -> bool {
-    HAS_WAITED.get().is_some()
+    HERE.with_borrow(Option::is_some)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::thread;
     use std::time::Duration;
 
     use super::*;
@@ -112,6 +138,26 @@ mod tests {
         let elsewhere = (0..).take_while(|_| !at_hand.is_likely()).count();
         assert_eq!(elsewhere, WARY_READS as usize);
         assert!(at_hand.is_likely(), "until one waits again");
+    }
+
+    /// However long it waits, and however many come meanwhile.
+    #[test]
+    fn while_a_read_waits_the_others_go_elsewhere() {
+        let at_hand = AtHand::default();
+        thread::scope(|scope| {
+            let (begun, is_waiting) = mpsc::channel();
+            let (end, may_end) = mpsc::channel::<()>();
+            let at_hand = &at_hand;
+            scope.spawn(move || {
+                let wait = || begun.send(()).map(|()| may_end.recv());
+                at_hand.run(|| Ok(aside(wait))).expect("a read that waits").expect("asks for its end")
+            });
+            is_waiting.recv().expect("the read has begun to wait");
+            assert!((0..10 * WARY_READS).all(|_| !at_hand.is_likely()));
+            end.send(()).expect("the read waits");
+        });
+        let elsewhere = (0..).take_while(|_| !at_hand.is_likely()).count();
+        assert_eq!(elsewhere, WARY_READS as usize, "those that came meanwhile do not count");
     }
 
     /// Reads of another kind, and threads that may wait, have nothing to do with it.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use origin::regional::RegionalStore;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::task::yield_now;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{End, Ended, Opened, Stir};
 use crate::coherence::clocks::boottime;
@@ -15,8 +15,9 @@ use crate::coherence::kept;
 use crate::coherence::numbers::{ClearNo, Mark, RenewalNo, ResolveNo, SessionId, StreamNo};
 use crate::coherence::owner::{Outgoing, Read, Todo};
 use crate::coherence::wire::{self, FromNode, FromOwner, Id};
+use crate::identity::Accounts;
 use crate::metrics::{Direction, MessageKind};
-use crate::peer::messages::{ANSWERS_BYTES_FULL, Answer};
+use crate::peer::messages::{ANSWERS_BYTES_FULL, Answer, Ask};
 use crate::peer::{answer_one, estimated_bytes};
 use crate::topology::RegionName;
 
@@ -95,18 +96,11 @@ impl Conversation {
                 self.stir.reading_store.notified().await;
                 continue;
             };
-            let (mut answers, mut bytes) = (Vec::with_capacity(questions.len()), 0);
-            for ask in &questions {
-                let answer = answer_one(&opened.store, opened.accounts.as_deref(), ask).await;
-                bytes += estimated_bytes(&answer);
-                answers.push(answer);
-                // The store answers at once what it has in memory: what the stream brings, and sends, has its turn.
-                yield_now().await;
-                // The rest is asked again.
-                if bytes >= ANSWERS_BYTES_FULL {
-                    break;
-                }
-            }
+            let (store, accounts) = (opened.store.clone(), opened.accounts.clone());
+            let answering = async move { answer_all(&store, accounts.as_deref(), &questions).await };
+            // A task of its own: one row that waits for the disk would keep the stream's other parts waiting too.
+            let answering = AbortOnDropHandle::new(tokio::spawn(answering));
+            let (answers, bytes) = answering.await.map_err(|error| Ended::Store(error.to_string()))?;
             self.end.act(|owner, now| owner.answered(now, self.no, no, answers, bytes));
         }
     }
@@ -163,4 +157,23 @@ fn fresh_id() -> SessionId {
     let mut id = [0; 16];
     SystemRandom::new().fill(&mut id).expect("the kernel gives random bytes");
     SessionId(id)
+}
+
+/// Answers to as many of `questions` as one message holds, in their order, and how many bytes they are. The rest is
+/// asked again.
+async fn answer_all(
+    store: &RegionalStore,
+    accounts: Option<&Accounts>,
+    questions: &[Ask],
+) -> (Vec<Answer>, usize) {
+    let (mut answers, mut bytes) = (Vec::with_capacity(questions.len()), 0);
+    for ask in questions {
+        let answer = answer_one(store, accounts, ask).await;
+        bytes += estimated_bytes(&answer);
+        answers.push(answer);
+        if bytes >= ANSWERS_BYTES_FULL {
+            break;
+        }
+    }
+    (answers, bytes)
 }
