@@ -178,7 +178,7 @@ const BEYOND: [(&str, &str, &str); 17] = [
     (
         "/other",
         "<CreateBucketConfiguration><Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></CreateBucketConfiguration>",
-        "NotImplemented",
+        "UnsupportedArgument",
     ),
     (
         "/other",

@@ -5,7 +5,7 @@
 //!
 //! Elements are found as the bytes come, and nothing else is: whether it is XML at all, s3s says.
 
-use s3s::S3ErrorCode;
+use s3s::{S3Error, S3ErrorCode};
 
 use crate::refusal::Refusal;
 use crate::target::Operation;
@@ -117,8 +117,8 @@ impl Elements {
     /// With the next bytes.
     ///
     /// # Errors
-    /// `MalformedXML` for an element where there is none of that name; `NotImplemented` for tags of a new bucket, and for
-    /// CDATA.
+    /// `MalformedXML` for an element where there is none of that name; `UnsupportedArgument` for tags of a new
+    /// bucket; `NotImplemented` for CDATA.
     pub(crate) fn updated(mut self, piece: &[u8]) -> Result<Self, Refusal> {
         for &byte in piece {
             self.within = self.after(byte)?;
@@ -193,10 +193,12 @@ impl Elements {
                 return Err(self.malformed());
             }
             if self.name == TAGS.as_bytes() {
-                return Err(Refusal::new(
-                    S3ErrorCode::NotImplemented,
-                    "A bucket is given its tags once it is there, by PutBucketTagging.",
-                ));
+                // What S3 says where it cannot: tools then make the bucket and tag it after.
+                let code = S3ErrorCode::Custom("UnsupportedArgument".into());
+                let told = "The request contained an unsupported argument: PutBucketTagging tags a bucket.";
+                let mut error = S3Error::with_message(code, told);
+                error.set_status_code(http::StatusCode::BAD_REQUEST);
+                return Err(error.into());
             }
         }
         if is_empty {
@@ -297,20 +299,22 @@ mod tests {
 
     #[test]
     fn what_would_be_passed_over_is_refused() {
-        let not_implemented = Some("NotImplemented".to_owned());
-        for (operation, document) in [
+        let (not_implemented, unsupported) = ("NotImplemented", "UnsupportedArgument");
+        for (operation, document, code) in [
             (
                 Operation::PutBucketLifecycleConfiguration,
                 "<LifecycleConfiguration><Rule><Prefix><![CDATA[a]]></Prefix></Rule></LifecycleConfiguration>",
+                not_implemented,
             ),
-            (Operation::DeleteObjects, "<!DOCTYPE d [<!ENTITY k \"a\">]><Delete/>"),
-            (Operation::DeleteObjects, "<!- -><Delete/>"),
+            (Operation::DeleteObjects, "<!DOCTYPE d [<!ENTITY k \"a\">]><Delete/>", not_implemented),
+            (Operation::DeleteObjects, "<!- -><Delete/>", not_implemented),
             (
                 Operation::CreateBucket,
                 "<CreateBucketConfiguration><Tags><Tag/></Tags></CreateBucketConfiguration>",
+                unsupported,
             ),
         ] {
-            assert_eq!(refused(operation, document), not_implemented, "{document}");
+            assert_eq!(refused(operation, document).as_deref(), Some(code), "{document}");
         }
         let location = "<CreateBucketConfiguration><LocationConstraint/></CreateBucketConfiguration>";
         assert_eq!(refused(Operation::CreateBucket, location), None);

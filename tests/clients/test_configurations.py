@@ -187,10 +187,12 @@ def test_a_bucket_is_not_made_with_what_it_cannot_have(client):
     for wanted in [
         {"ObjectLockEnabledForBucket": True},
         {"BucketNamespace": "account-regional"},
-        {"CreateBucketConfiguration": {"LocationConstraint": "ord1", "Tags": [{"Key": "a", "Value": "b"}]}},
         {"CreateBucketConfiguration": {"Bucket": {"Type": "Directory", "DataRedundancy": "SingleAvailabilityZone"}}},
     ]:
         assert refused(client.create_bucket, Bucket=name, **wanted) == (501, "NotImplemented"), wanted
+    tagged = {"LocationConstraint": "ord1", "Tags": [{"Key": "a", "Value": "b"}]}
+    told = refused(client.create_bucket, Bucket=name, CreateBucketConfiguration=tagged)
+    assert told == (400, "UnsupportedArgument")
     assert refused(client.head_bucket, Bucket=name)[0] == 404
 
 
