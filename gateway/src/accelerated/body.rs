@@ -191,8 +191,8 @@ mod tests {
     async fn a_read_began_at_the_origin_if_its_first_bytes_were_not_here() {
         let cache = Cache::open(cache::Settings::default(), &Registry::new()).await.expect("opens");
         let block_bytes = cache.block_bytes();
-        let read = async |range: Range<u64>| {
-            let (tenant, instance) = (Tenant::named("lab"), Instance([1; 16]));
+        let read = async |object: u8, range: Range<u64>| {
+            let (tenant, instance) = (Tenant::named("lab"), Instance([object; 16]));
             let reader = cache.read(tenant, instance, 4 * block_bytes, range, Mode::Fill, Arc::new(Zeros));
             let mut body = Body::blocks(reader).await.expect("reads");
             let said = (body.plan().hit, body.began_at_origin());
@@ -204,9 +204,11 @@ mod tests {
             }
             said
         };
-        assert_eq!(read(0..block_bytes).await, (false, true));
-        assert_eq!(read(0..2 * block_bytes).await, (false, false));
-        assert_eq!(read(0..block_bytes).await, (true, false));
+        assert_eq!(read(1, 0..block_bytes).await, (false, true));
+        assert_eq!(read(1, 0..2 * block_bytes).await, (false, false));
+        assert_eq!(read(1, 0..block_bytes).await, (true, false));
+        // Whole in one piece.
+        assert_eq!(read(2, 0..100).await, (false, true));
     }
 
     #[test]
