@@ -236,5 +236,28 @@ async fn a_policy_may_demand_it() {
         }
         assert_is_said(&door.send(put(Some("AES256"))).await.ok(), "a put");
         assert_is_said(&door.get("data", "k").await.ok(), "a get");
+
+        // In parts, where it is said once, when the upload begins; and a completion may be repeated.
+        let begin = || Request::new("POST", "/data/parts?uploads");
+        assert_eq!(door.send(begin()).await.refusal(), (403, "AccessDenied".to_owned()));
+        let id = door.send(by_store(begin())).await.ok().element("UploadId");
+        let part = Request::new("PUT", format!("/data/parts?partNumber=1&uploadId={id}")).body("meow");
+        let part = door.send(part).await.ok();
+        assert_is_said(&part, "a part");
+        let named = format!("<Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>", part.header("etag"));
+        let body = format!("<CompleteMultipartUpload>{named}</CompleteMultipartUpload>");
+        for told in ["completed", "completed once more"] {
+            let complete = Request::new("POST", format!("/data/parts?uploadId={id}")).body(body.clone());
+            assert_is_said(&door.send(complete).await.ok(), told);
+        }
+        assert_eq!(door.get("data", "parts").await.ok().body, "meow");
     }
+
+    // An upload that began without, before the policy was there, gets no part.
+    let bare = cluster.standard("ord1");
+    let _ = bare.send(Request::new("DELETE", "/data?policy")).await.ok();
+    let id = bare.send(Request::new("POST", "/data/bare?uploads")).await.ok().element("UploadId");
+    let _ = bare.send(Request::new("PUT", "/data?policy").body(policy)).await.ok();
+    let part = Request::new("PUT", format!("/data/bare?partNumber=1&uploadId={id}")).body("meow");
+    assert_eq!(bare.send(part).await.refusal(), (403, "AccessDenied".to_owned()));
 }

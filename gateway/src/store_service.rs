@@ -305,13 +305,16 @@ impl<S> Door<S> {
 }
 
 /// Whether the decision rests on what is known after the door, so that the operation has to ask its permit: whose an
-/// upload is, or for what the policy says the keys to delete or the tags to put, which are in the body, or the tags of
-/// what is copied or renamed.
+/// upload is, or for what the policy says how it is encrypted, the keys to delete or the tags to put, which are in the
+/// body, or the tags of what is copied or renamed.
 fn is_told_later(operation: Operation, caller: Option<&User>, facts: &Facts) -> bool {
     match operation {
         Operation::AbortMultipartUpload | Operation::ListParts => caller.is_some(),
         Operation::DeleteObjects
         | Operation::PutObjectTagging
+        | Operation::UploadPart
+        | Operation::UploadPartCopy
+        | Operation::CompleteMultipartUpload
         | Operation::CopyObject
         | Operation::RenameObject => facts.policy.is_some(),
         _ => false,

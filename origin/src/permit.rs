@@ -69,6 +69,9 @@ pub struct On<'a> {
     /// The canonical id of the account that began the upload that the request names, if there is such an upload and it
     /// was somebody's.
     pub initiator: Option<&'a str>,
+    /// The method by which the upload that the request names is encrypted with the store's key, as
+    /// `x-amz-server-side-encryption` has it: that was chosen when the upload began, for all of its parts.
+    pub upload_encryption: Option<&'static str>,
     /// The request's body compares the object's entity tag with one that it names, and so tells what it is. What its
     /// headers compare is for whoever decides to read.
     pub compares_etag: bool,
@@ -86,6 +89,7 @@ impl<'a> On<'a> {
             head: None,
             request_tags: None,
             initiator: None,
+            upload_encryption: None,
             compares_etag: false,
         }
     }

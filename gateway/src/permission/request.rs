@@ -88,6 +88,10 @@ impl Lookup for Circumstances<'_> {
             "s3:delimiter" => one(self.query("delimiter")),
             "s3:max-keys" => one(self.query("max-keys")),
             "s3:VersionId" => one(self.on.version),
+            // Parts and completions do not say it: their upload did.
+            "s3:x-amz-server-side-encryption" => {
+                one(self.header("x-amz-server-side-encryption").or(self.on.upload_encryption))
+            }
             "s3:x-amz-copy-source" => copy_source(self.header("x-amz-copy-source")),
             "s3:RequestObjectTagKeys" => {
                 self.request_tags().into_iter().map(|(key, _)| Cow::Owned(key)).collect()

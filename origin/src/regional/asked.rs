@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use http::Extensions;
+use s3s::dto::ServerSideEncryption;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::rows::{Bucket, Reads, UploadRow};
 use super::seams::Change;
 use super::versions::{ReadVersions, Version};
 use crate::caller::Caller;
+use crate::encryption::Encryption;
 use crate::head::{DeleteMarker, Facts, Head};
 use crate::permit::{On, Permit, Role, permit_of};
 use crate::read_request::absent;
@@ -226,7 +228,12 @@ impl AskedUpload {
         let upload = rows.upload(&self.bucket.name, &self.key, &self.upload_id)?;
         let bucket = On::bucket(&self.bucket.name, &facts);
         let initiator = upload.as_ref().map(|upload| upload.initiator.as_str());
-        let on = On { initiator, ..bucket.object(&self.key, None, head.as_ref()) };
+        let upload_encryption = match &upload {
+            Some(upload) => method(upload.encryption.as_ref()),
+            // A completion may be asked for once more.
+            None => rows.completed(&self.upload_id)?.and_then(|done| method(done.encryption.as_ref())),
+        };
+        let on = On { initiator, upload_encryption, ..bucket.object(&self.key, None, head.as_ref()) };
         self.bucket.permit.decide(self.bucket.role, &on)?;
         let upload = upload.ok_or_else(no_such_upload)?;
         self.verify_initiator(&facts, &upload.initiator)?;
@@ -245,6 +252,11 @@ impl AskedUpload {
         }
         Err(s3_error!(AccessDenied, "Access Denied"))
     }
+}
+
+/// How the store encrypts what is under its key.
+fn method(encryption: Option<&Encryption>) -> Option<&'static str> {
+    encryption.filter(|encryption| encryption.is_by_store()).map(|_| ServerSideEncryption::AES256)
 }
 
 pub(super) fn no_such_bucket() -> S3Error {
