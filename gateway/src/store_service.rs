@@ -23,7 +23,7 @@ use origin::{Caller, Permit};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
-use s3s::dto::CopySource;
+use s3s::dto::{CopySource, ServerSideEncryption};
 use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
@@ -289,6 +289,13 @@ impl<S> Door<S> {
         if role == Role::Target && is_told_later(held.target.operation, caller.as_deref(), &facts) {
             return Ok(());
         }
+        // Nor is it known yet how their upload is encrypted, where that is all that stands against them.
+        if role == Role::Target && is_of_upload(held.target.operation) {
+            let encrypted = On { upload_encryption: Some(ServerSideEncryption::AES256), ..on };
+            if asking.decide(role, &encrypted).is_ok() {
+                return Ok(());
+            }
+        }
         let rule = Rule::of(held.target.operation);
         let Some(key) = key.filter(|_| rule.reads_object(role, &held.headers)) else {
             return Err(held.refusal(denied));
@@ -305,20 +312,25 @@ impl<S> Door<S> {
 }
 
 /// Whether the decision rests on what is known after the door, so that the operation has to ask its permit: whose an
-/// upload is, or for what the policy says how it is encrypted, the keys to delete or the tags to put, which are in the
-/// body, or the tags of what is copied or renamed.
+/// upload is, or for what the policy says the keys to delete or the tags to put, which are in the body, or the tags of
+/// what is copied or renamed.
 fn is_told_later(operation: Operation, caller: Option<&User>, facts: &Facts) -> bool {
     match operation {
         Operation::AbortMultipartUpload | Operation::ListParts => caller.is_some(),
         Operation::DeleteObjects
         | Operation::PutObjectTagging
-        | Operation::UploadPart
-        | Operation::UploadPartCopy
-        | Operation::CompleteMultipartUpload
         | Operation::CopyObject
         | Operation::RenameObject => facts.policy.is_some(),
         _ => false,
     }
+}
+
+/// Whether it adds to an upload, or ends one, that was told how to encrypt when it began.
+fn is_of_upload(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::UploadPart | Operation::UploadPartCopy | Operation::CompleteMultipartUpload
+    )
 }
 
 /// Whether s3s is about to do what was admitted, to what was admitted.
