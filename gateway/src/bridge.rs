@@ -363,7 +363,10 @@ pub fn settle_unread_body(session: &mut Session) -> Unread {
 
 /// Throws away what a client still sends, for a while, after the response has told it that the connection closes.
 async fn linger(session: &mut Session, unread: Unread) {
-    if unread != Unread::Lingers || session.is_http2() {
+    if session.is_http2() {
+        return drain_stream(session).await;
+    }
+    if unread != Unread::Lingers {
         return;
     }
     let last_words = async {
@@ -373,6 +376,22 @@ async fn linger(session: &mut Session, unread: Unread) {
     };
     // Over either way: the connection closes now.
     let _ = timeout(LINGER, last_words).await;
+}
+
+/// Throws away the rest of a short body. A stream that ends before its request has is reset, and curl then takes the reset
+/// for the answer.
+async fn drain_stream(session: &mut Session) {
+    let draining = async {
+        let mut left = DRAIN_BYTES_MAX;
+        while !session.is_body_done()
+            && let Ok(Some(piece)) = session.read_request_body().await
+            && let Some(less) = left.checked_sub(piece.len() as u64)
+        {
+            left = less;
+        }
+    };
+    // A client that sends nothing more has its stream reset, which says that nothing was wrong.
+    let _ = timeout(DRAIN_TIMEOUT, draining).await;
 }
 
 #[cfg(test)]

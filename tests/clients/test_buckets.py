@@ -6,9 +6,13 @@ from s3_clients import Aws, Boto3, S3cmd, refused
 
 
 @pytest.fixture(params=["owner", "reader"])
-def client(request):
-    """At the owner's standard endpoint, and at another region's accelerated one."""
-    return request.getfixturevalue(request.param)
+def client(request, penstock, tmp_path):
+    """At the owner's standard endpoint, and at another region's accelerated one.
+
+    Names are in the path: so any may be asked for.
+    """
+    doors = {"owner": penstock.standard("ord1"), "reader": penstock.accelerated("las1", "ord1")}
+    return Boto3(doors[request.param], tmp_path).s3
 
 
 def test_names_are_one_label(client):

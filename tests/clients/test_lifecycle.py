@@ -115,7 +115,7 @@ RIGHT = {
 }
 
 
-def test_rules_that_are_none_change_nothing(owner):
+def test_rules_that_are_none_change_nothing(owner, refusal):
     bucket = "rules-that-are-none"
     owner.create_bucket(Bucket=bucket)
     put, get = owner.put_bucket_lifecycle_configuration, owner.get_bucket_lifecycle_configuration

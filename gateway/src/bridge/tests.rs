@@ -598,6 +598,18 @@ mod http2 {
         assert_eq!(body(&mut get).await, Some(vec![0; 4096]));
     }
 
+    /// Answered before its body has come: the stream is not reset while that may be under way.
+    #[tokio::test]
+    async fn a_short_unread_body_is_drained() {
+        let started = start_with(Limits::default(), tls());
+        let mut put = begin(&started, "PUT", "/photos/refused", 5).await;
+        put.read_response_header().await.unwrap();
+        assert!(body(&mut put).await.is_some());
+        // Time for a reset to come.
+        sleep(Duration::from_millis(200)).await;
+        put.write_request_body(Bytes::from_static(b"hello"), true).await.expect("the stream is open");
+    }
+
     /// As with HTTP/1, but for one stream: the others on the connection live on.
     #[tokio::test]
     async fn a_broken_body_resets_its_stream() {
