@@ -5,10 +5,9 @@ import hashlib
 import ssl
 import urllib.request
 
-import botocore.exceptions
 import pytest
 
-from s3_clients import Aws, Boto3, Rclone
+from s3_clients import Aws, Boto3, Rclone, refused
 
 KEY = bytes(range(32))
 OTHER = bytes(range(1, 33))
@@ -28,14 +27,6 @@ def site(penstock, tmp_path, request):
 
 def with_key(key):
     return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key}
-
-
-def refused(call, **arguments):
-    """The status and the code that `call` is refused with."""
-    with pytest.raises(botocore.exceptions.ClientError) as error:
-        call(**arguments)
-    response = error.value.response
-    return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
 
 
 def test_boto3_reads_what_it_wrote_with_the_key(site):

@@ -2,7 +2,6 @@
 
 import json
 
-import botocore.exceptions
 import pytest
 
 from s3_clients import Aws, Boto3
@@ -20,12 +19,6 @@ def site(penstock, tmp_path, request):
     return owner, Boto3(penstock.accelerated("las1", "ord1"), tmp_path), bucket
 
 
-def refused(call, **arguments):
-    with pytest.raises(botocore.exceptions.ClientError) as error:
-        call(**arguments)
-    return error.value.response["Error"]["Code"]
-
-
 def test_transfers_under_the_stores_key(penstock, site, files, sha256, tmp_path):
     owner, far, bucket = site
     aws = Aws(penstock.standard("ord1"), tmp_path)
@@ -41,10 +34,10 @@ def test_transfers_under_the_stores_key(penstock, site, files, sha256, tmp_path)
                 assert client.s3.head_object(Bucket=bucket, Key=f"{folder}/{name}")["ServerSideEncryption"] == "AES256"
 
 
-def test_a_bucket_wants_it_of_all(site):
+def test_a_bucket_wants_it_of_all(site, refusal):
     owner, far, bucket = site
     missing = "ServerSideEncryptionConfigurationNotFoundError"
-    assert refused(owner.s3.get_bucket_encryption, Bucket=bucket) == missing
+    assert refusal(owner.s3.get_bucket_encryption, Bucket=bucket) == missing
     owner.s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [RULE]})
     found = owner.s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert found == [{**RULE, "BucketKeyEnabled": False}]
@@ -52,11 +45,11 @@ def test_a_bucket_wants_it_of_all(site):
     got = far.s3.get_object(Bucket=bucket, Key="k")
     assert (got["Body"].read(), got["ServerSideEncryption"]) == (b"meow", "AES256")
     owner.s3.delete_bucket_encryption(Bucket=bucket)
-    assert refused(owner.s3.get_bucket_encryption, Bucket=bucket) == missing
+    assert refusal(owner.s3.get_bucket_encryption, Bucket=bucket) == missing
     assert "ServerSideEncryption" not in owner.s3.put_object(Bucket=bucket, Key="k", Body=b"meow")
 
 
-def test_a_policy_that_demands_it_is_met(site):
+def test_a_policy_that_demands_it_is_met(site, refusal):
     owner, _, bucket = site
     statement = {
         "Effect": "Deny",
@@ -66,5 +59,5 @@ def test_a_policy_that_demands_it_is_met(site):
         "Condition": {"Null": {"s3:x-amz-server-side-encryption": "true"}},
     }
     owner.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
-    assert refused(owner.s3.put_object, Bucket=bucket, Key="k", Body=b"meow") == "AccessDenied"
+    assert refusal(owner.s3.put_object, Bucket=bucket, Key="k", Body=b"meow") == "AccessDenied"
     assert owner.s3.put_object(Bucket=bucket, Key="k", Body=b"meow", **BY_STORE)["ServerSideEncryption"] == "AES256"

@@ -15,18 +15,18 @@ const PART: usize = 5 * 1024 * 1024;
 const PAGE: usize = 65_520;
 
 /// The three headers of a key of 32 times `byte`.
-struct Key {
+pub(crate) struct Key {
     key: String,
     md5: String,
 }
 
 impl Key {
-    fn new(byte: u8) -> Self {
+    pub(crate) fn new(byte: u8) -> Self {
         let key = [byte; 32];
         Self { key: BASE64.encode(key), md5: BASE64.encode(md5::Md5::digest(key)) }
     }
 
-    fn target(&self) -> [(&str, &str); 3] {
+    pub(crate) fn target(&self) -> [(&str, &str); 3] {
         [
             ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
             ("x-amz-server-side-encryption-customer-key", &self.key),
@@ -34,7 +34,7 @@ impl Key {
         ]
     }
 
-    fn copy_source(&self) -> [(&str, &str); 3] {
+    pub(crate) fn copy_source(&self) -> [(&str, &str); 3] {
         [
             ("x-amz-copy-source-server-side-encryption-customer-algorithm", "AES256"),
             ("x-amz-copy-source-server-side-encryption-customer-key", &self.key),
@@ -269,7 +269,7 @@ async fn an_entity_tag_is_of_the_bytes_under_the_key() {
     assert_ne!(put().await, put().await);
 }
 
-async fn copy(region: &Region, from: &str, to: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn copy(region: &Region, from: &str, to: &str, headers: &[(&str, &str)]) -> Answer {
     let headers = [&[("x-amz-copy-source", from)], headers].concat();
     region.send("PUT", to, &headers, "").await
 }

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::Digest as _;
 use origin::regional::{OpenError, RegionalStore};
 
+use crate::customer_keys::{Key, copy};
 use crate::region::{Answer, Region, bytes, md5};
 use crate::renames::rename;
 
@@ -17,29 +16,6 @@ const PAGE: usize = 65_520;
 /// Wants the store's key, or says that it was used.
 const METHOD: &str = "x-amz-server-side-encryption";
 const BY_STORE: (&str, &str) = (METHOD, "AES256");
-
-/// The three headers that tell a key.
-type KeyHeaders = [(&'static str, String); 3];
-
-/// The headers of a customer's key, of the target's and the copy source's.
-fn customer_key() -> (KeyHeaders, KeyHeaders) {
-    let (key, digest) = (BASE64.encode([9; 32]), BASE64.encode(md5::Md5::digest([9; 32])));
-    let target = [
-        ("x-amz-server-side-encryption-customer-algorithm", "AES256".to_owned()),
-        ("x-amz-server-side-encryption-customer-key", key.clone()),
-        ("x-amz-server-side-encryption-customer-key-md5", digest.clone()),
-    ];
-    let source = [
-        ("x-amz-copy-source-server-side-encryption-customer-algorithm", "AES256".to_owned()),
-        ("x-amz-copy-source-server-side-encryption-customer-key", key),
-        ("x-amz-copy-source-server-side-encryption-customer-key-md5", digest),
-    ];
-    (target, source)
-}
-
-fn as_sent(headers: &KeyHeaders) -> [(&str, &str); 3] {
-    headers.each_ref().map(|(name, value)| (*name, value.as_str()))
-}
 
 #[track_caller]
 fn refused(answer: &Answer, (status, code): (u16, &str)) {
@@ -83,9 +59,9 @@ async fn an_object_is_read_as_if_it_were_plain() {
 #[tokio::test]
 async fn what_is_no_choice_here_is_refused() {
     let region = Region::start().await;
-    let (key, _) = customer_key();
+    let key = Key::new(9);
     region.put_with("secret", "meow", &[BY_STORE]).await.ok();
-    let both = [&as_sent(&key)[..], &[BY_STORE]].concat();
+    let both = [&key.target()[..], &[BY_STORE]].concat();
     for (headers, expected) in [
         (&[(METHOD, "AES192")][..], (400, "InvalidArgument")),
         (&[(METHOD, "aws:kms")], (501, "NotImplemented")),
@@ -116,8 +92,8 @@ async fn what_is_no_choice_here_is_refused() {
     }
     assert_eq!(region.send("HEAD", "/photos/secret", &[BY_STORE], "").await.status, 400);
     // A customer's key is not what it was encrypted with.
-    refused(&region.get_with("secret", &as_sent(&key)).await, (400, "InvalidRequest"));
-    refused(&region.send("PUT", &part, &as_sent(&key), "meow").await, (400, "InvalidRequest"));
+    refused(&region.get_with("secret", &key.target()).await, (400, "InvalidRequest"));
+    refused(&region.send("PUT", &part, &key.target(), "meow").await, (400, "InvalidRequest"));
     assert_eq!(region.get("secret").await.ok().body, "meow");
 }
 
@@ -165,17 +141,12 @@ async fn an_upload_in_parts_is_under_the_stores_key() {
     assert!(RegionalStore::check_deep(region.close().await.path()).await.expect("checked").is_sound());
 }
 
-async fn copy(region: &Region, from: &str, to: &str, headers: &[(&str, &str)]) -> Answer {
-    let headers = [&[("x-amz-copy-source", from)], headers].concat();
-    region.send("PUT", to, &headers, "").await
-}
-
 /// From and to everything that an object can be under; what nobody asked to be laid open stays encrypted.
 #[tokio::test]
 async fn a_copy_is_under_the_key_that_was_asked_for() {
     let mut region = Region::start().await;
-    let (key, source_key) = customer_key();
-    let (with_key, from_key) = (as_sent(&key), as_sent(&source_key));
+    let key = Key::new(9);
+    let (with_key, from_key) = (key.target(), key.copy_source());
     for count in [10, 300_000] {
         let body = bytes(count);
         region.put("plain", body.clone()).await;
@@ -230,8 +201,8 @@ async fn copies_and_renames_share_bytes() {
 #[tokio::test]
 async fn a_part_is_copied_to_the_key_of_its_upload() {
     let region = Region::start().await;
-    let (key, source_key) = customer_key();
-    let (with_key, from_key) = (as_sent(&key), as_sent(&source_key));
+    let key = Key::new(9);
+    let (with_key, from_key) = (key.target(), key.copy_source());
     region.put("plain", bytes(200_000)).await;
     region.put_with("secret", bytes(200_000), &[BY_STORE]).await.ok();
     region.put_with("customers", bytes(200_000), &with_key).await.ok();
@@ -268,7 +239,7 @@ const AES256: &str = "<SSEAlgorithm>AES256</SSEAlgorithm>";
 #[tokio::test]
 async fn a_bucket_encrypts_by_default() {
     let mut region = Region::start().await;
-    let (key, _) = customer_key();
+    let key = Key::new(9);
     region.put("before", bytes(1000)).await;
     let upload_before = region.start_upload("begun", &[]).await;
     let none = (404, "ServerSideEncryptionConfigurationNotFoundError");
@@ -285,8 +256,8 @@ async fn a_bucket_encrypts_by_default() {
     assert_eq!(region.put("silent", bytes(1000)).await.header(METHOD), "AES256");
     let got = region.get("silent").await.ok();
     assert!(got.body == bytes(1000) && got.header(METHOD) == "AES256");
-    region.put_with("customers", bytes(1000), &as_sent(&key)).await.ok();
-    assert!(region.get_with("customers", &as_sent(&key)).await.ok().body == bytes(1000));
+    region.put_with("customers", bytes(1000), &key.target()).await.ok();
+    assert!(region.get_with("customers", &key.target()).await.ok().body == bytes(1000));
     assert_eq!(copy(&region, "photos/before", "/photos/copied", &[]).await.ok().header(METHOD), "AES256");
     assert!(region.get("copied").await.ok().body == bytes(1000));
     let started = region.send("POST", "/photos/big?uploads", &[], "").await.ok();
