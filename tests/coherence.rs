@@ -345,7 +345,8 @@ async fn without_home_users_are_refused_or_served_as_known() {
 /// Where nodes serve users as known, deleting one names those that did not hear of it, and they do hear once they are back.
 #[tokio::test]
 async fn a_deleted_user_s_unreached_nodes_are_named() {
-    let leases = "[coherence]\nlease = \"1s\"\nusers_lease = \"1s\"\nmax_ack_wait = \"3s\"\n";
+    // Long enough that a slow machine renews in time, short enough to wait out.
+    let leases = "[coherence]\nlease = \"8s\"\nusers_lease = \"8s\"\n";
     let settings = format!("on_home_loss = \"serve-known\"\n{leases}");
     let cluster = Cluster::start_with(Options::settings(&settings).served().distant(Duration::ZERO)).await;
     cluster.standard("las1").create_bucket("data").await;
