@@ -14,8 +14,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::block::Block;
 use crate::budget::{FillRoom, OutlastingRoom};
@@ -26,6 +28,11 @@ use crate::page::VerifiedPage;
 use crate::sync::lock;
 
 const SHARDS_COUNT: usize = 64;
+
+/// More holders than this of one block that is on its way are a crowd, the map and the fill among them.
+const CROWD_COUNT: usize = 8;
+/// How long a reader in a crowd waits for the whole block before it takes the pages as they come.
+const CROWD_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Held by those who want a fill to go on: a fill that nobody holds ends at its next block.
 pub(crate) struct Interest {
@@ -124,7 +131,9 @@ pub(crate) struct Flight {
     pub(crate) key: BlockKey,
     pub(crate) from: From,
     state: Mutex<State>,
+    /// A page came, or the end.
     changed: Notify,
+    has_ended: Notify,
 }
 
 struct State {
@@ -161,7 +170,7 @@ impl Flight {
     fn new(key: BlockKey, pages_count: usize, from: From) -> Self {
         let state =
             State { pages: vec![None; pages_count], missing_count: pages_count, room: None, end: None };
-        Self { key, from, state: Mutex::new(state), changed: Notify::new() }
+        Self { key, from, state: Mutex::new(state), changed: Notify::new(), has_ended: Notify::new() }
     }
 
     /// Waits for the page at `place` in the block, or for anything better or worse.
@@ -178,6 +187,19 @@ impl Flight {
         }
     }
 
+    /// Whether so many readers are at this block that each of them does better to take the rest of it at once: a page
+    /// by itself is a turn and a write for each of them, and the fill has to wait for all of those.
+    pub(crate) fn is_crowded(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > CROWD_COUNT
+    }
+
+    /// Waits for the end, but not for long.
+    pub(crate) async fn end_comes(&self) {
+        let _waiting = Waiting::on(self);
+        // Whether it came or not is seen by whoever asks for a page next.
+        let _ = timeout(CROWD_PATIENCE, self.ended()).await;
+    }
+
     fn now(&self, place: usize) -> Option<Ready> {
         let state = lock(&self.state);
         match &state.end {
@@ -191,15 +213,15 @@ impl Flight {
     /// Waits until the flight has ended; the error if it failed.
     pub(crate) async fn ended(&self) -> Result<(), ReadError> {
         loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
+            let ended = self.has_ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
             match &lock(&self.state).end {
                 Some(End::Failed(error)) => return Err(error.clone()),
                 Some(End::Loaded(_) | End::Over | End::Pages { .. }) => return Ok(()),
                 None => {}
             }
-            changed.await;
+            ended.await;
         }
     }
 
@@ -250,6 +272,7 @@ impl Flight {
         };
         drop((pages, room));
         self.changed.notify_waiters();
+        self.has_ended.notify_waiters();
     }
 }
 

@@ -66,7 +66,11 @@ struct Here {
 enum Held {
     Bytes(HeldBytes),
     /// The block is on its way.
-    Flight(Arc<Flight>),
+    Flight {
+        flight: Arc<Flight>,
+        /// The reader may wait a while for the whole of it.
+        is_patient: bool,
+    },
 }
 
 /// Verified bytes, the reader's next among them.
@@ -171,7 +175,7 @@ impl Reader {
             Some(Here { held: Held::Bytes(held), .. }) => {
                 held.start + held.bytes.len() as u64 <= self.left.start
             }
-            Some(Here { held: Held::Flight(_), .. }) => {
+            Some(Here { held: Held::Flight { .. }, .. }) => {
                 self.object.layout.block_range(index).end <= self.left.start
             }
             None => false,
@@ -192,6 +196,14 @@ impl Reader {
                 }
             }
             let index = self.object.layout.block_at(self.left.start);
+            // Nobody waits for their first bytes, or twice for a block.
+            if let Some(Here { held: Held::Flight { flight, is_patient }, .. }) = &mut self.here
+                && self.tally != Tally::default()
+                && flight.is_crowded()
+                && std::mem::take(is_patient)
+            {
+                flight.end_comes().await;
+            }
             match &self.here {
                 None => self.look(index).await?,
                 Some(Here { served, held: Held::Bytes(held) }) => {
@@ -204,7 +216,7 @@ impl Reader {
                     }
                     return Ok((lent.piece, served));
                 }
-                Some(Here { served, held: Held::Flight(flight) }) => {
+                Some(Here { served, held: Held::Flight { flight, .. } }) => {
                     let served = *served;
                     let start = self.left.start / PAGE_BYTES * PAGE_BYTES;
                     let place = (start - self.object.layout.block_range(index).start) / PAGE_BYTES;

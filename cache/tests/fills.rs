@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{Mode, Settings};
+use futures::FutureExt as _;
 use futures::future::join_all;
 use tokio::sync::Barrier;
 
@@ -51,6 +52,35 @@ async fn many_cold_readers_cost_the_origin_one_object() {
         reader.expect("no panic");
     }
     assert_eq!(origin.pages_given(), origin.pages_count());
+}
+
+/// Few readers of a block that is on its way are given each page as it comes; many wait a while for the rest of it, but
+/// none for its first piece, and none for good.
+#[tokio::test]
+async fn a_crowd_waits_for_the_rest_of_a_block() {
+    for (readers_count, waits) in [(2, false), (16, true)] {
+        let node = Node::open(settings()).await;
+        let origin = Origin::gated(1, MIB);
+        let reader = |_| node.reader(&origin, 0..MIB, Mode::Fill);
+        let mut readers: Vec<_> = (0..readers_count).map(reader).collect();
+        origin.open(1);
+        for reader in &mut readers {
+            assert_eq!(reader.next().await.expect("a piece").expect("good").len() as u64, 64 * KIB);
+        }
+        origin.open(2);
+        let (first, others) = readers.split_first_mut().expect("some readers");
+        // The block does not come to its end, and the page that is there is given after all.
+        let second = first.next().await.expect("a piece").expect("good");
+        assert_eq!(second, origin.content(64 * KIB..128 * KIB));
+        for other in others {
+            assert_eq!(other.next().now_or_never().is_none(), waits);
+        }
+        origin.open(u64::MAX);
+        for reader in &mut readers {
+            drain(reader).await.expect("the rest");
+        }
+        assert_eq!(origin.pages_given(), origin.pages_count());
+    }
 }
 
 /// The first page a client wants is the first that is asked for; the head of its block is brought beside it.
