@@ -13,6 +13,7 @@ mod index;
 mod kept;
 mod late;
 mod open;
+mod order;
 mod ring;
 mod superblock;
 mod threads;

@@ -1,8 +1,9 @@
 //! The engine over io_uring: one thread a device, parked in the kernel until a request or an answer comes.
 //!
 //! A read is two transfers side by side, the header through the page cache and the data past it; a write is three, one
-//! after another. Reads of neighbouring pages and slots that wait together go as one. Reads go before writes, of which
-//! few run at a time, so that a queue of writes does not stand before a read in the device either.
+//! after another. Reads of neighbouring pages and slots that wait together go as one, in an order that passes nobody over
+//! ([`super::order`]). Reads go before writes, of which few run at a time, so that a queue of writes does not stand before
+//! a read in the device either.
 //!
 //! What the kernel moved only in part is asked for again from there; a merged read that fails is split, so that one bad
 //! sector costs one block.
@@ -17,21 +18,16 @@ use bytes::Bytes;
 
 use super::engine::{Done, Engine, SlotRead, SlotWrite, stopped};
 use super::file::SlabFile;
+use super::order::{READS_MAX, Running, Waiting};
 use super::ring::{Bell, Memory, Ring, Through, Transfer};
 use crate::buffer::Buffer;
 use crate::sync::lock;
-
-/// Reads that the device has at a time, merged ones counted once.
-const READS_MAX: usize = 64;
 
 /// Writes that the device has at a time: enough to keep it busy, few enough for a read among them to be quick.
 const WRITES_MAX: usize = 4;
 
 /// A read has two transfers at a time, a write one.
 const TRANSFERS_MAX: u32 = 2 * READS_MAX as u32 + WRITES_MAX as u32;
-
-/// Reads are merged up to this many bytes: larger ones cost as much a byte, and their first byte comes later.
-const MERGED_BYTES_MAX: usize = 1024 * 1024;
 
 /// An engine of one io_uring and its thread.
 pub(super) struct Uring {
@@ -145,12 +141,12 @@ impl Drop for Uring {
 struct Worker {
     ring: Ring,
     inbox: Arc<Inbox>,
-    reads: VecDeque<SlotRead>,
+    reads: Waiting,
     writes: VecDeque<SlotWrite>,
+    running: Running,
     /// By token.
     jobs: Vec<Option<Job>>,
     free: Vec<usize>,
-    reads_count: usize,
     writes_count: usize,
 }
 
@@ -161,6 +157,8 @@ enum Job {
 
 /// Reads of pages that lie one after another.
 struct Reading {
+    /// Among all that were begun.
+    number: u64,
     members: Vec<Member>,
     header_offset: u64,
     /// As they come back.
@@ -207,11 +205,11 @@ impl Worker {
         Self {
             ring,
             inbox,
-            reads: VecDeque::new(),
+            reads: Waiting::default(),
             writes: VecDeque::new(),
+            running: Running::default(),
             jobs: Vec::new(),
             free: Vec::new(),
-            reads_count: 0,
             writes_count: 0,
         }
     }
@@ -256,21 +254,8 @@ impl Worker {
     }
 
     fn start_reads(&mut self) {
-        if self.reads.len() > 1 {
-            // In the order of the device, so that neighbours meet.
-            self.reads.make_contiguous().sort_by_key(|read| read.data_offset);
-        }
-        while self.reads_count < READS_MAX {
-            let Some(first) = self.reads.pop_front() else { return };
-            let mut run = vec![first];
-            let mut bytes = run[0].data_bytes;
-            while let Some(next) = self.reads.front()
-                && is_next(&run[run.len() - 1], next)
-                && bytes + next.data_bytes <= MERGED_BYTES_MAX
-            {
-                bytes += next.data_bytes;
-                run.extend(self.reads.pop_front());
-            }
+        while self.running.has_room() {
+            let Some(run) = self.reads.take() else { return };
             self.start_read(run);
         }
     }
@@ -281,8 +266,8 @@ impl Worker {
         let last = &run[run.len() - 1];
         let header_len = (last.header_offset - header_offset) as usize + last.header_bytes;
         let (members, buffers) = run.into_iter().map(taken_apart).unzip();
-        let token = self.job(Job::Read(Reading { members, header_offset, header: None, data: None }));
-        self.reads_count += 1;
+        let number = self.running.begin();
+        let token = self.job(Job::Read(Reading { number, members, header_offset, header: None, data: None }));
         self.start(token, Through::PageCache, Memory::Header(vec![0; header_len]), header_offset);
         self.start(token, Through::Direct, Memory::Buffers(buffers), data_offset);
     }
@@ -352,7 +337,7 @@ impl Worker {
             return;
         }
         self.free.push(token);
-        self.reads_count -= 1;
+        self.running.end(reading.number);
         for alone in reading.finish() {
             self.start_read(vec![alone]);
         }
@@ -391,7 +376,7 @@ impl Drop for Worker {
             self.reads.extend(incoming.reads.drain(..));
             self.writes.extend(incoming.writes.drain(..));
         }
-        for read in self.reads.drain(..) {
+        for read in self.reads.drain() {
             (read.done)(Err(stopped()));
         }
         for write in self.writes.drain(..) {
@@ -445,13 +430,6 @@ impl Member {
 fn taken_apart(read: SlotRead) -> (Member, (Buffer, usize)) {
     let SlotRead { header_offset, header_bytes, data_offset, data_bytes, buffer, done } = read;
     (Member { header_offset, header_bytes, data_offset, data_bytes, done }, (buffer, data_bytes))
-}
-
-/// Whether `next` goes on where `last` ends: with the next pages of the slot, or with the next slot.
-fn is_next(last: &SlotRead, next: &SlotRead) -> bool {
-    let after = last.header_offset + last.header_bytes as u64;
-    last.data_offset + last.data_bytes as u64 == next.data_offset
-        && (next.header_offset == last.header_offset || next.header_offset == after)
 }
 
 #[cfg(test)]
