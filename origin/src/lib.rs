@@ -33,6 +33,9 @@ pub mod instance;
 
 mod directory;
 
+#[cfg(test)]
+mod test_until;
+
 pub use caller::Caller;
 pub use checksums::{Algorithm, DocumentDigests};
 pub use directory::Directory;

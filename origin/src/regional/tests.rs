@@ -26,6 +26,7 @@ use super::*;
 use crate::acl::Owner;
 use crate::head::{Facts, Head, Part, StoredHeaders};
 use crate::tags::Tags;
+use crate::test_until::until;
 
 const BUCKET: &str = "photos";
 const MIB: usize = 1024 * 1024;
@@ -120,17 +121,6 @@ fn files_under(dir: &Path) -> Vec<PathBuf> {
         if path.is_dir() { found.extend(files_under(&path)) } else { found.push(path) }
     }
     found
-}
-
-/// Waits for what happens on other threads, without a guess of how long it takes.
-async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
-    for _ in 0..1000 {
-        if happened() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what} did not happen");
 }
 
 /// Bytes that differ from page to page and from seed to seed.
@@ -369,7 +359,7 @@ async fn a_refused_change_leaves_nothing_and_its_neighbours_stand() {
     assert_eq!(region.store.test_object("k").await.unwrap().unwrap(), b"old");
     assert_eq!(region.store.test_object("n").await.unwrap().unwrap(), b"new");
     assert_eq!(region.store.test_object("other").await.unwrap(), None);
-    eventually("the removal of the refused bytes", || region.data_files().is_empty()).await;
+    until("the removal of the refused bytes", async || region.data_files().is_empty()).await;
     assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
 
@@ -400,13 +390,7 @@ async fn a_caller_that_goes_away_changes_nothing() {
     }));
     assert!(put.as_mut().now_or_never().is_none());
     drop(put);
-    for _ in 0..1000 {
-        if region.store.test_object("k").await.unwrap().is_some() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the change was lost");
+    until("the change is made", async || region.store.test_object("k").await.unwrap().is_some()).await;
 }
 
 #[tokio::test]
@@ -416,11 +400,11 @@ async fn an_upload_given_up_leaves_no_file() {
     for _ in 0..5 {
         upload.write(Bytes::from(bytes(1, MIB))).await.unwrap();
     }
-    eventually("the first write", || !region.data_files().is_empty()).await;
+    until("the first write", async || !region.data_files().is_empty()).await;
     drop(upload);
-    eventually("the removal of the file", || region.data_files().is_empty()).await;
+    until("the removal of the file", async || region.data_files().is_empty()).await;
     drop(region.store.test_staged(&bytes(1, MIB)).await.unwrap());
-    eventually("the removal of the staged file", || region.data_files().is_empty()).await;
+    until("the removal of the staged file", async || region.data_files().is_empty()).await;
 }
 
 #[tokio::test]

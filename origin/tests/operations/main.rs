@@ -19,6 +19,8 @@ mod region;
 mod renames;
 mod store_keys;
 mod tagging;
+#[path = "../../src/test_until.rs"]
+mod test_until;
 mod unset_configurations;
 mod versions;
 mod website;

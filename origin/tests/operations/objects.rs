@@ -8,6 +8,7 @@ use futures::{StreamExt as _, stream};
 use s3s::dto::StreamingBlob;
 
 use crate::region::{Region, bytes, md5};
+use crate::test_until::until;
 
 #[tokio::test]
 async fn what_was_put_is_got() {
@@ -316,7 +317,7 @@ async fn an_aborted_upload_leaves_no_file() {
                 assert!(tokio::time::timeout(Duration::from_millis(300), sending).await.is_err());
             }
         }
-        eventually(|| region.files_count() == files_before).await;
+        until("what was staged is gone", async || region.files_count() == files_before).await;
         assert_eq!(region.get("cat.jpg").await.status, 404);
     }
 }
@@ -336,15 +337,4 @@ impl Ending {
         };
         s3s::Body::from(blob)
     }
-}
-
-/// Waits for what happens in the background, and fails if it does not.
-async fn eventually(happened: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if happened() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it has not happened within five seconds");
 }

@@ -228,12 +228,7 @@ async fn a_pass_that_was_cut_short_goes_on_where_it_was_after_a_restart_too() {
     let seams = Seams { clock, ..Seams::default() };
     let store = RegionalStore::open(settings(region.dir.path()), seams, &Registry::new()).await.unwrap();
     // A store goes on with its pass as it opens.
-    for _ in 0..1000 {
-        if store.test_keys().await.len() == 1 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the pass goes on", async || store.test_keys().await.len() == 1).await;
     assert_eq!(store.test_keys().await, ["a"]);
     assert_eq!(store.apply_lifecycle().await.unwrap().expired_count, 1);
 }

@@ -50,7 +50,7 @@ async fn a_full_disk_is_a_clean_error_at_every_step_and_leaves_nothing() {
             // The next one succeeds, and the store has neither the refused object nor its file.
             region.store.test_put("other", b"v").await.unwrap();
             assert_eq!(region.store.test_object("k").await.unwrap(), None, "{step:?} {kind:?}");
-            eventually("the removal of the refused file", || region.data_files().len() == 1).await;
+            until("the removal of the refused file", async || region.data_files().len() == 1).await;
         }
     }
     assert!(region.store.test_object("kept").await.unwrap().unwrap() == bytes(1, MIB));

@@ -62,9 +62,9 @@ async fn replaced_parts_and_aborted_uploads_lose_their_bytes_without_grace() {
     region.store.test_put_part("u", 1, &bytes(1, MIB)).await.unwrap();
     region.store.test_put_part("u", 1, &bytes(2, MIB)).await.unwrap();
     region.store.test_put_part("u", 2, &bytes(3, MIB)).await.unwrap();
-    eventually("the removal of the replaced part", || region.data_files().len() == 2).await;
+    until("the removal of the replaced part", async || region.data_files().len() == 2).await;
     region.store.commit(Change::Nothing, |txn| Ok(txn.delete_upload(BUCKET, "k", "u")?)).await.unwrap();
-    eventually("the removal of the parts", || region.data_files().is_empty()).await;
+    until("the removal of the parts", async || region.data_files().is_empty()).await;
     assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
 
@@ -84,7 +84,7 @@ async fn parts_left_out_of_the_object_lose_their_bytes() {
         Ok(instance)
     });
     let instance = completed.await.unwrap();
-    eventually("the removal of the second part", || region.data_files().len() == 2).await;
+    until("the removal of the second part", async || region.data_files().len() == 2).await;
     let expected = [bytes(1, MIB), bytes(3, MIB)].concat();
     assert!(region.store.test_read(instance).await.unwrap() == expected);
     assert_eq!(region.check().await.faults, Vec::<String>::new());
@@ -145,6 +145,6 @@ async fn empty_parts_leave_no_file() {
     let instance = region.store.test_complete("k", "u").await.unwrap();
     assert_eq!(region.store.test_read(instance).await.unwrap(), b"");
     region.store.commit(Change::Nothing, |txn| Ok(txn.delete_upload(BUCKET, "k", "v")?)).await.unwrap();
-    eventually("the removal of the empty files", || region.data_files().is_empty()).await;
+    until("the removal of the empty files", async || region.data_files().is_empty()).await;
     assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
