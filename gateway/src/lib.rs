@@ -63,4 +63,6 @@ pub mod check;
 #[cfg(test)]
 mod test_store;
 #[cfg(test)]
+mod test_until;
+#[cfg(test)]
 mod test_user;

@@ -301,6 +301,7 @@ mod tests {
     use crate::coherence::{Follower, FollowerParts, Room};
     use crate::metrics::Metrics;
     use crate::peer::{Credentials, Limits, Peers};
+    use crate::test_until::{WITHIN, until};
     use crate::topology::{RegionName, Topology};
 
     const MIB: u64 = 1 << 20;
@@ -317,7 +318,9 @@ mod tests {
         cluster.make_node(&here, &topology).expect("certificate");
         let credentials = Credentials::load(cluster.path(), &here).expect("credentials");
         let metrics = Metrics::new(&Registry::new());
-        let peers = Peers::new(&topology, &credentials, Limits::default(), &metrics).expect("peers");
+        // Whoever does not answer is waited for as long as a test takes.
+        let limits = Limits { connect_timeout: WITHIN, ..Limits::default() };
+        let peers = Peers::new(&topology, &credentials, limits, &metrics).expect("peers");
         let peer = peers.peer("ord1").expect("ord1").clone();
         let counts = metrics.head_starts(peer.region());
         let head_starts = HeadStarts::new(false, counts.clone());
@@ -347,9 +350,7 @@ mod tests {
         assert!(owner.begin(&name(RUNNING_MAX), 0..1).is_none());
         assert_eq!((counts.used.get(), counts.unused.get()), (0, RUNNING_MAX as u64));
         drop(silent);
-        while owner.begin(&name(RUNNING_MAX), 0..1).is_none() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("a place is free", async || owner.begin(&name(RUNNING_MAX), 0..1).is_some()).await;
     }
 
     /// One that comes to nothing is asked for again by the fill, and was of no use.

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::test_until::{WITHIN, until};
 
 /// Answers every request with its path, `/slow` only once it was let go, `/meet` once two of them hold a thread each, or
 /// none came.
@@ -101,7 +102,7 @@ async fn expect_answer(client: &mut TcpStream, path: &str) {
 async fn read_to_close(client: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     // A reset is a close too.
-    let _ = timeout(Duration::from_secs(20), client.read_to_end(&mut rest)).await.expect("the server closes");
+    let _ = timeout(WITHIN, client.read_to_end(&mut rest)).await.expect("the server closes");
     rest
 }
 
@@ -199,9 +200,7 @@ async fn a_trickled_header_meets_the_deadline() {
             }
         });
         let mut rest = Vec::new();
-        let _ = timeout(Duration::from_secs(20), reading.read_to_end(&mut rest))
-            .await
-            .expect("the server closes");
+        let _ = timeout(WITHIN, reading.read_to_end(&mut rest)).await.expect("the server closes");
         assert!(began.elapsed() >= head_timeout, "closed too early");
         assert!(!rest.starts_with(b"HTTP/1.1 200"));
         trickle.abort();
@@ -213,7 +212,7 @@ async fn a_trickled_header_meets_the_deadline() {
 async fn an_idle_connection_outlives_the_head_deadline() {
     let limits = Limits {
         head_timeout: Duration::from_millis(50),
-        idle_timeout: Duration::from_millis(600),
+        idle_timeout: Duration::from_secs(4),
         ..Limits::default()
     };
     let started = start(limits);
@@ -272,17 +271,12 @@ async fn connections_are_bounded() {
     expect_answer(&mut first, "/first").await;
     assert_eq!(read_to_close(&mut connect(started.address).await).await, b"");
     drop(first);
-    let mut served = false;
-    for _ in 0..100 {
+    until("the next one is served", async || {
         let mut next = connect(started.address).await;
         let _ = next.write_all(b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-        served = read_to_close(&mut next).await.ends_with(b"/next");
-        if served {
-            break;
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    assert!(served);
+        read_to_close(&mut next).await.ends_with(b"/next")
+    })
+    .await;
 }
 
 /// Draining closes the listener and idle connections at once, and waits for the transfer that is running.

@@ -35,6 +35,7 @@ use crate::listen::OtherProtocol;
 use crate::metrics::Metrics;
 use crate::sigv4::SecretKey;
 use crate::test_store::{BUCKET, TestStore};
+use crate::test_until::{WITHIN, until};
 use crate::test_user;
 use crate::topology::{RegionName, Topology};
 
@@ -99,8 +100,9 @@ impl Node {
         let metrics = Metrics::new(&Registry::new());
         let regions = [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2")];
         let topology = Arc::new(Topology::new("penstock.localhost", "ord1", regions).expect("topology"));
-        let sessions =
-            Sessions::new(coherence::Settings::default(), topology, metrics, Own::new(&Room::new(0)));
+        // No change gives a node up because the machine is busy.
+        let settings = coherence::Settings { max_ack_wait: WITHIN, ..coherence::Settings::default() };
+        let sessions = Sessions::new(settings, topology, metrics, Own::new(&Room::new(0)));
         let stored = TestStore::open_with(&sessions, accounts).await;
         let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -136,7 +138,8 @@ async fn accept(listener: TcpListener, tls: Arc<Acceptor>, protocols: [Arc<dyn O
 /// How a node with `credentials` reaches ord1 at `address`.
 fn ord1(credentials: &Credentials, address: SocketAddr) -> Arc<Peer> {
     let topology = Topology::new("penstock.localhost", "ord1", [("ord1", address.to_string().as_str())]);
-    let limits = Limits { connect_timeout: Duration::from_secs(5), ..Limits::default() };
+    let limits =
+        Limits { connect_timeout: WITHIN, ask_timeout: WITHIN, read_timeout: WITHIN, ..Limits::default() };
     let metrics = Metrics::new(&Registry::new());
     let peers = Peers::new(&topology.expect("topology"), credentials, limits, &metrics).expect("peers");
     peers.peer("ord1").expect("ord1").clone()
@@ -212,9 +215,7 @@ async fn a_key_that_was_somebodys_is_not_made_up() {
     assert!(is_known().await);
     // Nothing is live here from now on.
     home.drain();
-    while home.is_live() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("the session is given back", async || !home.is_live()).await;
     // Once more each time: a tenth of a second later there is room for another.
     for _ in 0..5 {
         make_up_keys().await;
@@ -397,9 +398,12 @@ async fn slow_direct_reads_do_not_hold_up_fills() {
     assert_eq!(filled.try_fold(0, async |count, _| Ok(count + 1)).await.expect("whole"), PAGES_COUNT);
 
     drop(slow);
-    while let Err(problem) = peer.pages(instance, 0..1, Purpose::Direct).await {
-        assert!(matches!(problem, SourceError::Busy), "{problem}");
-    }
+    until("the place is free", async || {
+        let answer = peer.pages(instance, 0..1, Purpose::Direct).await;
+        assert!(matches!(answer, Ok(_) | Err(SourceError::Busy)));
+        answer.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -468,8 +472,8 @@ async fn a_connection_is_free_after_the_last_page() {
             pages.try_next().await.expect("a page").expect("not the end");
         }
         drop(pages);
-        while taken_count == 3 && peer.idle_count() == 0 {
-            tokio::task::yield_now().await;
+        if taken_count == 3 {
+            until("the connection is free", async || peer.idle_count() > 0).await;
         }
     }
 }
@@ -511,13 +515,9 @@ async fn connections_end_with_a_session_whose_owner_is_gone() {
     let objects = follow_over(peer.clone(), LeaseClass::Objects);
     let facts = Subject::Facts { bucket: BUCKET.into() };
     assert!(objects.find(facts, Use::LookAndKeep).await.expect("answered").value.is_some());
-    while peer.idle_count() < lines::KEPT_OPEN {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("connections wait", async || peer.idle_count() == lines::KEPT_OPEN).await;
     node.listening.abort();
-    while peer.idle_count() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("none waits any more", async || peer.idle_count() == 0).await;
     assert!(!objects.is_live());
 }
 
@@ -528,9 +528,7 @@ async fn connections_are_there_before_they_are_needed() {
     let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
     let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), node.address);
     peer.keep_connected();
-    while peer.idle_count() < lines::KEPT_OPEN {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("connections wait", async || peer.idle_count() == lines::KEPT_OPEN).await;
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::*;
 use crate::cluster::ClusterDir;
 use crate::coherence::wire::{self, Cleared, FromNode, FromOwner, PROTOCOL};
 use crate::peer::{Credentials, Limits, Peers};
+use crate::test_until::WITHIN;
 use crate::topology::Topology;
 use prometheus::Registry;
 
@@ -44,7 +45,8 @@ async fn hear(owner: &mut DuplexStream) -> FromNode {
 /// An owner may say something else before its way to the node breaks: the answer that is owed does not come all the same.
 #[tokio::test]
 async fn a_word_about_something_else_is_no_answer() {
-    let follower = follower(Duration::from_millis(100));
+    // Longer than the owner below takes for its words, and waited out.
+    let follower = follower(Duration::from_secs(3));
     let (near, mut owner) = duplex(1 << 16);
     let ended = tokio::spawn(async move { follower.converse(near).await });
     assert!(matches!(hear(&mut owner).await, FromNode::Open { .. }));
@@ -53,6 +55,6 @@ async fn a_word_about_something_else_is_no_answer() {
     say(&mut owner, FromOwner::Refused { again_after_millis: 1, resolves_max: 1 }).await;
     assert!(matches!(hear(&mut owner).await, FromNode::Hello { .. }));
     say(&mut owner, FromOwner::Clear { no: 1, scope: Cleared::Users }).await;
-    let ended = timeout(Duration::from_secs(20), ended).await.expect("the stream is given up");
+    let ended = timeout(WITHIN, ended).await.expect("the stream is given up");
     assert!(matches!(ended.expect("no panic"), Ended::Silence));
 }
