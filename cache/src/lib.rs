@@ -40,6 +40,9 @@ mod source;
 mod sync;
 mod tenant;
 
+#[cfg(test)]
+mod test_until;
+
 pub use cache::{Cache, Purged};
 pub use error::{Busy, Limit, OpenError, PinError, PurgeError, ReadError};
 pub use instance::Instance;

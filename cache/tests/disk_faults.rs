@@ -7,13 +7,12 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use cache::{Cache, Mode, NvmeDevice, Settings, Tenant};
 use prometheus::Registry;
 
 use crate::origin::Origin;
-use crate::{MIB, Node, nvme_only};
+use crate::{MIB, Node, nvme_only, until};
 
 const SLAB_BYTES: u64 = 16 * MIB;
 
@@ -38,9 +37,8 @@ pub(crate) async fn store(node: &Node, origin: &Arc<Origin>) {
         .prestage(Tenant::named("lab"), origin.instance, origin.object_bytes, origin.clone())
         .expect("there is room for a pre-stage");
     let whole = node.reader(origin, 0..origin.object_bytes, Mode::LookOnly);
-    while !whole.plan().hit || node.metric("cache_buffer_bytes", None) > 0 {
-        tokio::task::yield_now().await;
-    }
+    until("every block is here", || whole.plan().hit).await;
+    node.settled().await;
     assert_eq!(node.metric("cache_blocks_not_kept_total", None), 0);
 }
 
@@ -73,7 +71,8 @@ async fn a_device_that_fails_is_taken_out_alone() {
     second.set_len(4096).expect("cut");
     // Without a fill: what is written anew makes the file longer again.
     node.read_as(&origin, 0..origin.object_bytes, Mode::LookOnly).await; // compares every byte
-    assert_eq!((node.metric("cache_nvme_in_use", None), node.metric("cache_nvme_out", None)), (1, 1));
+    until("one device is out", || node.metric("cache_nvme_out", None) == 1).await;
+    assert_eq!(node.metric("cache_nvme_in_use", None), 1);
     store(&node, &origin).await;
     assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes);
     node.cache.close().await;
@@ -142,9 +141,7 @@ async fn two_processes_never_write_to_one_slab() {
     let other = Origin::new(100, MIB);
     assert_eq!(node.read_all(&other).await.bypass_bytes, MIB);
     drop(writer);
-    while gauges() != [1, 0] {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the second process has the slab", || gauges() == [1, 0]).await;
     assert!(node.metric("cache_nvme_blocks", None) > 0, "nothing was found");
     for id in 0..16 {
         node.read_all(&Origin::new(id, 2 * MIB)).await; // compares every byte

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use tokio::sync::Barrier;
 
 use crate::origin::Origin;
-use crate::{KIB, MIB, Node, drain, settings};
+use crate::{KIB, MIB, Node, drain, settings, until};
 
 #[tokio::test]
 async fn a_second_read_asks_the_origin_for_nothing() {
@@ -95,12 +95,8 @@ async fn a_range_in_the_middle_of_a_block_starts_with_its_own_page() {
     assert_eq!(origin.asked()[0], 2..4);
     origin.open(u64::MAX);
     // The whole block is kept in the end.
-    while node.metric("cache_fills_total", Some("completed"))
-        + node.metric("cache_fills_total", Some("abandoned"))
-        == 0
-    {
-        tokio::task::yield_now().await;
-    }
+    let ended = || ["completed", "abandoned"].map(|end| node.metric("cache_fills_total", Some(end)));
+    until("the fill is over", || ended() != [0, 0]).await;
     assert_eq!(origin.asked(), [2..4, 0..2]);
     assert_eq!(node.read(&origin, 0..256 * KIB).await.memory_bytes, 256 * KIB);
 }
@@ -129,10 +125,8 @@ async fn an_unwanted_fill_ends_with_its_block() {
     drop(reader);
     origin.open(u64::MAX);
     // The window of the demand, and three more that were read ahead, each at its first block or not yet begun.
-    while node.metric("cache_fills_total", Some("abandoned")) < node.metric("cache_fills_started_total", None)
-    {
-        tokio::task::yield_now().await;
-    }
+    let started = || node.metric("cache_fills_started_total", None);
+    until("every fill is over", || node.metric("cache_fills_total", Some("abandoned")) >= started()).await;
     assert!(origin.pages_given() <= 4 * 4, "{} pages", origin.pages_given());
     let before = origin.pages_given();
     assert_eq!(node.read(&origin, 0..256 * KIB).await.memory_bytes, 256 * KIB);
@@ -189,9 +183,7 @@ async fn windows_run_side_by_side_from_the_first_and_are_bounded_together() {
         readers.push((reader, first));
     }
     // Each reader's own window, and of the eight three for the first and the second, two for the third.
-    while asked() < 4 + 8 {
-        tokio::task::yield_now().await;
-    }
+    until("all windows there is room for", || asked() >= 4 + 8).await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }

@@ -9,6 +9,8 @@ mod origin;
 mod ranges;
 mod raw_devices;
 mod slab;
+#[path = "../src/test_until.rs"]
+mod test_until;
 
 use std::ops::Range;
 use std::path::Path;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use cache::{Cache, Mode, Nvme, ReadError, Reader, Settings, Tally, Tenant};
 use origin::Origin;
 use prometheus::Registry;
+pub(crate) use test_until::until;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -79,6 +82,11 @@ impl Node {
     /// Reads the whole object.
     pub(crate) async fn read_all(&self, origin: &Arc<Origin>) -> Tally {
         self.read(origin, 0..origin.object_bytes).await
+    }
+
+    /// Waits until every block that was read is where it stays.
+    pub(crate) async fn settled(&self) {
+        until("nothing is on its way to the disk", || self.metric("cache_buffer_bytes", None) == 0).await;
     }
 
     /// The sum of a series over its labels, or of the one with this label value.

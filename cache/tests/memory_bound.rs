@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cache::{Limit, Mode, ReadError, Settings};
 
 use crate::origin::Origin;
-use crate::{KIB, MIB, Node, drain, nvme_only, settings};
+use crate::{KIB, MIB, Node, drain, nvme_only, settings, until};
 
 /// 64 readers of different objects stop after their first piece and hold it; then all go on. Block buffers and fills
 /// never take more than their settings, and every byte is right in the end.
@@ -42,13 +42,11 @@ async fn slow_readers_of_many_objects_stay_within_the_budget() {
 #[tokio::test]
 async fn when_every_buffer_is_held_a_reader_is_told_busy() {
     let folder = tempfile::tempdir().expect("folder");
-    let wait_max = Duration::from_millis(50);
+    let wait_max = Duration::from_millis(500);
     let node = Node::open(Settings { wait_max, ..nvme_only(folder.path(), 32 * MIB) }).await;
     let origin = Origin::new(1, MIB);
     node.read_all(&origin).await;
-    while node.metric("cache_buffer_bytes", None) > 0 {
-        tokio::task::yield_now().await;
-    }
+    node.settled().await;
     // Of 8 MiB, less than half goes out as whole blocks, and the rest as pages.
     let (mut held, busy) = hold_every_buffer(&node, &origin).await;
     assert!(matches!(busy, ReadError::Busy(Limit::Buffers)));
@@ -92,13 +90,11 @@ async fn hold_every_buffer(node: &Node, origin: &Arc<Origin>) -> (Vec<Bytes>, Re
 #[tokio::test]
 async fn readers_that_stop_leave_room_for_fills() {
     let folder = tempfile::tempdir().expect("folder");
-    let wait_max = Duration::from_millis(50);
+    let wait_max = Duration::from_millis(500);
     let node = Node::open(Settings { wait_max, ..nvme_only(folder.path(), 32 * MIB) }).await;
     let kept = Origin::new(200, 256 * KIB);
     node.read_all(&kept).await;
-    while node.metric("cache_buffer_bytes", None) > 0 {
-        tokio::task::yield_now().await;
-    }
+    node.settled().await;
     let (held, _) = hold_every_buffer(&node, &kept).await;
     // Twice as many blocks as all the room has.
     let origins: Vec<_> = (0..32).map(|id| Origin::gated(id, 256 * KIB)).collect();
@@ -109,9 +105,8 @@ async fn readers_that_stop_leave_room_for_fills() {
         let first = reader.next().await.expect("a piece").expect("there is room");
         stopped.push((reader, first.to_vec()));
         origin.open(u64::MAX);
-        while node.metric("cache_blocks_not_kept_total", Some("no_buffer")) < stopped.len() as u64 {
-            tokio::task::yield_now().await;
-        }
+        let not_kept = || node.metric("cache_blocks_not_kept_total", Some("no_buffer"));
+        until("the block is not kept", || not_kept() >= stopped.len() as u64).await;
     }
     assert_eq!(node.metric("cache_fill_bytes", None), MIB);
     for ((mut reader, mut bytes), origin) in stopped.into_iter().zip(&origins) {

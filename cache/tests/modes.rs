@@ -7,7 +7,7 @@ use cache::{Busy, Limit, Mode, PinError, Prestaged, Purged, Purpose, ReadError, 
 use tokio::time::timeout;
 
 use crate::origin::Origin;
-use crate::{KIB, MIB, Node, drain, nvme_only, settings};
+use crate::{KIB, MIB, Node, drain, nvme_only, settings, until};
 
 fn lab() -> Tenant {
     Tenant::named("lab")
@@ -62,10 +62,13 @@ async fn a_prestage_fills_the_whole_object_onto_nvme() {
     let origin = Origin::new(1, 6 * MIB + 3);
     let started = node.cache.prestage(lab(), origin.instance, origin.object_bytes, origin.clone());
     assert_eq!(started, Ok(Prestaged::Started));
-    while node.metric("cache_prestages_total", Some("completed")) == 0 {
-        assert!(node.cache.is_prestaging(&origin.instance));
-        tokio::task::yield_now().await;
-    }
+    until("the pre-stage is complete", || {
+        let is_running = node.cache.is_prestaging(&origin.instance);
+        let completed = node.metric("cache_prestages_total", Some("completed"));
+        assert!(is_running || completed == 1);
+        completed == 1
+    })
+    .await;
     let tally = node.read_all(&origin).await;
     assert_eq!(tally.memory_bytes + tally.nvme_bytes, origin.object_bytes);
     assert_eq!(origin.pages_given(), origin.pages_count());
@@ -87,9 +90,7 @@ async fn prestages_are_bounded_by_tenant_and_in_all() {
     assert_eq!(stage("shop", 2), Ok(Prestaged::Started));
     assert_eq!(stage("farm", 3), Err(Busy(Limit::Prestages)));
     origins[0].open(u64::MAX);
-    while node.metric("cache_prestages_total", Some("completed")) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("one is complete", || node.metric("cache_prestages_total", Some("completed")) > 0).await;
     assert_eq!(stage("farm", 3), Ok(Prestaged::Started));
 }
 
@@ -107,14 +108,10 @@ async fn a_reader_does_not_stand_behind_prestages() {
         };
         assert_eq!(stage(&stuck), Ok(Prestaged::Started));
         // Half of all there is, which is what pre-stages may have.
-        while node.metric("cache_fill_bytes", None) < held_bytes {
-            tokio::task::yield_now().await;
-        }
+        until("it holds what it may", || node.metric("cache_fill_bytes", None) >= held_bytes).await;
         assert_eq!(stage(&waiting), Ok(Prestaged::Started));
         let mut reader = node.reader(&waiting, 0..MIB, Mode::Fill);
-        while reader.plan().joined_bytes < MIB {
-            tokio::task::yield_now().await;
-        }
+        until("the reader can join all of it", || reader.plan().joined_bytes >= MIB).await;
         let read = timeout(Duration::from_secs(30), drain(&mut reader)).await;
         assert!(read.expect("waits for nobody").expect("reads") == waiting.content(0..MIB));
         assert_eq!(reader.tally().joined_bytes + reader.tally().memory_bytes, MIB);
@@ -124,7 +121,7 @@ async fn a_reader_does_not_stand_behind_prestages() {
 /// A pre-stage goes on where a reader that joined it was told that there is no room.
 #[tokio::test]
 async fn a_prestage_outlives_the_patience_of_its_readers() {
-    let wait_max = Duration::from_millis(50);
+    let wait_max = Duration::from_millis(500);
     let node = Node::open(Settings { fills_per_origin_max: 1, wait_max, ..settings() }).await;
     let (holds, staged) = (Origin::gated(1, MIB), Origin::new(2, MIB));
     holds.open(1);
@@ -132,15 +129,14 @@ async fn a_prestage_outlives_the_patience_of_its_readers() {
     slow.next().await.expect("a piece").expect("good");
     node.cache.prestage(lab(), staged.instance, MIB, staged.clone()).expect("room");
     let mut joined = node.reader(&staged, 0..MIB, Mode::Fill);
-    while joined.plan().joined_bytes < MIB {
-        tokio::task::yield_now().await;
-    }
+    until("the reader can join all of it", || joined.plan().joined_bytes >= MIB).await;
     assert!(matches!(joined.next().await, Some(Err(ReadError::Busy(Limit::Fills)))));
     holds.open(u64::MAX);
-    while node.metric("cache_prestages_total", Some("completed")) == 0 {
+    until("the pre-stage is complete", || {
         assert_eq!(node.metric("cache_prestages_total", Some("broken")), 0);
-        tokio::task::yield_now().await;
-    }
+        node.metric("cache_prestages_total", Some("completed")) > 0
+    })
+    .await;
     assert_eq!(node.read_all(&staged).await.memory_bytes, MIB);
 }
 
@@ -160,9 +156,7 @@ async fn what_is_pinned_stays_until_its_pin_ends() {
     let turn_over = async |first: u8| {
         for id in first..first + 20 {
             node.read_all(&Origin::new(id, 2 * MIB)).await;
-            while node.metric("cache_buffer_bytes", None) > 0 {
-                tokio::task::yield_now().await;
-            }
+            node.settled().await;
         }
     };
     let is_here = || node.reader(&pinned, 0..pinned.object_bytes, Mode::LookOnly).plan().hit;
@@ -191,9 +185,7 @@ async fn a_pin_outlives_the_process() {
     assert_eq!(node.metric("cache_nvme_pinned_bytes", None), 2 * MIB);
     for id in 0..20 {
         node.read_all(&Origin::new(id, 2 * MIB)).await;
-        while node.metric("cache_buffer_bytes", None) > 0 {
-            tokio::task::yield_now().await;
-        }
+        node.settled().await;
     }
     assert_eq!(node.read_all(&pinned).await.nvme_bytes, 2 * MIB);
 }

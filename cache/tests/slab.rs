@@ -3,13 +3,12 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
-use std::time::Duration;
 
 use cache::{Cache, Engine, Mode, Nvme, OpenError, Settings, Tenant};
 use prometheus::Registry;
 
 use crate::origin::Origin;
-use crate::{KIB, MIB, Node, drain, nvme_only};
+use crate::{KIB, MIB, Node, drain, nvme_only, until};
 
 const SLAB_BYTES: u64 = 16 * MIB;
 
@@ -66,9 +65,7 @@ async fn every_block_is_kept_or_counted() {
     settings.nvme.as_mut().expect("nvme").write_queue_bytes = settings.block_bytes;
     let (node, origin) = (Node::open(settings).await, Origin::new(1, 32 * MIB));
     node.read_all(&origin).await; // compares every byte
-    while node.metric("cache_buffer_bytes", None) > 0 {
-        tokio::task::yield_now().await;
-    }
+    node.settled().await;
     let (kept, lost) =
         (node.metric("cache_nvme_blocks", None), node.metric("cache_blocks_not_kept_total", None));
     assert_eq!(kept + lost, origin.pages_given() / 4, "{kept} kept, {lost} not");
@@ -152,13 +149,12 @@ async fn a_few_blocks_are_loaded_ahead_of_a_reader() {
     let mut reader = node.reader(&origin, 0..origin.object_bytes, Mode::Fill);
     assert_eq!(reader.next().await.expect("a piece").expect("good").len() as u64, 256 * KIB);
     // Its own, and four.
-    while node.metric("cache_nvme_read_bytes_total", None) < 5 * 256 * KIB {
-        tokio::task::yield_now().await;
-    }
+    let read_bytes = || node.metric("cache_nvme_read_bytes_total", None);
+    until("four blocks ahead of the reader", || read_bytes() >= 5 * 256 * KIB).await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(node.metric("cache_nvme_read_bytes_total", None), 5 * 256 * KIB);
+    assert_eq!(read_bytes(), 5 * 256 * KIB);
     drain(&mut reader).await.expect("the rest");
     assert_eq!(reader.tally().nvme_bytes, origin.object_bytes);
 }
@@ -188,9 +184,7 @@ async fn little_more_is_read_from_disk_than_is_served() {
     node.cache
         .prestage(Tenant::named("lab"), origin.instance, origin.object_bytes, origin.clone())
         .expect("there is room for a pre-stage");
-    while node.metric("cache_nvme_blocks", None) < 32 {
-        tokio::task::yield_now().await;
-    }
+    until("every block is on disk", || node.metric("cache_nvme_blocks", None) >= 32).await;
     node.cache.close().await;
     for (range_bytes, at_most) in [(8 * MIB, 1.05), (MIB, 1.5)] {
         let node = Node::open(large.clone()).await;
@@ -215,9 +209,7 @@ async fn a_full_slab_gives_blocks_up() {
     let node = Node::open(nvme_only(folder.path(), 5 * MIB)).await;
     for id in 0..8 {
         node.read_all(&Origin::new(id, MIB)).await;
-        while node.metric("cache_buffer_bytes", None) > 0 {
-            tokio::task::yield_now().await;
-        }
+        node.settled().await;
     }
     assert!(node.metric("cache_nvme_evictions_total", None) > 0);
     assert_eq!(node.metric("cache_nvme_blocks", None), node.metric("cache_nvme_slots", None));
@@ -361,9 +353,7 @@ async fn a_slab_in_use_is_done_without_until_it_is_free() {
     assert_eq!(new.read_all(&other).await.bypass_bytes, MIB);
     assert_eq!(old.read_all(&kept).await.nvme_bytes, MIB);
     old.cache.close().await;
-    while gauges(&new) != [1, 0, 0] {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the slab is taken", || gauges(&new) == [1, 0, 0]).await;
     assert_eq!(new.read_all(&kept).await.nvme_bytes, MIB);
     assert_eq!(new.read_all(&other).await.origin_bytes, MIB);
     // The closed one goes on without the tier.

@@ -8,6 +8,7 @@ use super::*;
 use crate::Instance;
 use crate::buffer::{For, Pool};
 use crate::page::VerifiedPage;
+use crate::test_until::until;
 
 const BLOCK_BYTES: u64 = 128 * 1024;
 
@@ -143,9 +144,7 @@ async fn a_device_that_keeps_failing_is_taken_out() {
         bench.slab.settled(|state| state.queue.is_empty()).await;
         assert!(!bench.slab.contains(&Bench::key(index)));
     }
-    while bench.slab.in_use() {
-        tokio::task::yield_now().await;
-    }
+    until("the device is out", || !bench.slab.in_use()).await;
     assert!(bench.slab.find(&Bench::key(20)).is_none());
     assert_eq!(bench.offer(21), Offered::Refused(NotKept::DeviceOut));
     bench.slab.room(usize::MAX).await;
@@ -199,9 +198,7 @@ async fn a_purge_waits_for_readers_and_fails_aloud() {
         let slab = bench.slab.clone();
         async move { slab.purge(&|key: &BlockKey| key.index == 1).await }
     });
-    while bench.slab.contains(&Bench::key(1)) {
-        tokio::task::yield_now().await;
-    }
+    until("the block is found no more", || !bench.slab.contains(&Bench::key(1))).await;
     let buffer = bench.pool.try_take(65_536, For::Demand).expect("room");
     assert!(pin.read(66_536, 1..2, buffer).await.is_some(), "read to its end");
     assert_eq!(purging.await.expect("no panic").expect("purged"), 1);
