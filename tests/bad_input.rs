@@ -10,16 +10,12 @@ mod slow;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use tests::disk::data_files;
-use tests::{Client, Cluster, Endpoint, Options, Request};
+use tests::{Client, Cluster, Endpoint, Options, Request, eventually};
 
 use door::{Door, Wire};
 use request::Raw;
-
-/// How long the store may take to drop what an upload that broke off had staged.
-const CLEAN_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a test runs on, one after the other.
 const TRANSPORTS: [Transport; 2] = [Transport::Plain, Transport::Tls];
@@ -52,7 +48,7 @@ struct State {
 
 impl Site {
     async fn start(transport: Transport) -> Self {
-        Self::start_with(transport, "[limits]\nstalled_upload = \"3s\"\n").await
+        Self::start_with(transport, "[limits]\nstalled_upload = \"4s\"\n").await
     }
 
     /// With `settings` beside a short grace, so that files of removed objects are soon gone.
@@ -126,16 +122,14 @@ impl Site {
 
     /// Nothing is different from the start; files of an upload that broke off may take a moment to go.
     async fn is_unchanged(&self, after: &str) {
-        let deadline = Instant::now() + CLEAN_WITHIN;
-        loop {
+        let mut changed = None;
+        let is_unchanged = eventually(async || {
             let now = State::of(&self.cluster, self.own()).await;
-            if now == self.before {
-                return;
-            }
-            let changed = State { kept: Vec::new(), ..now };
-            assert!(Instant::now() < deadline, "changed after {after}: {changed:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            let is_same = now == self.before;
+            changed = Some(State { kept: Vec::new(), ..now });
+            is_same.then_some(())
+        });
+        assert!(is_unchanged.await.is_some(), "changed after {after}: {changed:#?}");
     }
 
     /// Removes what an accepted request made.

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use tests::disk::{data_files, flip_bit};
 use tests::process;
 use tests::random::Random;
-use tests::{Client, Cluster, Content, MIB, Options, Request};
+use tests::{Client, Cluster, Content, MIB, Options, Request, until};
 
 /// A flipped bit in a data file: reads that touch its page fail, at every endpoint; the other pages can be read.
 #[tokio::test]
@@ -98,22 +97,18 @@ async fn a_disk_that_fails_is_done_without() {
     let _ = owner.put("data", "k", content.all()).await.ok();
     let reader = cluster.accelerated("las1", "ord1");
     assert_eq!(reader.get("data", "k").await.ok().body, content.all());
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while cluster.scrape("las1").await.sum("penstock_cache_nvme_blocks", &[]) < 16.0 {
-        assert!(Instant::now() < deadline, "the object is not on disk");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    cluster.expect_errors("NVMe device taken out of use");
+    let gauge = async |name: &str| cluster.scrape("las1").await.sum(name, &[]);
+    until("the object is on disk", async || gauge("penstock_cache_nvme_blocks").await >= 16.0).await;
     let slab = fs::File::options().write(true).open(cluster.data_dir().join("las1/cache.slab"));
     slab.expect("open the slab").set_len(8_192).expect("cut it short");
-    cluster.expect_errors("NVMe device taken out of use");
     // Without a fill: what is written anew makes the file longer again.
     let looking = || Request::new("GET", "/data/k").header("cache-control", "no-cache");
     for _ in 0..2 {
         assert_eq!(reader.send(looking()).await.ok().body, content.all());
     }
-    let after = cluster.settled("las1").await;
-    let now = ["in_use", "out"].map(|is| after.sum(&format!("penstock_cache_nvme_{is}"), &[]));
-    assert_eq!(now, [0.0, 1.0]);
+    until("the disk is out of use", async || gauge("penstock_cache_nvme_out").await == 1.0).await;
+    assert_eq!(gauge("penstock_cache_nvme_in_use").await, 0.0);
     assert_eq!(reader.get("data", "k").await.ok().body, content.all());
 }
 

@@ -110,12 +110,6 @@ impl Request {
         self
     }
 
-    /// With a body of `bytes` bytes, of which none ever comes.
-    #[must_use]
-    pub fn stalled_body(self, bytes: u64) -> Self {
-        self.streamed_body(bytes, stream::pending())
-    }
-
     /// With `hash` signed in place of the body's own.
     #[must_use]
     pub fn payload_hash(mut self, hash: &str) -> Self {

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
@@ -15,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 pub use gate::Gate;
-pub use options::Options;
+pub use options::{LONG_LEASES, Options, SHORT_LEASES};
 
 use crate::MIB;
 use crate::client::Client;
@@ -23,6 +22,7 @@ use crate::metrics::Scrape;
 use crate::ports;
 use crate::process::{self, Process, target_dir};
 use crate::sign::Keys;
+use crate::until::{until, until_some};
 use crate::wan::{Link, Shape};
 
 /// The regions of the shipped `regions.toml`, in its order.
@@ -33,12 +33,6 @@ pub const DOMAIN: &str = "penstock.localhost";
 
 /// What a node may use beyond its cache's memory.
 pub const ALLOWANCE_BYTES: u64 = 256 * MIB;
-
-/// How long a cluster may take to be ready, on a busy machine with a debug build.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-
-/// How long a node may take to end what it is answering, when nobody asks for more.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The two endpoints of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,20 +239,18 @@ impl Cluster {
         Scrape::parse(&response.text().await.expect("scraped text"))
     }
 
-    /// What `region`'s node counts once it answers no request any more: a request is counted a moment after its last byte.
+    /// What `region`'s node counts once it answers no request any more and fills nothing: a request is counted a moment after
+    /// its last byte, and a block is kept then.
     ///
     /// # Panics
-    /// When it is still answering one after a minute.
+    /// When it is not at rest in good time.
     pub async fn settled(&self, region: &str) -> Scrape {
-        let deadline = Instant::now() + SETTLED_WITHIN;
-        loop {
+        until_some(&format!("{region} is at rest"), async || {
             let scrape = self.scrape(region).await;
-            if scrape.sum("penstock_requests_in_flight", &[]) == 0.0 {
-                return scrape;
-            }
-            assert!(Instant::now() < deadline, "{region} is still answering a request");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            let busy = ["penstock_requests_in_flight", "penstock_cache_fill_bytes"];
+            busy.iter().all(|gauge| scrape.sum(gauge, &[]) == 0.0).then_some(scrape)
+        })
+        .await
     }
 
     /// The process in which `region`'s node runs.
@@ -281,10 +273,14 @@ impl Cluster {
 
     /// Waits for the processes, which were asked to end: each must exit with 0.
     pub fn wait_for_end(&mut self) {
-        for process in &mut self.processes {
-            let status = process.wait();
-            assert!(status.success(), "SIGTERM ended it with {status}:\n{}", process.log_tail());
-        }
+        self.processes.iter_mut().for_each(Process::expect_success);
+    }
+
+    /// Asks the process of `region` alone to end, of a served cluster, and waits: it must exit with 0.
+    pub fn stop_node(&mut self, region: &str) {
+        let index = self.process_index(region);
+        self.processes[index].signal(Signal::TERM);
+        self.processes[index].expect_success();
     }
 
     /// Starts all that was ended again, on the same folder and ports, and waits until it is ready.
@@ -324,16 +320,15 @@ impl Cluster {
 
     /// Waits until the node of `region` is ready, whatever the others are.
     pub async fn wait_until_node_is_ready(&mut self, region: &str) {
-        let deadline = Instant::now() + READY_WITHIN;
         let url = format!("{}/readyz", self.admin(region));
         let index = self.process_index(region).min(self.processes.len() - 1);
-        let process = &mut self.processes[index];
-        while !matches!(self.http.get(&url).send().await, Ok(answer) if answer.status().is_success()) {
+        let (http, process) = (&self.http, &mut self.processes[index]);
+        until(&format!("{region} is ready"), async || {
             let ended = process.ended();
             assert!(ended.is_none(), "penstock ended with {ended:?}:\n{}", process.log_tail());
-            assert!(Instant::now() < deadline, "{region} is not ready:\n{}", process.log_tail());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            matches!(http.get(&url).send().await, Ok(answer) if answer.status().is_success())
+        })
+        .await;
     }
 
     /// Every node's promise: its peak stays under its cache's memory and an allowance. A process that has ended cannot

@@ -6,19 +6,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rustix::process::Signal;
-use tests::cluster::REGIONS;
+use tests::cluster::{LONG_LEASES, REGIONS, SHORT_LEASES};
 use tests::sign::Keys;
-use tests::wan::Cut;
-use tests::{Client, Cluster, Options, Request, process};
-
-/// Leases that no pause of a busy machine outlasts.
-const LONG_LEASES: &str = "[coherence]\nlease = \"30s\"\nusers_lease = \"60s\"\n";
-
-/// Leases that are soon over.
-const SHORT_LEASES: &str = "[coherence]\nlease = \"1s\"\nusers_lease = \"1s\"\nmax_ack_wait = \"200ms\"\n";
+use tests::wan::{Cut, Direction, Shape};
+use tests::{Client, Cluster, Options, Request, process, until, until_some};
 
 /// What one client may miss at once; a few more with each second.
 const MISSED_AT_ONCE: usize = 1_000;
+
+/// Far more than one may miss while this many are asked for, however long that takes.
+const TRIED_AT_MOST: usize = 10_000;
 
 /// A hit of another region's object, by a user whom another region knows, under a policy that has to be asked: no
 /// message but renewals goes to, or comes from, any other node.
@@ -80,6 +77,7 @@ async fn of_names_that_a_client_tries_a_bounded_number_is_kept() {
     // How many it takes is a matter of time: a few more are kept with each second.
     let (mut tried, mut kept) = (0, 0);
     while kept == tried {
+        assert!(tried < TRIED_AT_MOST, "all of {tried} names are kept");
         let names: Vec<_> = (tried..tried + MISSED_AT_ONCE).map(|n| format!("no-such-bucket-{n}")).collect();
         tried += names.len();
         for some in names.chunks(50) {
@@ -110,6 +108,7 @@ async fn of_access_keys_that_a_client_makes_up_a_bounded_number_is_asked_about()
     // How many it takes is a matter of time: a few more are asked about with each second.
     let (mut tried, mut refused) = (0, 0);
     while refused == 0 {
+        assert!(tried < TRIED_AT_MOST, "home is asked about all of {tried} keys");
         // By turns at the cache's door, for what nothing is known of here, and at the store's.
         let some =
             (tried..tried + 50).map(|n| ([&reader, &writer][n % 2].with_keys(unknown(n)), format!("k{n}")));
@@ -176,9 +175,7 @@ async fn a_change_that_waits_takes_no_place_among_uploads() {
     let link = site.cluster.link("las1", "ord1");
     link.cut_both(Cut::BlackHole);
     let writing_elsewhere = async {
-        while unapplied(&site.cluster).await == 0.0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until("a clear that las1 has not applied", async || unapplied(&site.cluster).await > 0.0).await;
         let _ = owner.put("elsewhere", "k", "at once").await.ok();
         let copy = Request::new("PUT", "/elsewhere/copy").header("x-amz-copy-source", "/elsewhere/source");
         let _ = owner.send(copy).await.ok();
@@ -217,8 +214,7 @@ async fn a_node_that_is_cut_off_answers_nothing_old() {
 /// of it has stopped answering by then.
 #[tokio::test]
 async fn an_owner_that_starts_again_waits_for_the_leases_that_it_granted() {
-    let leases = "[coherence]\nlease = \"4s\"\nusers_lease = \"4s\"\nhold_wait = \"10s\"\n";
-    let mut site = Site::start(Options::settings(leases).served().distant(Duration::ZERO)).await;
+    let mut site = Site::start(Options::settings(SHORT_LEASES).served().distant(Duration::ZERO)).await;
     site.heat().await;
     site.cluster.link("las1", "ord1").cut_both(Cut::BlackHole);
     site.cluster.kill_node("ord1");
@@ -237,8 +233,7 @@ async fn an_owner_that_starts_again_waits_for_the_leases_that_it_granted() {
 /// Past the bound a change is not waited for: its client is told when to come back.
 #[tokio::test]
 async fn a_change_that_would_wait_too_long_is_refused() {
-    let leases = "[coherence]\nlease = \"10s\"\nusers_lease = \"10s\"\nhold_wait = \"0s\"\n";
-    let mut site = Site::start(Options::settings(leases).served()).await;
+    let mut site = Site::start(Options::settings(&without_hold()).served()).await;
     site.heat().await;
     site.cluster.kill_node("ord1");
     site.cluster.start_node_again("ord1").await;
@@ -247,7 +242,7 @@ async fn a_change_that_would_wait_too_long_is_refused() {
     let refused = site.cluster.standard("ord1").put("data", "k", "second").await;
     assert_eq!(refused.status, 503, "{}", refused.text());
     let again_after: u64 = refused.header("retry-after").parse().expect("seconds");
-    assert!((1..=11).contains(&again_after), "{again_after}");
+    assert!((1..=31).contains(&again_after), "{again_after}");
     assert!(ready.starts_with("ready; changes of objects wait"), "{ready}");
     let scrape = site.cluster.scrape("ord1").await;
     assert!(scrape.sum("penstock_session_changes_held_back_total", &[("class", "objects")]) >= 1.0);
@@ -258,10 +253,12 @@ async fn a_change_that_would_wait_too_long_is_refused() {
 /// leaves nothing to wait for.
 #[tokio::test]
 async fn a_clean_end_leaves_nothing_to_wait_for() {
-    let leases = "[coherence]\nlease = \"10s\"\nusers_lease = \"10s\"\nhold_wait = \"0s\"\n";
-    let mut site = Site::start(Options::settings(leases).served()).await;
+    let mut site = Site::start(Options::settings(&without_hold()).served()).await;
     site.heat().await;
-    site.cluster.stop();
+    // One after the other: an owner that ends waits for others no longer than a second.
+    for region in ["las1", "lga1", "ord1"] {
+        site.cluster.stop_node(region);
+    }
     site.cluster.start_again().await;
     site.write("second").await;
     assert_eq!(site.reader.get("data", "k").await.ok().text(), "second");
@@ -272,7 +269,7 @@ async fn a_clean_end_leaves_nothing_to_wait_for() {
 #[tokio::test]
 async fn what_was_kept_is_confirmed_in_batches() {
     const KEYS: usize = 200;
-    let site = Site::start(Options::settings(SHORT_LEASES).served().distant(Duration::from_millis(20))).await;
+    let site = Site::start(Options::settings(SHORT_LEASES).served().distant(Duration::ZERO)).await;
     let keys: Vec<_> = (0..KEYS).map(|n| format!("k{n}")).collect();
     let owner = site.cluster.standard("ord1");
     join_all(keys.iter().map(|key| owner.put("data", key, key.clone()))).await;
@@ -294,12 +291,15 @@ async fn what_was_kept_is_confirmed_in_batches() {
     let granted =
         async || site.cluster.scrape("ord1").await.sum("penstock_session_granted", &[("class", "objects")]);
     let (confirmed_before, resolves_before) = (confirmed().await, resolves().await);
-    site.cluster.link("las1", "ord1").cut_both(Cut::BlackHole);
-    while granted().await > 0.0 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    site.cluster.link("las1", "ord1").heal();
+    let link = site.cluster.link("las1", "ord1");
+    link.cut_both(Cut::BlackHole);
+    until("the lease is over", async || granted().await == 0.0).await;
+    link.heal();
     site.read_when_back().await;
+    // So far away that the last of the questions are there long before the first are answered, however slowly they come.
+    for direction in [Direction::There, Direction::Back] {
+        link.shape(direction, Shape::delayed(Duration::from_millis(500)));
+    }
     read_all().await;
     assert!(confirmed().await - confirmed_before >= KEYS as f64, "{}", confirmed().await - confirmed_before);
     let resolves = resolves().await - resolves_before;
@@ -325,11 +325,13 @@ async fn without_home_users_are_refused_or_served_as_known() {
         };
         let before = lapses(&cluster).await;
         cluster.kill_node("ord1");
-        while lapses(&cluster).await == before {
+        until("the lease of users is over", async || {
             // Until then a user is as known.
             let status = reader.get("data", "k").await.status;
             assert!(status == 200 || status == then, "{choice}: {status}");
-        }
+            lapses(&cluster).await > before
+        })
+        .await;
         for _ in 0..3 {
             assert_eq!(reader.with_keys(known.clone()).get("data", "k").await.status, then, "{choice}");
             assert_eq!(reader.with_keys(stranger.clone()).get("data", "k").await.status, 503, "{choice}");
@@ -337,7 +339,8 @@ async fn without_home_users_are_refused_or_served_as_known() {
         let served = cluster.scrape("lga1").await.sum("penstock_session_users_served_known_total", &[]);
         assert_eq!(served > 0.0, then == 200, "{choice}: {served}");
         if then == 200 {
-            assert!(cluster.process("lga1").log().contains("user believed without home"));
+            let is_told = async || cluster.process("lga1").log().contains("user believed without home");
+            until("the log says who is believed", is_told).await;
         }
     }
 }
@@ -345,9 +348,7 @@ async fn without_home_users_are_refused_or_served_as_known() {
 /// Where nodes serve users as known, deleting one names those that did not hear of it, and they do hear once they are back.
 #[tokio::test]
 async fn a_deleted_user_s_unreached_nodes_are_named() {
-    // Long enough that a slow machine renews in time, short enough to wait out.
-    let leases = "[coherence]\nlease = \"8s\"\nusers_lease = \"8s\"\n";
-    let settings = format!("on_home_loss = \"serve-known\"\n{leases}");
+    let settings = format!("on_home_loss = \"serve-known\"\n{SHORT_LEASES}");
     let cluster = Cluster::start_with(Options::settings(&settings).served().distant(Duration::ZERO)).await;
     cluster.standard("las1").create_bucket("data").await;
     let _ = cluster.standard("las1").put("data", "k", "hot").await.ok();
@@ -361,9 +362,7 @@ async fn a_deleted_user_s_unreached_nodes_are_named() {
         async |at: &str| cluster.scrape(at).await.sum("penstock_session_live", &[("class", "users")]) == 1.0;
     for at in ["las1", "lga1"] {
         assert!(matches!(known(at).await, 200 | 403), "{at}");
-        while !has_session(at).await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until(&format!("{at} has a session"), async || has_session(at).await).await;
     }
     cluster.link("lga1", "ord1").cut_both(Cut::BlackHole);
     let deleted = delete_user(&cluster, "user").await;
@@ -371,10 +370,11 @@ async fn a_deleted_user_s_unreached_nodes_are_named() {
     assert_eq!(known("las1").await, 403);
     cluster.link("lga1", "ord1").heal();
     // Back again, it is told: from then on the key is nobody's there too.
-    while !has_session("lga1").await {
+    until("lga1 has a session again", async || {
         let _ = known("lga1").await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        has_session("lga1").await
+    })
+    .await;
     let refused = cluster.accelerated("lga1", "las1").with_keys(user.clone()).get("data", "k").await;
     assert_eq!(refused.refusal(), (403, "InvalidAccessKeyId".to_owned()));
     let deleted = delete_user(&cluster, "other").await;
@@ -469,19 +469,29 @@ impl Site {
 
     /// What las1 reads once it reaches ord1 again.
     async fn read_when_back(&self) -> String {
-        loop {
+        let answer = until_some("las1 reaches ord1 again", async || {
             let answer = self.reader.get("data", "k").await;
-            match answer.status {
-                503 => tokio::time::sleep(Duration::from_millis(50)).await,
-                _ => return answer.ok().text(),
-            }
-        }
+            (answer.status != 503).then_some(answer)
+        });
+        answer.await.ok().text()
     }
+}
+
+/// Long leases that nobody waits for after a start.
+fn without_hold() -> String {
+    format!("{LONG_LEASES}hold_wait = \"0s\"\n")
 }
 
 /// Messages of any kind but renewals between `node` and others.
 async fn messages(cluster: &Cluster, node: &str) -> f64 {
-    let scrape = cluster.scrape(node).await;
+    // First pages that were asked for in vain may be answered after the read that asked for them.
+    let scrape = until_some("every question for pages is answered", async || {
+        let scrape = cluster.scrape(node).await;
+        let asked = scrape.sum("penstock_head_starts_total", &[]);
+        let answered = scrape.sum("penstock_origin_requests_total", &[("channel", "blob")]);
+        (answered >= asked).then_some(scrape)
+    })
+    .await;
     let of_kind = |kind: &str| scrape.sum("penstock_session_messages_total", &[("kind", kind)]);
     let requests = scrape.sum("penstock_origin_requests_total", &[]);
     scrape.sum("penstock_session_messages_total", &[]) - of_kind("renew") - of_kind("renewed") + requests

@@ -1,13 +1,12 @@
 //! Objects that a node has never seen: what it asks their owner for, and how often.
 
-use std::time::Duration;
-
-use tests::{Cluster, Content, MIB, Options, Request};
+use tests::cluster::LONG_LEASES;
+use tests::{Cluster, Content, MIB, Options, Request, until_some};
 
 /// The first pages come along with the head where there are any, and every byte once; what is small comes with its head alone.
 #[tokio::test]
 async fn the_first_pages_of_an_unknown_object_come_with_its_head() {
-    let cluster = Cluster::start_with(Options::cache("64 MiB", "64 MiB")).await;
+    let cluster = Cluster::start_with(Options::cache("64 MiB", "64 MiB").and(LONG_LEASES)).await;
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
     let reader = cluster.accelerated("las1", "ord1");
@@ -40,23 +39,21 @@ async fn the_first_pages_of_an_unknown_object_come_with_its_head() {
 /// again without a question.
 #[tokio::test]
 async fn a_miss_asks_its_owner_once_for_the_head_and_once_for_the_pages() {
-    // Leases that no pause of a busy machine outlasts: else a head is confirmed.
-    let leases = "[coherence]\nlease = \"30s\"\nusers_lease = \"60s\"\n";
-    let cluster = Cluster::start_with(Options::cache("64 MiB", "64 MiB").and(leases)).await;
+    // A head is confirmed once its lease is over.
+    let cluster = Cluster::start_with(Options::cache("64 MiB", "64 MiB").and(LONG_LEASES)).await;
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
     let reader = cluster.accelerated("las1", "ord1");
     assert_eq!(reader.get("data", "nothing").await.status, 404, "the reader and the bucket are known now");
-    let asked = async || loop {
-        let scrape = cluster.settled("las1").await;
-        let of = |channel| scrape.sum("penstock_origin_requests_total", &[("channel", channel)]) as u64;
-        // Of what is small, first pages are asked for in vain.
-        let in_vain = scrape.sum("penstock_head_starts_total", &[("outcome", "unused")]) as u64;
-        match of("blob").checked_sub(in_vain) {
-            Some(pages) => break [of("resolve"), pages, of("forward")],
-            // Not answered yet.
-            None => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
+    let asked = async || {
+        until_some("what was asked for is answered", async || {
+            let scrape = cluster.settled("las1").await;
+            let of = |channel| scrape.sum("penstock_origin_requests_total", &[("channel", channel)]) as u64;
+            // Of what is small, first pages are asked for in vain.
+            let in_vain = scrape.sum("penstock_head_starts_total", &[("outcome", "unused")]) as u64;
+            Some([of("resolve"), of("blob").checked_sub(in_vain)?, of("forward")])
+        })
+        .await
     };
     for (key, bytes, pages_asked) in
         [("small", 1000, 0), ("pages", 100_000, 1), ("block", MIB, 1), ("blocks", 3 * MIB + 5, 2)]

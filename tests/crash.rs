@@ -1,7 +1,7 @@
 //! Power cuts: what was answered is there afterwards, whole, and what was not leaves nothing behind.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use crc_fast::CrcAlgorithm;
 use futures::future::join_all;
 use tests::disk::data_files;
 use tests::random::Random;
-use tests::{Answer, Client, Cluster, Content, MIB, Options, Request};
+use tests::{Answer, Client, Cluster, Content, MIB, Options, Request, eventually};
 
 const KILLS: u32 = 50;
 const WRITERS: u64 = 6;
@@ -17,9 +17,6 @@ const KEYS_PER_WRITER: u64 = 6;
 
 /// Objects up to this size are kept in the metadata, larger ones in files.
 const INLINE_BYTES_MAX: u64 = 16 * 1024;
-
-/// How long the store may take to give back space, its grace of one second included.
-const SPACE_BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// Fifty kills at random moments of a mixed load. After each, every key holds what its last answered write left, or
 /// what a write left that was cut off before its answer; never anything else, never a part of it. In the end the disk
@@ -192,15 +189,11 @@ async fn abort_uploads(client: &Client) {
 
 /// Waits until the data files of ord1's store hold exactly `wanted` bytes.
 async fn wait_for_data_bytes(cluster: &Cluster, wanted: u64) {
-    let deadline = Instant::now() + SPACE_BACK_WITHIN;
     let store = cluster.data_dir().join("ord1/store");
-    loop {
-        let found: u64 =
-            data_files(&store).iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum();
-        if found == wanted {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{found} bytes in data files, {wanted} wanted");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let mut found = 0;
+    let is_reached = eventually(async || {
+        found = data_files(&store).iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum();
+        (found == wanted).then_some(())
+    });
+    assert!(is_reached.await.is_some(), "{found} bytes in data files, {wanted} wanted");
 }

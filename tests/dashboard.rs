@@ -71,7 +71,7 @@ impl Prometheus {
         let targets =
             REGIONS.map(|region| format!("'{}'", cluster.admin(region).trim_start_matches("http://")));
         let config = format!(
-            "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\n\
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
              scrape_configs: [{{ job_name: penstock, static_configs: [{{ targets: [{}] }}] }}]\n",
             targets.join(", ")
         );

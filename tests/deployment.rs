@@ -4,7 +4,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use reqwest::tls::TlsInfo;
 use rustix::process::Signal;
@@ -13,13 +12,10 @@ use tempfile::TempDir;
 use tests::cluster::{Endpoint, http_client, secure_http_client};
 use tests::process::{self, Process, target_dir};
 use tests::sign::Keys;
-use tests::{Client, Content, MIB, Request, ports};
+use tests::{Client, Content, MIB, Request, ports, until};
 
 /// Two nodes: home, and one that asks it.
 const REGIONS: [&str; 2] = ["ord1", "las1"];
-
-/// How long a node may take to do what a signal asked for.
-const SOON: Duration = Duration::from_secs(60);
 
 /// A user made on the command line uploads in one region and reads in the other.
 #[tokio::test]
@@ -167,11 +163,11 @@ impl Site {
         let http = http_client();
         for (index, node) in site.nodes.iter_mut().enumerate() {
             let url = format!("http://127.0.0.1:{}/readyz", site.port_base + 10 * index as u16 + 2);
-            let deadline = Instant::now() + SOON;
-            while !matches!(http.get(&url).send().await, Ok(answer) if answer.status().is_success()) {
-                assert!(node.ended().is_none() && Instant::now() < deadline, "{}", node.log_tail());
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            until(&format!("{url} says yes"), async || {
+                assert!(node.ended().is_none(), "{}", node.log_tail());
+                matches!(http.get(&url).send().await, Ok(answer) if answer.status().is_success())
+            })
+            .await;
         }
         site
     }
@@ -187,7 +183,7 @@ impl Site {
         });
         format!(
             "domain = \"penstock.localhost\"\nhome = \"ord1\"\n{}\
-             [tls]\ncertificate = {:?}\nkey = {:?}\n\
+             [tls]\ncertificate = {:?}\nkey = {:?}\n[limits]\ndrain = \"10m\"\n\
              [cache]\nmemory_bytes = \"16 MiB\"\n[cache.nvme]\nbytes = \"64 MiB\"\n",
             regions.collect::<String>(),
             self.text("tls.pem"),
@@ -206,11 +202,7 @@ impl Site {
     async fn hang_up(&self, outcome: &str) {
         for node in &self.nodes {
             node.signal(Signal::HUP);
-            let deadline = Instant::now() + SOON;
-            while !node.log().contains(outcome) {
-                assert!(Instant::now() < deadline, "no {outcome:?}:\n{}", node.log_tail());
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            until(&format!("{outcome:?} in the log"), async || node.log().contains(outcome)).await;
         }
     }
 

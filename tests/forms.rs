@@ -1,18 +1,12 @@
 //! Browsers' upload forms: stored as their policy says at every way to the bucket, streamed, and nothing of one that
 //! breaks off.
 
-use std::time::{Duration, Instant};
-
 use tests::disk::data_files;
 use tests::form::Form;
 use tests::sign::Keys;
-use tests::{Answer, Client, Cluster, Endpoint, MIB, Request, raw};
+use tests::{Answer, Client, Cluster, Endpoint, MIB, Request, raw, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
-
-/// How long what an upload stages may take to come or to go.
-const SETTLES_WITHIN: Duration = Duration::from_secs(20);
 
 /// Its own endpoint, by path and by the bucket's name, another region's listener, and an accelerated one.
 fn ways(cluster: &Cluster) -> [Client; 4] {
@@ -173,11 +167,8 @@ async fn begin(cluster: &Cluster, announced: u64, sent: &[u8]) -> TcpStream {
 
 /// Waits until the store holds `expected` data files.
 async fn data_files_become(cluster: &Cluster, expected: usize) {
-    let deadline = Instant::now() + SETTLES_WITHIN;
-    while data_files(&cluster.data_dir()).len() != expected {
-        assert!(Instant::now() < deadline, "there are not {expected} data files");
-        sleep(Duration::from_millis(20)).await;
-    }
+    until(&format!("{expected} data files"), async || data_files(&cluster.data_dir()).len() == expected)
+        .await;
 }
 
 /// A file is on its way to the disk before its end has come; when that never comes, nothing stays.

@@ -1,15 +1,20 @@
 //! Requests for one region at another region's listener: handed on untouched, answered once, and never believed more
 //! than a client's.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tests::content::Content;
-use tests::sign::put_headers;
 use tests::wan::{Cut, Direction};
-use tests::{Client, Cluster, Endpoint, Options, Request, raw, tls};
+use tests::{Client, Cluster, Endpoint, Options, Request, raw, tls, until};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+/// A client may take as long as it likes over its body: whoever ends a connection sooner does so for another reason.
+const PATIENT: &str = "[limits]\nstalled_upload = \"1h\"\n";
+
+/// How long what happens at once may take, on a busy machine.
+const IN_TIME: Duration = Duration::from_secs(60);
 
 /// A client that waits is told to continue by the owner, through the node it reached; the connection lives on.
 #[tokio::test]
@@ -87,24 +92,22 @@ async fn ask_ahead(mut stream: impl AsyncRead + AsyncWrite + Unpin, ord1: &Clien
 /// that may never come.
 #[tokio::test]
 async fn a_refusal_before_the_body_closes_the_connection() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::start_with(Options::settings(PATIENT)).await;
     let ord1 = cluster.standard("ord1");
     let forged = upload(&ord1, "/data/a", 5).replace("/data/a", "/data/b");
     let mut stream = connect(&cluster).await;
-    let began = Instant::now();
     stream.write_all(forged.as_bytes()).await.expect("send the head");
     let answer = String::from_utf8(raw::read_to_close(&mut stream).await).expect("text");
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     assert!(answer.contains("<Code>SignatureDoesNotMatch</Code>"), "{answer}");
     assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
-    assert!(began.elapsed() < Duration::from_secs(15), "closed after {:?}", began.elapsed());
 }
 
 /// Bytes that a refused client sends all the same, one now and then, do not keep its connection open: neither where it
 /// was never told to continue, nor where it need not be.
 #[tokio::test]
 async fn a_trickle_after_a_refusal_keeps_no_connection() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::start_with(Options::settings(PATIENT)).await;
     let ord1 = cluster.standard("ord1");
     let waiting = upload(&ord1, "/data/a", 10_000_000).replace("/data/a", "/data/b");
     let unasked = waiting.replace("expect: 100-continue\r\n", "");
@@ -122,7 +125,7 @@ async fn a_trickle_after_a_refusal_keeps_no_connection() {
             let _ = reading.read_to_end(&mut answer).await;
         };
         let both = async { tokio::join!(to_the_end, trickling) };
-        timeout(Duration::from_secs(30), both).await.expect("the connection closes");
+        timeout(IN_TIME, both).await.expect("the connection closes");
         assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", answer.escape_ascii());
     }
 }
@@ -143,7 +146,7 @@ async fn a_refusal_in_the_middle_of_a_body_arrives() {
     });
     let mut answer = Vec::new();
     while !String::from_utf8_lossy(&answer).contains("</Error>") {
-        let read = timeout(Duration::from_secs(30), reading.read_buf(&mut answer)).await.expect("in time");
+        let read = timeout(IN_TIME, reading.read_buf(&mut answer)).await.expect("in time");
         assert_ne!(read.expect("no reset before the answer"), 0, "closed before the answer");
     }
     assert!(answer.starts_with(b"HTTP/1.1 403 "));
@@ -180,9 +183,7 @@ async fn a_change_whose_answer_is_lost_is_not_sent_again() {
     let link = cluster.link("las1", "ord1");
     link.cut(Direction::Back, Cut::BlackHole);
     let losing_the_answer = async {
-        while ord1.get("data", "k").await.status == 404 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until("the change is made", async || ord1.get("data", "k").await.status != 404).await;
         let _ = ord1.put("data", "k", "somebody else's").await.ok();
         link.cut(Direction::Back, Cut::Reset);
         link.heal();
@@ -254,11 +255,13 @@ async fn logs_name_the_request_and_not_its_signature() {
     let signature = presigned.split("X-Amz-Signature=").nth(1).expect("a signature").to_owned();
     let url = format!("{}/data/a-key?{presigned}", at_las1.origin());
     let got = tests::cluster::http_client().get(url).header("host", at_las1.host()).send().await;
-    assert_eq!(got.expect("an answer").status(), 200);
-    let log = cluster.process("ord1").log();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();
-    assert_eq!(lines.len(), 2, "{lines:?}");
+    let got = got.expect("an answer");
+    assert_eq!(got.status(), 200);
+    let read_id = got.headers()["x-amz-request-id"].to_str().expect("text").to_owned();
+    let lines = cluster.process("ord1").log_lines(&[&id], 2).await;
     assert!(lines.iter().all(|line| line.contains("PutObject") && line.contains("a-key")), "{lines:?}");
+    let _ = cluster.process("ord1").log_lines(&[&read_id], 2).await;
+    let log = cluster.process("ord1").log();
     assert!(!log.contains(&signature), "a signature is in the log");
     assert!(!log.contains(&ord1.keys().secret_key), "a secret is in the log");
     assert!(!log.to_ascii_lowercase().contains("signature="), "an Authorization header is in the log");
@@ -271,16 +274,14 @@ async fn connect(cluster: &Cluster) -> TcpStream {
 
 /// The head of a signed PUT of `bytes` bytes to ord1, whose client waits to be told to continue.
 fn upload(ord1: &Client, path: &str, bytes: usize) -> String {
-    let headers = put_headers(ord1.keys(), &Endpoint::Standard.host("ord1"), path);
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    format!("PUT {path} HTTP/1.1\r\n{headers}expect: 100-continue\r\ncontent-length: {bytes}\r\n\r\n")
+    raw::upload_head(&ord1.under(Endpoint::Standard.host("ord1")), path, bytes)
 }
 
 /// The next head on `stream`; its answer has no body.
 async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte = timeout(Duration::from_secs(30), stream.read_u8()).await.expect("in time");
+        let byte = timeout(IN_TIME, stream.read_u8()).await.expect("in time");
         head.push(byte.expect("a head"));
     }
     String::from_utf8(head).expect("text")

@@ -13,11 +13,13 @@ pub mod random;
 pub mod raw;
 pub mod sign;
 pub mod tls;
+pub mod until;
 pub mod wan;
 
 pub use client::{Answer, Client, Request, Signed};
 pub use cluster::{Cluster, Endpoint, Options};
 pub use content::Content;
+pub use until::{eventually, until, until_some};
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;

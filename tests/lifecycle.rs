@@ -1,10 +1,8 @@
 //! What becomes of objects with time, as readers at every endpoint see it.
 
-use std::time::Duration;
-
 use tests::cluster::REGIONS;
 use tests::form::Form;
-use tests::{Client, Cluster, Endpoint, Options, Request};
+use tests::{Client, Cluster, Endpoint, Options, Request, eventually, until};
 
 fn rules(prefix: &str, days: u32) -> String {
     format!(
@@ -72,12 +70,7 @@ async fn an_object_that_has_gone_is_gone_at_every_door() {
         }
     }
     put_rules(&owner, rules("old/", 1)).await;
-    let mut looks = 0;
-    while owner.head("data", "old/k").await.status != 404 {
-        looks += 1;
-        assert!(looks < 600, "the object is still there");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("the object is gone", async || owner.head("data", "old/k").await.status == 404).await;
     for (name, door) in &doors {
         assert_eq!(door.get("data", "old/k").await.refusal(), (404, "NoSuchKey".into()), "{name}");
         assert_eq!(door.get("data", "new/k").await.ok().text(), "body", "{name}");
@@ -109,13 +102,13 @@ async fn everything(owner: &Client) -> Vec<String> {
 
 /// Waits until there is this and nothing else.
 async fn wait_until(owner: &Client, expected: &[&str]) {
-    for _ in 0..600 {
-        if everything(owner).await == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(everything(owner).await, expected);
+    let mut found = Vec::new();
+    let is_reached = eventually(async || {
+        found = everything(owner).await;
+        (found == expected).then_some(())
+    });
+    let _ = is_reached.await;
+    assert_eq!(found, expected);
 }
 
 /// Each action and each filter, with what lies beside it.

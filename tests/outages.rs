@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tests::tls::{connect_to_peer, node_config};
 use tests::wan::Cut;
-use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request};
+use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request, until, until_some};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,13 +17,12 @@ async fn a_hit_is_not_served_while_its_owner_is_away() {
     let (mut cluster, reader, content) = start(MIB).await;
     assert_eq!(reader.get("data", "k").await.ok().body, content.all());
     cluster.kill_node("ord1");
-    let away = loop {
+    let away = until_some("the lease of objects is over", async || {
         let answer = reader.get("data", "k").await;
-        if answer.status != 200 {
-            break answer;
-        }
-        assert_eq!(answer.body, content.all());
-    };
+        assert!(answer.status != 200 || answer.body == content.all());
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
     assert_eq!(away.status, 503, "{}", away.text());
     cluster.start_node_again("ord1").await;
     let back = reader.get("data", "k").await.ok();
@@ -111,7 +110,7 @@ async fn a_question_that_breaks_off_is_no_error_of_the_owner() {
 /// its time to complete an upload is waited for.
 #[tokio::test]
 async fn an_owner_that_never_answers_holds_nobody_for_ever() {
-    let limits = "[limits]\nstalled_upload = \"1s\"\nsilent_owner = \"5s\"\n";
+    let limits = "[limits]\nstalled_upload = \"4s\"\nsilent_owner = \"10s\"\n";
     let cluster = Cluster::start_with(Options::settings(limits).served().gated("ord1")).await;
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
@@ -123,9 +122,7 @@ async fn an_owner_that_never_answers_holds_nobody_for_ever() {
     let parts = [part];
     let completing = client.complete_multipart_upload("data", "slow", &upload, &parts);
     let opening = async {
-        while owner.get("data", "slow").await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until("the upload is complete", async || owner.get("data", "slow").await.status == 200).await;
         cluster.gate().open();
     };
     let (completed, ()) = tokio::join!(completing, opening);

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a process may take to end after it was asked to.
-const END_WITHIN: Duration = Duration::from_secs(30);
+use crate::until::until_some;
 
-/// How long a line may take to be in the log.
-const LOGGED_WITHIN: Duration = Duration::from_secs(20);
+/// How long a process may take to end after it was asked to.
+const END_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running `penstock`, its standard output and error kept in files. It dies with the test.
 pub struct Process {
@@ -49,18 +48,15 @@ impl Process {
     /// # Panics
     /// When there are more, or not as many in good time.
     pub async fn log_lines(&self, texts: &[&str], count: usize) -> Vec<String> {
-        let deadline = Instant::now() + LOGGED_WITHIN;
-        loop {
+        let lines = until_some(&format!("{count} lines with {texts:?} in the log"), async || {
             let log = self.log();
-            let lines: Vec<_> =
-                log.lines().filter(|line| texts.iter().all(|text| line.contains(text))).collect();
-            if lines.len() >= count {
-                assert_eq!(lines.len(), count, "{lines:?}");
-                return lines.into_iter().map(str::to_owned).collect();
-            }
-            assert!(Instant::now() < deadline, "{texts:?} in {}", self.log_tail());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            let lines = log.lines().filter(|line| texts.iter().all(|text| line.contains(text)));
+            let lines: Vec<_> = lines.map(str::to_owned).collect();
+            (lines.len() >= count).then_some(lines)
+        })
+        .await;
+        assert_eq!(lines.len(), count, "{lines:?}");
+        lines
     }
 
     /// Sends `signal`.
@@ -83,6 +79,12 @@ impl Process {
             );
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits for it, which was asked to end: it must exit with 0.
+    pub fn expect_success(&mut self) {
+        let status = self.wait();
+        assert!(status.success(), "SIGTERM ended it with {status}:\n{}", self.log_tail());
     }
 
     /// Ends it as a power cut would: no handler runs.

@@ -4,8 +4,13 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tests::sign::Keys;
-use tests::{Client, Cluster, Endpoint, Options, Request};
+use tests::{Client, Cluster, Endpoint, Options, Request, raw};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+
+/// Lets an upload whose body does not come be in flight for as long as a test takes.
+const PATIENT: &str = "[limits]\nstalled_upload = \"1h\"\n";
 
 /// A client of ord1's data at each way in: its own listeners, and another region's, which hand on or read through.
 fn ways(cluster: &Cluster) -> [Client; 4] {
@@ -18,38 +23,38 @@ fn ways(cluster: &Cluster) -> [Client; 4] {
     ]
 }
 
-/// Keeps a request of `client` in flight at `node`: an upload whose body does not come.
-async fn hold(cluster: &Cluster, node: &str, client: &Client, request: Request) {
-    let client = client.clone();
-    tokio::spawn(async move { client.try_send(request.stalled_body(1000)).await });
-    let held = async {
-        while cluster.scrape(node).await.sum("penstock_requests_in_flight", &[]) == 0.0 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), held).await.expect("a request in flight");
+/// A request of `client` that is in flight for as long as this is held: an upload from `address` that has been charged, for it
+/// was told to continue, and whose body does not come.
+async fn hold(client: &Client, address: &str) -> TcpStream {
+    let origin = client.origin().trim_start_matches("http://");
+    let mut stream = TcpStream::connect(origin).await.expect("connect");
+    let from = format!("\r\nx-forwarded-for: {address}\r\n");
+    let head = raw::upload_head(client, "/data/held", 1000).replacen("\r\n", &from, 1);
+    stream.write_all(head.as_bytes()).await.expect("send the head");
+    let mut said = [0; 12];
+    let reading = timeout(Duration::from_secs(60), stream.read_exact(&mut said));
+    reading.await.expect("a word in time").expect("a word");
+    assert_eq!(said.escape_ascii().to_string(), "HTTP/1.1 100");
+    stream
 }
 
 /// One more request than an address may have at one time is told to slow down, at both endpoints, and is counted; its
 /// neighbour's is served.
 #[tokio::test]
 async fn an_address_past_its_quota_is_told_to_slow_down() {
-    let cluster = Cluster::start_with(Options::settings(
-        "[limits.per_address]\nin_flight_max = 1\n[front]\ntrusted_proxies = [\"127.0.0.1\"]\n",
-    ))
-    .await;
+    let quota = "[limits.per_address]\nin_flight_max = 1\n[front]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let cluster = Cluster::start_with(Options::settings(PATIENT).and(quota)).await;
     cluster.standard("ord1").create_bucket("data").await;
-    let from = |method, address: &str| Request::new(method, "/data/a").header("x-forwarded-for", address);
+    let from = |address: &str| Request::new("GET", "/data/a").header("x-forwarded-for", address);
     let ways = ways(&cluster);
-    hold(&cluster, "ord1", &ways[0], from("PUT", "203.0.113.1")).await;
-    hold(&cluster, "las1", &ways[2], from("PUT", "203.0.113.1")).await;
+    let _held = [hold(&ways[0], "203.0.113.1").await, hold(&ways[2], "203.0.113.1").await];
     for (index, client) in ways.iter().enumerate() {
-        let answer = client.send(from("GET", "203.0.113.1")).await;
+        let answer = client.send(from("203.0.113.1")).await;
         assert_eq!(answer.refusal(), (503, "SlowDown".to_owned()), "way {index}");
         assert_ne!(answer.header("retry-after"), "", "way {index}");
         // Another one each time: a request's place is given back a moment after its answer.
         let neighbour = format!("203.0.114.{index}");
-        assert_eq!(client.send(from("GET", &neighbour)).await.status, 404, "way {index}, its neighbour");
+        assert_eq!(client.send(from(&neighbour)).await.status, 404, "way {index}, its neighbour");
     }
     for node in ["ord1", "las1"] {
         let labels = [("reason", "address_in_flight")];
@@ -61,10 +66,13 @@ async fn an_address_past_its_quota_is_told_to_slow_down() {
 /// node has its own count. What somebody else signs with a wrong secret is not charged to it.
 #[tokio::test]
 async fn a_key_past_its_quota_is_told_to_slow_down() {
-    let cluster = Cluster::start_with(Options::settings("[limits.per_key]\nin_flight_max = 1\n")).await;
+    let quota = "[limits.per_key]\nin_flight_max = 1\n";
+    let cluster = Cluster::start_with(Options::settings(PATIENT).and(quota)).await;
     cluster.standard("ord1").create_bucket("data").await;
     let ways = ways(&cluster);
-    hold(&cluster, "ord1", &ways[0], Request::new("PUT", "/data/a")).await;
+    // A request's place is given back a moment after its answer.
+    let _ = cluster.settled("ord1").await;
+    let _held = hold(&ways[0], "203.0.113.1").await;
     for (index, expected) in [503, 503, 503, 404].into_iter().enumerate() {
         let answer = ways[index].send(Request::new("GET", "/data/a")).await;
         assert_eq!(answer.status, expected, "way {index}: {}", answer.text());

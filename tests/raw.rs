@@ -7,8 +7,19 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::client::Client;
+use crate::sign::put_headers;
+
 /// How long a listener may take to answer or close.
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
+
+/// The head of a PUT of `bytes` bytes, signed by `client`, which waits to be told to continue.
+#[must_use]
+pub fn upload_head(client: &Client, path: &str, bytes: usize) -> String {
+    let headers = put_headers(client.keys(), client.host(), path);
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("PUT {path} HTTP/1.1\r\n{headers}expect: 100-continue\r\ncontent-length: {bytes}\r\n\r\n")
+}
 
 /// Sends `request` to `address` and returns everything that comes back until the listener closes. The sending side
 /// stays open. A connection that is reset returns what had arrived.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tests::cluster::REGIONS;
+use tests::cluster::{REGIONS, SHORT_LEASES};
 use tests::{Client, Cluster, Content, Options, Request};
 
 /// On both sides of what the store keeps inline.
@@ -16,7 +16,7 @@ const AFTER: u64 = 2;
 /// Other nodes hold newer heads and bytes than the store that comes back, under sessions that live when its owner ends.
 #[tokio::test]
 async fn no_cache_serves_what_a_restored_store_does_not_have() {
-    let mut cluster = Cluster::start_with(Options::default().served()).await;
+    let mut cluster = Cluster::start_with(Options::settings(SHORT_LEASES).served()).await;
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
     for bytes in SIZES {

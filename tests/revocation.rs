@@ -6,9 +6,9 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures::SinkExt;
 use futures::channel::mpsc;
-use tests::cluster::REGIONS;
+use tests::cluster::{LONG_LEASES, REGIONS};
 use tests::sign::Keys;
-use tests::{Answer, Client, Cluster, Endpoint, Request, process};
+use tests::{Answer, Client, Cluster, Endpoint, Options, Request, process};
 
 /// A bucket of each region in turn, an object in it that every node has in its cache, and a reader.
 struct Site {
@@ -20,7 +20,7 @@ struct Site {
 impl Site {
     /// The reader is of `account`, at `level`.
     async fn start(account: &str, level: &str) -> Self {
-        let cluster = Cluster::start().await;
+        let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
         let owner = cluster.create_user("owner", &["--account", "owners", "--level", "full"]);
         let reader = cluster.create_user("reader", &["--account", account, "--level", level]);
         for region in REGIONS {

@@ -10,6 +10,14 @@ use super::{index_of, repository};
 /// Caches small enough that starting a cluster does not allocate gigabytes of disk.
 const SMALL_CACHES: &str = "[cache]\nmemory_bytes = \"64 MiB\"\n[cache.nvme]\nbytes = \"128 MiB\"\n";
 
+/// Leases that no pause of a busy machine outlasts, with changes that are in no hurry: for promises that hold while sessions
+/// live.
+pub const LONG_LEASES: &str = "[coherence]\nlease = \"30s\"\nusers_lease = \"60s\"\nmax_ack_wait = \"30s\"\n";
+
+/// Leases that a slow and busy machine renews in time, and that a test can wait out; owners that start again wait for them.
+pub const SHORT_LEASES: &str =
+    "[coherence]\nlease = \"8s\"\nusers_lease = \"8s\"\nmax_ack_wait = \"8s\"\nhold_wait = \"30s\"\n";
+
 /// What a test wants different.
 #[derive(Clone, Default)]
 pub struct Options {

@@ -10,9 +10,10 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::MIB;
 use crate::content::Content;
+use crate::until::until;
 
 /// A bound for when a promise does not hold; when it does, nothing waits this long.
-const AT_MOST: Duration = Duration::from_secs(30);
+const AT_MOST: Duration = Duration::from_secs(60);
 
 /// Longer than any test runs.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -47,14 +48,9 @@ async fn within<T>(doing: impl Future<Output = T>) -> T {
     timeout(AT_MOST, doing).await.expect("in good time")
 }
 
-/// Waits until `figure` is at least `wanted`.
-async fn until(wanted: u64, figure: impl Fn() -> u64) {
-    within(async {
-        while figure() < wanted {
-            sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
+/// Waits until `wanted` bytes have been taken from the near side.
+async fn until_taken(link: &Link, wanted: u64) {
+    until(&format!("{wanted} bytes taken"), async || link.taken(Direction::There) >= wanted).await;
 }
 
 /// Sends all of `content` and closes, while the other side reads to the end.
@@ -102,14 +98,14 @@ async fn a_delay_keeps_bytes_in_flight() {
     let (mut near, _far) = site.connect().await;
     site.link.shape(Direction::There, Shape::delayed(FOR_EVER));
     within(near.write_all(&Content::new(1, MIB).all())).await.expect("send");
-    until(MIB, || site.link.taken(Direction::There)).await;
+    until_taken(&site.link, MIB).await;
     assert_eq!(site.link.delivered(Direction::There), 0);
 }
 
 /// Sixteen megabytes in one direction are through before ten questions were answered one after the other.
 #[tokio::test]
 async fn a_delay_costs_no_throughput() {
-    let delay = Shape::delayed(Duration::from_millis(100));
+    let delay = Shape::delayed(Duration::from_millis(500));
     let site = Site::start(delay, delay).await;
     let (bulk, questions) = (site.connect().await, site.connect().await);
     let (mut near, mut far) = questions;
@@ -140,7 +136,7 @@ async fn a_sender_is_held_back_when_enough_is_in_flight() {
         }
     };
     let held_back = async {
-        until(room, || site.link.taken(Direction::There)).await;
+        until_taken(&site.link, room).await;
         sleep(Duration::from_millis(100)).await;
     };
     tokio::select! {
@@ -169,7 +165,7 @@ fn room_is_bandwidth_times_delay_and_a_bounded_rest() {
 #[tokio::test]
 async fn bandwidth_is_a_connections_own_or_shared() {
     let content = Content::new(1, MIB);
-    let limit = rate(4 * MIB);
+    let limit = rate(MIB);
     let own = Shape { bytes_per_second_each: limit, ..Shape::default() };
     let shared = Shape { bytes_per_second_all: limit, ..Shape::default() };
     let both = async |shape| {
@@ -211,12 +207,12 @@ async fn what_is_dropped_is_lost() {
     ping(&mut near, &mut far).await;
     site.link.cut(Direction::There, Cut::Drop);
     near.write_all(b"lost").await.expect("send");
-    until(5, || site.link.taken(Direction::There)).await;
+    until_taken(&site.link, 5).await;
     // Until the lost bytes would have arrived.
     sleep(Duration::from_millis(20)).await;
     site.link.heal();
     near.write_all(b"after it").await.expect("send");
-    until(13, || site.link.taken(Direction::There)).await;
+    until_taken(&site.link, 13).await;
     let (mut new_near, mut new_far) = site.connect().await;
     ping(&mut new_near, &mut new_far).await;
     assert_eq!(site.link.delivered(Direction::There), 2, "a byte came after a hole");
