@@ -29,7 +29,7 @@ const SESSION: &str = "penstock-session";
 const HTTP: &str = "http/1.1";
 
 /// How long a change is visible before a node that was to forget it first hears of it.
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_secs(1);
 
 /// How the protocol is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,8 +18,9 @@ use tokio::time::{sleep, timeout};
 
 use super::history::{Action, Condition, ContentId, Nanos, Recorder, Seen, Version, WriteId};
 
-/// Operations of one client, at most.
+/// Operations of one client, at most; and at least, so that a slow machine makes a history longer and not thinner.
 const OPERATIONS_MAX: u32 = 60;
+const OPERATIONS_MIN: u32 = 8;
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(9);
@@ -97,7 +98,7 @@ impl Worker {
     /// Works until it is over.
     pub(super) async fn work(mut self) -> u32 {
         let mut done = 0;
-        while !self.is_over.load(Ordering::Relaxed) && done < OPERATIONS_MAX {
+        while done < OPERATIONS_MIN || (done < OPERATIONS_MAX && !self.is_over.load(Ordering::Relaxed)) {
             self.one_operation().await;
             done += 1;
             sleep(Duration::from_millis(self.random.below(THINKS_MILLISECONDS))).await;
