@@ -189,7 +189,7 @@ async fn a_change_whose_answer_is_lost_is_not_sent_again() {
         link.heal();
     };
     let (answer, ()) = tokio::join!(at_las1.put("data", "k", "lost"), losing_the_answer);
-    assert!(answer.status >= 500, "{}", answer.text());
+    assert!(answer.status >= 500, "answered with {}: {}", answer.status, answer.text());
     assert_eq!(ord1.get("data", "k").await.ok().text(), "somebody else's");
 }
 
