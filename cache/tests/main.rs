@@ -1,6 +1,7 @@
 //! The cache through its public face, over an origin in memory and a slab in a fresh folder.
 
 mod disk_faults;
+mod distance;
 mod faults;
 mod fills;
 mod memory_bound;
@@ -57,14 +58,19 @@ impl Node {
     }
 
     pub(crate) fn reader(&self, origin: &Arc<Origin>, range: Range<u64>, mode: Mode) -> Reader {
-        self.cache.read(
-            Tenant::named("lab"),
-            origin.instance,
-            origin.object_bytes,
-            range,
-            mode,
-            origin.clone(),
-        )
+        self.reader_of("lab", origin, range, mode)
+    }
+
+    /// One whose fills count for `tenant`.
+    pub(crate) fn reader_of(
+        &self,
+        tenant: &str,
+        origin: &Arc<Origin>,
+        range: Range<u64>,
+        mode: Mode,
+    ) -> Reader {
+        let tenant = Tenant::named(tenant);
+        self.cache.read(tenant, origin.instance, origin.object_bytes, range, mode, origin.clone())
     }
 
     /// Reads a range to its end, which must hold what the origin has.

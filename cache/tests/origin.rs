@@ -10,6 +10,7 @@ use cache::{Instance, PAGE_BYTES, Page, Pages, Purpose, Source, SourceError};
 use futures::future::BoxFuture;
 use futures::stream;
 use tokio::sync::watch;
+use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 /// What goes wrong with one answer.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,14 @@ pub(crate) struct Origin {
     gate: watch::Sender<u64>,
     asked: Mutex<Vec<(Range<u64>, Purpose)>>,
     pages_given: Arc<AtomicU64>,
+    way: Way,
+}
+
+/// How long a question is on its way, there and back, and how long each page takes that follows the first.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Way {
+    pub(crate) round_trip: Duration,
+    pub(crate) page: Duration,
 }
 
 impl Origin {
@@ -59,6 +68,11 @@ impl Origin {
         Arc::new(Self { name: "lga1".into(), ..Self::of(id, object_bytes) })
     }
 
+    /// At the end of this way, which is as wide for many answers at a time as for one.
+    pub(crate) fn distant(id: u8, object_bytes: u64, way: Way) -> Arc<Self> {
+        Arc::new(Self { way, ..Self::of(id, object_bytes) })
+    }
+
     /// Its first answers have these faults, the later ones none.
     pub(crate) fn faulty(id: u8, object_bytes: u64, faults: &[Fault]) -> Arc<Self> {
         Arc::new(Self { faults: Mutex::new(faults.iter().copied().collect()), ..Self::of(id, object_bytes) })
@@ -73,6 +87,7 @@ impl Origin {
             gate: watch::Sender::new(u64::MAX),
             asked: Mutex::default(),
             pages_given: Arc::default(),
+            way: Way::default(),
         }
     }
 
@@ -143,6 +158,9 @@ struct Answer {
     fault: Option<Fault>,
     gate: watch::Receiver<u64>,
     pages_given: Arc<AtomicU64>,
+    way: Way,
+    /// When its first page was there.
+    began: Option<Instant>,
 }
 
 impl Answer {
@@ -152,6 +170,7 @@ impl Answer {
         }
         let next = self.next;
         self.gate.wait_for(|closed| next < *closed).await.expect("the origin outlives its answers");
+        self.travel().await;
         let mut page = page_of(self.instance, self.object_bytes, self.next);
         match self.fault {
             Some(Fault::BreaksAfter(count)) if count == self.given => {
@@ -175,6 +194,19 @@ impl Answer {
         self.given += 1;
         self.pages_given.fetch_add(1, Ordering::SeqCst);
         Some(Ok(page))
+    }
+
+    async fn travel(&mut self) {
+        match self.began {
+            None if self.way.round_trip.is_zero() => {}
+            None => sleep(self.way.round_trip).await,
+            Some(_) if self.way.page.is_zero() => {}
+            Some(began) => {
+                let pages = u32::try_from(self.given).expect("an answer has few pages");
+                sleep_until(began + self.way.page * pages).await;
+            }
+        }
+        self.began.get_or_insert_with(Instant::now);
     }
 }
 
@@ -201,6 +233,8 @@ impl Source for Origin {
             fault,
             gate: self.gate.subscribe(),
             pages_given: self.pages_given.clone(),
+            way: self.way,
+            began: None,
         };
         Box::pin(async move {
             match fault {

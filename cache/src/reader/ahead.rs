@@ -207,17 +207,22 @@ impl Ahead {
     fn reach_blocks(&self, shared: &Shared) -> u32 {
         let settings = &shared.settings;
         let reach = self.reach_bytes.unwrap_or(settings.fill_ahead_bytes).max(settings.fill_window_bytes);
-        let reach = reach.min(settings.fill_ahead_bytes.saturating_mul(GROWS_TO)).min(kept_bytes(shared));
-        u32::try_from(reach / settings.block_bytes).unwrap_or(u32::MAX)
+        u32::try_from(reach.min(reach_bytes_max(shared)) / settings.block_bytes).unwrap_or(u32::MAX)
     }
 
     /// How many blocks one fill asks for.
     fn window_blocks(&self, shared: &Shared) -> u32 {
         let settings = &shared.settings;
-        let grown = (self.reach_bytes.unwrap_or(0) / WINDOWS_AT_ONCE).min(WINDOW_BYTES_MAX);
-        let window = settings.fill_window_bytes.max(grown) / settings.block_bytes;
+        // Of what may be on its way, not of what was measured: one window for all of it would be one connection.
+        let reach = self.reach_bytes.unwrap_or(0).min(reach_bytes_max(shared));
+        let window = window(settings.fill_window_bytes, reach) / settings.block_bytes;
         u32::try_from(window).unwrap_or(u32::MAX).min(self.reach_blocks(shared)).max(1)
     }
+}
+
+/// The furthest that fills may run ahead.
+fn reach_bytes_max(shared: &Shared) -> u64 {
+    shared.settings.fill_ahead_bytes.saturating_mul(GROWS_TO).min(kept_bytes(shared))
 }
 
 /// What the tiers will keep for readers to come.
@@ -226,6 +231,11 @@ fn kept_bytes(shared: &Shared) -> u64 {
     let memory = if shared.memory.keeps() { settings.memory_bytes / 4 } else { 0 };
     let nvme = settings.nvme.as_ref().map_or(0, |nvme| nvme.write_queue_bytes / 2);
     memory + if shared.slab.as_ref().is_some_and(|slab| slab.in_use()) { nvme } else { 0 }
+}
+
+/// How much one fill asks for: as much as is set, and more for a reader whose fills reach far ahead.
+fn window(least: u64, reach_bytes: u64) -> u64 {
+    least.max((reach_bytes / WINDOWS_AT_ONCE).min(WINDOW_BYTES_MAX))
 }
 
 /// How far ahead to fill for a reader that took `bytes` in `time`, from an origin that needs `window_time` for a window.
@@ -254,5 +264,13 @@ mod tests {
         // 40 MiB a second, whatever is on its way.
         assert_eq!(reach(8 * MIB, window_time, window_time), 16 * MIB);
         assert_eq!(reach(64 * MIB, 8 * window_time, window_time), 16 * MIB);
+    }
+    /// Eight windows are what is on its way: of 8 MiB as it comes, and 64 at most, unless more are set.
+    #[test]
+    fn a_window_is_an_eighth_of_the_reach_from_8_to_64_mib() {
+        let of = |reached: u64| window(8 * MIB, reached * MIB) / MIB;
+        assert_eq!([0, 64, 72, 256, 512, 4096].map(of), [8, 8, 9, 32, 64, 64]);
+        assert_eq!(window(128 * MIB, 4096 * MIB), 128 * MIB);
+        assert_eq!(crate::Settings::default().fill_window_bytes, 8 * MIB);
     }
 }
