@@ -292,7 +292,8 @@ fn of_slab(trace: &[u64], sparing: bool) -> Score {
         if memory.contains(&block) {
             return (true, false);
         }
-        if sparing && !eviction.is_worth_writing(mix(block), 0) {
+        let is_full = slot_of.len() == CACHE as usize;
+        if sparing && is_full && !eviction.is_worth_writing(mix(block), 0) {
             memory.push_back(block);
             if memory.len() > MEMORY {
                 memory.pop_front();

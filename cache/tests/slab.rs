@@ -7,6 +7,7 @@ use std::path::Path;
 use cache::{Cache, Engine, Mode, Nvme, OpenError, Settings, Tenant};
 use prometheus::Registry;
 
+use crate::disk_faults::store;
 use crate::origin::Origin;
 use crate::{KIB, MIB, Node, drain, nvme_only, until};
 
@@ -216,6 +217,44 @@ async fn a_full_slab_gives_blocks_up() {
     for id in 0..8 {
         node.read_all(&Origin::new(id, MIB)).await;
     }
+}
+
+/// One pass over seven times what NVMe holds, block by block: what was read over and over before is still there, most of the pass
+/// was not written, and each block of it that was not is counted.
+#[tokio::test]
+async fn one_pass_over_a_dataset_spares_the_disk_and_what_is_hot() {
+    const BLOCK_BYTES: u64 = 64 * KIB;
+    let folder = tempfile::tempdir().expect("folder");
+    // Some 250 blocks on NVMe; in memory hardly a third of what is hot, which is therefore read from NVMe.
+    let settings =
+        Settings { block_bytes: BLOCK_BYTES, memory_bytes: 2 * MIB, ..nvme_only(folder.path(), SLAB_BYTES) };
+    let node = Node::open(settings).await;
+    let hot = Origin::new(1, 100 * BLOCK_BYTES);
+    store(&node, &hot).await;
+    for id in 10..15 {
+        node.read_all(&hot).await;
+        node.read_all(&Origin::new(id, 32 * BLOCK_BYTES)).await;
+    }
+    let slots = node.metric("cache_nvme_slots", None);
+    let dataset = Origin::new(2, 7 * slots * BLOCK_BYTES);
+    let blocks_count = 7 * slots;
+    let counted =
+        || ["cache_nvme_write_bytes_total", "cache_read_bytes_total"].map(|name| node.metric(name, None));
+    let before = counted();
+    // Far enough from one to the next that nothing is read ahead of it: ahead of a reader everything is written.
+    for number in 0..blocks_count {
+        let start = number * 101 % blocks_count * BLOCK_BYTES;
+        node.read(&dataset, start..start + BLOCK_BYTES).await;
+    }
+    let after = counted();
+    let [written, served] = [0, 1].map(|at| after[at] - before[at]);
+    let spared = node.metric("cache_blocks_not_kept_total", Some("spared"));
+    assert_eq!((dataset.pages_given(), served), (dataset.pages_count(), blocks_count * BLOCK_BYTES));
+    assert!(written * 2 < served, "{written} bytes written of {served}");
+    assert!(spared * 2 > blocks_count, "{spared} blocks spared of {blocks_count}");
+    let plan = node.reader(&hot, 0..hot.object_bytes, Mode::LookOnly).plan();
+    let here = (plan.memory_bytes + plan.nvme_bytes) / BLOCK_BYTES;
+    assert!(here >= 90, "{here} of 100 blocks are left");
 }
 
 /// Flipped bits in pages and headers, under a running node and before a start: a refetch, never a wrong byte.

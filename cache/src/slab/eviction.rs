@@ -70,7 +70,6 @@ pub(crate) struct Eviction {
     tenants: Vec<Queues>,
     /// Where each tenant's queues are.
     places: HashMap<u32, u16>,
-    blocks_count: u32,
     ghosts: Ghosts,
     inserted_count: u32,
     /// So many inserted make a step.
@@ -157,7 +156,6 @@ impl Eviction {
             links: vec![link; slots_count as usize],
             tenants: Vec::new(),
             places: HashMap::new(),
-            blocks_count: 0,
             ghosts: Ghosts::new(slots_count, step_slots.min(RIPENS_MAX)),
             inserted_count: 0,
             step_slots,
@@ -165,12 +163,12 @@ impl Eviction {
         }
     }
 
-    /// Whether a new block of `tenant`'s, whose key hashes to `hash`, is worth a write now. If not it is remembered.
+    /// Whether a new block of `tenant`'s, whose key hashes to `hash`, is worth a write now that no slot is free. If not it is
+    /// remembered.
     pub(crate) fn is_worth_writing(&mut self, hash: u64, tenant: u32) -> bool {
-        let full = self.blocks_count >= self.links.len() as u32;
         let queues = self.places.get(&tenant).map(|place| &self.tenants[usize::from(*place)]);
         let of_use = queues.is_none_or(|queues| queues.reused >= (1 << 16) / REUSED_ONE_IN);
-        if !full || of_use || self.ghosts.holds(hash) || (hash >> 32).is_multiple_of(SAMPLED_ONE_IN) {
+        if of_use || self.ghosts.holds(hash) || (hash >> 32).is_multiple_of(SAMPLED_ONE_IN) {
             return true;
         }
         self.ghosts.remember(hash);
@@ -331,7 +329,6 @@ impl Eviction {
     fn push(&mut self, slot: u32, lane: Lane) {
         let place = usize::from(self.links[slot as usize].tenant);
         let Some(queue) = self.tenants[place].queue(lane) else { return };
-        self.blocks_count += 1;
         let before = queue.newest;
         queue.newest = slot;
         queue.len += 1;
@@ -349,7 +346,6 @@ impl Eviction {
         // A slot that was never in a queue has no tenant.
         let Some(queues) = self.tenants.get_mut(usize::from(tenant)) else { return };
         let Some(queue) = queues.queue(lane) else { return };
-        self.blocks_count -= 1;
         queue.len -= 1;
         if older == NONE {
             queue.oldest = newer;
@@ -479,7 +475,8 @@ mod tests {
                 self.eviction.read(slot as u32);
                 return true;
             }
-            if !self.eviction.is_worth_writing(hash(block), tenant) {
+            let is_full = slot_of(None).is_none();
+            if is_full && !self.eviction.is_worth_writing(hash(block), tenant) {
                 return false;
             }
             let slot = slot_of(None).unwrap_or_else(|| {

@@ -145,7 +145,8 @@ impl Index {
 
     /// Whether a block of `tenant`'s that is not here is worth a write now; if not, it is remembered.
     pub(crate) fn is_worth_writing(&mut self, key: &BlockKey, tenant: Tenant) -> bool {
-        self.eviction.is_worth_writing(key.hash64(), tenant.to_bits())
+        // Not by how many blocks there are: slots that are being written, or broken, are room for nobody.
+        self.free != NONE || self.eviction.is_worth_writing(key.hash64(), tenant.to_bits())
     }
 
     /// Chooses a slot to write to: a free one, or that of the block to be given up next, of those that `may_go` allows.
@@ -339,6 +340,27 @@ mod tests {
         assert_eq!(index.choose(|_| true), None);
         index.unpin(0);
         assert_eq!(index.choose(|_| true), Some(Chosen { slot: 0, evicted: true }));
+    }
+
+    /// A pass over more than fits is spared although a write is always on its way, and although the device has a bad sector.
+    #[test]
+    fn a_pass_is_spared_while_slots_are_written_or_broken() {
+        let tenant = Tenant::named("");
+        let mut index = full(64);
+        let written = |index: &mut Index, blocks: Range<u32>| {
+            blocks.filter(|block| index.is_worth_writing(&key(*block), tenant)).count()
+        };
+        for block in 100..600 {
+            let chosen = index.choose(|_| true).expect("one may go");
+            index.stored(chosen.slot, key(block), tenant);
+        }
+        assert!(written(&mut index, 1000..1200) < 100);
+        let on_its_way = index.choose(|_| true).expect("one may go").slot;
+        assert!(written(&mut index, 2000..2200) < 100);
+        index.not_stored(on_its_way);
+        assert!(written(&mut index, 3000..3200) < 100);
+        index.purge(0..64, |_| true).into_iter().for_each(|slot| index.blanked(slot, true));
+        assert_eq!(written(&mut index, 4000..4200), 200, "there are free slots");
     }
 
     #[test]
