@@ -86,6 +86,45 @@ async fn a_spoilt_slab_is_fetched_again() {
     );
 }
 
+/// A node is killed in the middle of writes to its slab, and whatever becomes of that before the node starts again: it starts, goes on
+/// with the slab where that is its own, and serves no wrong byte.
+#[tokio::test]
+async fn a_node_starts_whatever_became_of_its_slab() {
+    let mut cluster = Cluster::start_with(Options::cache("0", "64 MiB").served()).await;
+    cluster.expect_errors("an NVMe device cannot be used");
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let content = Content::new(4, 16 * MIB);
+    let _ = owner.put("data", "k", content.all()).await.ok();
+    let [slab, others] = ["las1", "ord1"].map(|node| cluster.data_dir().join(node).join("cache.slab"));
+    let cut = |bytes| {
+        let file = fs::File::options().write(true).open(&slab).expect("open the slab");
+        file.set_len(bytes).expect("cut it short");
+    };
+    let cases: [(&str, &dyn Fn(), bool); 8] = [
+        ("nothing", &|| (), true),
+        ("a bit of what says that it is one", &|| flip_bit(&slab, 3), true),
+        ("its version", &|| flip_bit(&slab, 8), true),
+        ("its identity", &|| flip_bit(&slab, 13), true),
+        ("cut within its superblock", &|| cut(100), true),
+        ("cut within its blocks", &|| cut(3 * MIB), true),
+        ("gone", &|| fs::remove_file(&slab).expect("remove"), true),
+        ("another node's", &|| drop(fs::copy(&others, &slab).expect("copy")), false),
+    ];
+    for (case, spoil, is_in_use) in cases {
+        let reader = cluster.accelerated("las1", "ord1");
+        let mut answer = reader.open(Request::new("GET", "/data/k")).await.expect("open");
+        let _ = answer.chunk().await.expect("the first bytes");
+        cluster.kill_node("las1");
+        spoil();
+        cluster.start_node_again("las1").await;
+        assert!(reader.get("data", "k").await.ok().body == content.all(), "{case}");
+        let after = cluster.settled("las1").await;
+        let now = ["in_use", "out"].map(|is| after.sum(&format!("penstock_cache_nvme_{is}"), &[]));
+        assert_eq!(now, if is_in_use { [1.0, 0.0] } else { [0.0, 1.0] }, "{case}");
+    }
+}
+
 /// A cache's disk that fails under a running node: what was on it comes from its owner, the disk is taken out of use, and the
 /// node goes on.
 #[tokio::test]

@@ -15,6 +15,9 @@ use crate::source::PAGE_BYTES;
 
 const MAGIC: &[u8; 8] = b"PENSTOCK";
 const VERSION: u32 = 1;
+
+/// Of the eight bytes that say what it is, so many make a slab of it, though a damaged one: nothing else begins so.
+const MAGIC_BYTES_MIN: usize = 6;
 const NODE_BYTES_MAX: usize = 64;
 const DATA_ALIGNMENT: u64 = 1024 * 1024;
 
@@ -115,7 +118,11 @@ impl Superblock {
         if sector.iter().all(|byte| *byte == 0) {
             return Err(Unusable::Blank);
         }
-        let mut rest = sector.strip_prefix(MAGIC).ok_or(Unusable::Foreign)?;
+        let right_count = sector.iter().zip(MAGIC).filter(|(is, wanted)| is == wanted).count();
+        if right_count < MAGIC_BYTES_MIN {
+            return Err(Unusable::Foreign);
+        }
+        let mut rest = sector.strip_prefix(MAGIC).ok_or(Unusable::Damaged)?;
         let version = u32::from_le_bytes(*take(&mut rest)?);
         if version != VERSION {
             return Err(Unusable::Version(version));
@@ -148,7 +155,7 @@ mod tests {
         Superblock { slab_id: 7, file_bytes: 1 << 30, block_bytes: 1 << 20, node: "las1".into() }
     }
 
-    /// Any flipped bit makes the sector unusable.
+    /// Any flipped bit makes the sector unusable, and that of a slab still: a node whose disk flips one is not refused its start.
     #[test]
     fn every_bit_counts() {
         let sector = superblock().encode();
@@ -156,7 +163,8 @@ mod tests {
         for bit in 0..sector.len() * 8 {
             let mut flipped = sector.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(Superblock::decode(&flipped).is_err(), "bit {bit}");
+            let error = Superblock::decode(&flipped).expect_err("damaged");
+            assert!(matches!(error, Unusable::Version(_) | Unusable::Damaged), "bit {bit}: {error:?}");
         }
     }
 
@@ -164,6 +172,9 @@ mod tests {
     fn blank_foreign_and_other_versions_are_told_apart() {
         assert_eq!(Superblock::decode(&[0; SECTOR_BYTES]), Err(Unusable::Blank));
         assert_eq!(Superblock::decode(&[b'x'; SECTOR_BYTES]), Err(Unusable::Foreign));
+        for (start, error) in [(b"PENSPIN1", Unusable::Foreign), (b"pENSTOC!", Unusable::Damaged)] {
+            assert_eq!(Superblock::decode(&[start, &[7; SECTOR_BYTES - 8][..]].concat()), Err(error));
+        }
         let mut newer = superblock().encode();
         newer[8] = 2;
         assert_eq!(Superblock::decode(&newer), Err(Unusable::Version(2)));
