@@ -149,6 +149,19 @@ async fn two_processes_never_write_to_one_slab() {
     assert_eq!(node.read_all(&other).await.origin_bytes, MIB);
 }
 
+/// Each device has a thread of its own at its ring, which holds up no other device.
+#[tokio::test]
+async fn each_device_has_a_ring_of_its_own() {
+    for devices_count in [1, 2] {
+        let folder = tempfile::tempdir().expect("folder");
+        let writer = Writer::start_with(folder.path(), devices_count, 1);
+        let tasks = fs::read_dir(format!("/proc/{}/task", writer.0.id())).expect("a running process");
+        let names = tasks.map(|task| fs::read_to_string(task.expect("a task").path().join("comm")));
+        let rings = names.filter(|name| name.as_ref().is_ok_and(|name| name.trim() == "slab-ring"));
+        assert_eq!(rings.count(), devices_count);
+    }
+}
+
 /// A process of its own that writes to the slab in a folder, until this is dropped: it is killed then.
 struct Writer(Child);
 
@@ -156,9 +169,15 @@ impl Writer {
     /// Starts one, and returns when it has read so many objects of 2 MiB through; the last blocks are still on their way to
     /// disk, and it goes on.
     fn start(folder: &Path, objects_count: usize) -> Self {
+        Self::start_with(folder, 1, objects_count)
+    }
+
+    /// The same over one device or two.
+    fn start_with(folder: &Path, devices_count: usize, objects_count: usize) -> Self {
         let mut child = Command::new(env::current_exe().expect("this binary"))
             .args(["--exact", "disk_faults::writes_until_it_is_killed", "--ignored", "--nocapture"])
             .env("CACHE_TEST_FOLDER", folder)
+            .env("CACHE_TEST_DEVICES", devices_count.to_string())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -182,8 +201,10 @@ impl Drop for Writer {
 #[ignore = "run as a process of its own, by another test"]
 async fn writes_until_it_is_killed() {
     let folder = PathBuf::from(env::var_os("CACHE_TEST_FOLDER").expect("set by whoever starts this"));
+    let is_one = env::var("CACHE_TEST_DEVICES").expect("set by whoever starts this") == "1";
+    let settings = if is_one { nvme_only(&folder, SLAB_BYTES) } else { two_devices(&folder) };
     let registry = Registry::new();
-    let cache = Cache::open(nvme_only(&folder, SLAB_BYTES), &registry).await.expect("opens");
+    let cache = Cache::open(settings, &registry).await.expect("opens");
     let node = Node { cache, registry };
     // More objects than fit, so that old blocks are overwritten too.
     for id in (0..16).cycle() {

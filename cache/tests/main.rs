@@ -10,6 +10,8 @@ mod origin;
 mod ranges;
 mod raw_devices;
 mod slab;
+mod spoilt;
+mod tenants;
 #[path = "../src/test_until.rs"]
 mod test_until;
 

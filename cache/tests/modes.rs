@@ -170,6 +170,33 @@ async fn what_is_pinned_stays_until_its_pin_ends() {
     assert_eq!(node.metric("cache_nvme_pinned_bytes", None), 0);
 }
 
+/// A pin whose time is over goes like any other block, without anybody's doing; one that lasts stays.
+#[tokio::test]
+async fn a_pin_runs_out_by_itself() {
+    let folder = tempfile::tempdir().expect("folder");
+    let node = Node::open(nvme_only(folder.path(), 16 * MIB)).await;
+    let (short, long) = (Origin::new(200, 2 * MIB), Origin::new(201, 2 * MIB));
+    for (origin, lasting) in [(&short, 1), (&long, 3600)] {
+        let lasting = Duration::from_secs(lasting);
+        node.cache.pin(origin.instance, origin.object_bytes, lasting).await.expect("room");
+        node.read_all(origin).await;
+    }
+    let running_out = async {
+        while node.metric("cache_nvme_pinned_bytes", None) > 2 * MIB {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), running_out).await.expect("a pin of a second runs out");
+    for id in 0..20 {
+        node.read_all(&Origin::new(id, 2 * MIB)).await;
+        while node.metric("cache_buffer_bytes", None) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let is_here = |origin| node.reader(origin, 0..2 * MIB, Mode::LookOnly).plan().hit;
+    assert_eq!((is_here(&short), is_here(&long)), (false, true));
+}
+
 /// A pin holds in the next process too, where the settings name a file for it.
 #[tokio::test]
 async fn a_pin_outlives_the_process() {

@@ -13,6 +13,7 @@ use std::thread;
 
 use cache::{Cache, Engine, Mode, OpenError, Settings};
 use prometheus::Registry;
+use tokio::time::timeout;
 
 use crate::disk_faults::store;
 use crate::origin::Origin;
@@ -148,6 +149,40 @@ async fn a_raw_device_that_holds_something_else_is_refused_and_left_alone() {
             assert_eq!(node.metric("cache_nvme_blocks", None), 0);
             assert_eq!(node.read_all(&Origin::new(1, MIB)).await.origin_bytes, MIB);
         }
+    }
+}
+
+/// A raw device keeps the headers of the slab that it was before it was reset: none of them is taken for a block, whether its
+/// superblock was lost or its blocks are cut otherwise and back again.
+#[tokio::test]
+async fn headers_of_an_earlier_slab_are_not_there() {
+    let Some(device) = LoopDevice::new() else { return };
+    let origin = Origin::new(1, 2 * MIB);
+    let fill = async || {
+        let node = opened(device.settings()).await;
+        store(&node, &origin).await;
+        node.cache.close().await;
+    };
+    fill().await;
+    let file = File::options().read(true).write(true).open(&device.path).expect("opens");
+    let headers = || device.content()[4096..8192].to_vec();
+    let before = headers();
+    let mut damaged = [0];
+    file.read_exact_at(&mut damaged, 100).expect("read");
+    file.write_all_at(&[damaged[0] ^ 1], 100).expect("written");
+    file.sync_all().expect("synced");
+    let node = opened(device.settings()).await;
+    assert!(headers() == before, "the headers are still there");
+    assert_eq!(node.metric("cache_nvme_blocks", None), 0);
+    assert_eq!(node.read_all(&origin).await.origin_bytes, 2 * MIB);
+    node.cache.close().await;
+    drop(node);
+
+    let otherwise = Settings { block_bytes: 128 * 1024, ..device.settings() };
+    for settings in [otherwise, device.settings()] {
+        let node = opened(settings).await;
+        assert_eq!(node.metric("cache_nvme_blocks", None), 0);
+        node.cache.close().await;
     }
 }
 

@@ -307,6 +307,20 @@ mod tests {
         assert_eq!([1, 2, 3].map(|number| holds(&open(), number)), [true, true, false]);
     }
 
+    /// A pin ends by itself when its time is over: it keeps nothing any more, counts no more, and leaves its room to others.
+    #[tokio::test]
+    async fn a_pin_ends_when_its_time_is_over() {
+        let kept = Arc::new(Kept::default());
+        let now = seconds(SystemTime::now());
+        let ends = [(1, now - 1), (2, now), (3, now + 3600)];
+        let object = |until| KeptObject { until, object_bytes: 40 };
+        *lock(&kept.objects) = ends.map(|(number, until)| (instance(number), object(until))).into();
+        assert_eq!([1, 2, 3].map(|number| holds(&kept, number)), [false, false, true]);
+        assert_eq!(kept.bytes(), 40);
+        kept.keep(instance(4), 60, HOUR, 100).await.expect("room");
+        assert_eq!(lock(&kept.objects).len(), 2);
+    }
+
     #[tokio::test]
     async fn there_is_an_end_to_what_may_be_kept() {
         let kept = Arc::new(Kept::default());
