@@ -1,13 +1,14 @@
 //! What a server costs that does nothing but write: the floor that reads are compared with, and an origin for others.
 //!
 //! pingora, as the node has it, one thread, bytes out of one piece of memory. `/BUCKET/BYTES/KEY` is an object of so many
-//! bytes, whatever its key. Objects of the bucket `disk` are a file instead, read a mebibyte at a time with the kernel's
-//! own read-ahead. Nothing is checked: neither who asks nor whether the bytes are right.
+//! bytes, whatever its key. With a file, every object is what that begins with instead: it is opened for each request, and read a
+//! mebibyte at a time with the kernel's own read-ahead. Nothing is checked: neither who asks nor whether the bytes are right.
 //!
 //! `floor ADDRESS [FILE | CERTIFICATE KEY]`
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -26,12 +27,11 @@ const PIECE_BYTES: u64 = 1 << 20;
 
 struct Floor {
     memory: Bytes,
-    file: Option<Arc<File>>,
+    file: Option<PathBuf>,
 }
 
 /// What is asked for.
 struct Wanted {
-    is_file: bool,
     object_bytes: u64,
     /// First byte, and one past the last.
     range: Option<(u64, u64)>,
@@ -41,7 +41,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (address, rest) = arguments.split_first().expect("an address to listen on");
     let file = match rest {
-        [file] => Some(Arc::new(File::open(file).expect("open the file"))),
+        [file] => Some(PathBuf::from(file)),
         _ => None,
     };
     // Not zeroes: the kernel has one page for all of those.
@@ -71,7 +71,7 @@ impl HttpServerApp for Floor {
         let wanted = Wanted::of(&session);
         let (start, end) = wanted.range.unwrap_or((0, wanted.object_bytes));
         session.write_response_header(Box::new(wanted.head())).await.ok()?;
-        match self.file.as_ref().filter(|_| wanted.is_file) {
+        match &self.file {
             Some(file) => write_file(&mut session, file, start, end).await?,
             None => self.write_memory(&mut session, start, end).await?,
         }
@@ -97,7 +97,9 @@ impl Floor {
 }
 
 /// One piece after the other, out of and into one buffer.
-async fn write_file(session: &mut ServerSession, file: &Arc<File>, start: u64, end: u64) -> Option<()> {
+async fn write_file(session: &mut ServerSession, file: &Path, start: u64, end: u64) -> Option<()> {
+    // The kernel reads ahead of each open file by itself.
+    let file = Arc::new(File::open(file).ok()?);
     let mut buffer = BytesMut::zeroed(PIECE_BYTES as usize);
     let mut at = start;
     while at < end {
@@ -116,8 +118,7 @@ async fn write_file(session: &mut ServerSession, file: &Arc<File>, start: u64, e
 impl Wanted {
     fn of(session: &ServerSession) -> Self {
         let head = session.req_header();
-        let mut segments = head.uri.path().split('/').skip(1);
-        let is_file = segments.next() == Some("disk");
+        let mut segments = head.uri.path().split('/').skip(2);
         let object_bytes: u64 = segments.next().and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
         let object_bytes = object_bytes.min(MEMORY_BYTES as u64);
         let range = head.headers.get("range").and_then(|range| {
@@ -125,7 +126,7 @@ impl Wanted {
             let end = last.parse::<u64>().map_or(object_bytes, |last| object_bytes.min(last + 1));
             Some((first.parse().ok()?, end))
         });
-        Self { is_file, object_bytes, range: range.filter(|(start, end)| start < end) }
+        Self { object_bytes, range: range.filter(|(start, end)| start < end) }
     }
 
     fn head(&self) -> ResponseHeader {

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use tests::MIB;
+use tests::cluster::ALLOWANCE_BYTES;
 use tests::random::Random;
 use tests::wan::Shape;
 
@@ -26,6 +27,7 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// As the table says it.
     pub(crate) what: &'static str,
+    /// The first is what the others' speed is told by: a floor, or the way to the origin where that is the question.
     pub(crate) servers: &'static [Kind],
     /// The caches' memory and disk in MiB, where a server lets itself be told.
     pub(crate) memory_mib: u64,
@@ -149,14 +151,14 @@ pub(crate) const CASES: [Case; 12] = [
         name: "herd",
         what: "64 readers of a cold 256 MiB",
         work: Work::ColdWhole { bytes: 256 * MIB, connections: 64 },
-        servers: &[Kind::Nginx, Kind::Varnish, Kind::Penstock],
+        servers: &[Kind::Floor, Kind::Nginx, Kind::Varnish, Kind::Penstock],
         ..BASE
     },
     Case {
         name: "zipf",
         what: "512 × 1 MiB, twice the memory, Zipf 0.9, 16 connections",
         work: Work::Zipf { objects: 512, requests: 2000 },
-        servers: &[Kind::Nginx, Kind::Varnish, Kind::Penstock],
+        servers: &[Kind::Floor, Kind::Nginx, Kind::Varnish, Kind::Penstock],
         memory_mib: 256,
         disk_mib: 1024,
         ..BASE
@@ -165,7 +167,7 @@ pub(crate) const CASES: [Case; 12] = [
         name: "restart",
         what: "1 GiB just after a restart, 8 × 8 MiB ranges",
         work: Work::Hot { passes: 1 },
-        servers: &[Kind::Nginx, Kind::Varnish, Kind::Penstock],
+        servers: &[Kind::Floor, Kind::Nginx, Kind::Varnish, Kind::Penstock],
         before: Before::Restarted,
         ..BASE
     },
@@ -212,6 +214,11 @@ impl Case {
             Work::Hot { .. } | Work::Small { .. } | Work::Zipf { .. } => 0,
             Work::ColdWhole { .. } | Work::ColdRanges { .. } | Work::Beside { .. } => 1,
         }
+    }
+
+    /// What our node may have at its peak: its cache's memory, and what any node may take beyond that.
+    pub(crate) fn memory_bound_bytes(&self) -> u64 {
+        self.memory_mib * MIB + ALLOWANCE_BYTES
     }
 
     pub(crate) fn per(&self) -> Per {

@@ -68,7 +68,7 @@ impl Measured {
 
 pub(crate) fn print_table(cases: &[(&Case, Vec<Measured>)]) {
     println!(
-        "| case | server | CPU | speed | of the first | first byte, median | whole, median | 99 % | 99.9 % | peak memory | origin bytes a byte |"
+        "| case | server | CPU | speed | of the floor | first byte, median | whole, median | 99 % | 99.9 % | peak memory | origin bytes a byte |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (case, rows) in cases {
@@ -94,7 +94,10 @@ fn line_beside(case: &Case, row: &Measured, first: &Measured) -> String {
     let (first_byte, whole) = (row.all(|round| &round.first_byte), row.all(|round| &round.whole));
     let memory = match row.kind {
         Kind::Direct => String::new(),
-        _ => format!("{} MiB", row.peak_memory_bytes / MIB),
+        Kind::Penstock | Kind::PenstockAtOwner => {
+            format!("{} of {} MiB", row.peak_memory_bytes / MIB, case.memory_bound_bytes() / MIB)
+        }
+        Kind::Floor | Kind::Nginx | Kind::Varnish => format!("{} MiB", row.peak_memory_bytes / MIB),
     };
     let share = match row.kind {
         Kind::Floor | Kind::Direct => String::new(),
@@ -125,16 +128,30 @@ pub(crate) fn print_json(cases: &[(&Case, Vec<Measured>)]) {
             "whole_ms": quantiles(&round.whole),
         })
     };
-    let row = |row: &Measured| {
+    let row = |case: &Case, row: &Measured, first: &Measured| {
+        let (per, whole) = (case.per(), row.all(|round| &round.whole));
+        let cpu = match per {
+            Per::Gib => "cpu_seconds_per_gib",
+            Per::Request => "cpu_seconds_per_request",
+        };
+        let is_ours = matches!(row.kind, Kind::Penstock | Kind::PenstockAtOwner);
         json!({
             "server": row.kind.name(),
+            cpu: (row.kind != Kind::Direct).then(|| row.cpu(per)),
+            "megabytes_per_second": row.megabytes_per_second(),
+            "speed_of_the_floor": row.megabytes_per_second() / first.megabytes_per_second(),
+            "first_byte_ms": quantiles(&row.all(|round| &round.first_byte)),
+            "whole_ms": quantiles(&whole),
             "peak_memory_bytes": row.peak_memory_bytes,
+            "memory_bound_bytes": is_ours.then(|| case.memory_bound_bytes()),
+            "origin_bytes_per_byte": row.origin_share(),
             "rounds": row.rounds.iter().map(round).collect::<Vec<_>>(),
         })
     };
-    let cases = cases.iter().map(
-        |(case, rows)| json!({ "case": case.name, "servers": rows.iter().map(row).collect::<Vec<_>>() }),
-    );
+    let cases = cases.iter().map(|(case, rows)| {
+        let servers: Vec<_> = rows.iter().map(|one| row(case, one, &rows[0])).collect();
+        json!({ "case": case.name, "servers": servers })
+    });
     println!("{}", json!({ "cases": cases.collect::<Vec<_>>() }));
 }
 
