@@ -181,17 +181,10 @@ async fn a_pin_runs_out_by_itself() {
         node.cache.pin(origin.instance, origin.object_bytes, lasting).await.expect("room");
         node.read_all(origin).await;
     }
-    let running_out = async {
-        while node.metric("cache_nvme_pinned_bytes", None) > 2 * MIB {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), running_out).await.expect("a pin of a second runs out");
+    until("a pin of a second ran out", || node.metric("cache_nvme_pinned_bytes", None) == 2 * MIB).await;
     for id in 0..20 {
         node.read_all(&Origin::new(id, 2 * MIB)).await;
-        while node.metric("cache_buffer_bytes", None) > 0 {
-            tokio::task::yield_now().await;
-        }
+        until("all is on disk", || node.metric("cache_buffer_bytes", None) == 0).await;
     }
     let is_here = |origin| node.reader(origin, 0..2 * MIB, Mode::LookOnly).plan().hit;
     assert_eq!((is_here(&short), is_here(&long)), (false, true));

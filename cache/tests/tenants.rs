@@ -8,7 +8,7 @@ use cache::{Mode, Settings};
 use futures::FutureExt as _;
 
 use crate::origin::Origin;
-use crate::{KIB, MIB, Node, drain, nvme_only, settings};
+use crate::{KIB, MIB, Node, drain, nvme_only, settings, until};
 
 const BLOCK_BYTES: u64 = 256 * KIB;
 
@@ -40,9 +40,7 @@ async fn room_for_fills_is_shared_by_the_weights_that_are_set() {
     let asked =
         |reads: &[(Arc<Origin>, _)]| reads.iter().filter(|(origin, _)| !origin.asked().is_empty()).count();
     let mut held = first_page("lab", 0..12);
-    while asked(&held) < 12 {
-        tokio::task::yield_now().await;
-    }
+    until("all its room is taken", || asked(&held) == 12).await;
     let (shop, farm) = (first_page("shop", 20..40), first_page("farm", 40..60));
     for _ in 0..1000 {
         tokio::task::yield_now().await;
@@ -52,9 +50,7 @@ async fn room_for_fills_is_shared_by_the_weights_that_are_set() {
         origin.open(u64::MAX);
         assert!(drain(reader).await.expect("reads") == origin.content(0..BLOCK_BYTES));
     }
-    while asked(&shop) + asked(&farm) < 12 {
-        tokio::task::yield_now().await;
-    }
+    until("the room is taken again", || asked(&shop) + asked(&farm) >= 12).await;
     assert_eq!((asked(&shop), asked(&farm)), (3, 9));
     // All are served in the end.
     for (origin, mut reader) in shop.into_iter().chain(farm) {
@@ -74,9 +70,7 @@ async fn slots_are_shared_by_the_weights_that_are_set() {
     let read = async |tenant: &str, origin: &Arc<Origin>| {
         let mut reader = node.reader_of(tenant, origin, 0..MIB, Mode::Fill);
         assert!(drain(&mut reader).await.expect("reads") == origin.content(0..MIB));
-        while node.metric("cache_buffer_bytes", None) > 0 {
-            tokio::task::yield_now().await;
-        }
+        until("all is on disk", || node.metric("cache_buffer_bytes", None) == 0).await;
     };
     let kept = |origins: &[Arc<Origin>]| {
         let on_nvme = |origin| node.reader(origin, 0..MIB, Mode::LookOnly).plan().nvme_bytes / BLOCK_BYTES;
