@@ -83,9 +83,7 @@ impl Slab {
         metrics: &Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let bytes_max = settings.devices.iter().map(|device| device.bytes).sum::<u64>() / 2;
-        let pins = settings.pins.clone();
-        let kept = tokio::task::spawn_blocking(move || Kept::open(pins, bytes_max)).await;
-        let kept = Arc::new(kept.expect("reading pins does not panic"));
+        let kept = Arc::new(Kept::new(settings.pins.clone(), bytes_max));
         let opening = Arc::new(Opening {
             settings: settings.clone(),
             block_bytes,
@@ -96,6 +94,7 @@ impl Slab {
         let opened =
             settings.devices.iter().map(|device| Device::open(&opening, device, open::LOCK_WAIT_MAX));
         let opened = join_all(opened).await;
+        kept.catch_up().await;
         let devices: Arc<[_]> = settings.devices.iter().map(|_| OnceLock::new()).collect();
         let late = Late::new(opening, devices.clone());
         for (place, opened) in opened.into_iter().enumerate() {

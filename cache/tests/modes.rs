@@ -210,6 +210,28 @@ async fn a_pin_outlives_the_process() {
     assert_eq!(node.read_all(&pinned).await.nvme_bytes, 2 * MIB);
 }
 
+/// What is pinned at the old process of a restart, while the new one waits for its device, is pinned at the new one before it
+/// gives up any block there.
+#[tokio::test]
+async fn a_pin_of_the_old_process_holds_in_the_one_that_overlaps() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut settings = nvme_only(folder.path(), 16 * MIB);
+    settings.nvme.as_mut().expect("nvme").pins = Some(folder.path().join("pins"));
+    let (old, new) = (Node::open(settings.clone()).await, Node::open(settings).await);
+    assert_eq!(new.metric("cache_nvme_awaited", None), 1);
+    let pinned = Origin::new(200, 2 * MIB);
+    old.cache.pin(pinned.instance, pinned.object_bytes, Duration::from_secs(3600)).await.expect("room");
+    old.cache.close().await;
+    let other = Origin::new(201, MIB);
+    let taken = async {
+        while new.read_all(&other).await.bypass_bytes > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), taken).await.expect("the device is taken");
+    assert_eq!(new.metric("cache_nvme_pinned_bytes", None), 2 * MIB);
+}
+
 /// What is purged is in no tier any more, nor pinned, and not there again after a restart; what else there is stays, unless
 /// everything goes.
 #[tokio::test]

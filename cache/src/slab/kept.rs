@@ -2,8 +2,12 @@
 //!
 //! Where there is a file for them they survive the process: it is written whole, aside, and renamed into place before a
 //! change counts. What an operator was told is then true after a crash, and what cannot be written changes nothing.
-//! A file that is damaged is as good as none: whoever pinned something has to do it again, and a warning says so. Who has
-//! closed changes nothing more: the next process has read the file by then, or will.
+//! A file that is damaged is as good as none: whoever pinned something has to do it again, and a warning says so.
+//!
+//! The old process of a restart and the new one may both change it for a while. Each change begins with what the file says
+//! then, and nobody else changes it meanwhile, so none undoes another's. What the other did counts here from the next change
+//! or the next [`Kept::catch_up`], which comes before a device is used: the old process lets go of none before it has
+//! closed, and who has closed changes nothing more.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -14,6 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
 
+use super::open;
 use crate::error::{Busy, Limit, PinError};
 use crate::instance::Instance;
 use crate::page;
@@ -31,9 +36,17 @@ const OBJECTS_MAX: usize = 16_000;
 #[derive(Default)]
 pub(super) struct Kept {
     objects: Mutex<HashMap<Instance, KeptObject>>,
-    /// Held by whoever changes what is kept: the file says what the last of them did.
+    /// Held by whoever changes what is kept, or reads it again.
     changing: tokio::sync::Mutex<Changes>,
-    file: Option<PathBuf>,
+    file: Option<PinsFile>,
+}
+
+/// The file that pins outlive the process in.
+#[derive(Clone)]
+struct PinsFile {
+    path: PathBuf,
+    /// What it says beyond this is forgotten: it was pinned when there was more of NVMe.
+    bytes_max: u64,
 }
 
 /// What becomes of changes.
@@ -58,24 +71,20 @@ pub(super) struct KeptNow<'k> {
 }
 
 impl Kept {
-    /// What `file` says, as far as it has not run out and comes to `bytes_max` bytes at most; what ends last stays.
-    /// Without a file nothing outlives the process. Blocks.
-    pub(super) fn open(file: Option<PathBuf>, bytes_max: u64) -> Self {
-        let mut objects = file.as_deref().map_or_else(HashMap::new, read);
-        let now = seconds(SystemTime::now());
-        objects.retain(|_, object| object.until > now);
-        let mut by_end: Vec<_> = objects.iter().map(|(instance, object)| (*instance, *object)).collect();
-        by_end.sort_by_key(|(instance, object)| (std::cmp::Reverse(object.until), *instance));
-        let mut bytes = 0_u64;
-        for (instance, object) in by_end {
-            bytes = bytes.saturating_add(object.object_bytes);
-            if bytes > bytes_max {
-                warn!(%instance, object.object_bytes, "more was pinned than half of NVMe has now: no longer");
-                objects.remove(&instance);
-                bytes -= object.object_bytes;
-            }
+    /// Nothing yet; [`Kept::catch_up`] brings what the file `path` says, as far as it has not run out and comes to `bytes_max`
+    /// bytes at most. Without a file nothing outlives the process.
+    pub(super) fn new(path: Option<PathBuf>, bytes_max: u64) -> Self {
+        Self { file: path.map(|path| PinsFile { path, bytes_max }), ..Self::default() }
+    }
+
+    /// Goes on from what the file says now. Where it is of no use, nothing changes.
+    pub(super) async fn catch_up(&self) {
+        let Some(file) = self.file.clone() else { return };
+        let _changing = self.changing.lock().await;
+        let read = tokio::task::spawn_blocking(move || file.read()).await;
+        if let Some(objects) = read.expect("reading pins does not panic") {
+            *lock(&self.objects) = objects;
         }
-        Self { objects: Mutex::new(objects), changing: tokio::sync::Mutex::default(), file }
     }
 
     /// Keeps an object of `object_bytes` bytes for as long as `lasting` says, instead of what was said of it before; zero: no
@@ -136,15 +145,13 @@ impl Kept {
                 return Err(PinError::Closed);
             }
             let mut objects = lock(&kept.objects).clone();
-            change(&mut objects)?;
-            if objects == *lock(&kept.objects) {
-                return Ok(());
-            }
-            if let Some(file) = kept.file.clone() {
-                let bytes = encode(&objects);
-                let written = tokio::task::spawn_blocking(move || write(&file, &bytes));
-                written.await.expect("writing pins does not panic").map_err(PinError::Io)?;
-            }
+            let objects = match kept.file.clone() {
+                Some(file) => {
+                    let changed = tokio::task::spawn_blocking(move || file.change(objects, change)).await;
+                    changed.expect("changing the file of pins does not panic")?
+                }
+                None => change(&mut objects).map(|()| objects)?,
+            };
             *lock(&kept.objects) = objects;
             Ok(())
         };
@@ -172,6 +179,47 @@ impl KeptNow<'_> {
     /// Whether this one is.
     pub(super) fn holds(&self, instance: &Instance) -> bool {
         self.objects.get(instance).is_some_and(|object| object.until > self.now)
+    }
+}
+
+impl PinsFile {
+    /// What it says now; `None` if there is none, or it is of no use. Blocks.
+    fn read(&self) -> Option<HashMap<Instance, KeptObject>> {
+        let problem = match fs::read(&self.path) {
+            Ok(bytes) => match decode(&bytes) {
+                Some(objects) => return Some(within(self.bytes_max, objects)),
+                None => "it is damaged".to_owned(),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => error.to_string(),
+        };
+        warn!(path = %self.path.display(), problem, "the file of pins is of no use: what it alone says is not pinned");
+        None
+    }
+
+    /// Changes what it says, or `known` where it is of no use. No other process changes it meanwhile. Blocks.
+    fn change(
+        &self,
+        known: HashMap<Instance, KeptObject>,
+        change: impl FnOnce(&mut HashMap<Instance, KeptObject>) -> Result<(), PinError>,
+    ) -> Result<HashMap<Instance, KeptObject>, PinError> {
+        let _locked = self.lock().map_err(PinError::Io)?;
+        let before = self.read().unwrap_or(known);
+        let mut objects = before.clone();
+        change(&mut objects)?;
+        if objects != before {
+            write(&self.path, &encode(&objects)).map_err(PinError::Io)?;
+        }
+        Ok(objects)
+    }
+
+    /// Held by one process at a time, for as long as this file is open. It is one beside: the file itself is another one after
+    /// each change.
+    fn lock(&self) -> io::Result<File> {
+        let beside = self.path.with_extension("lock");
+        let file = File::options().write(true).create(true).truncate(false).open(beside)?;
+        open::lock(&file, open::LOCK_WAIT_MAX)?;
+        Ok(file)
     }
 }
 
@@ -208,17 +256,22 @@ fn decode(bytes: &[u8]) -> Option<HashMap<Instance, KeptObject>> {
     entries.chunks_exact(ENTRY_BYTES).map(entry).collect()
 }
 
-fn read(file: &Path) -> HashMap<Instance, KeptObject> {
-    let problem = match fs::read(file) {
-        Ok(bytes) => match decode(&bytes) {
-            Some(objects) => return objects,
-            None => "it is damaged".to_owned(),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return HashMap::new(),
-        Err(error) => error.to_string(),
-    };
-    warn!(path = %file.display(), problem, "the file of pins is of no use: nothing is pinned");
-    HashMap::new()
+/// Without those that have run out, and without what is beyond `bytes_max` bytes; what ends last stays.
+fn within(bytes_max: u64, mut objects: HashMap<Instance, KeptObject>) -> HashMap<Instance, KeptObject> {
+    let now = seconds(SystemTime::now());
+    objects.retain(|_, object| object.until > now);
+    let mut by_end: Vec<_> = objects.iter().map(|(instance, object)| (*instance, *object)).collect();
+    by_end.sort_by_key(|(instance, object)| (std::cmp::Reverse(object.until), *instance));
+    let mut bytes = 0_u64;
+    for (instance, object) in by_end {
+        bytes = bytes.saturating_add(object.object_bytes);
+        if bytes > bytes_max {
+            warn!(%instance, object.object_bytes, "more was pinned than half of NVMe has now: no longer");
+            objects.remove(&instance);
+            bytes -= object.object_bytes;
+        }
+    }
+    objects
 }
 
 /// Puts `bytes` in the place of the file, wholly or not at all, also if power fails.
@@ -238,6 +291,13 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    /// What a process that starts now has.
+    async fn open(file: &Path, bytes_max: u64) -> Arc<Kept> {
+        let kept = Kept::new(Some(file.to_owned()), bytes_max);
+        kept.catch_up().await;
+        Arc::new(kept)
+    }
+
     fn instance(number: u8) -> Instance {
         Instance([number; 16])
     }
@@ -252,16 +312,17 @@ mod tests {
     async fn pins_outlive_the_process() {
         let folder = tempfile::tempdir().expect("folder");
         let file = folder.path().join("cache.pins");
-        let open = |bytes_max| Arc::new(Kept::open(Some(file.clone()), bytes_max));
-        let kept = open(100);
+        let open = |bytes_max| open(&file, bytes_max);
+        let kept = open(100).await;
         for number in [1, 2, 3] {
             kept.keep(instance(number), 10, HOUR * u32::from(number), 100).await.expect("room");
         }
         kept.keep(instance(2), 10, Duration::ZERO, 100).await.expect("written");
-        let again = open(100);
+        let again = open(100).await;
         assert_eq!([1, 2, 3].map(|number| holds(&again, number)), [true, false, true]);
         assert_eq!(again.bytes(), 20);
-        assert_eq!([1, 2, 3].map(|number| holds(&open(19), number)), [false, false, true], "less room now");
+        let less_room = open(19).await;
+        assert_eq!([1, 2, 3].map(|number| holds(&less_room, number)), [false, false, true]);
         let whole = fs::read(&file).expect("there");
         for bit in 0..whole.len() * 8 {
             let mut flipped = whole.clone();
@@ -269,12 +330,12 @@ mod tests {
             assert_eq!(decode(&flipped), None, "bit {bit}");
         }
         fs::write(&file, &whole[1..]).expect("written");
-        assert!(!holds(&open(100), 1));
-        let kept = open(100);
+        let kept = open(100).await;
+        assert!(!holds(&kept, 1));
         kept.keep(instance(4), 10, HOUR, 100).await.expect("room");
         kept.keep(instance(5), 20, HOUR, 100).await.expect("room");
         kept.release(|other| *other == instance(4)).await.expect("written");
-        assert_eq!(open(100).bytes(), 20);
+        assert_eq!(open(100).await.bytes(), 20);
     }
 
     /// A pin that cannot be written down is none, and the one before it is left as it was.
@@ -282,12 +343,12 @@ mod tests {
     async fn what_cannot_be_written_changes_nothing() {
         let folder = tempfile::tempdir().expect("folder");
         let file = folder.path().join("cache.pins");
-        let kept = Arc::new(Kept::open(Some(file.clone()), 100));
+        let kept = open(&file, 100).await;
         kept.keep(instance(1), 10, HOUR, 100).await.expect("room");
         fs::create_dir(file.with_extension("new")).expect("made");
         assert!(matches!(kept.keep(instance(2), 10, HOUR, 100).await, Err(PinError::Io(_))));
         assert!(matches!(kept.keep(instance(1), 10, Duration::ZERO, 100).await, Err(PinError::Io(_))));
-        let again = Arc::new(Kept::open(Some(file), 100));
+        let again = open(&file, 100).await;
         assert_eq!([&kept, &again].map(|kept| (holds(kept, 1), holds(kept, 2))), [(true, false); 2]);
     }
 
@@ -296,15 +357,46 @@ mod tests {
     async fn who_has_closed_leaves_the_file_to_the_next() {
         let folder = tempfile::tempdir().expect("folder");
         let file = folder.path().join("cache.pins");
-        let open = || Arc::new(Kept::open(Some(file.clone()), 100));
-        let old = open();
+        let old = open(&file, 100).await;
         old.keep(instance(1), 10, HOUR, 100).await.expect("room");
         old.close().await;
-        let new = open();
+        let new = open(&file, 100).await;
         new.keep(instance(2), 10, HOUR, 100).await.expect("room");
         assert!(matches!(old.keep(instance(3), 10, HOUR, 100).await, Err(PinError::Closed)));
         assert!(matches!(old.release(|_| true).await, Err(PinError::Closed)));
-        assert_eq!([1, 2, 3].map(|number| holds(&open(), number)), [true, true, false]);
+        let next = open(&file, 100).await;
+        assert_eq!([1, 2, 3].map(|number| holds(&next, number)), [true, true, false]);
+    }
+
+    /// Of two processes that both change pins, at once too, neither undoes what the other was told is done.
+    #[tokio::test]
+    async fn two_processes_change_what_the_file_says() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("cache.pins");
+        let (one, other) = (open(&file, 1000).await, open(&file, 1000).await);
+        let numbers = || (0..20).map(|number| (number, if number % 2 == 0 { &one } else { &other }));
+        let all = numbers().map(|(number, kept)| kept.keep(instance(number), 10, HOUR, 1000));
+        futures::future::try_join_all(all).await.expect("room");
+        let next = open(&file, 1000).await;
+        assert!(numbers().all(|(number, _)| holds(&next, number)));
+        one.release(|released| *released == instance(1)).await.expect("written");
+        other.keep(instance(0), 10, Duration::ZERO, 1000).await.expect("written");
+        assert_eq!((open(&file, 1000).await.bytes(), other.bytes()), (180, 180));
+        one.catch_up().await;
+        assert_eq!(one.bytes(), 180);
+    }
+
+    /// A file that is damaged while the process runs takes nothing from what it knows.
+    #[tokio::test]
+    async fn what_is_known_outlives_a_damaged_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("cache.pins");
+        let kept = open(&file, 100).await;
+        kept.keep(instance(1), 10, HOUR, 100).await.expect("room");
+        fs::write(&file, "not this").expect("written");
+        kept.catch_up().await;
+        kept.keep(instance(2), 10, HOUR, 100).await.expect("room");
+        assert_eq!([&kept, &open(&file, 100).await].map(|kept| kept.bytes()), [20, 20]);
     }
 
     /// A pin ends by itself when its time is over: it keeps nothing any more, counts no more, and leaves its room to others.

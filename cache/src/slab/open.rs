@@ -117,7 +117,7 @@ fn warn_of_reset(path: &Path, reason: &'static str) {
 }
 
 /// Locks the file for this process, waiting a little for the last one's lock to go.
-fn lock(file: &File, wait_max: Duration) -> Result<(), Errno> {
+pub(super) fn lock(file: &File, wait_max: Duration) -> Result<(), Errno> {
     let deadline = Instant::now() + wait_max;
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
