@@ -7,7 +7,7 @@ use tests::content::Content;
 use tests::wan::{Cut, Direction};
 use tests::{Client, Cluster, Endpoint, Options, Request, raw, tls, until};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// A client may take as long as it likes over its body: whoever ends a connection sooner does so for another reason.
@@ -46,15 +46,40 @@ async fn requests_sent_ahead_wait_for_their_turn() {
         let large = Content::new(7, 24 << 20).range(0, 24 << 20);
         let _ = ord1.put("data", "large", large.clone()).await.ok();
         let _ = ord1.put("data", "small", "hello").await.ok();
-        let tcp = connect(&cluster).await;
+        let (tcp, closing) = (connect(&cluster).await, connect_narrow(&cluster, "las1").await);
+        let at_owner = connect_narrow(&cluster, "ord1").await;
         match is_tls {
             true => {
                 let config = tls::config(&cluster.authority(), "http/1.1");
                 ask_ahead(tls::connect(&config, tcp).await, &ord1, &large).await;
+                for closing in [closing, at_owner] {
+                    ask_ahead_of_the_end(tls::connect(&config, closing).await, &ord1, &large).await;
+                }
             }
-            false => ask_ahead(tcp, &ord1, &large).await,
+            false => {
+                ask_ahead(tcp, &ord1, &large).await;
+                for closing in [closing, at_owner] {
+                    ask_ahead_of_the_end(closing, &ord1, &large).await;
+                }
+            }
         }
     }
+}
+
+/// Asks for `large` over a connection that closes then, and for more all the same, which nobody reads: the answer is whole.
+async fn ask_ahead_of_the_end(mut stream: impl AsyncRead + AsyncWrite + Unpin, ord1: &Client, large: &[u8]) {
+    let query = ord1.presigned("GET", "/data/large", 600);
+    let host = ord1.host();
+    let asked = format!("GET /data/large?{query} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.expect("send");
+    stream.flush().await.expect("send");
+    let head = read_head(&mut stream).await.to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200 ") && head.contains("connection: close"), "{head}");
+    stream.write_all(&asked.as_bytes().repeat(100)).await.expect("send");
+    stream.flush().await.expect("send");
+    let mut got = Vec::new();
+    let read = timeout(Duration::from_secs(60), stream.read_to_end(&mut got)).await.expect("an end");
+    assert!(read.is_ok() && got == large, "{} bytes, then {read:?}", got.len());
 }
 
 /// Asks for `large` twice and then for `small`, and begins to ask for what comes next before each answer is over.
@@ -270,6 +295,14 @@ async fn logs_name_the_request_and_not_its_signature() {
 /// A connection to las1's standard listener.
 async fn connect(cluster: &Cluster) -> TcpStream {
     TcpStream::connect(cluster.address("las1", Endpoint::Standard)).await.expect("connect")
+}
+
+/// A connection to a standard listener, with a small window: much of an answer is on its way when its end is written.
+async fn connect_narrow(cluster: &Cluster, node: &str) -> TcpStream {
+    let address = cluster.address(node, Endpoint::Standard).parse().expect("an address");
+    let socket = TcpSocket::new_v4().expect("make a socket");
+    socket.set_recv_buffer_size(64 * 1024).expect("a small window");
+    socket.connect(address).await.expect("connect")
 }
 
 /// The head of a signed PUT of `bytes` bytes to ord1, whose client waits to be told to continue.

@@ -31,6 +31,7 @@ use self::aws_chunked::Framing;
 use self::document::Document;
 use self::upload::{Decoding, Feed, Source, UploadBody};
 use crate::accelerated::{CACHE_STATUS, passed_by};
+use crate::listen::LINGER;
 use crate::refusal::{Refusal, Subject, read_document};
 use crate::request_id::RequestId;
 use crate::response::{self, Failed, Sender, Sent};
@@ -42,10 +43,6 @@ const DRAIN_BYTES_MAX: u64 = 256 * 1024;
 
 /// How long draining may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long bytes of an unread body are thrown away after the response, before the connection closes: closed at once,
-/// it would be reset, and many clients would lose the response they have not read yet.
-pub const LINGER: Duration = Duration::from_secs(2);
 
 /// Largest error document taken from s3s.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
@@ -199,9 +196,9 @@ async fn answer(
     {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
-    let unread = settle_unread_body(session);
+    settle_unread_body(session);
     let sent = stream(session, parts, body, &limits.response).await?;
-    linger(session, unread).await;
+    drain_stream(session).await;
     Ok(sent)
 }
 
@@ -268,9 +265,9 @@ pub async fn say(
 ) -> pingora::Result<Sent> {
     name(&mut headers, named, &session.req_header().method);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    let unread = settle_unread_body(session);
+    settle_unread_body(session);
     let sent = Sender::begin(session, status, headers, limits).await?.finish().await?;
-    linger(session, unread).await;
+    drain_stream(session).await;
     Ok(sent)
 }
 
@@ -293,11 +290,11 @@ pub async fn refuse(
         EndpointKind::Website => refusal.page(subject),
         EndpointKind::Standard | EndpointKind::Accelerated => refusal.document(subject),
     };
-    let unread = settle_unread_body(session);
+    settle_unread_body(session);
     let mut sender = Sender::begin(session, document.status, document.headers, limits).await?;
     sender.write(document.body).await?;
     let sent = sender.finish().await?;
-    linger(session, unread).await;
+    drain_stream(session).await;
     Ok(sent)
 }
 
@@ -323,10 +320,8 @@ pub fn keep_open(session: &mut Session) {
 pub enum Unread {
     /// Little or nothing is left: it is drained, and the connection lives on.
     Drained,
-    /// The client may still be sending: the connection closes after a while.
-    Lingers,
-    /// The client was never told to continue, and may send its body or not. What it sends next could be taken for
-    /// either, so the connection closes at once.
+    /// The client may still be sending, or was never told to continue and may send its body or not: what comes could be
+    /// taken for a request. It is thrown away for a while, and the connection closes.
     Closes,
 }
 
@@ -336,7 +331,7 @@ impl Unread {
     pub fn patience(self) -> Duration {
         match self {
             Self::Drained => DRAIN_TIMEOUT,
-            Self::Lingers | Self::Closes => LINGER,
+            Self::Closes => LINGER,
         }
     }
 }
@@ -352,35 +347,20 @@ pub fn settle_unread_body(session: &mut Session) -> Unread {
     let length =
         head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let left = length.map(|length| length.saturating_sub(session.body_bytes_read() as u64));
-    let unread = match left {
-        _ if head.headers.contains_key(EXPECT) && session.body_bytes_read() == 0 => Unread::Closes,
-        Some(left) if left <= DRAIN_BYTES_MAX => return Unread::Drained,
-        Some(_) | None => Unread::Lingers,
-    };
+    let waits_to_continue = head.headers.contains_key(EXPECT) && session.body_bytes_read() == 0;
+    if left.is_some_and(|left| left <= DRAIN_BYTES_MAX) && !waits_to_continue {
+        return Unread::Drained;
+    }
     session.set_keepalive(None);
-    unread
+    Unread::Closes
 }
 
-/// Throws away what a client still sends, for a while, after the response has told it that the connection closes.
-async fn linger(session: &mut Session, unread: Unread) {
-    if session.is_http2() {
-        return drain_stream(session).await;
-    }
-    if unread != Unread::Lingers {
+/// Throws away the rest of a short body of HTTP/2. A stream that ends before its request has is reset, and curl then takes
+/// the reset for the answer. A connection of HTTP/1 sees to that when it closes.
+async fn drain_stream(session: &mut Session) {
+    if !session.is_http2() {
         return;
     }
-    let last_words = async {
-        // Waits for a client that has stopped reading, so it is under the limit too.
-        session.as_downstream_mut().shutdown().await;
-        while let Ok(Some(_)) = session.read_request_body().await {}
-    };
-    // Over either way: the connection closes now.
-    let _ = timeout(LINGER, last_words).await;
-}
-
-/// Throws away the rest of a short body. A stream that ends before its request has is reset, and curl then takes the reset
-/// for the answer.
-async fn drain_stream(session: &mut Session) {
     let draining = async {
         let mut left = DRAIN_BYTES_MAX;
         while !session.is_body_done()

@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::connection::Connection;
+pub use self::turn::LINGER;
 use self::turn::Turn;
 use crate::metrics::{DropReason, Metrics};
 

@@ -521,6 +521,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> pingora::Result<Option<Duration>> {
         exchange.passed.sent_bytes += body.as_ref().map_or(0, |piece| piece.len() as u64);
+        exchange.is_answered = end_of_stream;
         if end_of_stream && exchange.closes {
             session.set_read_timeout(Some(Duration::ZERO));
         }
@@ -553,12 +554,18 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
         let mut error_code = 0;
+        // What is left of the request's body was waited for, and nothing is missing of the answer.
+        let mut is_whole = exchange.is_answered && *error.etype() == ErrorType::ReadTimedout;
         if let Some(refusal) = refusal_of(error).filter(|_| !begun) {
             session.set_keepalive(None);
             if let Ok(sent) = self.refuse(session, exchange, &refusal).await {
                 exchange.first_byte = Some(sent.first_byte);
                 error_code = sent.status.as_u16();
+                is_whole = true;
             }
+        }
+        if is_whole && !session.is_http2() {
+            session.as_downstream_mut().shutdown().await;
         }
         FailToProxy { error_code, can_reuse_downstream: false }
     }

@@ -1,27 +1,23 @@
 //! HTTP/1.1 on one connection: a header block, a request, the next header block.
 
 use std::io::Write;
-use std::time::Duration;
 
 use bytes::BytesMut;
+use futures::FutureExt;
 use http::Method;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use s3s::S3ErrorCode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::Listener;
 use super::head::{self, Head};
-use super::turn::Turn;
+use super::turn::{LINGER, Turn};
 use crate::metrics::DropReason;
 use crate::refusal::{Refusal, Subject};
 use crate::request_id::RequestId;
-
-/// How long a refused header block's remaining bytes are read and thrown away: closed at once, the connection would
-/// be reset and the client might lose the answer.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves requests on `stream` until one side has had enough.
 pub(super) async fn serve<A>(stream: Stream, mut listener: Listener<A>)
@@ -57,8 +53,8 @@ where
         }
         Turn::give_back(&stream);
     }
-    // The client may be gone already.
-    let _ = stream.shutdown().await;
+    // The client may be gone already. Nobody waits for an answer: whatever takes its time is left out.
+    let _ = stream.shutdown().now_or_never();
 }
 
 /// Tells the client why its request was not read, and closes.
@@ -79,11 +75,9 @@ async fn refuse(mut stream: Stream, code: S3ErrorCode) {
     answer.extend_from_slice(b"\r\n");
     answer.extend_from_slice(&document.body);
     let last_words = async {
-        if stream.write_all(&answer).await.is_ok() && stream.shutdown().await.is_ok() {
-            let mut rest = [0; 4096];
-            while matches!(stream.read(&mut rest).await, Ok(1..)) {}
-        }
+        stream.write_all(&answer).await?;
+        stream.shutdown().await
     };
     // The client is unlikely to listen: nothing depends on it.
-    let _ = timeout(LINGER, last_words).await;
+    let _ = timeout(2 * LINGER, last_words).await;
 }

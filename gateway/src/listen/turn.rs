@@ -2,8 +2,12 @@
 //! pingora reads from it to see whether the client is still there.
 //!
 //! While a request is being forwarded, pingora takes whatever comes after its body for a fault, and breaks the answer off.
-//! So what comes then is kept here and told to nobody before the next request's turn; only the end is told. One piece is
-//! read and no more: the rest waits where it is.
+//! So what comes then is kept here and told to nobody before the next request's turn; only the end is told. A little is read
+//! and no more: the rest waits where it is, and an end behind it is not seen.
+//!
+//! After the last answer the connection closes in two steps (§9.6): it says that no more comes, and throws away for a while
+//! what the client sends all the same. Closed with something unread it would be reset, and what the client has not received
+//! of the answer would be lost.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -14,17 +18,28 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BytesMut};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
     TimingDigest, UniqueID,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
-/// Of what comes too soon, what is read at the most: enough to know that something has come.
-const AHEAD_BYTES_MAX: usize = 1024;
+/// Of what comes too soon, what is read at the most: a dozen requests, of forwards that are bounded in number.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// What is read at one time of what nobody wants yet, or any more.
+const PIECE_BYTES: usize = 1024;
+
+/// How long what the client still sends is thrown away after the last answer: many clients do not read it before they have
+/// sent all.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// The same in bytes: what a client sends in that time at 10 Gbit/s is not worth its way here.
+const LINGER_BYTES_MAX: usize = 64 << 20;
 
 /// A stream on which requests take turns.
 #[derive(Debug)]
@@ -33,13 +48,24 @@ pub(super) struct Turn {
     /// A request has been read to its end and is not answered yet.
     is_taken: AtomicBool,
     /// What came too soon.
-    ahead: Bytes,
+    ahead: BytesMut,
+    /// The last answer was given: nothing of what comes is told any more.
+    closing: Option<Closing>,
+}
+
+/// What is left to do until a connection is closed.
+#[derive(Debug)]
+struct Closing {
+    /// The client was told that no more comes.
+    is_told: bool,
+    until: Pin<Box<Sleep>>,
+    bytes_left: usize,
 }
 
 impl Turn {
     /// `stream`, whose next request has its turn.
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, is_taken: AtomicBool::new(false), ahead: Bytes::new() }
+        Self { stream, is_taken: AtomicBool::new(false), ahead: BytesMut::new(), closing: None }
     }
 
     /// From now on what comes on `stream` is kept for later. Where it is no `Turn`, nothing happens.
@@ -54,15 +80,45 @@ impl Turn {
 
     /// Keeps what comes, and tells of nothing but the end.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.has_remaining() {
-            // Nobody is woken: whoever waits here waits for something else as well.
-            return Poll::Pending;
+        while self.ahead.len() < AHEAD_BYTES_MAX {
+            let mut space = [MaybeUninit::uninit(); PIECE_BYTES];
+            let mut read = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.ahead.extend_from_slice(read.filled());
         }
-        let mut space = [MaybeUninit::uninit(); AHEAD_BYTES_MAX];
-        let mut read = ReadBuf::uninit(&mut space);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
-        self.ahead = Bytes::copy_from_slice(read.filled());
-        if self.ahead.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        // Nobody is woken: whoever waits here waits for something else as well.
+        Poll::Pending
+    }
+
+    /// Says that no more comes, and throws away what does, to the client's own end or a limit.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Closing { is_told, until, bytes_left } = self.closing.get_or_insert_with(|| Closing {
+            is_told: false,
+            until: Box::pin(sleep(LINGER)),
+            bytes_left: LINGER_BYTES_MAX,
+        });
+        if until.as_mut().poll(cx).is_ready() {
+            *bytes_left = 0;
+        }
+        while *bytes_left > 0 {
+            if !*is_told {
+                ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                *is_told = true;
+            }
+            let mut space = [MaybeUninit::uninit(); PIECE_BYTES];
+            let mut read = ReadBuf::uninit(&mut space);
+            // The client is unlikely to listen any more: nothing depends on how it ends.
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => {
+                    *bytes_left = bytes_left.saturating_sub(read.filled().len());
+                }
+                Ok(()) | Err(_) => *bytes_left = 0,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -78,6 +134,9 @@ impl AsyncRead for Turn {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.closing.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         if self.is_taken.load(Ordering::Relaxed) {
             return self.poll_end(cx);
         }
@@ -85,7 +144,11 @@ impl AsyncRead for Turn {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
         let taken = self.ahead.len().min(buf.remaining());
-        buf.put_slice(&self.ahead.split_to(taken));
+        buf.put_slice(&self.ahead[..taken]);
+        self.ahead.advance(taken);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -99,8 +162,9 @@ impl AsyncWrite for Turn {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Lingers. It takes no longer than [`LINGER`].
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.poll_close(cx)
     }
 
     fn poll_write_vectored(
@@ -119,7 +183,8 @@ impl AsyncWrite for Turn {
 #[async_trait]
 impl Shutdown for Turn {
     async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
+        // The client may be gone already; there is nobody to tell.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 
@@ -174,10 +239,25 @@ impl GetSocketDigest for Turn {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use std::net::Ipv4Addr;
 
+    use futures::FutureExt;
+    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::time::timeout;
+
+    use super::super::connection::Connection;
     use super::*;
+
+    /// A client and what serves it. Its window is small: most of an answer is on its way when the server closes.
+    async fn connected() -> (TcpStream, Stream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a window");
+        let client = socket.connect(listener.local_addr().expect("bound")).await.expect("connect");
+        let (server, _) = listener.accept().await.expect("a client");
+        (client, Box::new(Turn::new(Box::new(Connection::new(server).expect("fresh")))))
+    }
 
     /// What comes too soon is read in its turn, in order and whole, however much of it there is.
     #[tokio::test]
@@ -206,14 +286,46 @@ mod tests {
         assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
     }
 
+    /// Also behind something that came too soon, as long as that is little.
     #[tokio::test]
     async fn the_end_is_told_at_once() {
-        let (client, server) = duplex(16);
-        let mut stream: Stream = Box::new(Turn::new(Box::new(server)));
+        for ahead in [0, 10, AHEAD_BYTES_MAX - 1] {
+            let (mut client, server) = duplex(1 << 16);
+            let mut stream: Stream = Box::new(Turn::new(Box::new(server)));
+            Turn::take(&stream);
+            let mut probe = [0; 1];
+            client.write_all(&vec![b'a'; ahead]).await.expect("room");
+            assert!(stream.read(&mut probe).now_or_never().is_none());
+            drop(client);
+            let end = stream.read(&mut probe).now_or_never().expect("told at once");
+            assert_eq!(end.expect("no fault"), 0, "{ahead} bytes ahead");
+        }
+    }
+
+    /// A client that has sent more than anybody reads gets the answer whole, and its end, over a connection that closes.
+    #[tokio::test]
+    async fn a_close_takes_nothing_from_the_answer() {
+        let (mut client, mut stream) = connected().await;
         Turn::take(&stream);
-        let mut probe = [0; 1];
-        assert!(stream.read(&mut probe).now_or_never().is_none());
-        drop(client);
-        assert_eq!(stream.read(&mut probe).await.expect("the end"), 0);
+        client.write_all(&[b'a'; 4 * AHEAD_BYTES_MAX]).await.expect("room");
+        let answer = vec![b'b'; 512 * 1024];
+        let answering = async {
+            stream.write_all(&answer).await.expect("a client");
+            stream.shutdown().await.expect("a client");
+            drop(stream);
+        };
+        let mut got = Vec::new();
+        let (read, ()) = tokio::join!(client.read_to_end(&mut got), answering);
+        assert!(read.is_ok() && got == answer, "{} bytes, then {read:?}", got.len());
+    }
+
+    /// A client that neither takes the rest of its answer nor closes is waited for no longer than others.
+    #[tokio::test]
+    async fn lingering_ends_though_nobody_reads() {
+        let (_client, mut stream) = connected().await;
+        while stream.write(&[b'b'; 64 * 1024]).now_or_never().is_some() {}
+        stream.write_all(b"the end").await.expect("room in the buffer");
+        let closed = timeout(10 * LINGER, stream.shutdown()).await.expect("an end");
+        closed.expect("no fault");
     }
 }

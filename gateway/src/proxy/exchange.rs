@@ -44,6 +44,8 @@ pub struct Exchange {
     pub(super) rest_until: Option<Instant>,
     /// The connection closes as soon as the response has ended.
     pub(super) closes: bool,
+    /// That response has ended.
+    pub(super) is_answered: bool,
     pub(super) read: Option<accelerated::Served>,
     pub(super) is_recorded: bool,
     /// What it says in its body, if it is a browser's form.
@@ -85,6 +87,7 @@ impl Exchange {
             is_cut_short: false,
             rest_until: None,
             closes: false,
+            is_answered: false,
             read: None,
             is_recorded: false,
             form: OnceLock::new(),
