@@ -4,7 +4,8 @@
 //! is not known before it does, so it begins here and takes what the kernel has. At the first step that the kernel has
 //! not, the thread steps [`aside`]: another takes over the tasks of its worker, and this one waits. While it does, and
 //! after it for a while, others are likely to wait too, so they go to blocking threads at once, of which there is a
-//! bounded number: no more threads stand aside than there are workers that had begun a read.
+//! bounded number: no more threads stand aside than there are workers that had begun a read. Where it only
+//! [works for long](at_length), nobody after it does for that.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -68,7 +69,6 @@ struct Waiting(Arc<Waits>);
 impl Waiting {
     fn begin(waits: Arc<Waits>) -> Self {
         waits.waiting.fetch_add(1, Ordering::Relaxed);
-        waits.wary_reads.store(WARY_READS, Ordering::Relaxed);
         Self(waits)
     }
 }
@@ -79,9 +79,19 @@ impl Drop for Waiting {
     }
 }
 
-/// Runs `work`, which may take long. In a read that runs where it was asked for, the tasks of this thread's worker are
-/// another thread's first.
+/// Runs `work`, which waits for something that others are likely to wait for too. In a read that runs where it was asked
+/// for, the tasks of this thread's worker are another thread's first.
 pub(super) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    HERE.with_borrow(|waits| {
+        if let Some(waits) = waits {
+            waits.wary_reads.store(WARY_READS, Ordering::Relaxed);
+        }
+    });
+    at_length(work)
+}
+
+/// Runs `work`, which takes long and waits for nothing: otherwise as [`aside`].
+pub(super) fn at_length<T>(work: impl FnOnce() -> T) -> T {
     let Some(waits) = HERE.with_borrow(Clone::clone) else { return work() };
     let _waiting = Waiting::begin(waits);
     // A runtime of one thread has no other to hand its tasks to.
@@ -138,6 +148,14 @@ mod tests {
         let elsewhere = (0..).take_while(|_| !at_hand.is_likely()).count();
         assert_eq!(elsewhere, WARY_READS as usize);
         assert!(at_hand.is_likely(), "until one waits again");
+    }
+
+    /// Work that waits for nothing sends others elsewhere while it lasts, and no longer.
+    #[test]
+    fn after_a_read_that_worked_for_long_the_next_ones_stay() {
+        let at_hand = AtHand::default();
+        let meanwhile = at_hand.run(|| Ok(at_length(|| at_hand.is_likely()))).expect("a read");
+        assert_eq!((meanwhile, at_hand.is_likely()), (false, true));
     }
 
     /// However long it waits, and however many come meanwhile.

@@ -397,7 +397,7 @@ pub(crate) trait Reads: ReadRows {
     fn decoded<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
         let Some(value) = self.row(table, key)? else { return Ok(None) };
         let decoding = || decode(&value).map(Some);
-        if value.len() > LONG_ROW_BYTES { at_hand::aside(decoding) } else { decoding() }
+        if value.len() > LONG_ROW_BYTES { at_hand::at_length(decoding) } else { decoding() }
     }
 }
 
@@ -429,7 +429,32 @@ fn text(bytes: Vec<u8>) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::at_hand::AtHand;
+    use super::super::db::KeyRange;
     use super::*;
+
+    /// A table in memory, of one row.
+    struct OneRow(Vec<u8>);
+
+    impl ReadRows for OneRow {
+        fn row(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+            Ok(Some(self.0.clone()))
+        }
+
+        fn rows(&self, _: Table, _: KeyRange<'_>) -> Result<Rows<'_>, Failure> {
+            Ok(Box::new(std::iter::once(Ok((Vec::new(), self.0.clone())))))
+        }
+    }
+
+    /// It is decoded at length, and waits for no disk: the reads after it are not sent elsewhere.
+    #[test]
+    fn a_long_row_is_no_sign_of_waiting() {
+        let at_hand = AtHand::default();
+        let user = UserRow { access_key: "a".into(), value: vec![7; 2 * LONG_ROW_BYTES] };
+        let read = at_hand.run(|| OneRow(encode(&user)).user("a")).expect("a read");
+        assert_eq!(read, Some(user));
+        assert!(at_hand.is_likely());
+    }
 
     /// Rows of a release that did not say since when a version is not current.
     #[test]
