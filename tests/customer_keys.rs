@@ -179,3 +179,56 @@ async fn a_key_is_in_no_log() {
     assert!(log.contains("GetObject") && log.contains("DEBUG"), "requests are logged, and as much as may be");
     assert!(!log.contains(&other.base64) && !log.contains(&other.md5), "the key is in the log");
 }
+
+/// What a bucket blocks is set and shown at every door (BlockedEncryptionTypes), beside what it encrypts by default or
+/// without, and holds for uploads through every door.
+#[tokio::test]
+async fn a_bucket_blocks_keys_of_clients() {
+    let site = Site::start(Options::default()).await;
+    let by_default = "<ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault>";
+    let blocking = |name: &str| {
+        format!("<BlockedEncryptionTypes><EncryptionType>{name}</EncryptionType></BlockedEncryptionTypes>")
+    };
+    for (name, door) in &site.doors {
+        let put = async |rule: &str| {
+            let document = format!(
+                "<ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule>{rule}</Rule>\
+                 </ServerSideEncryptionConfiguration>"
+            );
+            door.send(Request::new("PUT", "/data?encryption").body(document)).await
+        };
+        let shown = async || door.send(Request::new("GET", "/data?encryption")).await;
+        let upload = async || door.send(site.key.on(Request::new("PUT", "/data/new").body("meow"))).await;
+        let none = (404, "ServerSideEncryptionConfigurationNotFoundError".to_owned());
+        assert_eq!(shown().await.refusal(), none, "{name}");
+        for (rule, is_blocked) in [
+            (blocking("SSE-C"), true),
+            (blocking("NONE"), false),
+            (format!("{by_default}{}", blocking("SSE-C")), true),
+            (by_default.to_owned(), false),
+        ] {
+            let _ = put(&rule).await.ok();
+            let answer = shown().await.ok();
+            let text = answer.text();
+            for part in [by_default, &blocking("SSE-C"), &blocking("NONE")] {
+                assert_eq!(text.contains(part), rule.contains(part), "{name}: {text}");
+            }
+            assert_eq!(answer.header("content-type"), "application/xml");
+            let uploaded = upload().await;
+            match is_blocked {
+                true => assert_eq!(uploaded.refusal(), (403, "AccessDenied".to_owned()), "{name}"),
+                false => assert_eq!(uploaded.status, 200, "{name}"),
+            }
+            let got = door.send(site.key.on(Request::new("GET", "/data/secret"))).await.ok();
+            assert!(got.body == site.content.all(), "{name}");
+        }
+        for rule in [blocking("SSE-KMS"), blocking("SSE-C") + &blocking("NONE"), String::new()] {
+            assert_eq!(put(&rule).await.refusal(), (400, "MalformedXML".to_owned()), "{name}: {rule}");
+        }
+        let empty = door.send(Request::new("PUT", "/data?encryption").body("")).await;
+        assert_eq!(empty.refusal(), (400, "MissingRequestBodyError".to_owned()), "{name}");
+        let stranger = door.send_signed(door.unsigned(Request::new("GET", "/data?encryption"))).await;
+        assert_eq!(stranger.refusal(), (403, "AccessDenied".to_owned()), "{name}");
+        assert_eq!(door.send(Request::new("DELETE", "/data?encryption")).await.status, 204, "{name}");
+    }
+}

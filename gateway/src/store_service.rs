@@ -5,6 +5,7 @@
 //! service. What s3s reads from the request must be what admission read: a difference is refused, so that no trick
 //! in a request's spelling makes one of them decide and the other act.
 
+mod bucket_encryption;
 mod known;
 mod refused_by_s3s;
 mod rename_object;

@@ -224,6 +224,9 @@ pub struct Facts {
     /// How objects are encrypted whose requests do not say so; `None`: never set, or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_encryption: Option<DefaultEncryption>,
+    /// What encryption new objects may not have; `None`: never said, or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_encryption: Option<BlockedEncryption>,
 }
 
 /// Encryption under the store's key (SSE-S3), for objects whose requests do not say how.
@@ -232,6 +235,15 @@ pub struct Facts {
 pub struct DefaultEncryption {
     /// As it was set, to be shown. S3 as well makes nothing of it where there is no key of KMS.
     pub bucket_key_enabled: bool,
+}
+
+/// What a bucket says of encryption that its new objects may not have (S3 API reference, BlockedEncryptionTypes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlockedEncryption {
+    /// That they may have any. It is shown as it was set.
+    Nothing,
+    /// Not under keys that clients bring (SSE-C).
+    CustomerKeys,
 }
 
 /// Whether a bucket keeps versions of its objects.
@@ -308,6 +320,7 @@ impl Facts {
             cors: None,
             lifecycle: None,
             default_encryption: None,
+            blocked_encryption: None,
         }
     }
 
@@ -342,6 +355,31 @@ impl Facts {
     #[must_use]
     pub fn blocks(&self) -> PublicAccessBlock {
         self.public_access_block.unwrap_or_default()
+    }
+
+    /// Refuses a new object, or what will be one, that is encrypted so, where that is blocked.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(crate) fn verify_takes(&self, encryption: Option<&Encryption>) -> S3Result<()> {
+        match encryption {
+            Some(encryption) if encryption.is_by_client() => self.verify_takes_customer_keys(),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Refuses what is to be under a key that its client brings, where such are blocked.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(crate) fn verify_takes_customer_keys(&self) -> S3Result<()> {
+        match self.blocked_encryption {
+            Some(BlockedEncryption::CustomerKeys) => Err(s3_error!(
+                AccessDenied,
+                "The bucket blocks uploads that are encrypted with keys of customers (SSE-C)."
+            )),
+            Some(BlockedEncryption::Nothing) | None => Ok(()),
+        }
     }
 
     /// Whether what the policy gives is for the owner's account alone, because it gives to strangers.

@@ -38,6 +38,17 @@ impl WantedEncryption {
         wanted.or_else(|| facts.default_encryption.map(|_| Self::Store))
     }
 
+    /// Refuses a client's key where the bucket of these facts blocks such.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(crate) fn verify_not_blocked(wanted: Option<&Self>, facts: &Facts) -> S3Result<()> {
+        match wanted {
+            Some(Self::Customer(_)) => facts.verify_takes_customer_keys(),
+            Some(Self::Store) | None => Ok(()),
+        }
+    }
+
     /// The key that the client brought.
     pub(crate) fn customer_key(&self) -> Option<&CustomerKey> {
         match self {

@@ -31,7 +31,7 @@ const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 ///
 /// # Errors
 /// `NoSuchUpload`, `AccessDenied`, also when the upload's list gives to strangers and the bucket has come to block such
-/// lists; `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall`, `EntityTooLarge`; `BadDigest` when the
+/// lists, or uploads under keys of clients; `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall`, `EntityTooLarge`; `BadDigest` when the
 /// object's checksum is not the announced one; `InvalidRequest` when its size, kind of checksum or key is not, or where the
 /// key of an encrypted object with checksums is missing; `MalformedXML`; those of [`CustomerKey::of_target`]; those of the conditions, which are decided inside the commit.
 pub(super) async fn complete_multipart_upload(
@@ -65,6 +65,7 @@ pub(super) async fn complete_multipart_upload(
                 }
                 found => found?,
             };
+            facts.verify_takes(upload.encryption.as_ref())?;
             let upload = under_ownership(upload, &facts);
             // What the list may say is decided when it comes into force, as of a put.
             if facts.blocks().block_public_acls && upload.acl.as_ref().is_some_and(Acl::is_public) {

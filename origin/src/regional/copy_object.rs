@@ -242,6 +242,7 @@ impl Copy {
             self.source.find(rows)?;
         let tags = self.replaced_tags.as_ref().unwrap_or(&source.tags).clone();
         let (facts, replaced) = self.target.clone().with_request_tags(&tags).find_place(rows)?;
+        WantedEncryption::verify_not_blocked(self.wanted.as_ref(), &facts)?;
         Ok(Found { facts, replaced, source, source_keys, source_version_id, tags })
     }
 

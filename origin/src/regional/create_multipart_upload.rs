@@ -44,6 +44,7 @@ pub(super) async fn create_multipart_upload(
             let (facts, _) = object.find_place(txn)?;
             let caller = object.bucket.caller;
             let (owner, acl) = ownership(&facts, &caller, wanted_acl.as_ref())?;
+            WantedEncryption::verify_not_blocked(wanted.as_ref(), &facts)?;
             let wanted = WantedEncryption::or_default(wanted, &facts);
             let encrypted = wanted.map(|wanted| encrypting.encrypt(&wanted)).transpose()?;
             let upload = UploadRow {

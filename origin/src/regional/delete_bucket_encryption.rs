@@ -7,7 +7,8 @@ use super::RegionalStore;
 use super::amend::amend_bucket;
 use super::asked::AskedBucket;
 
-/// Encrypts a bucket's objects no longer unless their requests say so. Objects that are there stay as they are.
+/// Encrypts a bucket's objects no longer unless their requests say so, and blocks no encryption. Objects that are there stay
+/// as they are.
 ///
 /// # Errors
 /// `NoSuchBucket`, `AccessDenied`.
@@ -19,6 +20,7 @@ pub(super) async fn delete_bucket_encryption(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     amend_bucket(store, bucket, move |bucket| {
         bucket.facts.default_encryption = None;
+        bucket.facts.blocked_encryption = None;
         Ok(())
     })
     .await?;

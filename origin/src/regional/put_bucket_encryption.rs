@@ -9,10 +9,12 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::amend::amend_bucket;
 use super::asked::AskedBucket;
-use crate::head::DefaultEncryption;
+use crate::head::{BlockedEncryption, DefaultEncryption};
 
-/// Says how a bucket's objects are encrypted whose requests do not say so, in place of what was said before. Objects that
-/// are there stay as they are.
+/// Says how a bucket's objects are encrypted whose requests do not say so, and what encryption none of them may have, in
+/// place of what was said before. Objects that are there stay as they are.
+///
+/// s3s has no field for what is blocked: a [`BlockedEncryption`] in the request's extensions says it.
 ///
 /// # Errors
 /// `NotImplemented` for keys of AWS KMS, and where the store has no key; `MalformedXML`; `InvalidArgument` for a key of KMS
@@ -25,27 +27,37 @@ pub(super) async fn put_bucket_encryption(
         bucket, expected_bucket_owner, server_side_encryption_configuration, ..
     } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let encryption = read(server_side_encryption_configuration)?;
-    store.key().expose()?;
+    let blocked = request.extensions.get::<BlockedEncryption>().copied();
+    let by_default = read(server_side_encryption_configuration, blocked)?;
+    if by_default.is_some() {
+        store.key().expose()?;
+    }
     amend_bucket(store, bucket, move |bucket| {
-        bucket.facts.default_encryption = Some(encryption);
+        bucket.facts.default_encryption = by_default;
+        bucket.facts.blocked_encryption = blocked;
         Ok(())
     })
     .await?;
     Ok(S3Response::new(PutBucketEncryptionOutput {}))
 }
 
-fn read(configuration: ServerSideEncryptionConfiguration) -> S3Result<DefaultEncryption> {
+/// The default; a rule may say of encryption nothing but what is blocked.
+fn read(
+    configuration: ServerSideEncryptionConfiguration,
+    blocked: Option<BlockedEncryption>,
+) -> S3Result<Option<DefaultEncryption>> {
     let [rule] = <[_; 1]>::try_from(configuration.rules).map_err(|_| malformed())?;
-    let ServerSideEncryptionByDefault { kms_master_key_id, sse_algorithm } =
-        rule.apply_server_side_encryption_by_default.ok_or_else(malformed)?;
+    let Some(by_default) = rule.apply_server_side_encryption_by_default else {
+        return if blocked.is_some() { Ok(None) } else { Err(malformed()) };
+    };
+    let ServerSideEncryptionByDefault { kms_master_key_id, sse_algorithm } = by_default;
     match sse_algorithm.as_str() {
         ServerSideEncryption::AES256 if kms_master_key_id.is_some() => Err(s3_error!(
             InvalidArgument,
             "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
         )),
         ServerSideEncryption::AES256 => {
-            Ok(DefaultEncryption { bucket_key_enabled: rule.bucket_key_enabled.unwrap_or(false) })
+            Ok(Some(DefaultEncryption { bucket_key_enabled: rule.bucket_key_enabled.unwrap_or(false) }))
         }
         ServerSideEncryption::AWS_KMS | ServerSideEncryption::AWS_KMS_DSSE => {
             Err(s3_error!(NotImplemented, "Keys of AWS KMS are not supported here."))

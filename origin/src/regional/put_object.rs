@@ -53,6 +53,7 @@ pub(super) async fn put_object(
             condition.decide(replaced.as_ref())?;
             rows.verify_room_for_object(&facts, quota, bytes, replaced.as_ref())?;
             ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())?;
+            WantedEncryption::verify_not_blocked(wanted.as_ref(), &facts)?;
             Ok(WantedEncryption::or_default(wanted, &facts))
         })
         .await?;
@@ -69,6 +70,7 @@ pub(super) async fn put_object(
             let (facts, replaced) = object.find_place(txn)?;
             condition.decide(replaced.as_ref())?;
             let (owner, acl) = ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())?;
+            facts.verify_takes(encryption.as_ref())?;
             let head = Head {
                 bytes: received.staged.bytes(),
                 etag: received.etag(0, keys.as_ref()),

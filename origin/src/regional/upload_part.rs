@@ -48,6 +48,7 @@ pub(super) async fn upload_part(
     let upload = store
         .read_few(move |rows| {
             let (facts, upload) = finding.find_with_facts(rows)?;
+            facts.verify_takes(upload.encryption.as_ref())?;
             let replaced = rows.part(&finding.upload_id, number)?;
             rows.verify_room(&facts.owner, quota, bytes, replaced.map_or(0, |replaced| replaced.bytes))?;
             Ok(upload)
@@ -61,7 +62,8 @@ pub(super) async fn upload_part(
 
     let part = store
         .commit(Change::Nothing, move |txn| {
-            asked.find(txn)?;
+            let (facts, upload) = asked.find_with_facts(txn)?;
+            facts.verify_takes(upload.encryption.as_ref())?;
             let part = PartRow {
                 bytes: received.staged.bytes(),
                 etag: received.etag(number, keys.as_ref()),

@@ -131,6 +131,7 @@ impl PartCopy {
     /// Where the bytes are, if there is room for as many more.
     fn find(&self, rows: &impl Reads, quota: Option<u64>) -> S3Result<Found> {
         let (facts, upload) = self.upload.find_with_facts(rows)?;
+        facts.verify_takes(upload.encryption.as_ref())?;
         let FoundSource { head: source, keys: source_keys, .. } = self.source.find(rows)?;
         let keys = upload.unlock(self.key.as_ref(), &self.of_store)?;
         let range = self.range.clone().unwrap_or(0..source.bytes);
@@ -151,7 +152,9 @@ impl PartCopy {
 
     /// The part; `None` when the source is not the one that was read.
     fn commit(self, txn: &mut Txn<'_>, copied: Copied) -> S3Result<Option<Made>> {
-        let encryption = self.upload.find(txn)?.encryption;
+        let (facts, upload) = self.upload.find_with_facts(txn)?;
+        facts.verify_takes(upload.encryption.as_ref())?;
+        let encryption = upload.encryption;
         let source = self.source.find(txn)?;
         if source.head.instance != copied.source {
             return Ok(None);

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use md5::Digest as _;
+use origin::head::BlockedEncryption;
 use origin::regional::RegionalStore;
 
 use crate::region::{Answer, Region, bytes, md5};
@@ -426,4 +427,48 @@ async fn a_flipped_bit_is_an_error_and_no_noise() {
     };
     refused(&read(3 * PAGE + 10).await, (500, "InternalError"));
     assert_eq!(read(10 * PAGE).await.ok().body, bytes(40 * PAGE)[10 * PAGE..10 * PAGE + 10]);
+}
+
+/// Where a bucket blocks keys of clients nothing new comes under one, in whatever way; what was there is read, and what has
+/// no such key is written. An upload that began before is not completed, and can be aborted.
+#[tokio::test]
+async fn a_bucket_that_blocks_keys_of_clients_takes_nothing_under_one() {
+    let mut region = Region::start().await;
+    let key = Key::new(1);
+    let (with_key, from_key) = (key.target(), key.copy_source());
+    let blocked = (403, "AccessDenied");
+    region.put("plain", bytes(PAGE)).await;
+    region.put_with("secret", bytes(PAGE), &with_key).await.ok();
+    let id = region.start_upload("begun", &with_key).await;
+    let part = |number: u32| format!("/photos/begun?partNumber={number}&uploadId={id}");
+    let etag = region.send("PUT", &part(1), &with_key, bytes(PART)).await.ok().header("etag").to_owned();
+    region.block_encryption(BlockedEncryption::CustomerKeys).await;
+    region.reopen().await;
+
+    refused(&region.put_with("new", "meow", &with_key).await, blocked);
+    refused(&region.put_with("secret", "meow", &with_key).await, blocked);
+    refused(&region.send("POST", "/photos/new?uploads", &with_key, "").await, blocked);
+    refused(&region.send("PUT", &part(2), &with_key, "meow").await, blocked);
+    let of_plain = [("x-amz-copy-source", "photos/plain")];
+    refused(&region.send("PUT", &part(2), &[&of_plain[..], &with_key].concat(), "").await, blocked);
+    refused(&region.complete_with("begun", &id, &[(1, &etag)], &with_key).await, blocked);
+    refused(&region.complete("begun", &id, &[(1, &etag)]).await, blocked);
+    refused(&region.send("PUT", "/photos/new", &[&of_plain[..], &with_key].concat(), "").await, blocked);
+    refused(&region.get("new").await, (404, "NoSuchKey"));
+    refused(&region.get("begun").await, (404, "NoSuchKey"));
+
+    assert_eq!(region.get_with("secret", &with_key).await.ok().body, bytes(PAGE));
+    region.put("new", "meow").await;
+    region.put_with("by-store", "meow", &[("x-amz-server-side-encryption", "AES256")]).await.ok();
+    let of_secret = [&[("x-amz-copy-source", "photos/secret")][..], &from_key].concat();
+    region.send("PUT", "/photos/copy", &of_secret, "").await.ok();
+    assert_eq!(region.get("copy").await.ok().body, bytes(PAGE));
+    assert_eq!(region.send("DELETE", &format!("/photos/begun?uploadId={id}"), &[], "").await.status, 204);
+
+    region.block_encryption(BlockedEncryption::Nothing).await;
+    region.put_with("new", "meow", &with_key).await.ok();
+    region.block_encryption(BlockedEncryption::CustomerKeys).await;
+    // What the bucket says of encryption goes as one.
+    assert_eq!(region.send("DELETE", "/photos?encryption", &[], "").await.status, 204);
+    region.put_with("new", "meow", &with_key).await.ok();
 }
