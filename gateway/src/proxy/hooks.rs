@@ -1,0 +1,213 @@
+//! Where pingora calls the hub: what it asks of a request, in its order, and what is done about a request that is
+//! forwarded, which pingora carries.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use s3s::S3ErrorCode;
+
+use super::exchange::{Exchange, Passed, stands_still};
+use super::{Answer, Proxy, Role, forwarding, unreachable};
+use crate::accelerated;
+use crate::bridge::{self, Unread};
+use crate::listen;
+use crate::peer;
+use crate::refusal::Refusal;
+use crate::response::Failed;
+use crate::target::EndpointKind;
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        let endpoint = match &self.role {
+            Role::Public(listener) => listener.endpoint,
+            Role::Peer => EndpointKind::Standard,
+        };
+        Exchange::of(self.node.clone(), endpoint)
+    }
+
+    /// None: pingora would add one for compression.
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+        if matches!(self.role, Role::Peer) && !peer::is_forward(&session.req_header().headers) {
+            return session.respond_error(404).await.map(|()| true);
+        }
+        let sent = match self.answer(session, exchange).await {
+            Ok(Answer::Given(sent)) => sent,
+            Ok(Answer::ByPeer) => return Ok(false),
+            Err(Failed::Refused(refusal)) => self.refuse(session, exchange, &refusal).await?,
+            Err(Failed::Broken(error)) => return Err(error),
+        };
+        exchange.first_byte = Some(sent.first_byte);
+        Ok(true)
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        exchange
+            .upstream
+            .clone()
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "no upstream was chosen"))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        forwarding::add(upstream_request, exchange.id, exchange.client)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        exchange.passed.received_bytes += body.as_ref().map_or(0, |piece| piece.len() as u64);
+        match exchange.rest_until {
+            _ if end_of_stream => {
+                exchange.body_has_ended();
+                listen::keep_for_later(session);
+            }
+            None => self.wait_for_body(session, exchange, self.patience()),
+            Some(until) if until <= Instant::now() => return Err(stands_still()),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        exchange.first_byte = Some(Instant::now());
+        exchange.passed.status = Some(response.status);
+        let is_answer = response.status.is_success() || response.status.is_redirection();
+        if exchange.endpoint == EndpointKind::Accelerated && is_answer {
+            let passed_by = accelerated::passed_by(&self.node.region, &session.req_header().method);
+            response.insert_header(accelerated::CACHE_STATUS, passed_by)?;
+        }
+        let unread = bridge::settle_unread_body(session);
+        if !session.is_body_done() {
+            // pingora goes on reading the body after the response has ended; it must not for long.
+            exchange.is_cut_short = true;
+            exchange.rest_until = Some(Instant::now() + unread.patience());
+            exchange.closes = unread == Unread::Closes;
+            self.wait_for_body(session, exchange, unread.patience());
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Option<Duration>> {
+        exchange.passed.sent_bytes += body.as_ref().map_or(0, |piece| piece.len() as u64);
+        exchange.is_answered = end_of_stream;
+        if end_of_stream && exchange.closes {
+            session.set_read_timeout(Some(Duration::ZERO));
+        }
+        Ok(None)
+    }
+
+    /// Only reads are sent twice: pingora takes PUT and DELETE for repeatable, and a write that was answered and lost
+    /// on the way would be done again over somebody else's.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        _exchange: &mut Exchange,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("peer {peer}"));
+        match session.req_header().method.is_safe() && !session.retry_buffer_truncated() {
+            true => error.retry.decide_reuse(client_reused),
+            false => error.set_retry(false),
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
+        let mut error_code = 0;
+        // What is left of the request's body was waited for, and nothing is missing of the answer.
+        let mut is_whole = exchange.is_answered && *error.etype() == ErrorType::ReadTimedout;
+        if let Some(refusal) = refusal_of(error).filter(|_| !begun) {
+            session.set_keepalive(None);
+            if let Ok(sent) = self.refuse(session, exchange, &refusal).await {
+                exchange.first_byte = Some(sent.first_byte);
+                error_code = sent.status.as_u16();
+                is_whole = true;
+            }
+        }
+        if is_whole && !session.is_http2() {
+            session.as_downstream_mut().shutdown().await;
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// Logged by [`Self::logging`], with what the log line needs.
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _exchange: &Exchange,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let passed = Passed {
+            status: session.response_written().map(|response| response.status),
+            received_bytes: session.body_bytes_read() as u64,
+            sent_bytes: session.body_bytes_sent() as u64,
+        };
+        exchange.record(passed, error);
+    }
+}
+
+/// What a client is told of a forwarded request that broke off before its answer began; `None` where nobody listens.
+fn refusal_of(error: &Error) -> Option<Refusal> {
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Upstream, _) => Some(unreachable()),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(S3ErrorCode::InternalError.into()),
+        // It may have closed its own half alone: it then waits for an answer.
+        (ErrorSource::Downstream, ErrorType::ConnectionClosed | ErrorType::ReadError) => {
+            Some(S3ErrorCode::IncompleteBody.into())
+        }
+        (ErrorSource::Downstream, _) => None,
+    }
+}
