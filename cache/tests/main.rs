@@ -18,7 +18,6 @@ mod test_until;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use cache::{Cache, Mode, Nvme, ReadError, Reader, Settings, Tally, Tenant};
 use origin::Origin;
@@ -109,18 +108,6 @@ impl Node {
         let series = family.get_metric().iter().filter(|metric| chosen(metric.get_label()));
         series.map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum::<f64>()
             as u64
-    }
-}
-
-/// How long anything may take that is waited for, on a busy machine.
-const COMES_WITHIN: Duration = Duration::from_secs(120);
-
-/// Waits until `holds`, which says `what`.
-pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + COMES_WITHIN;
-    while !holds() {
-        assert!(Instant::now() < deadline, "it never was so: {what}");
-        tokio::task::yield_now().await;
     }
 }
 

@@ -13,7 +13,6 @@ use std::thread;
 
 use cache::{Cache, Engine, Mode, OpenError, Settings};
 use prometheus::Registry;
-use tokio::time::timeout;
 
 use crate::disk_faults::store;
 use crate::origin::Origin;
