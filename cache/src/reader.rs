@@ -53,6 +53,8 @@ pub struct Reader {
     looks: u32,
     /// The block last counted as read.
     counted: Option<u32>,
+    /// The block whose rest was last waited for, among many.
+    waited_at: Option<u32>,
     failed: Option<ReadError>,
     tally: Tally,
 }
@@ -66,11 +68,7 @@ struct Here {
 enum Held {
     Bytes(HeldBytes),
     /// The block is on its way.
-    Flight {
-        flight: Arc<Flight>,
-        /// The reader may wait a while for the whole of it.
-        is_patient: bool,
-    },
+    Flight(Arc<Flight>),
 }
 
 /// Verified bytes, the reader's next among them.
@@ -101,6 +99,7 @@ impl Reader {
             ahead,
             looks: 0,
             counted: None,
+            waited_at: None,
             failed: None,
             tally,
         }
@@ -175,7 +174,7 @@ impl Reader {
             Some(Here { held: Held::Bytes(held), .. }) => {
                 held.start + held.bytes.len() as u64 <= self.left.start
             }
-            Some(Here { held: Held::Flight { .. }, .. }) => {
+            Some(Here { held: Held::Flight(_), .. }) => {
                 self.object.layout.block_range(index).end <= self.left.start
             }
             None => false,
@@ -196,14 +195,7 @@ impl Reader {
                 }
             }
             let index = self.object.layout.block_at(self.left.start);
-            // Nobody waits for their first bytes, or twice for a block.
-            if let Some(Here { held: Held::Flight { flight, is_patient }, .. }) = &mut self.here
-                && self.tally != Tally::default()
-                && flight.is_crowded()
-                && std::mem::take(is_patient)
-            {
-                flight.end_comes().await;
-            }
+            self.wait_in_a_crowd(index).await;
             match &self.here {
                 None => self.look(index).await?,
                 Some(Here { served, held: Held::Bytes(held) }) => {
@@ -216,7 +208,7 @@ impl Reader {
                     }
                     return Ok((lent.piece, served));
                 }
-                Some(Here { served, held: Held::Flight { flight, .. } }) => {
+                Some(Here { served, held: Held::Flight(flight) }) => {
                     let served = *served;
                     let start = self.left.start / PAGE_BYTES * PAGE_BYTES;
                     let place = (start - self.object.layout.block_range(index).start) / PAGE_BYTES;
@@ -228,6 +220,20 @@ impl Reader {
                     }
                 }
             }
+        }
+    }
+
+    /// Where many readers are at block `index`, which is on its way, waits a while for the rest of it: but not for a first
+    /// piece, nor twice for a block, nor for more of it than is wanted.
+    async fn wait_in_a_crowd(&mut self, index: u32) {
+        if let Some(Here { held: Held::Flight(flight), .. }) = &self.here
+            && self.tally != Tally::default()
+            && self.waited_at != Some(index)
+            && self.object.layout.block_range(index).end <= self.left.end
+            && flight.is_crowded()
+        {
+            self.waited_at = Some(index);
+            flight.end_comes().await;
         }
     }
 

@@ -265,6 +265,7 @@ mod tests {
         assert_eq!(reach(8 * MIB, window_time, window_time), 16 * MIB);
         assert_eq!(reach(64 * MIB, 8 * window_time, window_time), 16 * MIB);
     }
+
     /// Eight windows are what is on its way: of 8 MiB as it comes, and 64 at most, unless more are set.
     #[test]
     fn a_window_is_an_eighth_of_the_reach_from_8_to_64_mib() {

@@ -47,7 +47,7 @@ impl Reader {
         }
         let loading = self.ahead.as_ref().and_then(|ahead| ahead.load(index)).cloned();
         if let Some(flight) = loading.filter(|flight| !flight.is_over()) {
-            self.hold(self.came(index, Served::Nvme), Held::Flight { flight, is_patient: true });
+            self.hold(self.came(index, Served::Nvme), Held::Flight(flight));
             return Ok(());
         }
         match self.shared.slab.as_ref().and_then(|slab| slab.find(&key)) {
@@ -57,7 +57,7 @@ impl Reader {
             }
             Some(Found::Stored(pin)) if self.is_worth_loading(index, &pin) => {
                 if let Some(flight) = load::start(&self.shared, &self.object, index, pin, For::Demand) {
-                    self.hold(self.came(index, Served::Nvme), Held::Flight { flight, is_patient: true });
+                    self.hold(self.came(index, Served::Nvme), Held::Flight(flight));
                 }
                 Ok(())
             }
@@ -119,7 +119,7 @@ impl Reader {
                 From::Origin(_) => Served::Joined,
                 From::Nvme => Served::Nvme,
             };
-            self.hold(self.came(index, otherwise), Held::Flight { flight, is_patient: true });
+            self.hold(self.came(index, otherwise), Held::Flight(flight));
             return Ok(());
         }
         match &mut self.ahead {

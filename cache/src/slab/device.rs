@@ -212,11 +212,12 @@ impl Device {
             if state.index.contains(&key) || state.queue.contains_key(&key) {
                 return Offered::Kept;
             }
-            if state.queue_bytes + block.footprint() > self.0.queue_bytes_max {
-                return Offered::Refused(NotKept::QueueFull);
-            }
+            // Asked of a block for which there is no room now as well: it is remembered for the next time.
             if keep == Keep::IfWorthIt && !state.index.is_worth_writing(&key, tenant) {
                 return Offered::Refused(NotKept::Spared);
+            }
+            if state.queue_bytes + block.footprint() > self.0.queue_bytes_max {
+                return Offered::Refused(NotKept::QueueFull);
             }
             let kept = self.0.kept.now();
             let chosen = state.index.choose(|key| !kept.holds(&key.instance));

@@ -32,6 +32,9 @@ const ENTRY_BYTES: usize = 32;
 /// Objects that may be kept at one time: the file stays below half a mebibyte.
 const OBJECTS_MAX: usize = 16_000;
 
+/// How long a change waits for those of another process, each of which is two syncs of a disk.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// What is kept until when.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -136,7 +139,7 @@ impl Kept {
     /// One change after another, each in the file before it counts. It goes on where its caller goes away.
     async fn change(
         self: &Arc<Self>,
-        change: impl FnOnce(&mut HashMap<Instance, KeptObject>) -> Result<(), PinError> + Send + 'static,
+        change: impl Fn(&mut HashMap<Instance, KeptObject>) -> Result<(), PinError> + Send + 'static,
     ) -> Result<(), PinError> {
         let kept = self.clone();
         let changing = async move {
@@ -201,13 +204,22 @@ impl PinsFile {
     fn change(
         &self,
         known: HashMap<Instance, KeptObject>,
-        change: impl FnOnce(&mut HashMap<Instance, KeptObject>) -> Result<(), PinError>,
+        change: impl Fn(&mut HashMap<Instance, KeptObject>) -> Result<(), PinError>,
     ) -> Result<HashMap<Instance, KeptObject>, PinError> {
+        let changed = || -> Result<_, PinError> {
+            let before = self.read().unwrap_or_else(|| known.clone());
+            let mut objects = before.clone();
+            change(&mut objects)?;
+            Ok((objects != before, objects))
+        };
+        // What changes nothing needs no lock, and no disk that takes writes.
+        let (is_change, objects) = changed()?;
+        if !is_change {
+            return Ok(objects);
+        }
         let _locked = self.lock().map_err(PinError::Io)?;
-        let before = self.read().unwrap_or(known);
-        let mut objects = before.clone();
-        change(&mut objects)?;
-        if objects != before {
+        let (is_change, objects) = changed()?;
+        if is_change {
             write(&self.path, &encode(&objects)).map_err(PinError::Io)?;
         }
         Ok(objects)
@@ -218,7 +230,7 @@ impl PinsFile {
     fn lock(&self) -> io::Result<File> {
         let beside = self.path.with_extension("lock");
         let file = File::options().write(true).create(true).truncate(false).open(beside)?;
-        open::lock(&file, open::LOCK_WAIT_MAX)?;
+        open::lock(&file, LOCK_WAIT_MAX)?;
         Ok(file)
     }
 }

@@ -44,11 +44,11 @@ impl Late {
                     opened => break opened,
                 }
             };
+            // Before any of its blocks is given up: the other process may have pinned more since this one started.
+            opening.kept.catch_up().await;
             opening.metrics.nvme_device_no_longer_awaited();
             match opened {
                 Ok(opened) => {
-                    // Before any of its blocks is given up: the other process may have pinned more since this one started.
-                    opening.kept.catch_up().await;
                     info!(path = %device.path.display(), "slab free: taken into use");
                     let _ = devices[place].set(opened);
                 }

@@ -3,14 +3,19 @@
 //! What waits goes sweep by sweep, each in the order of the device: a read that comes during one waits for the next, so
 //! that others further down do not keep it from its turn for ever. What is on its way the kernel may order once more. Its
 //! scheduler for many disks goes on upwards for half a second while there is more to read there, and leaves a read below
-//! alone meanwhile. So no read begins while another one has been passed by as many as there may be at a time.
+//! alone meanwhile. So no read begins while another one has been passed by as many as there may be at a time. That lasts a
+//! second at most: a read that takes longer is not passed over but stuck, on a bad sector say, and the others go on.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use super::engine::SlotRead;
 
 /// Reads that the device has at a time, merged ones counted once; and how many may pass one that began before them.
 pub(super) const READS_MAX: usize = 64;
+
+/// For how long those after it are held back for one that was passed by so many.
+pub(super) const HELD_BACK_MAX: Duration = Duration::from_secs(1);
 
 /// Reads are merged up to this many bytes: larger ones cost as much a byte, and their first byte comes later.
 const MERGED_BYTES_MAX: usize = 1024 * 1024;
@@ -45,35 +50,41 @@ impl Waiting {
         Some(run)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.sweep.is_empty() && self.next.is_empty()
+    }
+
     /// All of them.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = SlotRead> {
         self.sweep.drain(..).chain(self.next.drain(..))
     }
 }
 
-/// Reads on their way, by the number in which they began.
+/// Reads on their way: in which order they began, and when.
 #[derive(Default)]
 pub(super) struct Running {
-    numbers: BTreeSet<u64>,
+    began: BTreeMap<u64, Instant>,
     next: u64,
 }
 
 impl Running {
-    /// Whether one more may begin.
-    pub(super) fn has_room(&self) -> bool {
-        self.numbers.first().is_none_or(|oldest| self.next - oldest < READS_MAX as u64)
+    /// Whether one more may begin at `now`.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        let mut of_late = self.began.iter().filter(|(_, began)| now.duration_since(**began) < HELD_BACK_MAX);
+        let is_passed = of_late.next().is_some_and(|(oldest, _)| self.next - oldest >= READS_MAX as u64);
+        self.began.len() < READS_MAX && !is_passed
     }
 
-    /// Its number.
-    pub(super) fn begin(&mut self) -> u64 {
+    /// Its number. One that is repeated needs no room.
+    pub(super) fn begin(&mut self, now: Instant) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.numbers.insert(number);
+        self.began.insert(number, now);
         number
     }
 
     pub(super) fn end(&mut self, number: u64) {
-        self.numbers.remove(&number);
+        self.began.remove(&number);
     }
 }
 
@@ -120,24 +131,40 @@ mod tests {
         assert!(go(&[]).is_empty());
     }
 
-    /// However fast others end, one that does not is passed by so many and no more.
+    /// However fast others end, one that does not is passed by so many and no more, until it is taken for stuck.
     #[test]
-    fn a_read_is_passed_by_a_bounded_number() {
+    fn a_read_is_passed_by_a_bounded_number_for_a_while() {
         let mut running = Running::default();
-        let slow = running.begin();
+        let (now, later) = (Instant::now(), Instant::now() + HELD_BACK_MAX);
+        let slow = running.begin(now);
         for _ in 1..READS_MAX {
-            assert!(running.has_room());
-            let other = running.begin();
+            assert!(running.has_room(now));
+            let other = running.begin(now);
             running.end(other);
         }
-        assert!(!running.has_room());
+        assert!(!running.has_room(now));
+        assert!(running.has_room(later));
+        // The next one that is slow is waited for as well.
+        running.begin(later);
+        for _ in 1..READS_MAX {
+            let other = running.begin(later);
+            running.end(other);
+        }
+        assert!(!running.has_room(later));
         running.end(slow);
-        assert!(running.has_room());
-        let all: Vec<_> = (0..READS_MAX).map(|_| running.begin()).collect();
-        assert!(!running.has_room());
+        assert!(!running.has_room(later));
+    }
+
+    /// There are never more at a time, stuck ones included.
+    #[test]
+    fn so_many_are_on_their_way_at_most() {
+        let mut running = Running::default();
+        let (now, later) = (Instant::now(), Instant::now() + HELD_BACK_MAX);
+        let all: Vec<_> = (0..READS_MAX).map(|_| running.begin(now)).collect();
+        assert_eq!([now, later].map(|at| running.has_room(at)), [false, false]);
         running.end(all[1]);
-        assert!(!running.has_room());
+        assert_eq!([now, later].map(|at| running.has_room(at)), [false, true]);
         running.end(all[0]);
-        assert!(running.has_room());
+        assert_eq!([now, later].map(|at| running.has_room(at)), [true, true]);
     }
 }

@@ -9,9 +9,10 @@ use std::io::{self, Write as _};
 use std::mem;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use io_uring::types::Fixed;
+use io_uring::types::{Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use crate::buffer::Buffer;
@@ -197,17 +198,31 @@ impl Ring {
         }
     }
 
-    /// Tells the kernel what was started; with `until_something`, waits until something came back or the bell rang.
-    pub(super) fn enter(&mut self, until_something: bool) -> io::Result<()> {
+    /// Tells the kernel what was started; with `until_something`, waits until something came back or the bell rang, or for as
+    /// long as `patience` says (for which a kernel must be of 5.11).
+    pub(super) fn enter(&mut self, until_something: bool, patience: Option<Duration>) -> io::Result<()> {
         if self.listening.is_none() {
             let bytes = self.listening.insert(Box::new([0; 8]));
             let read = opcode::Read::new(Fixed(BELL_FILE), bytes.as_mut_ptr(), 8);
             self.push(&read.build().user_data(BELL));
         }
-        match self.kernel.submit_and_wait(usize::from(until_something)) {
+        let wanted_count = usize::from(until_something);
+        let entered = match patience.filter(|_| self.kernel.params().is_feature_ext_arg()) {
+            Some(patience) => {
+                let patience = Timespec::from(patience);
+                self.kernel.submitter().submit_with_args(wanted_count, &SubmitArgs::new().timespec(&patience))
+            }
+            None => self.kernel.submit_and_wait(wanted_count),
+        };
+        match entered {
             Ok(_) => Ok(()),
-            // A signal, or completions that have to be taken first.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {
+            // Out of patience, a signal, or completions that have to be taken first.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)
+                ) =>
+            {
                 Ok(())
             }
             Err(error) => Err(error),

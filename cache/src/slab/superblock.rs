@@ -15,9 +15,6 @@ use crate::source::PAGE_BYTES;
 
 const MAGIC: &[u8; 8] = b"PENSTOCK";
 const VERSION: u32 = 1;
-
-/// Of the eight bytes that say what it is, so many make a slab of it, though a damaged one: nothing else begins so.
-const MAGIC_BYTES_MIN: usize = 6;
 const NODE_BYTES_MAX: usize = 64;
 const DATA_ALIGNMENT: u64 = 1024 * 1024;
 
@@ -118,11 +115,9 @@ impl Superblock {
         if sector.iter().all(|byte| *byte == 0) {
             return Err(Unusable::Blank);
         }
-        let right_count = sector.iter().zip(MAGIC).filter(|(is, wanted)| is == wanted).count();
-        if right_count < MAGIC_BYTES_MIN {
-            return Err(Unusable::Foreign);
-        }
-        let mut rest = sector.strip_prefix(MAGIC).ok_or(Unusable::Damaged)?;
+        let Some(mut rest) = sector.strip_prefix(MAGIC) else {
+            return Err(if is_right_but_for_magic(sector) { Unusable::Damaged } else { Unusable::Foreign });
+        };
         let version = u32::from_le_bytes(*take(&mut rest)?);
         if version != VERSION {
             return Err(Unusable::Version(version));
@@ -139,6 +134,13 @@ impl Superblock {
         let node = String::from_utf8(node.to_vec()).map_err(|_| Unusable::Damaged)?;
         Ok(Self { slab_id, file_bytes, block_bytes, node })
     }
+}
+
+/// Whether it would be a superblock if it began like one: then a bit there has flipped.
+fn is_right_but_for_magic(sector: &[u8]) -> bool {
+    let body_and_sum = sector.get(MAGIC.len()..).and_then(|rest| rest.split_last_chunk::<4>());
+    body_and_sum
+        .is_some_and(|(body, crc32c)| page::checksum(&[MAGIC, body].concat()) == u32::from_le_bytes(*crc32c))
 }
 
 fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Result<&'b [u8; N], Unusable> {
@@ -172,8 +174,11 @@ mod tests {
     fn blank_foreign_and_other_versions_are_told_apart() {
         assert_eq!(Superblock::decode(&[0; SECTOR_BYTES]), Err(Unusable::Blank));
         assert_eq!(Superblock::decode(&[b'x'; SECTOR_BYTES]), Err(Unusable::Foreign));
-        for (start, error) in [(b"PENSPIN1", Unusable::Foreign), (b"pENSTOC!", Unusable::Damaged)] {
-            assert_eq!(Superblock::decode(&[start, &[7; SECTOR_BYTES - 8][..]].concat()), Err(error));
+        for start in [b"PENSPIN1", b"pENSTOCK"] {
+            let other = [start, &[7; SECTOR_BYTES - 8][..]].concat();
+            assert_eq!(Superblock::decode(&other), Err(Unusable::Foreign));
+            let flipped = [start, &superblock().encode()[8..]].concat();
+            assert_eq!(Superblock::decode(&flipped), Err(Unusable::Damaged));
         }
         let mut newer = superblock().encode();
         newer[8] = 2;

@@ -13,12 +13,13 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::engine::{Done, Engine, SlotRead, SlotWrite, stopped};
 use super::file::SlabFile;
-use super::order::{READS_MAX, Running, Waiting};
+use super::order::{HELD_BACK_MAX, READS_MAX, Running, Waiting};
 use super::ring::{Bell, Memory, Ring, Through, Transfer};
 use crate::buffer::Buffer;
 use crate::sync::lock;
@@ -223,7 +224,9 @@ impl Worker {
                 return;
             }
             let park = self.park();
-            let entered = self.ring.enter(park);
+            // Reads that are held back have their turn though nothing comes back.
+            let patience = (!self.reads.is_empty()).then_some(HELD_BACK_MAX);
+            let entered = self.ring.enter(park, patience);
             self.inbox.parked.store(false, Ordering::SeqCst);
             if let Err(error) = entered {
                 tracing::error!(%error, "io_uring has failed");
@@ -254,7 +257,7 @@ impl Worker {
     }
 
     fn start_reads(&mut self) {
-        while self.running.has_room() {
+        while self.running.has_room(Instant::now()) {
             let Some(run) = self.reads.take() else { return };
             self.start_read(run);
         }
@@ -266,7 +269,7 @@ impl Worker {
         let last = &run[run.len() - 1];
         let header_len = (last.header_offset - header_offset) as usize + last.header_bytes;
         let (members, buffers) = run.into_iter().map(taken_apart).unzip();
-        let number = self.running.begin();
+        let number = self.running.begin(Instant::now());
         let token = self.job(Job::Read(Reading { number, members, header_offset, header: None, data: None }));
         self.start(token, Through::PageCache, Memory::Header(vec![0; header_len]), header_offset);
         self.start(token, Through::Direct, Memory::Buffers(buffers), data_offset);
