@@ -151,18 +151,16 @@ async fn a_raw_device_that_holds_something_else_is_refused_and_left_alone() {
     }
 }
 
-/// A raw device keeps the headers of the slab that it was before it was reset: none of them is taken for a block, whether its
-/// superblock was lost or its blocks are cut otherwise and back again.
+/// A raw device keeps the headers of the slab that it was before it was reset: none of them is taken for a block, neither then nor by
+/// those who open it later; whether its superblock was lost, or its blocks were cut otherwise for a while.
 #[tokio::test]
 async fn headers_of_an_earlier_slab_are_not_there() {
     let Some(device) = LoopDevice::new() else { return };
     let origin = Origin::new(1, 2 * MIB);
-    let fill = async || {
-        let node = opened(device.settings()).await;
-        store(&node, &origin).await;
-        node.cache.close().await;
-    };
-    fill().await;
+    let node = opened(device.settings()).await;
+    store(&node, &origin).await;
+    node.cache.close().await;
+    drop(node);
     let file = File::options().read(true).write(true).open(&device.path).expect("opens");
     let headers = || device.content()[4096..8192].to_vec();
     let before = headers();
@@ -170,19 +168,18 @@ async fn headers_of_an_earlier_slab_are_not_there() {
     file.read_exact_at(&mut damaged, 100).expect("read");
     file.write_all_at(&[damaged[0] ^ 1], 100).expect("written");
     file.sync_all().expect("synced");
+    let otherwise = Settings { block_bytes: 128 * 1024, ..device.settings() };
+    for settings in [device.settings(), otherwise, device.settings()] {
+        for _ in ["reset", "as it was left"] {
+            let node = opened(settings.clone()).await;
+            assert_eq!(node.metric("cache_nvme_blocks", None), 0);
+            node.cache.close().await;
+        }
+        assert!(headers() == before, "the headers are still there");
+    }
     let node = opened(device.settings()).await;
-    assert!(headers() == before, "the headers are still there");
-    assert_eq!(node.metric("cache_nvme_blocks", None), 0);
     assert_eq!(node.read_all(&origin).await.origin_bytes, 2 * MIB);
     node.cache.close().await;
-    drop(node);
-
-    let otherwise = Settings { block_bytes: 128 * 1024, ..device.settings() };
-    for settings in [otherwise, device.settings()] {
-        let node = opened(settings).await;
-        assert_eq!(node.metric("cache_nvme_blocks", None), 0);
-        node.cache.close().await;
-    }
 }
 
 /// A device is as large as it is: one that is smaller than was set is one clear error, and left as it was.
