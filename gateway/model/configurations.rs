@@ -66,6 +66,8 @@ pub enum Time {
     Passes,
     /// Once something has gone wrong. Until then nobody waits for a time to come.
     AfterMisfortune,
+    /// Once something has gone wrong, and while nothing is on its way, being read or about to start: all that takes no time.
+    AfterMessages,
 }
 
 /// When messages leave a machine.

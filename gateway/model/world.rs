@@ -13,7 +13,9 @@ use crate::coherence::owner::{Outgoing, Owner, OwnerSettings};
 use crate::coherence::plant::{Fault, Plant};
 use crate::configurations::{Around, Broken, Budget, Configuration};
 
+mod first;
 mod happenings;
+mod merged;
 mod processes;
 mod requests;
 mod shared;
@@ -436,6 +438,10 @@ impl Model for Exploration {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if let Some(first) = world.first(self) {
+            actions.push(first);
+            return;
+        }
         world.stream_actions(self, actions);
         world.request_actions(self, actions);
         world.process_actions(self, actions);
@@ -447,6 +453,7 @@ impl Model for Exploration {
             return None;
         }
         next.check();
+        next.merge(self);
         Some(next)
     }
 
@@ -457,7 +464,7 @@ impl Model for Exploration {
             Property::always(BOUNDED, |model: &Self, world: &World| !world.is_overdue(model)),
             Property::always(TRUSTED, |_, world: &World| !world.trusts_lost_session()),
             Property::always(LIVE, |model: &Self, world: &World| {
-                model.goes_on(world) || world.is_done(model)
+                world.is_done(model) || model.goes_on(world)
             }),
         ]
     }

@@ -1,9 +1,9 @@
 //! What can happen next, and its happening.
 
 use super::truth::{bucket, owner_of};
-use super::{Action, Exploration, OBJECTS, Step, World, Writing};
+use super::{Action, Exploration, OBJECTS, Step, World, Writer, Writing};
 use crate::coherence::scope::Scope;
-use crate::configurations::{Around, Sending, Time};
+use crate::configurations::{Around, Budget, Sending, Time};
 
 impl World {
     pub(super) fn stream_actions(&self, model: &Exploration, actions: &mut Vec<Action>) {
@@ -92,7 +92,7 @@ impl World {
                     actions.push(Action::WaiterKeeps(node, owner));
                 }
             }
-            if self.budget.purges > 0 {
+            if self.budget.purges > 0 && !self.is_over() {
                 actions.push(Action::Purges(node));
             }
             if self.budget.drains > 0 {
@@ -108,17 +108,26 @@ impl World {
                 actions.push(Action::NodeDrifts(node));
             }
         }
+        if self.may_tick(model) && !(model.configuration.time == Time::AfterMessages && arrives(actions)) {
+            actions.push(Action::Tick);
+        }
+    }
+
+    fn may_tick(&self, model: &Exploration) -> bool {
         // An owner that is down starts before long: nobody is answered before that.
         let owners_run = self.owners.iter().all(|owner| owner.machine.is_some());
         let is_early = self.time <= u64::from(model.configuration.last_breakage);
-        let passes = match model.configuration.time {
+        let is_before_end = self.time < u64::from(model.configuration.horizon);
+        is_before_end && (owners_run || is_early) && self.time_passes(model)
+    }
+
+    pub(super) fn time_passes(&self, model: &Exploration) -> bool {
+        match model.configuration.time {
             Time::Passes => true,
-            Time::AfterMisfortune => {
-                self.is_unfortunate(model) || self.budget.delays > 0 && self.budget.misfortunes > 0
+            Time::AfterMisfortune | Time::AfterMessages => {
+                let is_late = self.budget.delays > 0 && self.budget.misfortunes > 0 && !self.is_over();
+                self.is_unfortunate(model) || is_late
             }
-        };
-        if self.time < u64::from(model.configuration.horizon) && (owners_run || is_early) && passes {
-            actions.push(Action::Tick);
         }
     }
 
@@ -139,8 +148,26 @@ impl World {
         (0..writer).any(is_same)
     }
 
+    /// Where time passes after a misfortune alone, what goes wrong first goes wrong before all is over. With the last commit or
+    /// answer still to come it would show as much: for neither has a part in what sessions become.
     fn may_break(&self, model: &Exploration) -> bool {
-        self.time <= u64::from(model.configuration.last_breakage) && self.budget.misfortunes > 0
+        let comes_too_late =
+            model.configuration.time != Time::Passes && !self.is_unfortunate(model) && self.is_over();
+        let is_early = self.time <= u64::from(model.configuration.last_breakage);
+        is_early && self.budget.misfortunes > 0 && !comes_too_late
+    }
+
+    /// Something breaks, now or later.
+    pub(super) fn may_break_at_all(&self, model: &Exploration) -> bool {
+        let Budget { cuts, node_crashes, owner_crashes, pauses, drifts, .. } = self.budget;
+        let is_left = [cuts, node_crashes, owner_crashes, pauses, drifts].iter().any(|count| *count > 0);
+        is_left && self.may_break(model)
+    }
+
+    /// Everybody has been answered, and all changes are made.
+    fn is_over(&self) -> bool {
+        let is_made = |writer: &Writer| matches!(writer.state, Writing::Done | Writing::Failed);
+        self.readers.iter().all(|reader| reader.step == Step::Done) && self.writers.iter().all(is_made)
     }
 
     fn is_unfortunate(&self, model: &Exploration) -> bool {
@@ -215,8 +242,7 @@ impl World {
             }
             Action::OwnerStarts(owner) => self.owner_starts(model, owner),
             Action::Tick => {
-                let is_first =
-                    model.configuration.time == Time::AfterMisfortune && !self.is_unfortunate(model);
+                let is_first = model.configuration.time != Time::Passes && !self.is_unfortunate(model);
                 self.budget.delays -= u8::from(is_first);
                 self.budget.misfortunes -= u8::from(is_first);
                 self.tick(model);
@@ -236,4 +262,15 @@ impl World {
         }
         true
     }
+}
+
+/// Something is on its way, or being read, or about to start.
+fn arrives(actions: &[Action]) -> bool {
+    let arrives = |action: &Action| {
+        matches!(
+            action,
+            Action::ToOwner(_) | Action::ToNode(_) | Action::ReadEnds(..) | Action::OwnerStarts(_)
+        )
+    };
+    actions.iter().any(arrives)
 }

@@ -116,6 +116,15 @@ impl World {
         }
     }
 
+    /// Of changes that are alike, the first that commits has made what the first makes, whichever it was.
+    fn maker(&self, model: &Exploration, index: usize) -> u8 {
+        let changes = model.configuration.changes;
+        let alike = || (0..changes.len()).filter(|other| changes[*other] == changes[index]);
+        let made_count = alike().filter(|other| *other != index && self.writers[*other].commits > 0).count();
+        let maker = alike().nth(made_count).expect("it is like itself");
+        u8::try_from(maker + 1).expect("few writers")
+    }
+
     /// Rule 7: its condition is decided now, not when it was staged.
     pub(super) fn commit(&mut self, model: &Exploration, index: usize) {
         let change = model.configuration.changes[index];
@@ -131,7 +140,7 @@ impl World {
         }
         writer.state = Writing::Done;
         writer.commits += 1;
-        let made_by = u8::try_from(index + 1).expect("few writers");
+        let made_by = self.maker(model, index);
         let revision = if model.is_broken(Around::RevisionsRepeat) { 1 } else { made_by + 1 };
         self.truth.make(change, Val { made_by, revision });
         for (reader, get) in self.readers.iter_mut().zip(model.configuration.gets) {
