@@ -70,6 +70,15 @@ pub enum Time {
     AfterMessages,
 }
 
+/// In which order requests and changes begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// In any.
+    Any,
+    /// Requests as they are listed, and changes as they are: the other orders are other configurations.
+    AsListed,
+}
+
 /// When messages leave a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sending {
@@ -136,6 +145,8 @@ pub struct Configuration {
     pub gets: &'static [Get],
     /// Changes, each made once at any time.
     pub changes: &'static [Change],
+    /// In which order they begin.
+    pub order: Order,
     /// What may happen besides.
     pub budget: Budget,
     /// When ticks pass.
@@ -144,6 +155,8 @@ pub struct Configuration {
     pub sending: Sending,
     /// Unanswered resolves of one stream.
     pub resolves_max: usize,
+    /// The one node that forgets the bucket and at which things go wrong, where it is not any.
+    pub unlucky: Option<usize>,
     /// How many ticks pass.
     pub horizon: u8,
     /// Nothing breaks after this tick, so that what began can end before the last.
@@ -180,10 +193,12 @@ const PLAIN: Configuration = Configuration {
     warm: &[],
     gets: &[],
     changes: &[],
+    order: Order::Any,
     budget: NO_BUDGET,
     time: Time::Passes,
     sending: Sending::AtOnce,
     resolves_max: 2,
+    unlucky: None,
     horizon: 0,
     last_breakage: 0,
     broken: Broken::Nothing,
@@ -498,21 +513,25 @@ pub const MISFORTUNES_AT_ONE_NODE: &[&Configuration] = &[
     &Configuration {
         name: "read at one node, and a stream breaks",
         budget: Budget { cuts: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        time: Time::AfterMessages,
         ..AT_ONE_NODE
     },
     &Configuration {
         name: "read at one node, and a node stands still",
         budget: Budget { pauses: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        time: Time::AfterMessages,
         ..AT_ONE_NODE
     },
     &Configuration {
         name: "read at one node, and a node is killed",
         budget: Budget { node_crashes: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        time: Time::AfterMessages,
         ..AT_ONE_NODE
     },
     &Configuration {
         name: "read at one node, and the owner is killed",
         budget: Budget { owner_crashes: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
+        time: Time::AfterMessages,
         ..AT_ONE_NODE
     },
     &Configuration {
@@ -520,6 +539,27 @@ pub const MISFORTUNES_AT_ONE_NODE: &[&Configuration] = &[
         budget: Budget { delays: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
         ..AT_ONE_NODE
     },
+];
+
+pub const T: &[&Configuration] = &[
+    &Configuration { name: "x0 none", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x0 cut", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { cuts: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x0 pause", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { pauses: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x0 kill", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { node_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x0 owner", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 4, budget: Budget { owner_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x0 late", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { delays: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x1 none", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x1 cut", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { cuts: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x1 kill", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { node_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x2 none", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x2 cut", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { cuts: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "x2 kill", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { node_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
+    &Configuration { name: "o0 none", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
+    &Configuration { name: "o0 kill", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { node_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
+    &Configuration { name: "o0 cut", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { cuts: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
+    &Configuration { name: "o0 pause", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { pauses: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
+    &Configuration { name: "o0 owner", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 4, budget: Budget { owner_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
+    &Configuration { name: "o0 late", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { delays: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, ..AT_ONE_NODE },
 ];
 
 /// The same with more of everything: minutes to hours, and asked for by name.

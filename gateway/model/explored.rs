@@ -43,7 +43,7 @@ fn shows(configuration: &Configuration, seen: &AtomicU32) {
 fn holds_as_far_as_seen(configuration: &Configuration, limit: Duration) {
     let began = Instant::now();
     let exploration = Exploration::new(configuration.clone());
-    let seen = Arc::clone(&exploration.seen);
+    let (seen, stopped) = (Arc::clone(&exploration.seen), Arc::clone(&exploration.stopped));
     let checker = exploration.checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs();
     let mut minutes_told = 0;
     while !checker.is_done() && began.elapsed() < limit {
@@ -54,6 +54,8 @@ fn holds_as_far_as_seen(configuration: &Configuration, limit: Duration) {
         }
     }
     let is_whole = checker.is_done();
+    stopped.store(true, Ordering::Relaxed);
+    let checker = checker.join();
     if let Some((property, path)) = checker.discoveries().into_iter().next() {
         panic!("{}: not so: {property}\nafter {:#?}", configuration.name, path.into_actions());
     }
@@ -244,7 +246,7 @@ fn everything_larger() {
 fn all_at_once() {
     let wanted = std::env::var("EXPLORE").unwrap_or_default();
     let limit = Duration::from_secs(number("EXPLORE_SECONDS", 600));
-    let all = MISFORTUNES_AT_ONE_NODE.iter().chain(MISFORTUNES);
+    let all = model::configurations::T.iter().chain(MISFORTUNES_AT_ONE_NODE).chain(MISFORTUNES);
     for configuration in all.filter(|configuration| configuration.name.contains(&wanted)) {
         holds_as_far_as_seen(configuration, limit);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use stateright::{Model, Property};
@@ -257,13 +257,15 @@ pub struct Exploration {
     pub configuration: Configuration,
     /// Bits of [`Event`]. Beside the states, so that having seen something makes no two of them different.
     pub seen: Arc<AtomicU32>,
+    /// Nothing happens any more, wherever it has come to.
+    pub stopped: Arc<AtomicBool>,
 }
 
 impl Exploration {
     /// Explores `configuration`.
     #[must_use]
     pub fn new(configuration: Configuration) -> Self {
-        Self { configuration, seen: Arc::default() }
+        Self { configuration, seen: Arc::default(), stopped: Arc::default() }
     }
 
     fn note(&self, event: Event) {
@@ -315,8 +317,15 @@ impl Exploration {
         Shared::new(Node::planted(settings, self.plant()))
     }
 
-    /// Something can still happen.
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Something can still happen, or could.
     fn goes_on(&self, world: &World) -> bool {
+        if self.is_stopped() {
+            return true;
+        }
         let mut actions = Vec::new();
         self.actions(world, &mut actions);
         // A socket that could take a message may find none; everything else that is listed happens.
@@ -438,6 +447,9 @@ impl Model for Exploration {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if self.is_stopped() {
+            return;
+        }
         if let Some(first) = world.first(self) {
             actions.push(first);
             return;

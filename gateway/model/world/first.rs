@@ -5,7 +5,7 @@
 //! explored. All of it is about a calm world, in which nothing breaks any more, and no time passes before what is on its way
 //! has arrived.
 
-use super::{Action, Exploration, Stream, Step, World, Writing};
+use super::{Action, Exploration, OBJECTS, Outgoing, Step, Stream, World, Writer, Writing};
 use crate::coherence::node::Message;
 use crate::coherence::numbers::StreamNo;
 use crate::configurations::{Around, Sending, Time};
@@ -16,10 +16,11 @@ impl World {
         if !self.is_calm(model) {
             return None;
         }
-        self.streams.iter().find_map(|(no, stream)| match stream.node_is_open {
+        let first = self.streams.iter().find_map(|(no, stream)| match stream.node_is_open {
             true => self.first_of_open(model, *no, stream),
             false => self.first_of_dead(model, *no, stream),
-        })
+        });
+        first.or_else(|| self.first_to_connect(model))
     }
 
     /// Nothing breaks or stops, and no time passes before all that is on its way has arrived.
@@ -58,14 +59,19 @@ impl World {
             Message::Hello { .. } => true,
             // Changes that are announced later would not be told of.
             Message::Release(_) => self.all_are_announced(),
-            // Its answer goes in the order of clears and answers.
-            Message::Renew { .. } => self.all_are_announced() && !is_read,
+            // Makes no difference before the lease that it extends is over.
+            Message::Renew { .. } => self.trusts_its_session(stream),
             // It reads what is so, and what is so does not change.
             Message::Resolve { .. } => self.all_have_ended(),
             Message::Goodbye => false,
         });
         if comes_first {
             return Some(Action::ToOwner(no));
+        }
+        let arrives = !self.nodes[stream.node].is_paused;
+        let is_renewed = matches!(stream.to_node.front(), Some(Outgoing::Renewed { .. }));
+        if arrives && is_renewed && self.trusts_its_session(stream) {
+            return Some(Action::ToNode(no));
         }
         if !self.all_have_ended() {
             return None;
@@ -76,8 +82,7 @@ impl World {
         let is_left_alone = self.readers.iter().zip(model.configuration.gets).all(|(reader, get)| {
             get.node != stream.node || reader.step != Step::Before
         });
-        let arrives = !stream.to_node.is_empty() && !self.nodes[stream.node].is_paused;
-        let is_only_input = is_left_alone && self.budget.purges == 0;
+        let is_only_input = is_left_alone && self.budget.purges == 0 && !stream.to_node.is_empty();
         (arrives && is_only_input).then_some(Action::ToNode(no))
     }
 
@@ -86,11 +91,22 @@ impl World {
         if !stream.to_owner.is_empty() {
             return None;
         }
-        // Its session is waited out, or dropped by the next one: which does not depend on the stream.
-        if self.is_at_rest(model) {
+        // Its session is waited out, or dropped by the next one: which does not depend on the stream once nobody waits for it.
+        if self.is_at_rest(model) || self.all_are_settled() {
             return Some(Action::OwnerLoses(no));
         }
         self.read_of(no)
+    }
+
+    /// Whoever trusts no session asks whether there is a stream or not.
+    fn first_to_connect(&self, model: &Exploration) -> Option<Action> {
+        let connects = |node: &usize| {
+            let (process, now) = (&self.nodes[*node], self.node_now(*node));
+            let end = &process.ends[OBJECTS];
+            !process.is_paused && end.stream.is_none() && !end.machine.is_live(now)
+        };
+        let node = (0..self.nodes.len()).filter(|_| self.is_at_rest(model)).find(connects)?;
+        Some(Action::Connects(node, OBJECTS))
     }
 
     fn read_of(&self, no: StreamNo) -> Option<Action> {
@@ -100,8 +116,19 @@ impl World {
         reads.find(|(.., stream)| *stream == no).map(|(owner, index, _)| Action::ReadEnds(owner, index))
     }
 
+    fn trusts_its_session(&self, stream: &Stream) -> bool {
+        let node = &self.nodes[stream.node];
+        !node.is_paused && node.ends[stream.owner].machine.is_live(self.node_now(stream.node))
+    }
+
     fn all_are_announced(&self) -> bool {
         self.writers.iter().all(|writer| writer.state != Writing::Before)
+    }
+
+    /// No session is waited for, and none will be.
+    fn all_are_settled(&self) -> bool {
+        let waits = |writer: &Writer| matches!(writer.state, Writing::Before | Writing::Announced(..));
+        !self.writers.iter().any(waits)
     }
 
     /// What is committed stays as it is.

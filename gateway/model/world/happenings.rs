@@ -3,12 +3,13 @@
 use super::truth::{bucket, owner_of};
 use super::{Action, Exploration, OBJECTS, Step, World, Writer, Writing};
 use crate::coherence::scope::Scope;
-use crate::configurations::{Around, Budget, Sending, Time};
+use crate::configurations::{Around, Budget, Order, Sending, Time};
 
 impl World {
     pub(super) fn stream_actions(&self, model: &Exploration, actions: &mut Vec<Action>) {
         let may_break = self.may_break(model);
         for (no, stream) in &self.streams {
+            let may_break = may_break && is_unlucky(model, stream.node);
             let node_runs = !self.nodes[stream.node].is_paused;
             let owner_runs = self.owners[stream.owner].machine.is_some();
             if stream.owner_is_open && owner_runs && !stream.to_owner.is_empty() {
@@ -80,6 +81,7 @@ impl World {
             }
         }
         for (node, process) in self.nodes.iter().enumerate() {
+            let may_break = may_break && is_unlucky(model, node);
             if process.is_paused {
                 actions.push(Action::Resumes(node));
                 continue;
@@ -92,7 +94,7 @@ impl World {
                     actions.push(Action::WaiterKeeps(node, owner));
                 }
             }
-            if self.budget.purges > 0 && !self.is_over() {
+            if self.budget.purges > 0 && !self.is_over() && is_unlucky(model, node) {
                 actions.push(Action::Purges(node));
             }
             if self.budget.drains > 0 {
@@ -134,8 +136,11 @@ impl World {
     /// Requests that are alike begin in their order: any other order is this one with other names.
     fn has_twin_before(&self, model: &Exploration, reader: usize) -> bool {
         let gets = model.configuration.gets;
-        let waits_too =
-            |before: usize| self.readers[before].step == Step::Before && gets[before] == gets[reader];
+        let is_listed = model.configuration.order == Order::AsListed;
+        let waits_too = |before: usize| {
+            let is_before = gets[before] == gets[reader] || is_listed && !self.is_hit(model, before);
+            self.readers[before].step == Step::Before && is_before
+        };
         self.readers[reader].step == Step::Before && (0..reader).any(waits_too)
     }
 
@@ -143,7 +148,8 @@ impl World {
     fn has_same_before(&self, model: &Exploration, writer: usize) -> bool {
         let changes = model.configuration.changes;
         let is_same = |before: usize| {
-            self.writers[before].state == Writing::Before && changes[before] == changes[writer]
+            let is_before = changes[before] == changes[writer] || model.configuration.order == Order::AsListed;
+            self.writers[before].state == Writing::Before && is_before
         };
         (0..writer).any(is_same)
     }
@@ -262,6 +268,10 @@ impl World {
         }
         true
     }
+}
+
+fn is_unlucky(model: &Exploration, node: usize) -> bool {
+    model.configuration.unlucky.is_none_or(|unlucky| unlucky == node)
 }
 
 /// Something is on its way, or being read, or about to start.

@@ -56,6 +56,7 @@ impl World {
         let Some(message) = self.nodes[node].ends[owner].machine.next_outgoing(now) else { return false };
         match &message {
             Message::Renew { .. } if self.budget.renewals == 0 => return true,
+            Message::Renew { .. } if self.budget.renewals == u8::MAX => {}
             Message::Renew { .. } => self.budget.renewals -= 1,
             Message::Release(_) => model.note(Event::Released),
             Message::Resolve { questions, .. } if questions.len() > 1 => model.note(Event::Batched),
