@@ -137,6 +137,8 @@ struct Stream {
     /// Each end closes by itself; what is on the way to an open one still arrives.
     node_is_open: bool,
     owner_is_open: bool,
+    /// Nothing arrives for a while.
+    is_held_up: bool,
     to_owner: VecDeque<Message>,
     to_node: VecDeque<Outgoing<Answer>>,
 }
@@ -226,6 +228,10 @@ pub enum Action {
     NodeLoses(StreamNo),
     /// An owner's end of a stream breaks.
     OwnerLoses(StreamNo),
+    /// Nothing arrives on a stream for a while, at either end.
+    HoldsUp(StreamNo),
+    /// It arrives again.
+    LetsGo(StreamNo),
     /// A node forgets the bucket.
     Purges(usize),
     /// A node is told to stop.

@@ -48,7 +48,7 @@ impl World {
     /// On a stream whose node is there. What arrives at the owner is in the order in which it was sent, and the node only adds to its
     /// end; so it is a matter of what else happens at the owner.
     fn first_of_open(&self, model: &Exploration, no: StreamNo, stream: &Stream) -> Option<Action> {
-        if !stream.owner_is_open {
+        if !stream.owner_is_open || stream.is_held_up {
             return None;
         }
         let is_read = self.owners[stream.owner].reads.iter().any(|read| read.stream == no);
@@ -88,7 +88,7 @@ impl World {
 
     /// On a stream whose node is gone, and of whose words none is left.
     fn first_of_dead(&self, model: &Exploration, no: StreamNo, stream: &Stream) -> Option<Action> {
-        if !stream.to_owner.is_empty() {
+        if !stream.to_owner.is_empty() || stream.is_held_up {
             return None;
         }
         // Its session is waited out, or dropped by the next one: which does not depend on the stream once nobody waits for it.

@@ -12,10 +12,11 @@ impl World {
             let may_break = may_break && is_unlucky(model, stream.node);
             let node_runs = !self.nodes[stream.node].is_paused;
             let owner_runs = self.owners[stream.owner].machine.is_some();
-            if stream.owner_is_open && owner_runs && !stream.to_owner.is_empty() {
+            let arrives = !stream.is_held_up;
+            if arrives && stream.owner_is_open && owner_runs && !stream.to_owner.is_empty() {
                 actions.push(Action::ToOwner(*no));
             }
-            if stream.node_is_open && node_runs && !stream.to_node.is_empty() {
+            if arrives && stream.node_is_open && node_runs && !stream.to_node.is_empty() {
                 actions.push(Action::ToNode(*no));
             }
             if model.configuration.sending == Sending::OneByOne {
@@ -27,6 +28,13 @@ impl World {
                 }
             }
             let both_open = stream.node_is_open && stream.owner_is_open;
+            let may_be_late = self.budget.delays > 0 && may_break && !stream.is_held_up;
+            if both_open && model.configuration.time == Time::AfterMessages && may_be_late {
+                actions.push(Action::HoldsUp(*no));
+            }
+            if stream.is_held_up {
+                actions.push(Action::LetsGo(*no));
+            }
             let breaks = both_open && self.budget.cuts > 0 && may_break;
             if stream.node_is_open && node_runs && (breaks || !stream.owner_is_open) {
                 actions.push(Action::NodeLoses(*no));
@@ -126,7 +134,8 @@ impl World {
     pub(super) fn time_passes(&self, model: &Exploration) -> bool {
         match model.configuration.time {
             Time::Passes => true,
-            Time::AfterMisfortune | Time::AfterMessages => {
+            Time::AfterMessages => self.is_unfortunate(model),
+            Time::AfterMisfortune => {
                 let is_late = self.budget.delays > 0 && self.budget.misfortunes > 0 && !self.is_over();
                 self.is_unfortunate(model) || is_late
             }
@@ -165,8 +174,9 @@ impl World {
 
     /// Something breaks, now or later.
     pub(super) fn may_break_at_all(&self, model: &Exploration) -> bool {
-        let Budget { cuts, node_crashes, owner_crashes, pauses, drifts, .. } = self.budget;
-        let is_left = [cuts, node_crashes, owner_crashes, pauses, drifts].iter().any(|count| *count > 0);
+        let Budget { cuts, node_crashes, owner_crashes, pauses, drifts, delays, .. } = self.budget;
+        let kinds = [cuts, node_crashes, owner_crashes, pauses, drifts, delays];
+        let is_left = kinds.iter().any(|count| *count > 0);
         is_left && self.may_break(model)
     }
 
@@ -212,6 +222,14 @@ impl World {
                 self.budget.cuts -= breaks;
                 self.budget.misfortunes -= breaks;
                 self.owner_loses(model, stream);
+            }
+            Action::HoldsUp(stream) => {
+                self.budget.delays -= 1;
+                self.budget.misfortunes -= 1;
+                self.streams.get_mut(&stream).expect("a stream").is_held_up = true;
+            }
+            Action::LetsGo(stream) => {
+                self.streams.get_mut(&stream).expect("a stream that is held up").is_held_up = false;
             }
             Action::Purges(node) => {
                 self.budget.purges -= 1;
@@ -279,7 +297,11 @@ fn arrives(actions: &[Action]) -> bool {
     let arrives = |action: &Action| {
         matches!(
             action,
-            Action::ToOwner(_) | Action::ToNode(_) | Action::ReadEnds(..) | Action::OwnerStarts(_)
+            Action::ToOwner(_)
+                | Action::ToNode(_)
+                | Action::ReadEnds(..)
+                | Action::OwnerStarts(_)
+                | Action::Connects(..)
         )
     };
     actions.iter().any(arrives)

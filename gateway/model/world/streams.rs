@@ -185,6 +185,7 @@ impl World {
             owner,
             node_is_open: true,
             owner_is_open: true,
+            is_held_up: false,
             to_owner: VecDeque::new(),
             to_node: VecDeque::new(),
         };
