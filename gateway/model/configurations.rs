@@ -46,14 +46,14 @@ pub struct Budget {
     pub aborts: u8,
     /// A node forgets the bucket, as when it needs the room.
     pub purges: u8,
-    /// Renewals that reach their stream.
+    /// Renewals that reach their stream; `u8::MAX`: all of them.
     pub renewals: u8,
     /// A node is told to stop: it gives its session back.
     pub drains: u8,
     /// An owner is told to stop: it ends its sessions.
     pub closes: u8,
     /// Where time passes after a misfortune alone: it passes although nothing has gone wrong, so that messages take
-    /// longer than leases last.
+    /// longer than leases last. Where it passes between messages alone: those of one stream are held up, for as long.
     pub delays: u8,
     /// How many of these go wrong in all: cuts, kills, pauses, drifts and delays.
     pub misfortunes: u8,
@@ -66,7 +66,8 @@ pub enum Time {
     Passes,
     /// Once something has gone wrong. Until then nobody waits for a time to come.
     AfterMisfortune,
-    /// Once something has gone wrong, and while nothing is on its way, being read or about to start: all that takes no time.
+    /// Once something has gone wrong, and while nothing is on its way that can arrive, being read, about to connect or about to
+    /// start: all that takes no time.
     AfterMessages,
 }
 
@@ -513,25 +514,21 @@ pub const MISFORTUNES_AT_ONE_NODE: &[&Configuration] = &[
     &Configuration {
         name: "read at one node, and a stream breaks",
         budget: Budget { cuts: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
-        time: Time::AfterMessages,
         ..AT_ONE_NODE
     },
     &Configuration {
         name: "read at one node, and a node stands still",
         budget: Budget { pauses: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
-        time: Time::AfterMessages,
         ..AT_ONE_NODE
     },
     &Configuration {
         name: "read at one node, and a node is killed",
         budget: Budget { node_crashes: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
-        time: Time::AfterMessages,
         ..AT_ONE_NODE
     },
     &Configuration {
         name: "read at one node, and the owner is killed",
         budget: Budget { owner_crashes: 1, misfortunes: 1, renewals: 1, ..WHOLE.budget },
-        time: Time::AfterMessages,
         ..AT_ONE_NODE
     },
     &Configuration {
@@ -541,25 +538,89 @@ pub const MISFORTUNES_AT_ONE_NODE: &[&Configuration] = &[
     },
 ];
 
-pub const T: &[&Configuration] = &[
-    &Configuration { name: "x0 none", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x0 cut", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { cuts: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x0 pause", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { pauses: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x0 kill", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { node_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x0 owner", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 4, budget: Budget { owner_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x0 late", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { delays: 1, misfortunes: 1, renewals: u8::MAX, purges: 0, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x1 none", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x1 cut", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { cuts: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x1 kill", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts], unlucky: Some(0), horizon: 3, budget: Budget { node_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x2 none", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x2 cut", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { cuts: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "x2 kill", order: Order::AsListed, gets: &[get(0, 0), get(0, 1)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { node_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, shows: &[], ..AT_ONE_NODE },
-    &Configuration { name: "o0 none", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
-    &Configuration { name: "o0 kill", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { node_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
-    &Configuration { name: "o0 cut", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { cuts: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
-    &Configuration { name: "o0 pause", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { pauses: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
-    &Configuration { name: "o0 owner", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 4, budget: Budget { owner_crashes: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
-    &Configuration { name: "o0 late", order: Order::AsListed, gets: &[get(0, 0), get(0, 1), get(0, 0)], changes: &[Change::Put(0), Change::Facts, Change::Put(0)], unlucky: Some(0), horizon: 3, budget: Budget { delays: 1, misfortunes: 1, renewals: u8::MAX, purges: 1, ..WHOLE.budget }, time: Time::AfterMessages, ..AT_ONE_NODE },
+/// All of [`WHOLE`] that one node asks, in one order: once both keys are kept and asked for, one of them again by a request that
+/// may join; two writers of that key, and between them a change of the whole bucket. The first node may forget the bucket.
+/// How long anything takes is left open but for this: between two ticks, whatever is on its way arrives.
+pub const ONE_ORDER: Configuration = Configuration {
+    name: "all at once in one order, and nothing goes wrong",
+    gets: &[get(0, 0), get(0, 1), get(0, 0)],
+    changes: &[Change::Put(0), Change::Facts, Change::Put(0)],
+    order: Order::AsListed,
+    budget: Budget { purges: 1, renewals: u8::MAX, ..NO_BUDGET },
+    time: Time::AfterMessages,
+    unlucky: Some(0),
+    horizon: 3,
+    ..WHOLE
+};
+
+/// The same while one thing goes wrong at the first node, or at the owner.
+pub const MISFORTUNES_IN_ONE_ORDER: &[&Configuration] = &[
+    &Configuration {
+        name: "all at once in one order, and a stream breaks",
+        budget: Budget { cuts: 1, misfortunes: 1, ..ONE_ORDER.budget },
+        ..ONE_ORDER
+    },
+    &Configuration {
+        name: "all at once in one order, and messages are late",
+        budget: Budget { delays: 1, misfortunes: 1, ..ONE_ORDER.budget },
+        ..ONE_ORDER
+    },
+    &Configuration {
+        name: "all at once in one order, and a node stands still",
+        budget: Budget { pauses: 1, misfortunes: 1, ..ONE_ORDER.budget },
+        ..ONE_ORDER
+    },
+    &Configuration {
+        name: "all at once in one order, and a node is killed",
+        budget: Budget { node_crashes: 1, misfortunes: 1, ..ONE_ORDER.budget },
+        ..ONE_ORDER
+    },
+    &Configuration {
+        name: "all at once in one order, and the owner is killed",
+        budget: Budget { owner_crashes: 1, misfortunes: 1, ..ONE_ORDER.budget },
+        horizon: 4,
+        ..ONE_ORDER
+    },
+];
+
+/// A put and a change of the whole bucket while both keys are asked for: small enough for every misfortune to be looked at each time.
+const TWO_CHANGES: Configuration = Configuration {
+    name: "a put and a change of the bucket",
+    gets: &[get(0, 0), get(0, 1)],
+    changes: &[Change::Put(0), Change::Facts],
+    budget: Budget { purges: 0, ..ONE_ORDER.budget },
+    shows: &[Event::Hit, Event::ServedOnce],
+    ..ONE_ORDER
+};
+
+/// The same while one thing goes wrong.
+pub const MISFORTUNES_OF_TWO_CHANGES: &[&Configuration] = &[
+    &Configuration {
+        name: "a put and a change of the bucket, and a stream breaks",
+        budget: Budget { cuts: 1, misfortunes: 1, ..TWO_CHANGES.budget },
+        ..TWO_CHANGES
+    },
+    &Configuration {
+        name: "a put and a change of the bucket, and messages are late",
+        budget: Budget { delays: 1, misfortunes: 1, ..TWO_CHANGES.budget },
+        ..TWO_CHANGES
+    },
+    &Configuration {
+        name: "a put and a change of the bucket, and a node stands still",
+        budget: Budget { pauses: 1, misfortunes: 1, ..TWO_CHANGES.budget },
+        ..TWO_CHANGES
+    },
+    &Configuration {
+        name: "a put and a change of the bucket, and a node is killed",
+        budget: Budget { node_crashes: 1, misfortunes: 1, ..TWO_CHANGES.budget },
+        ..TWO_CHANGES
+    },
+    &Configuration {
+        name: "a put and a change of the bucket, and the owner is killed",
+        budget: Budget { owner_crashes: 1, misfortunes: 1, ..TWO_CHANGES.budget },
+        horizon: 4,
+        ..TWO_CHANGES
+    },
 ];
 
 /// The same with more of everything: minutes to hours, and asked for by name.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use model::coherence::plant::Fault;
 use model::configurations::{
     Around, BUCKET, Broken, CONDITIONS, CONFIRMATION, CRASH, CUTS, Configuration, EVERYTHING, FULL, JOINERS,
-    LEASES, MISFORTUNES, MISFORTUNES_AT_ONE_NODE, OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION,
-    STOPPING, Sending, TWO_WRITERS, USERS,
+    LEASES, MISFORTUNES, MISFORTUNES_AT_ONE_NODE, MISFORTUNES_IN_ONE_ORDER, MISFORTUNES_OF_TWO_CHANGES,
+    ONE_ORDER, OVERTAKING, PAUSE, RELEASE, RENEWALS, RESTART, REVOCATION, STOPPING, Sending, TWO_WRITERS,
+    USERS,
 };
 use model::grace::{self, Grace, REMOVED, WHOLE};
 use model::world::{Action, BOUNDED, Exploration, LINEARIZABLE, LIVE, ONCE, TRUSTED, World};
@@ -227,6 +228,35 @@ fn conditions() {
     holds(&CONDITIONS);
 }
 
+#[test]
+fn all_at_once_in_one_order() {
+    holds(&ONE_ORDER);
+}
+
+#[test]
+fn each_misfortune_under_a_put_and_a_change_of_the_bucket() {
+    MISFORTUNES_OF_TWO_CHANGES.iter().for_each(|configuration| holds(configuration));
+}
+
+/// What is left out where all is at once leaves none of these out.
+#[test]
+fn rules_broken_while_all_is_at_once() {
+    for around in [Around::KeptByWaiters, Around::CommitBeforeClear, Around::EndedBeforeVisible] {
+        finds(Broken::Around(around), &ONE_ORDER, LINEARIZABLE);
+    }
+    let faults = [
+        Fault::ReadInsideInterval,
+        Fault::IntervalsNotCounted,
+        Fault::OnceServesJoiners,
+        Fault::NoInterest,
+        Fault::ReleaseWhileAsked,
+    ];
+    for fault in faults {
+        finds_in_machine(fault, &ONE_ORDER);
+    }
+    finds(Broken::Around(Around::AcksLost), &ONE_ORDER, LIVE);
+}
+
 /// `WALKS` asks for more than a thousand, `WALKS_SEED` for others.
 #[test]
 fn everything_at_once_at_random() {
@@ -246,7 +276,7 @@ fn everything_larger() {
 fn all_at_once() {
     let wanted = std::env::var("EXPLORE").unwrap_or_default();
     let limit = Duration::from_secs(number("EXPLORE_SECONDS", 600));
-    let all = model::configurations::T.iter().chain(MISFORTUNES_AT_ONE_NODE).chain(MISFORTUNES);
+    let all = MISFORTUNES_IN_ONE_ORDER.iter().chain(MISFORTUNES_AT_ONE_NODE).chain(MISFORTUNES);
     for configuration in all.filter(|configuration| configuration.name.contains(&wanted)) {
         holds_as_far_as_seen(configuration, limit);
     }

@@ -79,9 +79,11 @@ impl World {
         if is_read && stream.to_owner.is_empty() && model.configuration.resolves_max == 1 {
             return self.read_of(no);
         }
-        let is_left_alone = self.readers.iter().zip(model.configuration.gets).all(|(reader, get)| {
-            get.node != stream.node || reader.step != Step::Before
-        });
+        let is_left_alone = self
+            .readers
+            .iter()
+            .zip(model.configuration.gets)
+            .all(|(reader, get)| get.node != stream.node || reader.step != Step::Before);
         let is_only_input = is_left_alone && self.budget.purges == 0 && !stream.to_node.is_empty();
         (arrives && is_only_input).then_some(Action::ToNode(no))
     }

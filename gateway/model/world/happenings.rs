@@ -157,7 +157,8 @@ impl World {
     fn has_same_before(&self, model: &Exploration, writer: usize) -> bool {
         let changes = model.configuration.changes;
         let is_same = |before: usize| {
-            let is_before = changes[before] == changes[writer] || model.configuration.order == Order::AsListed;
+            let is_before =
+                changes[before] == changes[writer] || model.configuration.order == Order::AsListed;
             self.writers[before].state == Writing::Before && is_before
         };
         (0..writer).any(is_same)
