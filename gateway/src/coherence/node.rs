@@ -129,6 +129,7 @@ pub struct Node<V, P = Sound> {
     /// Has not left.
     waiting: VecDeque<Ask>,
     flights: BTreeMap<ResolveNo, Flight<V>>,
+    last_resolve: Aside<u64>,
     /// CLOCK_BOOTTIME ahead of CLOCK_MONOTONIC, when last looked at.
     suspended: Option<Duration>,
     plant: P,
@@ -179,6 +180,7 @@ impl<V: Value, P: Plant> Node<V, P> {
             acknowledge: None,
             waiting: VecDeque::new(),
             flights: BTreeMap::new(),
+            last_resolve: Aside::default(),
             suspended: None,
             plant,
         }

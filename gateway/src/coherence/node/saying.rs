@@ -91,8 +91,8 @@ impl<V: Value, P: Plant> Node<V, P> {
             self.registered.extend(asks.iter().filter_map(|flying| flying.ask.subject.area()));
         }
         let questions = asks.iter().map(Flying::question).collect();
-        // A number that was answered is free at both ends, for what the owner answers it has forgotten.
-        let no = ResolveNo(self.flights.last_key_value().map_or(0, |(last, _)| last.0) + 1);
+        self.last_resolve.0 += 1;
+        let no = ResolveNo(self.last_resolve.0);
         self.flights.insert(no, Flight { session, asks });
         Some(Message::Resolve { no, questions })
     }
