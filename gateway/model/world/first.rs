@@ -127,7 +127,7 @@ impl World {
         self.writers.iter().all(|writer| writer.state != Writing::Before)
     }
 
-    /// No session is waited for, and none will be.
+    /// No session is waited for, and none will be: nor by what was given up, where nothing is.
     fn all_are_settled(&self) -> bool {
         let waits = |writer: &Writer| matches!(writer.state, Writing::Before | Writing::Announced(..));
         !self.writers.iter().any(waits)
