@@ -178,6 +178,50 @@ async fn a_refusal_in_the_middle_of_a_body_arrives() {
     sending.await.expect("the sender ends");
 }
 
+/// A client that is told that its connection closes, and keeps it, keeps no way to other regions from others: neither where
+/// the owner answered, nor where it is away. Nor is it charged for more than its request.
+#[tokio::test]
+async fn a_connection_that_lingers_keeps_no_place_from_others() {
+    // So many wait one after another for longer than one waits, if each of them had to see the one before it closed.
+    const AT_ONCE: usize = 6;
+    let settings = "[limits]\nforwards_in_flight_max = 1\n";
+    let mut cluster = Cluster::start_with(Options::settings(settings).served()).await;
+    for (status, code) in [(404, "NoSuchBucket"), (503, "ServiceUnavailable")] {
+        if status == 503 {
+            cluster.kill_node("ord1");
+        }
+        let asking = (0..AT_ONCE).map(|_| ask_and_keep(&cluster));
+        for (answer, _kept) in futures::future::join_all(asking).await {
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(answer.contains(&format!("<Code>{code}</Code>")), "{answer}");
+        }
+    }
+    drop(cluster);
+
+    let quota = "[limits.per_address]\nin_flight_max = 1\n";
+    let cluster = Cluster::start_with(Options::settings(quota)).await;
+    let (answer, _kept) = ask_and_keep(&cluster).await;
+    let id = answer.split("<RequestId>").nth(1).and_then(|rest| rest.split('<').next()).expect("an id");
+    let _ = cluster.process("las1").log_lines(&[id, "\"from\":\"client\"", "\"target\":\"access\""], 1).await;
+    let (next, _kept) = ask_and_keep(&cluster).await;
+    assert!(next.starts_with("HTTP/1.1 404 "), "{next}");
+}
+
+/// Asks las1 without a signature for something of ord1's, over a connection that closes then, and reads the answer's document.
+/// The client does not close.
+async fn ask_and_keep(cluster: &Cluster) -> (String, TcpStream) {
+    let mut stream = connect(cluster).await;
+    let host = Endpoint::Standard.host("ord1");
+    let asked = format!("GET /data/a HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.expect("send");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"</Error>") {
+        let read = timeout(IN_TIME, stream.read_buf(&mut answer)).await.expect("in time");
+        assert_ne!(read.expect("no reset before the answer"), 0, "{}", answer.escape_ascii());
+    }
+    (String::from_utf8(answer).expect("text"), stream)
+}
+
 /// An owner that is away: S3's document at once, not an empty answer, and none in answer to HEAD.
 #[tokio::test]
 async fn an_owner_that_is_away_is_service_unavailable() {

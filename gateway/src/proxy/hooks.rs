@@ -169,6 +169,7 @@ impl ProxyHttp for Proxy {
             }
         }
         if is_whole && !session.is_http2() {
+            exchange.end(passed(session), Some(error));
             session.as_downstream_mut().shutdown().await;
         }
         FailToProxy { error_code, can_reuse_downstream: false }
@@ -190,12 +191,16 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        let passed = Passed {
-            status: session.response_written().map(|response| response.status),
-            received_bytes: session.body_bytes_read() as u64,
-            sent_bytes: session.body_bytes_sent() as u64,
-        };
-        exchange.record(passed, error);
+        exchange.end(passed(session), error);
+    }
+}
+
+/// What has gone over the client's connection.
+fn passed(session: &Session) -> Passed {
+    Passed {
+        status: session.response_written().map(|response| response.status),
+        received_bytes: session.body_bytes_read() as u64,
+        sent_bytes: session.body_bytes_sent() as u64,
     }
 }
 
