@@ -35,11 +35,9 @@ const AHEAD_BYTES_MAX: usize = 16 * 1024;
 const PIECE_BYTES: usize = 1024;
 
 /// How long what the client still sends is thrown away after the last answer: many clients do not read it before they have
-/// sent all.
+/// sent all. However much comes in that time: a part of 128 MiB is on its way in a tenth of a second, and a refusal of it must
+/// not be lost for that.
 pub const LINGER: Duration = Duration::from_secs(2);
-
-/// The same in bytes: what a client sends in that time at 10 Gbit/s is not worth its way here.
-const LINGER_BYTES_MAX: usize = 64 << 20;
 
 /// A stream on which requests take turns.
 #[derive(Debug)]
@@ -58,8 +56,9 @@ pub(super) struct Turn {
 struct Closing {
     /// The client was told that no more comes.
     is_told: bool,
+    /// Nothing more is waited for.
+    is_over: bool,
     until: Pin<Box<Sleep>>,
-    bytes_left: usize,
 }
 
 impl Turn {
@@ -93,17 +92,12 @@ impl Turn {
         Poll::Pending
     }
 
-    /// Says that no more comes, and throws away what does, to the client's own end or a limit.
+    /// Says that no more comes, and throws away what does, to the client's own end or for [`LINGER`].
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Closing { is_told, until, bytes_left } = self.closing.get_or_insert_with(|| Closing {
-            is_told: false,
-            until: Box::pin(sleep(LINGER)),
-            bytes_left: LINGER_BYTES_MAX,
-        });
-        if until.as_mut().poll(cx).is_ready() {
-            *bytes_left = 0;
-        }
-        while *bytes_left > 0 {
+        let closing = self.closing.get_or_insert_with(|| Closing::within(LINGER));
+        let Closing { is_told, is_over, until } = closing;
+        *is_over |= until.as_mut().poll(cx).is_ready();
+        while !*is_over {
             if !*is_told {
                 ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
                 *is_told = true;
@@ -112,13 +106,18 @@ impl Turn {
             let mut read = ReadBuf::uninit(&mut space);
             // The client is unlikely to listen any more: nothing depends on how it ends.
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
-                Ok(()) if !read.filled().is_empty() => {
-                    *bytes_left = bytes_left.saturating_sub(read.filled().len());
-                }
-                Ok(()) | Err(_) => *bytes_left = 0,
+                Ok(()) => *is_over = read.filled().is_empty(),
+                Err(_) => *is_over = true,
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Closing {
+    /// All of it.
+    fn within(time: Duration) -> Self {
+        Self { is_told: false, is_over: false, until: Box::pin(sleep(time)) }
     }
 }
 
@@ -317,6 +316,30 @@ mod tests {
         let mut got = Vec::new();
         let (read, ()) = tokio::join!(client.read_to_end(&mut got), answering);
         assert!(read.is_ok() && got == answer, "{} bytes, then {read:?}", got.len());
+    }
+
+    /// A client that sends much in little time gets its answer like others.
+    #[tokio::test]
+    async fn however_much_is_sent_in_time_is_thrown_away() {
+        let (mut client, server) = duplex(1 << 16);
+        let mut stream = Turn::new(Box::new(server));
+        stream.closing = Some(Closing::within(100 * LINGER));
+        let refusing = async {
+            stream.write_all(b"refused").await.expect("room");
+            AsyncWriteExt::shutdown(&mut stream).await.expect("no fault");
+            drop(stream);
+        };
+        let sending = async {
+            let piece = vec![b'a'; 1 << 20];
+            for sent in 0..128 {
+                client.write_all(&piece).await.unwrap_or_else(|error| panic!("{error} after {sent} MiB"));
+            }
+            let mut answer = [0; 7];
+            client.read_exact(&mut answer).await.expect("the answer");
+            assert_eq!(&answer, b"refused");
+            drop(client);
+        };
+        tokio::join!(refusing, sending);
     }
 
     /// A client that neither takes the rest of its answer nor closes is waited for no longer than others.
