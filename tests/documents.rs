@@ -48,6 +48,21 @@ async fn sent(
     client.send(request).await.refusal()
 }
 
+/// However small what it says: a document of more than is read is the client's fault, whatever it is about.
+#[tokio::test]
+async fn a_document_that_is_too_long_is_refused() {
+    let cluster = Cluster::start().await;
+    cluster.standard("ord1").create_bucket("data").await;
+    let long = " ".repeat((4 << 20) + 1);
+    for client in [cluster.standard("ord1"), cluster.client("las1", Endpoint::Standard)] {
+        let client = client.under(Endpoint::Standard.host("ord1"));
+        for target in ["/data?tagging", "/data?encryption", "/data?policy"] {
+            let refusal = sent(&client, "PUT", target, &long, None).await;
+            assert_eq!(refusal, (400, "MaxMessageLengthExceeded".to_owned()), "{target}");
+        }
+    }
+}
+
 /// A carriage return would be read as a line feed, and others end a strict reader's work.
 #[tokio::test]
 async fn a_key_of_control_characters_is_listed_by_number() {

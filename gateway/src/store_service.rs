@@ -45,7 +45,7 @@ use crate::topology::Topology;
 
 /// Largest XML request body: DeleteObjects with 1000 keys of 1024 bytes, escaped, is S3's own limit of 2 MB;
 /// CompleteMultipartUpload with 10,000 parts and their checksums is a little more.
-const XML_BYTES_MAX: usize = 4 << 20;
+pub(crate) const XML_BYTES_MAX: usize = 4 << 20;
 
 /// 15 minutes: S3's own limit on clock skew.
 const CLOCK_SKEW_SECONDS_MAX: u32 = 15 * 60;

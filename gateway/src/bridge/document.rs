@@ -1,6 +1,7 @@
 //! Documents: the small bodies, XML or a policy's JSON, that say what an operation shall do. s3s reads them once they
 //! are whole, and does not hold them against the digests that came with them; so the last piece of one waits here until
-//! all of it is what the request announced, and made of nothing that s3s would pass over.
+//! all of it is what the request announced, and made of nothing that s3s would pass over. One that is longer than s3s reads
+//! is refused here: s3s takes it for a fault of its own.
 
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -10,6 +11,7 @@ use s3s::header::CONTENT_MD5;
 
 use crate::elements::Elements;
 use crate::refusal::Refusal;
+use crate::store_service::XML_BYTES_MAX;
 use crate::target::Operation;
 
 /// A document on its way to s3s.
@@ -18,6 +20,7 @@ pub(super) struct Document {
     /// Of XML, as far as it has come.
     elements: Option<Result<Elements, Refusal>>,
     last: Option<Bytes>,
+    bytes: usize,
 }
 
 impl Document {
@@ -41,14 +44,21 @@ impl Document {
             let message = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
             return Err(Refusal::new(S3ErrorCode::InvalidRequest, message));
         }
-        Ok(Some(Self { digests, elements: Elements::of(operation).map(Ok), last: None }))
+        Ok(Some(Self { digests, elements: Elements::of(operation).map(Ok), last: None, bytes: 0 }))
     }
 
     /// Takes the next piece and gives the one before it.
-    pub(super) fn take(&mut self, piece: Bytes) -> Option<Bytes> {
+    ///
+    /// # Errors
+    /// `MaxMessageLengthExceeded`.
+    pub(super) fn take(&mut self, piece: Bytes) -> Result<Option<Bytes>, Refusal> {
+        self.bytes += piece.len();
+        if self.bytes > XML_BYTES_MAX {
+            return Err(S3ErrorCode::MaxMessageLengthExceeded.into());
+        }
         self.digests.update(&piece);
         self.elements = self.elements.take().map(|elements| elements?.updated(&piece));
-        self.last.replace(piece)
+        Ok(self.last.replace(piece))
     }
 
     /// The last piece, if the document is what was announced.
@@ -84,7 +94,7 @@ mod tests {
         let Some(mut document) = document else { return Ok("another's".to_owned()) };
         let mut passed = Vec::new();
         for piece in ["<a", "/>"] {
-            passed.extend(document.take(Bytes::from(piece)));
+            passed.extend(document.take(Bytes::from(piece)).map_err(code)?);
         }
         assert!(passed.len() < 2, "the last piece waits");
         passed.extend(document.finish().map_err(code)?);
@@ -123,12 +133,24 @@ mod tests {
                     .expect("a digest")
                     .expect("a document");
             for piece in ["<Tagging><TagSe", "ts/>", "</Tagging>"] {
-                document.take(Bytes::from(piece));
+                document.take(Bytes::from(piece)).expect("short");
             }
             document.finish().expect_err("no such element").code().as_str().to_owned()
         };
         assert_eq!(refusal("AAAAAAAAAAAAAAAAAAAAAA=="), "BadDigest");
         assert_eq!(refusal("HS/zP5QBGLIWrgOwitjjoA=="), "MalformedXML");
+    }
+
+    #[test]
+    fn a_document_of_more_than_is_read_is_refused() {
+        let mut document = Document::of(Operation::PutBucketPolicy, &HeaderMap::new())
+            .expect("no digests")
+            .expect("a document");
+        let most = Bytes::from(vec![b' '; XML_BYTES_MAX]);
+        assert_eq!(document.take(most.clone()).expect("not too much"), None);
+        assert_eq!(document.take(Bytes::new()).expect("not too much"), Some(most));
+        let refusal = document.take(Bytes::from_static(b" ")).expect_err("too much");
+        assert_eq!(refusal.code().as_str(), "MaxMessageLengthExceeded");
     }
 
     #[test]

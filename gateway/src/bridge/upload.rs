@@ -54,7 +54,7 @@ impl Decoding {
         match self {
             Self::None => passed.push(bytes),
             Self::Chunked(framing) => framing.take(bytes, |piece| passed.push(piece))?,
-            Self::Document(document) => passed.extend(document.take(bytes)),
+            Self::Document(document) => passed.extend(document.take(bytes)?),
             Self::File(file) => file.take(bytes, |piece| passed.push(piece))?,
         }
         Ok(())

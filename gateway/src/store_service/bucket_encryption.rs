@@ -4,8 +4,10 @@
 //! ours, which a request comes to after s3s has checked its signature. All but what is blocked is read and written by s3s's
 //! own types; that goes to the store and comes from it in extensions.
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use origin::head::BlockedEncryption;
 use s3s::dto::{
     GetBucketEncryptionInput, PutBucketEncryptionInput, ServerSideEncryptionConfiguration,
@@ -27,8 +29,7 @@ pub(super) async fn put(
     target: &Target,
     mut request: S3Request<Body>,
 ) -> S3Result<S3Response<Body>> {
-    let document = request.input.store_all_limited(XML_BYTES_MAX).await;
-    let document = document.map_err(|cause| S3Error::with_source(S3ErrorCode::InternalError, cause))?;
+    let document = whole(std::mem::take(&mut request.input)).await?;
     if document.is_empty() {
         return Err(S3ErrorCode::MissingRequestBodyError.into());
     }
@@ -65,6 +66,20 @@ pub(super) async fn get(
     let mut response = S3Response::with_headers(Body::from(document), answer.headers);
     response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     Ok(response)
+}
+
+/// # Errors
+/// `MaxMessageLengthExceeded`; `InternalError` for a body that broke off, which whoever feeds it knows more about.
+async fn whole(body: Body) -> S3Result<Bytes> {
+    let collected = Limited::new(body, XML_BYTES_MAX).collect().await;
+    let collected = collected.map_err(|cause| {
+        let code = match cause.is::<LengthLimitError>() {
+            true => S3ErrorCode::MaxMessageLengthExceeded,
+            false => S3ErrorCode::InternalError,
+        };
+        S3Error::with_source(code, cause)
+    })?;
+    Ok(collected.to_bytes())
 }
 
 fn bucket(target: &Target) -> S3Result<String> {
@@ -207,6 +222,13 @@ mod tests {
                 assert_eq!(read(&again).expect("in order"), (configuration, blocked));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_document_of_more_than_is_read_is_refused() {
+        assert_eq!(whole(Body::from(vec![b' '; XML_BYTES_MAX])).await.expect("whole").len(), XML_BYTES_MAX);
+        let refusal = whole(Body::from(vec![b' '; XML_BYTES_MAX + 1])).await.expect_err("too much");
+        assert_eq!(*refusal.code(), S3ErrorCode::MaxMessageLengthExceeded);
     }
 
     #[test]
