@@ -73,7 +73,7 @@ impl ReadRequest {
             if_range: IfRange::parse(headers)?,
             wants_checksums: wants_checksums(headers)?,
             customer_key: CustomerKey::of_target(headers)?,
-            expected_bucket_owner: text_header(headers, &X_AMZ_EXPECTED_BUCKET_OWNER)?,
+            expected_bucket_owner: expected_bucket_owner(headers)?,
             ..Self::default()
         };
         request.parse_query(query)?;
@@ -275,6 +275,15 @@ fn not_modified(head: &Head) -> S3Error {
     let mut error = S3Error::new(S3ErrorCode::NotModified);
     error.set_headers(headers::validators(head));
     error
+}
+
+/// The account that a request with these headers, for whatever operation, expects to own its bucket.
+///
+/// # Errors
+/// `InvalidArgument` for what is no account, `InvalidRequest` when it is there twice: nothing is done for an owner that nobody
+/// can read.
+pub fn expected_bucket_owner(headers: &HeaderMap) -> S3Result<Option<String>> {
+    text_header(headers, &X_AMZ_EXPECTED_BUCKET_OWNER)
 }
 
 /// A list of ranges, and what is no range at all, is ignored as S3 ignores it (RFC 9110 §14.2 allows it).

@@ -5,10 +5,11 @@
 //! own types; that goes to the store and comes from it in extensions.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use origin::head::BlockedEncryption;
+use origin::read_request::expected_bucket_owner;
 use s3s::dto::{
     GetBucketEncryptionInput, PutBucketEncryptionInput, ServerSideEncryptionConfiguration,
     ServerSideEncryptionRule,
@@ -29,6 +30,7 @@ pub(super) async fn put(
     target: &Target,
     mut request: S3Request<Body>,
 ) -> S3Result<S3Response<Body>> {
+    let expected_bucket_owner = expected_bucket_owner(&request.headers)?;
     let document = whole(std::mem::take(&mut request.input)).await?;
     if document.is_empty() {
         return Err(S3ErrorCode::MissingRequestBodyError.into());
@@ -43,7 +45,7 @@ pub(super) async fn put(
         // The document was held against them before it came here.
         checksum_algorithm: None,
         content_md5: None,
-        expected_bucket_owner: expected_owner(&request.headers),
+        expected_bucket_owner,
         server_side_encryption_configuration,
     };
     let answer = store.put_bucket_encryption(request.map_input(|_| input)).await?;
@@ -56,7 +58,7 @@ pub(super) async fn get(
     target: &Target,
     request: S3Request<Body>,
 ) -> S3Result<S3Response<Body>> {
-    let expected_bucket_owner = expected_owner(&request.headers);
+    let expected_bucket_owner = expected_bucket_owner(&request.headers)?;
     let input = GetBucketEncryptionInput { bucket: bucket(target)?, expected_bucket_owner };
     let answer = store.get_bucket_encryption(request.map_input(|_| input)).await?;
     let blocked = answer.extensions.get::<BlockedEncryption>().copied();
@@ -84,10 +86,6 @@ async fn whole(body: Body) -> S3Result<Bytes> {
 
 fn bucket(target: &Target) -> S3Result<String> {
     target.bucket().map(str::to_owned).ok_or_else(|| S3ErrorCode::InvalidRequest.into())
-}
-
-fn expected_owner(headers: &HeaderMap) -> Option<String> {
-    headers.get("x-amz-expected-bucket-owner")?.to_str().ok().map(str::to_owned)
 }
 
 /// The configuration in `document`, and what its rules block.

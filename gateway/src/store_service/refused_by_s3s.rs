@@ -8,6 +8,7 @@
 
 use http::header::{IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use origin::read_request::expected_bucket_owner;
 use s3s::dto::{GetObjectInput, HeadObjectInput, Range, Timestamp, TimestampFormat};
 use s3s::{Body, S3, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -33,8 +34,7 @@ pub(super) async fn call(
     };
     let (bucket, key) = (bucket.to_owned(), key.to_owned());
     let version_id = target.query.get("versionId").map(str::to_owned);
-    let owner = request.headers.get("x-amz-expected-bucket-owner");
-    let expected_bucket_owner = owner.and_then(|owner| owner.to_str().ok()).map(str::to_owned);
+    let expected_bucket_owner = expected_bucket_owner(&request.headers)?;
     if target.operation == Operation::HeadObject {
         let input =
             HeadObjectInput { bucket, key, version_id, expected_bucket_owner, ..HeadObjectInput::default() };

@@ -306,6 +306,26 @@ async fn a_copy_needs_its_source_too() {
     assert_eq!(verdict(copy_from("no-key")).await, "InvalidArgument");
 }
 
+/// An owner that nobody can read guards all the same, in the routes of ours too.
+#[tokio::test]
+async fn an_expected_owner_that_cannot_be_read_is_refused() {
+    for (method, target, more) in [
+        ("GET", "/photos/a", None),
+        ("GET", "/photos/a", Some(("range", "bytes=0-1,3-4"))),
+        ("GET", "/photos?encryption", None),
+        ("PUT", "/photos?encryption", Some(("content-length", "0"))),
+        ("PUT", "/photos/a?renameObject", Some(("x-amz-rename-source", "photos/b"))),
+    ] {
+        let headers: Vec<_> = more.into_iter().collect();
+        let mut sent = signed(method, target, &headers);
+        let target = admitted(&sent);
+        let owner = HeaderValue::from_bytes(b"\xe4nne").unwrap();
+        sent.headers.insert("x-amz-expected-bucket-owner", owner);
+        let code = verdict_as(target.clone(), sent).await;
+        assert_eq!(code, "InvalidArgument", "{method} {target:?} {more:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_signature_opens_only_what_it_signs() {
     let mut forged = signed("GET", "/photos/a", &[]);

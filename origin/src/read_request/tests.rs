@@ -73,6 +73,21 @@ fn code(result: S3Result<(Reading, HeaderMap)>) -> Option<S3ErrorCode> {
 }
 
 #[test]
+fn an_expected_owner_that_cannot_be_read_is_refused() {
+    let expected = |values: &[&[u8]]| {
+        let name = X_AMZ_EXPECTED_BUCKET_OWNER;
+        let value = |value: &&[u8]| (name.clone(), HeaderValue::from_bytes(value).expect("a header's value"));
+        let found = expected_bucket_owner(&values.iter().map(value).collect());
+        found.map_err(|error| error.code().as_str().to_owned())
+    };
+    assert_eq!(expected(&[]), Ok(None));
+    assert_eq!(expected(&[b""]), Ok(None));
+    assert_eq!(expected(&[b"anne"]), Ok(Some("anne".to_owned())));
+    assert_eq!(expected(&[b"\xe4nne"]), Err("InvalidArgument".to_owned()));
+    assert_eq!(expected(&[b"anne", b"anne"]), Err("InvalidRequest".to_owned()));
+}
+
+#[test]
 fn a_plain_read_gets_everything() {
     let (reading, headers) = answer(&head(), &[], &[]).expect("served");
     assert_eq!((reading.status(), reading.bytes()), (StatusCode::OK, 0..10));

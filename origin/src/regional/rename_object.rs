@@ -13,14 +13,13 @@ use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
 use crate::head::{Facts, Head, Versioning};
-use crate::read_request::{Conditions, OF_READS, Verdict, precondition_failed};
+use crate::read_request::{Conditions, OF_READS, Verdict, expected_bucket_owner, precondition_failed};
 
 /// Longest client token (RenameObject page of the S3 API reference).
 const TOKEN_BYTES_MAX: usize = 64;
 
 const SOURCE: HeaderName = HeaderName::from_static("x-amz-rename-source");
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-client-token");
-const EXPECTED_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
 const OF_SOURCE: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-rename-source-if-match"),
     HeaderName::from_static("x-amz-rename-source-if-none-match"),
@@ -57,7 +56,7 @@ impl RenameObjectInput {
             source_conditions: Conditions::parse(headers, &OF_SOURCE)?,
             conditions: Conditions::parse(headers, &OF_READS)?,
             client_token: text(headers, &TOKEN)?.map(client_token).transpose()?,
-            expected_bucket_owner: text(headers, &EXPECTED_OWNER)?.map(str::to_owned),
+            expected_bucket_owner: expected_bucket_owner(headers)?,
             fingerprint: fingerprint([bucket, key, &source], headers),
             bucket: bucket.to_owned(),
             key: key.to_owned(),

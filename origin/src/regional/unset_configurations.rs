@@ -13,6 +13,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
+use crate::read_request::expected_bucket_owner;
 
 // A macro, because each input is a type of its own, and all that differs beside it is the answer.
 macro_rules! unset {
@@ -152,9 +153,7 @@ async fn verify_bucket(
     bucket: String,
 ) -> S3Result<()> {
     // Some of the inputs leave it out.
-    let expected_owner = headers.get("x-amz-expected-bucket-owner").and_then(|owner| owner.to_str().ok());
-    let expected_owner = expected_owner.map(str::to_owned);
-    let bucket = AskedBucket::of(extensions, bucket, expected_owner)?;
+    let bucket = AskedBucket::of(extensions, bucket, expected_bucket_owner(headers)?)?;
     store.read(move |rows| bucket.find(rows)).await.map(|_| ())
 }
 

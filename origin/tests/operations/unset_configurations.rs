@@ -33,6 +33,9 @@ async fn a_bucket_answers_as_one_that_nobody_configured() {
         let stranger = Some(user_of("bob"));
         let refused = region.send_as(stranger, "GET", &format!("/photos?{sub_resource}"), &[], "").await;
         assert_eq!(refused.error(), (403, "AccessDenied".into()), "{sub_resource}");
+        let unreadable = [("x-amz-expected-bucket-owner", "\u{e4}nne")];
+        let refused = region.send("GET", &format!("/photos?{sub_resource}"), &unreadable, "").await;
+        assert_eq!(refused.error(), (400, "InvalidArgument".into()), "{sub_resource}");
     }
     let payer = region.send("GET", "/photos?requestPayment", &[], "").await;
     assert_eq!(payer.element("Payer"), "BucketOwner");
