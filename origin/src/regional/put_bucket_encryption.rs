@@ -48,7 +48,9 @@ fn read(
 ) -> S3Result<Option<DefaultEncryption>> {
     let [rule] = <[_; 1]>::try_from(configuration.rules).map_err(|_| malformed())?;
     let Some(by_default) = rule.apply_server_side_encryption_by_default else {
-        return if blocked.is_some() { Ok(None) } else { Err(malformed()) };
+        // It is kept with the default: without one, a wish for it would be lost.
+        let is_kept = blocked.is_some() && rule.bucket_key_enabled != Some(true);
+        return if is_kept { Ok(None) } else { Err(malformed()) };
     };
     let ServerSideEncryptionByDefault { kms_master_key_id, sse_algorithm } = by_default;
     match sse_algorithm.as_str() {
@@ -71,4 +73,30 @@ fn malformed() -> S3Error {
         MalformedXML,
         "The XML you provided was not well-formed or did not validate against our published schema"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use s3s::dto::ServerSideEncryptionRule;
+
+    use super::*;
+
+    /// What is beside it is kept, or there is nothing to keep.
+    #[test]
+    fn what_is_blocked_may_stand_alone() {
+        let blocked = Some(BlockedEncryption::CustomerKeys);
+        for (bucket_key_enabled, blocked, is_taken) in [
+            (None, blocked, true),
+            (Some(false), blocked, true),
+            (Some(true), blocked, false),
+            (None, None, false),
+            (Some(false), None, false),
+        ] {
+            let rules = vec![ServerSideEncryptionRule { bucket_key_enabled, ..Default::default() }];
+            let found = read(ServerSideEncryptionConfiguration { rules }, blocked);
+            let found = found.map_err(|error| error.code().as_str().to_owned());
+            let expected = if is_taken { Ok(None) } else { Err("MalformedXML".to_owned()) };
+            assert_eq!(found, expected, "{bucket_key_enabled:?} {blocked:?}");
+        }
+    }
 }
