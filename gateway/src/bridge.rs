@@ -196,9 +196,9 @@ async fn answer(
     {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
-    settle_unread_body(session);
+    let unread = settle_unread_body(session);
     let sent = stream(session, parts, body, &limits.response).await?;
-    drain_stream(session).await;
+    drain(session, unread).await;
     Ok(sent)
 }
 
@@ -265,9 +265,9 @@ pub async fn say(
 ) -> pingora::Result<Sent> {
     name(&mut headers, named, &session.req_header().method);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    settle_unread_body(session);
+    let unread = settle_unread_body(session);
     let sent = Sender::begin(session, status, headers, limits).await?.finish().await?;
-    drain_stream(session).await;
+    drain(session, unread).await;
     Ok(sent)
 }
 
@@ -290,11 +290,11 @@ pub async fn refuse(
         EndpointKind::Website => refusal.page(subject),
         EndpointKind::Standard | EndpointKind::Accelerated => refusal.document(subject),
     };
-    settle_unread_body(session);
+    let unread = settle_unread_body(session);
     let mut sender = Sender::begin(session, document.status, document.headers, limits).await?;
     sender.write(document.body).await?;
     let sent = sender.finish().await?;
-    drain_stream(session).await;
+    drain(session, unread).await;
     Ok(sent)
 }
 
@@ -355,10 +355,11 @@ pub fn settle_unread_body(session: &mut Session) -> Unread {
     Unread::Closes
 }
 
-/// Throws away the rest of a short body of HTTP/2. A stream that ends before its request has is reset, and curl then takes
-/// the reset for the answer. A connection of HTTP/1 sees to that when it closes.
-async fn drain_stream(session: &mut Session) {
-    if !session.is_http2() {
+/// Throws away the rest of a short body, once the response was given. A stream of HTTP/2 that ends before its request has is
+/// reset, and curl then takes the reset for the answer. A connection of HTTP/1 whose rest does not come in time has to close
+/// as others do: pingora, which would drain it too, lets go of it, and it is reset.
+async fn drain(session: &mut Session, unread: Unread) {
+    if unread == Unread::Closes && !session.is_http2() {
         return;
     }
     let draining = async {
@@ -372,6 +373,9 @@ async fn drain_stream(session: &mut Session) {
     };
     // A client that sends nothing more has its stream reset, which says that nothing was wrong.
     let _ = timeout(DRAIN_TIMEOUT, draining).await;
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::upload::{self, Decoding, Source};
-use super::{Limits, Named, accepted, call, drain_stream, keep_open, name, settle_unread_body};
+use super::{Limits, Named, accepted, call, drain, keep_open, name, settle_unread_body};
 use crate::access_log::SaidByForm;
 use crate::client::Client;
 use crate::permission::DeniedSlot;
@@ -82,11 +82,11 @@ pub async fn serve(
     let mut headers = accepted(response).await?.into_parts().0.headers;
     name(&mut headers, named, &session.req_header().method);
     let (status, headers, document) = post_form::told(&form, &put, &address(session, door.client), headers);
-    settle_unread_body(session);
+    let unread = settle_unread_body(session);
     let mut sender = Sender::begin(session, status, headers, &limits.response).await?;
     sender.write(document).await?;
     let sent = sender.finish().await?;
-    drain_stream(session).await;
+    drain(session, unread).await;
     Ok(sent)
 }
 

@@ -318,6 +318,33 @@ async fn a_short_unread_body_is_drained() {
     assert!(client.serves_another().await);
 }
 
+/// A client that trickles the rest of a short body is waited for so long, and gets its connection closed as others do: what it
+/// sends after the end resets nothing.
+#[tokio::test]
+async fn a_short_body_that_does_not_come_in_time_ends_the_connection() {
+    let started = start();
+    let mut client = Client::connect(&started).await;
+    client.send("PUT /photos/refused HTTP/1.1\nContent-Length: 100000", b"x").await;
+    assert_eq!(client.answer().await.status(), "403");
+    let (mut reading, mut writing) = client.tcp.into_split();
+    let trickling = async {
+        loop {
+            writing.write_all(b"x").await.expect("nothing is reset before the end");
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let mut rest = Vec::new();
+    let ended = tokio::select! {
+        ended = timeout(WITHIN, reading.read_to_end(&mut rest)) => ended.expect("an end in time"),
+        () = trickling => unreachable!("it goes on"),
+    };
+    assert_eq!((ended.expect("no reset"), &rest[..]), (0, &b""[..]));
+    for _ in 0..2 {
+        writing.write_all(b"x").await.expect("it is thrown away");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A client in the middle of sending much more still gets the whole refusal, and then the end of the connection.
 #[tokio::test]
 async fn a_long_unread_body_ends_the_connection_after_the_answer() {
