@@ -155,6 +155,35 @@ async fn a_trickle_after_a_refusal_keeps_no_connection() {
     }
 }
 
+/// An answer that ends with its head, which came before the body: the connection closes after it as after others.
+#[tokio::test]
+async fn a_bare_answer_in_the_middle_of_a_body_arrives() {
+    let cluster = Cluster::start().await;
+    let ord1 = cluster.standard("ord1").under(Endpoint::Standard.host("ord1"));
+    ord1.create_bucket("data").await;
+    let query = ord1.presigned("DELETE", "/data/a", 600);
+    let host = ord1.host();
+    let head =
+        format!("DELETE /data/a?{query} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1000000000\r\n\r\n");
+    let (mut reading, mut writing) = connect(&cluster).await.into_split();
+    writing.write_all(head.as_bytes()).await.expect("send the head");
+    let sending = async {
+        // Until the connection is closed, or all that was announced is sent.
+        for _ in 0..1_000_000_000 / 100_000 {
+            if writing.write_all(&[b'x'; 100_000]).await.is_err() {
+                break;
+            }
+        }
+    };
+    let mut answer = Vec::new();
+    let both = async { tokio::join!(reading.read_to_end(&mut answer), sending) };
+    let (read, ()) = timeout(IN_TIME, both).await.expect("an end in time");
+    read.expect("no reset before the end");
+    let answer = String::from_utf8(answer).expect("text").to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 204 ") && answer.contains("connection: close"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
 /// A client in the middle of sending is told of the refusal all the same.
 #[tokio::test]
 async fn a_refusal_in_the_middle_of_a_body_arrives() {

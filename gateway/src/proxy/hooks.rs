@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -114,6 +116,9 @@ impl ProxyHttp for Proxy {
             exchange.closes = unread == Unread::Closes;
             self.wait_for_body(session, exchange, unread.patience());
         }
+        if ends_with_its_head(&session.req_header().method, response) {
+            response_has_ended(session, exchange);
+        }
         Ok(())
     }
 
@@ -125,9 +130,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> pingora::Result<Option<Duration>> {
         exchange.passed.sent_bytes += body.as_ref().map_or(0, |piece| piece.len() as u64);
-        exchange.is_answered = end_of_stream;
-        if end_of_stream && exchange.closes {
-            session.set_read_timeout(Some(Duration::ZERO));
+        if end_of_stream {
+            response_has_ended(session, exchange);
         }
         Ok(None)
     }
@@ -192,6 +196,21 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         exchange.end(passed(session), error);
+    }
+}
+
+/// Whether nothing comes after the head of `response`, to a request by `method`.
+fn ends_with_its_head(method: &Method, response: &ResponseHeader) -> bool {
+    *method == Method::HEAD
+        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || response.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0")
+}
+
+/// All of the response is on its way: nothing is waited for that would only be thrown away.
+fn response_has_ended(session: &mut Session, exchange: &mut Exchange) {
+    exchange.is_answered = true;
+    if exchange.closes {
+        session.set_read_timeout(Some(Duration::ZERO));
     }
 }
 
