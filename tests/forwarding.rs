@@ -152,6 +152,8 @@ async fn a_trickle_after_a_refusal_keeps_no_connection() {
         let both = async { tokio::join!(to_the_end, trickling) };
         timeout(IN_TIME, both).await.expect("the connection closes");
         assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", answer.escape_ascii());
+        let heads = answer.windows(b"HTTP/1.1 ".len()).filter(|window| *window == b"HTTP/1.1 ");
+        assert_eq!(heads.count(), 1, "{}", answer.escape_ascii());
     }
 }
 
