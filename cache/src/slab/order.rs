@@ -70,8 +70,8 @@ pub(super) struct Running {
 impl Running {
     /// Whether one more may begin at `now`.
     pub(super) fn has_room(&self, now: Instant) -> bool {
-        let mut of_late = self.began.iter().filter(|(_, began)| now.duration_since(**began) < HELD_BACK_MAX);
-        let is_passed = of_late.next().is_some_and(|(oldest, _)| self.next - oldest >= READS_MAX as u64);
+        let of_late = self.began.iter().find(|(_, began)| now.duration_since(**began) < HELD_BACK_MAX);
+        let is_passed = of_late.is_some_and(|(oldest, _)| self.next - oldest >= READS_MAX as u64);
         self.began.len() < READS_MAX && !is_passed
     }
 

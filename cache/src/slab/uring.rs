@@ -257,19 +257,24 @@ impl Worker {
     }
 
     fn start_reads(&mut self) {
-        while self.running.has_room(Instant::now()) {
-            let Some(run) = self.reads.take() else { return };
-            self.start_read(run);
+        if self.reads.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        while self.running.has_room(now)
+            && let Some(run) = self.reads.take()
+        {
+            self.start_read(run, now);
         }
     }
 
-    /// Starts reads that lie one after another, at least one.
-    fn start_read(&mut self, run: Vec<SlotRead>) {
+    /// Starts reads that lie one after another, at least one, at `now`.
+    fn start_read(&mut self, run: Vec<SlotRead>, now: Instant) {
         let (header_offset, data_offset) = (run[0].header_offset, run[0].data_offset);
         let last = &run[run.len() - 1];
         let header_len = (last.header_offset - header_offset) as usize + last.header_bytes;
         let (members, buffers) = run.into_iter().map(taken_apart).unzip();
-        let number = self.running.begin(Instant::now());
+        let number = self.running.begin(now);
         let token = self.job(Job::Read(Reading { number, members, header_offset, header: None, data: None }));
         self.start(token, Through::PageCache, Memory::Header(vec![0; header_len]), header_offset);
         self.start(token, Through::Direct, Memory::Buffers(buffers), data_offset);
@@ -342,7 +347,7 @@ impl Worker {
         self.free.push(token);
         self.running.end(reading.number);
         for alone in reading.finish() {
-            self.start_read(vec![alone]);
+            self.start_read(vec![alone], Instant::now());
         }
     }
 
