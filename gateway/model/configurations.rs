@@ -538,6 +538,40 @@ pub const MISFORTUNES_AT_ONE_NODE: &[&Configuration] = &[
     },
 ];
 
+/// A configuration, called by a name, in which nothing goes wrong: once for each thing that may, once in each run.
+macro_rules! each_misfortune {
+    ($name:literal, $of:ident) => {
+        &[
+            &Configuration {
+                name: concat!($name, ", and a stream breaks"),
+                budget: Budget { cuts: 1, misfortunes: 1, ..$of.budget },
+                ..$of
+            },
+            &Configuration {
+                name: concat!($name, ", and messages are late"),
+                budget: Budget { delays: 1, misfortunes: 1, ..$of.budget },
+                ..$of
+            },
+            &Configuration {
+                name: concat!($name, ", and a node stands still"),
+                budget: Budget { pauses: 1, misfortunes: 1, ..$of.budget },
+                ..$of
+            },
+            &Configuration {
+                name: concat!($name, ", and a node is killed"),
+                budget: Budget { node_crashes: 1, misfortunes: 1, ..$of.budget },
+                ..$of
+            },
+            &Configuration {
+                name: concat!($name, ", and the owner is killed"),
+                budget: Budget { owner_crashes: 1, misfortunes: 1, ..$of.budget },
+                horizon: 4,
+                ..$of
+            },
+        ]
+    };
+}
+
 /// All of [`WHOLE`] that one node asks, in one order: once both keys are kept and asked for, one of them again by a request that
 /// may join; two writers of that key, and between them a change of the whole bucket. The first node may forget the bucket.
 /// How long anything takes is left open but for this: between two ticks, whatever is on its way arrives.
@@ -554,34 +588,8 @@ pub const ONE_ORDER: Configuration = Configuration {
 };
 
 /// The same while one thing goes wrong at the first node, or at the owner.
-pub const MISFORTUNES_IN_ONE_ORDER: &[&Configuration] = &[
-    &Configuration {
-        name: "all at once in one order, and a stream breaks",
-        budget: Budget { cuts: 1, misfortunes: 1, ..ONE_ORDER.budget },
-        ..ONE_ORDER
-    },
-    &Configuration {
-        name: "all at once in one order, and messages are late",
-        budget: Budget { delays: 1, misfortunes: 1, ..ONE_ORDER.budget },
-        ..ONE_ORDER
-    },
-    &Configuration {
-        name: "all at once in one order, and a node stands still",
-        budget: Budget { pauses: 1, misfortunes: 1, ..ONE_ORDER.budget },
-        ..ONE_ORDER
-    },
-    &Configuration {
-        name: "all at once in one order, and a node is killed",
-        budget: Budget { node_crashes: 1, misfortunes: 1, ..ONE_ORDER.budget },
-        ..ONE_ORDER
-    },
-    &Configuration {
-        name: "all at once in one order, and the owner is killed",
-        budget: Budget { owner_crashes: 1, misfortunes: 1, ..ONE_ORDER.budget },
-        horizon: 4,
-        ..ONE_ORDER
-    },
-];
+pub const MISFORTUNES_IN_ONE_ORDER: &[&Configuration] =
+    each_misfortune!("all at once in one order", ONE_ORDER);
 
 /// A put and a change of the whole bucket while both keys are asked for: small enough for every misfortune to be looked at each time.
 const TWO_CHANGES: Configuration = Configuration {
@@ -594,34 +602,8 @@ const TWO_CHANGES: Configuration = Configuration {
 };
 
 /// The same while one thing goes wrong.
-pub const MISFORTUNES_OF_TWO_CHANGES: &[&Configuration] = &[
-    &Configuration {
-        name: "a put and a change of the bucket, and a stream breaks",
-        budget: Budget { cuts: 1, misfortunes: 1, ..TWO_CHANGES.budget },
-        ..TWO_CHANGES
-    },
-    &Configuration {
-        name: "a put and a change of the bucket, and messages are late",
-        budget: Budget { delays: 1, misfortunes: 1, ..TWO_CHANGES.budget },
-        ..TWO_CHANGES
-    },
-    &Configuration {
-        name: "a put and a change of the bucket, and a node stands still",
-        budget: Budget { pauses: 1, misfortunes: 1, ..TWO_CHANGES.budget },
-        ..TWO_CHANGES
-    },
-    &Configuration {
-        name: "a put and a change of the bucket, and a node is killed",
-        budget: Budget { node_crashes: 1, misfortunes: 1, ..TWO_CHANGES.budget },
-        ..TWO_CHANGES
-    },
-    &Configuration {
-        name: "a put and a change of the bucket, and the owner is killed",
-        budget: Budget { owner_crashes: 1, misfortunes: 1, ..TWO_CHANGES.budget },
-        horizon: 4,
-        ..TWO_CHANGES
-    },
-];
+pub const MISFORTUNES_OF_TWO_CHANGES: &[&Configuration] =
+    each_misfortune!("a put and a change of the bucket", TWO_CHANGES);
 
 /// The same with more of everything: minutes to hours, and asked for by name.
 pub const FULL: &[&Configuration] = &[
