@@ -31,9 +31,10 @@ const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 ///
 /// # Errors
 /// `NoSuchUpload`, `AccessDenied`, also when the upload's list gives to strangers and the bucket has come to block such
-/// lists, or uploads under keys of clients; `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall`, `EntityTooLarge`; `BadDigest` when the
-/// object's checksum is not the announced one; `InvalidRequest` when its size, kind of checksum or key is not, or where the
-/// key of an encrypted object with checksums is missing; `MalformedXML`; those of [`CustomerKey::of_target`]; those of the conditions, which are decided inside the commit.
+/// lists, or uploads under keys of clients; `InvalidPart`, `InvalidPartOrder`, `EntityTooSmall`, `EntityTooLarge`;
+/// `BadDigest` when the object's checksum is not the announced one; `InvalidRequest` when its size, kind of checksum or
+/// key is not, or where the key of an encrypted object with checksums is missing; `MalformedXML`; those of
+/// [`CustomerKey::of_target`]; those of the conditions, which are decided inside the commit.
 pub(super) async fn complete_multipart_upload(
     store: &RegionalStore,
     request: S3Request<CompleteMultipartUploadInput>,
