@@ -1,6 +1,8 @@
 //! HTTP/2: clients that stop in the middle keep no place, and the others on their connection are served on; and windows,
 //! which hold nobody back on a long way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +10,8 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use tests::sign::put_headers;
 use tests::wan::{Cut, Direction, Link, Shape};
-use tests::{Cluster, Content, Endpoint, MIB, Options, Request, tls, until};
+use tests::{Cluster, Content, Endpoint, MIB, Options, Request, raw, tls, until};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -20,6 +23,12 @@ const CLIENTS_WINDOW_BYTES: u32 = 4 << 20;
 
 /// What HTTP/2 begins with unless somebody says otherwise, on each stream and on all together.
 const FIRST_WINDOW_BYTES: u64 = 65_535;
+
+/// The shortest frame whose overhead h2 does not count.
+const SMALL_FRAME_BYTES: usize = 256;
+
+/// What the windows of a node may have together, where they are filled.
+const WINDOWS_BYTES: u64 = 32 * MIB;
 
 /// A connection to a listener.
 struct Connection(SendRequest<Bytes>);
@@ -40,6 +49,28 @@ impl Connection {
             client.handshake(tls::connect(&config, tcp).await).await.expect("HTTP/2");
         tokio::spawn(connection);
         Self(requests)
+    }
+
+    /// One to `address` of a client who speaks HTTP/1.1 as well, and reads nothing; `None` when it was not offered HTTP/2.
+    async fn offered_to(cluster: &Cluster, address: &str) -> Option<Self> {
+        let tcp = TcpStream::connect(address).await.expect("connect");
+        let (stream, is_http2) = tls::offer_both(&cluster.authority(), tcp).await;
+        if !is_http2 {
+            return None;
+        }
+        let mut client = h2::client::Builder::new();
+        client.initial_window_size(0);
+        let (requests, connection) = client.handshake(stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        Some(Self(requests))
+    }
+
+    /// Reads at `host`, with a body that never ends: nobody wants it.
+    async fn get_with_body(&mut self, host: &str, target: &str) -> (ResponseFuture, SendStream<Bytes>) {
+        let request = http::Request::get(format!("https://{host}{target}"));
+        let requests = &mut self.0;
+        std::future::poll_fn(|context| requests.poll_ready(context)).await.expect("room for a stream");
+        requests.send_request(request.body(()).expect("a request"), false).expect("send the head")
     }
 
     async fn get(&mut self, host: &str, target: &str) -> ResponseFuture {
@@ -148,6 +179,107 @@ async fn an_upload_is_on_its_way_before_a_word_comes_back() {
     link.heal();
     assert_eq!(answer(response).await.0, 200);
     assert!(cluster.standard("ord1").get("data", "k").await.ok().body == content.all());
+}
+
+/// Sends pieces of [`SMALL_FRAME_BYTES`] for as long as there is a window for them, and counts.
+async fn fill(mut body: SendStream<Bytes>, sent: Arc<AtomicU64>) {
+    loop {
+        body.reserve_capacity(SMALL_FRAME_BYTES);
+        while body.capacity() < SMALL_FRAME_BYTES {
+            let more = std::future::poll_fn(|context| body.poll_capacity(context)).await;
+            let Some(Ok(_)) = more else { return };
+        }
+        body.send_data(Bytes::from_static(&[7; SMALL_FRAME_BYTES]), false).expect("there is a window");
+        sent.fetch_add(SMALL_FRAME_BYTES as u64, Ordering::Relaxed);
+    }
+}
+
+/// Clients that fill every window which they are given, in the frames that cost most, are given all that may be lent and
+/// no more of it, and the node holds no more than is counted for that. Who comes then speaks HTTP/1.1.
+#[tokio::test]
+async fn windows_hold_no_more_than_is_counted() {
+    let patient =
+        "[limits]\nhttp2_windows_bytes = \"32 MiB\"\nstalled_reader = \"5m\"\nstalled_upload = \"5m\"\n";
+    let cluster = Cluster::start_with(Options::settings(patient).tls()).await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(Content::new(1, MIB))).await.ok();
+    let address = cluster.address("ord1", Endpoint::Standard);
+    let before = cluster.process("ord1").peak_memory_bytes();
+    let sent = Arc::new(AtomicU64::new(0));
+    let mut held = Vec::new();
+    while let Some(mut connection) = Connection::offered_to(&cluster, &address).await {
+        // An upload has the window widened; what fills it is the body of a read.
+        let upload = connection.put("/data/never", 1 << 30, Some(&cluster)).await;
+        let target = format!("/data/k?{}", owner.presigned("GET", "/data/k", 600));
+        let (answer, body) = connection.get_with_body(owner.host(), &target).await;
+        held.push((connection, upload, answer, tokio::spawn(fill(body, sent.clone()))));
+        assert!(held.len() as u64 <= WINDOWS_BYTES / MIB, "a connection has a mebibyte at least");
+    }
+    // Of what is left over when too little is left for one more, none is lent.
+    until("all is lent and used up", async || sent.load(Ordering::Relaxed) > WINDOWS_BYTES - MIB).await;
+    let _ = owner.get("data", "k").await.ok();
+    let sent = sent.load(Ordering::Relaxed);
+    let grown = cluster.process("ord1").peak_memory_bytes() - before;
+    println!("{} connections sent {} KiB; the peak grew by {} KiB", held.len(), sent >> 10, grown >> 10);
+    assert!(sent <= WINDOWS_BYTES, "{sent} bytes");
+    // As `memory.rs` counts: three bytes for each of a window, and on each connection a read and an upload.
+    let counted = 3 * WINDOWS_BYTES + held.len() as u64 * 2 * (112 << 10);
+    assert!(grown <= counted, "{} KiB of {}", grown >> 10, counted >> 10);
+}
+
+/// Who finds no room for a window speaks HTTP/1.1, and when a connection has ended the next is offered HTTP/2 again.
+#[tokio::test]
+async fn http2_is_offered_while_there_is_room() {
+    let cluster =
+        Cluster::start_with(Options::settings("[limits]\nhttp2_windows_bytes = \"1 MiB\"\n").tls()).await;
+    let address = cluster.address("las1", Endpoint::Standard);
+    let only = Connection::offered_to(&cluster, &address).await.expect("room for one");
+    let tcp = TcpStream::connect(&address).await.expect("connect");
+    let (mut stream, is_http2) = tls::offer_both(&cluster.authority(), tcp).await;
+    assert!(!is_http2);
+    let host = Endpoint::Standard.host("las1");
+    let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("send");
+    let answer = timeout(IN_TIME, raw::read_to_close(&mut stream)).await.expect("in time");
+    assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", answer.escape_ascii());
+    drop(only);
+    until("HTTP/2 is offered", async || Connection::offered_to(&cluster, &address).await.is_some()).await;
+}
+
+/// An upload that has its place may send four mebibytes ahead; who sends a body that nobody asks for, one.
+#[tokio::test]
+async fn only_a_body_that_is_read_has_its_window_widened() {
+    let cluster = Cluster::start_with(Options::default().tls()).await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(Content::new(1, 12 * MIB))).await.ok();
+    let address = cluster.address("ord1", Endpoint::Standard);
+
+    let mut reader = Connection::open_to(&cluster, &address).await;
+    let target = format!("/data/k?{}", owner.presigned("GET", "/data/k", 600));
+    let (answer, mut unread) = reader.get_with_body(owner.host(), &target).await;
+    wait_for_window(&mut unread, MIB).await;
+    let answer = timeout(IN_TIME, answer).await.expect("in time").expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let _ = timeout(IN_TIME, answer.into_body().data()).await.expect("in time").expect("some of the answer");
+
+    let mut writer = Connection::open_to(&cluster, &address).await;
+    let (_answer, mut upload) = writer.put("/data/other", 8 << 20, Some(&cluster)).await;
+    wait_for_window(&mut upload, 4 * MIB).await;
+    assert_eq!(unread.capacity() as u64, MIB);
+}
+
+/// Waits until as much may be sent as `bytes`.
+async fn wait_for_window(body: &mut SendStream<Bytes>, bytes: u64) {
+    body.reserve_capacity(8 << 20);
+    let waiting = async {
+        while (body.capacity() as u64) < bytes {
+            let more = std::future::poll_fn(|context| body.poll_capacity(context)).await;
+            more.expect("an open stream").expect("no reset");
+        }
+    };
+    timeout(IN_TIME, waiting).await.expect("a window in time");
 }
 
 /// Refused before its body is wanted, a forwarded upload whose body never comes gives its place back, and is logged

@@ -67,6 +67,21 @@ pub async fn connect(config: &Arc<ClientConfig>, tcp: TcpStream) -> TlsStream<Tc
     shake_hands(config, tcp, "127.0.0.1").await
 }
 
+/// Shakes hands with a listener on loopback, offering HTTP/2 and HTTP/1.1: whether it chose HTTP/2.
+///
+/// # Panics
+/// When it agrees to neither.
+pub async fn offer_both(authority: &CertificateDer<'static>, tcp: TcpStream) -> (TlsStream<TcpStream>, bool) {
+    let mut config = ClientConfig::clone(&config(authority, "h2"));
+    config.alpn_protocols.push("http/1.1".into());
+    let name = ServerName::try_from("127.0.0.1").expect("the address of a listener");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("shake hands");
+    let chosen = stream.get_ref().1.alpn_protocol().expect("one of the two");
+    let is_http2 = chosen == b"h2";
+    assert!(is_http2 || chosen == b"http/1.1");
+    (stream, is_http2)
+}
+
 async fn shake_hands(config: &Arc<ClientConfig>, tcp: TcpStream, name: &str) -> TlsStream<TcpStream> {
     let name = ServerName::try_from(name.to_owned()).expect("the name or address of a listener");
     let stream = TlsConnector::from(config.clone()).connect(name, tcp).await.expect("shake hands");

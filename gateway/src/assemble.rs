@@ -33,7 +33,7 @@ use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
 use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Own, Room, Sessions};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
-use crate::listen::{Bound, Front, OtherProtocol, Transport};
+use crate::listen::{Bound, Front, OtherProtocol, Transport, Windows};
 use crate::metrics::{self, DropReason, Metrics};
 use crate::operator::{Cached, OperatorSocket};
 use crate::peer::{self, Credentials, Peers};
@@ -148,6 +148,7 @@ pub struct Node {
     topology: Arc<Topology>,
     shared: Arc<proxy::Node>,
     connection: listen::Limits,
+    windows: Windows,
     peer_transport: Transport,
     sessions: Arc<Sessions>,
     followers: Followers,
@@ -232,6 +233,8 @@ impl Node {
         });
         let pages = peer::Server::new(store.clone());
         let peer_transport = mutual_tls(&credentials, [sessions.clone(), Arc::new(pages)])?;
+        let places = Arc::new(Semaphore::new(limits.requests_in_flight_max));
+        let windows = Windows::new(limits.http2_windows_bytes, places.clone());
         let shared = proxy::Node {
             topology: plan.topology.clone(),
             region: plan.region.clone(),
@@ -247,7 +250,7 @@ impl Node {
             trusted_proxies: plan.settings.front.trusted_proxies.clone(),
             limits: limits.transfer.clone(),
             silent_owner: limits.silent_owner,
-            places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
+            places,
             forward_places: Semaphore::new(limits.forwards_in_flight_max).into(),
             upload_places: Semaphore::new(limits.uploads_in_flight_max).into(),
             per_address: Gate::new(
@@ -272,6 +275,7 @@ impl Node {
             topology: plan.topology.clone(),
             shared: Arc::new(shared),
             connection: limits.connection.clone(),
+            windows,
             peer_transport,
             sessions,
             followers,
@@ -307,9 +311,7 @@ impl Node {
         let metrics = self.shared.metrics.clone();
         let (clients, peers, admin) = (Front::default(), Front::default(), Front::default());
         let public = match certificate {
-            Some(certificate) => {
-                Transport::Tls(Arc::new(Acceptor::from_server_config(certificate.server_config())))
-            }
+            Some(certificate) => Transport::tls(certificate.server_config(), self.windows),
             None => Transport::Plain,
         };
         for (bound, endpoint) in

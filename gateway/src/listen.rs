@@ -13,7 +13,9 @@ mod connection;
 mod head;
 mod http1;
 mod http2;
+mod tls;
 mod turn;
+mod windows;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,8 +35,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::connection::Connection;
+use self::tls::{Offer, Tls};
 pub use self::turn::LINGER;
 use self::turn::Turn;
+pub(crate) use self::windows::TAKEN_BY_BYTE;
+pub use self::windows::Windows;
 use crate::metrics::{DropReason, Metrics};
 
 /// Connections that the kernel completes for us before we accept them.
@@ -125,10 +130,19 @@ impl Bound {
 pub enum Transport {
     /// HTTP/1.1 over TCP.
     Plain,
-    /// HTTP/1.1 or HTTP/2 over TLS, as the client and the settings' ALPN agree.
-    Tls(Arc<Acceptor>),
-    /// The same, or one of these protocols that are not HTTP, where the client asks for it.
+    /// HTTP/1.1 or HTTP/2 over TLS, as [`Transport::tls`] has it.
+    Tls(Arc<Tls>),
+    /// HTTP/1.1 over TLS, or one of these protocols that are not HTTP, where the client asks for it.
     TlsBeside(Arc<Acceptor>, Arc<[Arc<dyn OtherProtocol>]>),
+}
+
+impl Transport {
+    /// HTTP/1.1 or HTTP/2 over TLS, as the client and the ALPN of `config` agree. A connection for which `windows` has
+    /// nothing left is not offered HTTP/2.
+    #[must_use]
+    pub fn tls(config: Arc<rustls::ServerConfig>, windows: Windows) -> Self {
+        Self::Tls(Arc::new(Tls::new(config, windows)))
+    }
 }
 
 /// A protocol that shares a listener with HTTP: the client chooses it in the TLS handshake (ALPN).
@@ -146,6 +160,12 @@ pub fn keep_for_later(session: &ServerSession) {
     if let Some(stream) = session.stream() {
         Turn::take(stream);
     }
+}
+
+/// Has the client send more of the request that is being served before it is read, if it is sent over HTTP/2 and there is
+/// room. For a body that is going to be read: its request has a place.
+pub fn want_body() {
+    http2::want_more();
 }
 
 /// Everything in this process that accepts connections, and the connections themselves.
@@ -246,13 +266,13 @@ where
     /// One connection, from its handshake to its end.
     async fn converse(self, tcp: TcpStream) {
         let Ok(connection) = Connection::new(tcp) else { return };
-        let (acceptor, others): (_, Arc<[Arc<dyn OtherProtocol>]>) = match &self.transport {
+        let (tls, others): (_, Arc<[Arc<dyn OtherProtocol>]>) = match &self.transport {
             Transport::Plain => return http1::serve(Box::new(connection), self).await,
-            Transport::Tls(acceptor) => (acceptor, Arc::default()),
-            Transport::TlsBeside(acceptor, others) => (acceptor, others.clone()),
+            Transport::Tls(tls) => (tls.offer(), Arc::default()),
+            Transport::TlsBeside(acceptor, others) => (Offer::without_http2(acceptor), others.clone()),
         };
         let stream: Stream =
-            match timeout(self.limits.handshake_timeout, acceptor.tls_handshake(connection)).await {
+            match timeout(self.limits.handshake_timeout, tls.acceptor.tls_handshake(connection)).await {
                 Ok(Ok(stream)) => Box::new(stream),
                 Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
                 Err(_) => return debug!("TLS handshake took too long"),
@@ -262,10 +282,11 @@ where
             Some(ALPN::Custom(chosen)) => chosen.protocol() == other.name(),
             _ => false,
         };
-        match others.iter().find(is_chosen) {
-            Some(other) => other.converse(stream, self.stop).await,
-            None if chosen == Some(ALPN::H2) => http2::serve(stream, self).await,
-            None => http1::serve(stream, self).await,
+        let other = others.iter().find(is_chosen);
+        match (other, tls.window.filter(|_| chosen == Some(ALPN::H2))) {
+            (Some(other), _) => other.converse(stream, self.stop).await,
+            (None, Some(window)) => http2::serve(stream, window, self).await,
+            (None, None) => http1::serve(stream, self).await,
         }
     }
 }

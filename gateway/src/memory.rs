@@ -7,6 +7,7 @@
 use origin::regional::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 
 use crate::assemble::USERS_BYTES_MAX;
+use crate::listen::TAKEN_BY_BYTE;
 use crate::misses::MISSES_BYTES_MAX;
 use crate::peer::{STREAMS_BYTES_MAX, pages_bytes_max};
 use crate::settings::Settings;
@@ -22,7 +23,7 @@ const PROCESS_BYTES: u64 = 24 * MIB;
 
 /// A request in the middle of its body: one page of 64 KiB on its way, the futures that serve it, and its connection. As
 /// counted at the allocator with a thousand readers of the store standing still.
-const REQUEST_BYTES: u64 = 112 * KIB;
+pub(crate) const REQUEST_BYTES: u64 = 112 * KIB;
 
 /// A request on its way to another region: pingora's queues in both directions, and TLS.
 const FORWARD_BYTES: u64 = 512 * KIB;
@@ -45,12 +46,15 @@ pub struct Part {
 
 /// All parts of a node's memory beyond its cache's.
 #[must_use]
-pub fn parts(settings: &Settings) -> [Part; 11] {
+pub fn parts(settings: &Settings) -> [Part; 12] {
     let part = |name, bytes_max| Part { name, bytes_max };
     let limits = &settings.limits;
     let forwards = limits.forwards_in_flight_max as u64;
     let uploads = limits.uploads_in_flight_max as u64;
     let requests = (limits.requests_in_flight_max as u64).saturating_sub(forwards + uploads);
+    // Either of the two may have it: windows are lent for places of requests.
+    let windows_or_requests = requests * REQUEST_BYTES;
+    let windows = (limits.http2_windows_bytes * TAKEN_BY_BYTE).min(windows_or_requests);
     let other_owners_count = settings.topology.regions().len() - 1;
     [
         part("process", PROCESS_BYTES),
@@ -63,7 +67,8 @@ pub fn parts(settings: &Settings) -> [Part; 11] {
         part("pages from other nodes", pages_bytes_max(other_owners_count) as u64),
         part("forwarded requests", forwards * FORWARD_BYTES),
         part("uploads into the store", uploads * UPLOAD_BYTES),
-        part("other requests", requests * REQUEST_BYTES),
+        part("windows of HTTP/2", windows),
+        part("other requests", windows_or_requests - windows),
     ]
 }
 
@@ -85,6 +90,20 @@ mod tests {
     fn the_parts_fit_into_what_a_node_may_take() {
         let settings = shipped();
         assert!(sum(&settings) <= ALLOWANCE_BYTES, "{} MiB: {:?}", sum(&settings) / MIB, parts(&settings));
+    }
+
+    /// However much HTTP/2 is lent, it is taken from requests.
+    #[test]
+    fn windows_of_http2_take_the_place_of_requests() {
+        let shipped = shipped();
+        let shares = [0, MIB, 8 * MIB, 1 << 40].map(|http2_windows_bytes| {
+            let mut settings = shipped.clone();
+            settings.limits.http2_windows_bytes = http2_windows_bytes;
+            assert_eq!(sum(&settings), sum(&shipped));
+            parts(&settings).iter().find(|part| part.name == "windows of HTTP/2").map(|part| part.bytes_max)
+        });
+        let requests = 912 * REQUEST_BYTES;
+        assert_eq!(shares, [0, TAKEN_BY_BYTE * MIB, TAKEN_BY_BYTE * 8 * MIB, requests].map(Some));
     }
 
     /// Each region more is an owner more, with connections of its own.

@@ -325,7 +325,10 @@ impl Proxy {
         exchange.deadline = Deadline::own();
         match session.is_body_done() {
             true => listen::keep_for_later(session),
-            false => self.wait_for_body(session, exchange, self.patience()),
+            false => {
+                listen::want_body();
+                self.wait_for_body(session, exchange, self.patience());
+            }
         }
         Ok(Answer::ByPeer)
     }

@@ -102,6 +102,10 @@ pub struct Limits {
     /// Of these, uploads into this region's store, copied parts among them; a further one waits for a few seconds, and is
     /// then answered 503 `SlowDown`. Each holds a quarter of a megabyte beyond what the store lends. Default 64.
     pub uploads_in_flight_max: usize,
+    /// What clients may have sent over HTTP/2 before anybody reads it, on all connections together. It takes the place of
+    /// requests, each byte of it that of three. A connection for which less than 1 MiB is left is not offered HTTP/2.
+    /// Default 8 MiB.
+    pub http2_windows_bytes: u64,
     /// What one client address may ask of a node. Default no limit: behind a NAT or a proxy that is not trusted, a
     /// thousand clients have one address.
     pub per_address: Quota,
@@ -336,6 +340,7 @@ fn read_limits(file: &mut Keys) -> Limits {
     let requests_in_flight_max = keys.count("requests_in_flight_max", 1024, 1..=1_000_000);
     let forwards_in_flight_max = keys.count("forwards_in_flight_max", 48, 1..=1_000_000);
     let uploads_in_flight_max = keys.count("uploads_in_flight_max", 64, 1..=1_000_000);
+    let http2_windows_bytes = keys.bytes("http2_windows_bytes", 8 << 20, 0..=1 << 40);
     let drain = keys.duration("drain", seconds(30), Duration::ZERO..=seconds(3600));
     let (per_address, per_key) = (read_quota(&mut keys, "per_address"), read_quota(&mut keys, "per_key"));
     file.extend(keys.finish());
@@ -346,6 +351,7 @@ fn read_limits(file: &mut Keys) -> Limits {
         requests_in_flight_max,
         forwards_in_flight_max,
         uploads_in_flight_max,
+        http2_windows_bytes,
         per_address,
         per_key,
         drain,

@@ -483,9 +483,11 @@ async fn a_truncated_upload_is_an_error_to_the_store() {
 mod http2 {
     use pingora::connectors::http::Connector;
     use pingora::http::RequestHeader;
-    use pingora::listeners::tls::Acceptor;
     use pingora::protocols::ALPN;
     use pingora::protocols::http::client::HttpSession;
+    use tokio::sync::Semaphore;
+
+    use crate::listen::Windows;
 
     use super::*;
 
@@ -499,7 +501,8 @@ mod http2 {
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Transport::Tls(Arc::new(Acceptor::from_server_config(Arc::new(config))))
+        let windows = Windows::new(8 << 20, Arc::new(Semaphore::new(1000)));
+        Transport::tls(Arc::new(config), windows)
     }
 
     async fn send(started: &Started, method: &str, path: &str, body: &'static [u8]) -> HttpSession {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::aws_chunked::Framing;
 use super::document::Document;
+use crate::listen;
 use crate::post_form::FileBody;
 use crate::refusal::Refusal;
 
@@ -179,6 +180,8 @@ impl Feed {
     /// Why the body is not one: the reader of the other end has been given an error too.
     pub(super) async fn run(self, session: &mut Session, limits: &Limits) -> Result<(), Refusal> {
         self.wanted.wait().await;
+        // Whoever wants it knows by now who sends it, and has its place.
+        listen::want_body();
         let pieces = self.pieces.clone();
         let fed = self.forward(session, limits).await;
         if fed.is_err() {

@@ -1,4 +1,6 @@
 //! HTTP/2 on one connection: streams served side by side until it is idle for too long or drained.
+//!
+//! How much of the bodies of its requests is taken before it is read is up to [`windows`](super::windows).
 
 use std::sync::Arc;
 
@@ -11,18 +13,25 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::Listener;
-
-/// Bytes a client may send on one stream before we have read them.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-
-/// The same for all streams of a connection together: what uploads on it can pin.
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+use super::windows::{BYTES_MAX, FIRST_BYTES, Window};
 
 /// Malformed requests on one connection before it is closed.
 const MALFORMED_MAX: usize = 32;
 
-/// Serves the streams of `stream`, an accepted connection on which HTTP/2 was agreed.
-pub(super) async fn serve<A>(stream: Stream, mut listener: Listener<A>)
+tokio::task_local! {
+    /// The window of the connection whose request is being served: pingora's head has no room for anything of ours.
+    static OWN: Arc<Window>;
+}
+
+/// Widens the window of the connection whose request is being served, if it has one and there is room: the body that it is
+/// sending is going to be read.
+pub(super) fn want_more() {
+    // Over HTTP/1 there is none.
+    let _ = OWN.try_with(|window| window.want_more());
+}
+
+/// Serves the streams of `stream`, an accepted connection on which HTTP/2 was agreed, within `window`.
+pub(super) async fn serve<A>(stream: Stream, window: Window, mut listener: Listener<A>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
@@ -36,7 +45,7 @@ where
     let Ok(Ok(mut connection)) = timeout(listener.limits.handshake_timeout, handshake).await else {
         return debug!("HTTP/2 handshake failed");
     };
-    let active = watch::Sender::new(0_usize);
+    let (window, active) = (Arc::new(window), watch::Sender::new(0_usize));
     let mut malformed = 0;
     let mut draining = false;
     loop {
@@ -53,6 +62,10 @@ where
                 draining = true;
                 continue;
             }
+            bytes = window.wider() => {
+                connection.set_target_window_size(bytes);
+                continue;
+            }
             () = idle => return,
         };
         match accepted {
@@ -60,10 +73,11 @@ where
                 let serving = Serving::begin(&active);
                 let app = listener.app.clone();
                 let stop = listener.stop.clone();
-                listener.running.spawn(async move {
+                let serve = async move {
                     app.process_new_http(ServerSession::new_http2(session), &stop).await;
                     drop(serving);
-                });
+                };
+                listener.running.spawn(OWN.scope(window.clone(), serve));
             }
             Ok(Some(H2Accept::Rejected)) => {
                 malformed += 1;
@@ -78,7 +92,7 @@ where
 
 fn options(head_bytes_max: usize) -> H2Options {
     let mut options = server::default_h2_options();
-    options.initial_window_size(STREAM_WINDOW_BYTES).initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    options.initial_window_size(BYTES_MAX).initial_connection_window_size(FIRST_BYTES);
     options.max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX));
     options
 }

@@ -82,6 +82,7 @@ fn what_is_said_is_taken() {
         [limits]
         drain = "0s"
         connections_max = 7
+        http2_windows_bytes = "2 MiB"
         [limits.per_key]
         requests_per_second = 100
         burst = 300
@@ -115,6 +116,7 @@ fn what_is_said_is_taken() {
     let trusted = ["10.0.0.0/8", "::1"].map(|text| text.parse().expect("a network"));
     assert_eq!(settings.front.trusted_proxies, TrustedProxies::new(trusted.into()));
     assert_eq!((settings.limits.drain, settings.limits.connection.connections_max), (Duration::ZERO, 7));
+    assert_eq!(settings.limits.http2_windows_bytes, 2 << 20);
     assert_eq!(
         (settings.cache.memory_bytes, settings.cache.wait_max),
         (128 << 20, Duration::from_millis(250))
