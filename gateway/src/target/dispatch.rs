@@ -27,7 +27,7 @@ const IGNORED: [&str; 5] = [
 /// not have there, `InvalidArgument` for parameters that exclude each other.
 pub(super) fn operation(method: &Method, resource: &Resource, query: &Query) -> Result<Operation, Refusal> {
     let level = Level::of(resource);
-    let rows = || ROWS.iter().filter(|row| row.method == method.as_str() && row.level == level);
+    let rows = || ROWS.iter().filter(|row| row.level == level && row.method == method.as_str());
     let row = rows()
         .find(|row| row.required.iter().all(|name| query.has(name)))
         .ok_or_else(|| Refusal::from(S3ErrorCode::MethodNotAllowed).with_detail("Method", method.as_str()))?;
