@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName, Method};
 use sha2::{Digest, Sha256};
 
+use super::keys::hex_digits;
 use crate::target::{Query, Signature, SignatureForm};
 
 /// How the path is written into the canonical request.
@@ -55,8 +56,10 @@ pub(super) fn canonical_request(
 /// The string to sign over `canonical_request`, in the signature's own scope.
 pub(super) fn string_to_sign(signature: &Signature, canonical_request: &[u8]) -> String {
     let Signature { signed_at, region, .. } = signature;
-    let hash = hex::encode(Sha256::digest(canonical_request));
-    format!("AWS4-HMAC-SHA256\n{}\n{}/{region}/s3/aws4_request\n{hash}", signed_at.as_str(), signed_at.day())
+    let hash = hex_digits(Sha256::digest(canonical_request).into());
+    let hash = str::from_utf8(&hash).expect("hex digits");
+    let (moment, day) = (signed_at.as_str(), signed_at.day());
+    ["AWS4-HMAC-SHA256\n", moment, "\n", day, "/", region, "/s3/aws4_request\n", hash].concat()
 }
 
 /// Whether the path holds a byte, sent as it is, that the canonical form would escape.

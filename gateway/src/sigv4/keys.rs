@@ -84,15 +84,19 @@ impl SigningKey {
 
     /// The signature of `text`, in lower-case hex.
     pub(super) fn sign(&self, text: &str) -> [u8; 64] {
-        let signature: [u8; 32] = self.0.clone().chain_update(text).finalize().into_bytes().into();
-        let mut hex = [0; 64];
-        hex::encode_to_slice(signature, &mut hex).expect("32 bytes are 64 digits");
-        hex
+        hex_digits(self.0.clone().chain_update(text).finalize().into_bytes().into())
     }
 }
 
+/// `bytes` in lower-case hex.
+pub(super) fn hex_digits(bytes: [u8; 32]) -> [u8; 64] {
+    let mut hex = [0; 64];
+    hex::encode_to_slice(bytes, &mut hex).expect("32 bytes are 64 digits");
+    hex
+}
+
 fn scope(signature: &Signature) -> String {
-    format!("{}/{}/{}", signature.access_key, signature.signed_at.day(), signature.region)
+    [signature.access_key.as_str(), signature.signed_at.day(), &signature.region].join("/")
 }
 
 fn hmac(key: &[u8], text: &str) -> [u8; 32] {
