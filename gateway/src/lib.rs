@@ -30,6 +30,7 @@ pub mod peer;
 
 pub mod refusal;
 pub mod response;
+mod wait;
 
 pub mod access_log;
 pub mod audit;

@@ -3,6 +3,7 @@
 //! pingora sets no write timeout by itself, so a reader that stalls would hold its buffers for ever. A deadline for
 //! each slice that grows with the slice is also a least rate of progress: a client may be slow, not stopped.
 
+use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,10 +12,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
-use tokio::time::timeout;
 
 use crate::cross_origin::Beside;
 use crate::refusal::Refusal;
+use crate::wait::at_most;
 
 /// Bytes handed to the socket at a time. Slices share the piece's memory, they are not copied.
 const SLICE_BYTES: usize = 1 << 20;
@@ -37,8 +38,7 @@ impl Default for Limits {
 impl Limits {
     /// How long writing `bytes` may take.
     fn allowance(&self, bytes: usize) -> Duration {
-        let seconds = bytes as f64 / f64::from(self.bytes_per_second_min.max(1));
-        self.stalled_reader + Duration::from_secs_f64(seconds)
+        self.stalled_reader + Duration::from_secs(bytes as u64) / self.bytes_per_second_min.max(1)
     }
 }
 
@@ -111,7 +111,7 @@ impl<'a> Sender<'a> {
         *head.status_mut() = status;
         *head.headers_mut() = headers;
         let head: ResponseHeader = head.into_parts().0.into();
-        in_time(limits.allowance(0), session.write_response_header(Box::new(head), false)).await?;
+        in_time(limits.allowance(0), pin!(session.write_response_header(Box::new(head), false))).await?;
         let sent = Sent { status, bytes: 0, first_byte: Instant::now() };
         Ok(Self { session, limits, owed: length.filter(|_| has_body), has_body, sent })
     }
@@ -133,7 +133,7 @@ impl<'a> Sender<'a> {
         while !piece.is_empty() {
             let slice = next_slice(&mut piece);
             let sliced = slice.len();
-            let writing = self.session.write_response_body(Some(slice), false);
+            let writing = pin!(self.session.write_response_body(Some(slice), false));
             in_time(self.limits.allowance(sliced), writing).await?;
             self.sent.bytes += sliced as u64;
         }
@@ -148,7 +148,8 @@ impl<'a> Sender<'a> {
         if self.owed.is_some_and(|owed| owed > 0) {
             return Err(broken("the body is shorter than its Content-Length"));
         }
-        in_time(self.limits.allowance(SLICE_BYTES), self.session.write_response_body(None, true)).await?;
+        let writing = pin!(self.session.write_response_body(None, true));
+        in_time(self.limits.allowance(SLICE_BYTES), writing).await?;
         Ok(self.sent)
     }
 }
@@ -163,10 +164,10 @@ fn broken(why: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, why)
 }
 
-async fn in_time(allowance: Duration, writing: impl Future<Output = Result<()>>) -> Result<()> {
-    match timeout(allowance, writing).await {
-        Ok(written) => written.map_err(|error| error.into_down()),
-        Err(_) => Err(Error::explain(ErrorType::WriteTimedout, "the client takes no bytes").into_down()),
+async fn in_time(allowance: Duration, writing: Pin<&mut impl Future<Output = Result<()>>>) -> Result<()> {
+    match at_most(allowance, writing).await {
+        Some(written) => written.map_err(|error| error.into_down()),
+        None => Err(Error::explain(ErrorType::WriteTimedout, "the client takes no bytes").into_down()),
     }
 }
 

@@ -4,12 +4,15 @@
 //! for ever. Here the block is read to its end first and only then handed to pingora's parser. A client may send its next
 //! request before the answer to this one (RFC 9112 §9.3.2): what follows a block that has no body is kept for then.
 
+use std::pin::pin;
+
 use bytes::BytesMut;
 use pingora::protocols::Stream;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::Limits;
+use crate::wait::at_most;
 
 /// Bytes asked for at a time; a usual head arrives in one read.
 const READ_BYTES: usize = 8 * 1024;
@@ -39,9 +42,8 @@ pub(super) async fn read(stream: &mut Stream, mut block: BytesMut, limits: &Limi
         Ok(true) => (),
         Ok(false) | Err(_) => return Head::None,
     }
-    timeout(limits.head_timeout, finish(stream, block, limits.head_bytes_max))
-        .await
-        .unwrap_or(Head::Unfinished)
+    let finishing = pin!(finish(stream, block, limits.head_bytes_max));
+    at_most(limits.head_timeout, finishing).await.unwrap_or(Head::Unfinished)
 }
 
 /// Reads the first bytes of a request; `false` when the client closed instead. Empty lines before a request are
