@@ -109,7 +109,8 @@ async fn stop_upload(client: &Client, nth: usize) -> TcpStream {
 async fn with_data() -> Cluster {
     raise_open_files();
     let patient = "[limits]\nstalled_reader = \"5m\"\nstalled_upload = \"5m\"";
-    let cluster = Cluster::start_with(Options::cache("32 MiB", "128 MiB").and(patient).served()).await;
+    let cluster =
+        Cluster::start_with(Options::cache("32 MiB", "128 MiB").and(patient).served().preallocated()).await;
     let ord1 = cluster.standard("ord1");
     ord1.create_bucket("data").await;
     let _ = ord1.send(Request::new("PUT", "/data/k").content(content())).await.ok();

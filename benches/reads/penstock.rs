@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use rustls::ClientConfig;
 use tests::cluster::secure_http_client;
 use tests::wan::Direction;
-use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request};
+use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request, until};
 
 use crate::ask::{Ask, Object, Tenant};
 use crate::case::Case;
@@ -39,13 +39,19 @@ impl Penstock {
         let at = if kind == Kind::PenstockAtOwner { OWNER } else { ELSEWHERE };
         let sizes = |mib: u64| format!("{mib} MiB");
         let cache = Options::cache(&sizes(case.memory_mib), &sizes(case.disk_mib));
-        let mut options = Options::default().served().distant(Duration::ZERO).and_at(at, cache);
+        let mut options =
+            Options::default().served().preallocated().distant(Duration::ZERO).and_at(at, cache);
         if case.is_tls {
             let files = [("certificate", &tls.certificate), ("key", &tls.key)];
             let lines = files.map(|(name, path)| format!("{name} = {:?}\n", path.display().to_string()));
             options = options.and(&format!("[tls]\n{}", lines.concat()));
         }
         let cluster = Cluster::start_with(options).await;
+        // Not beside the rounds of other servers.
+        until("the memory of blocks is allocated", async || {
+            cluster.process(at).log().contains("the memory of blocks is allocated")
+        })
+        .await;
         for region in tests::cluster::REGIONS.into_iter().filter(|region| *region != at) {
             move_to_core(cluster.process(region).id(), CLIENT_CORE);
         }

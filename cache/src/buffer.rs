@@ -6,20 +6,34 @@
 //! come in a few sizes (64 KiB, doubling up to a block) and return to the pool when the last [`Bytes`] over them is
 //! dropped: touching fresh memory costs nine times what touching used memory does.
 //!
+//! A pool may be [preallocated](Preallocation): then no reader waits for the system to clear memory for it, and blocks lie
+//! on huge pages where the system has them, of which a read past the page cache has far fewer to hold on to.
+//!
 //! [`Bytes`]: bytes::Bytes
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread;
 use std::time::Duration;
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{Advice, MmapMut, MmapOptions};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tracing::info;
 
 use crate::sync::lock;
 
 /// The smallest buffer: a page.
 const SMALLEST_BYTES: usize = 64 * 1024;
+
+/// What is preallocated at a time, about: buffers that lie next to each other share huge pages.
+const PREALLOCATED_AT_ONCE_BYTES: usize = 32 * 1024 * 1024;
+
+/// For so long no buffer has been mapped for anybody who wants one, before more are preallocated.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What the system maps at a time, at the least.
+const SYSTEM_PAGE_BYTES: usize = 4096;
 
 /// The node's block buffers. Clones are the same pool.
 #[derive(Clone)]
@@ -39,6 +53,8 @@ struct State {
     free: Vec<Vec<MmapMut>>,
     mapped_bytes: usize,
     used_bytes: usize,
+    /// Buffers that were mapped because somebody wanted one.
+    wanted_count: u64,
 }
 
 /// For whom a buffer is.
@@ -79,6 +95,7 @@ impl Pool {
             let free = state.free.get_mut(class).and_then(Vec::pop);
             if free.is_none() {
                 state.mapped_bytes += bytes;
+                state.wanted_count += 1;
                 surplus = state.give_up(self.0.capacity_bytes);
             }
             free
@@ -88,11 +105,46 @@ impl Pool {
         // or of mappings; then there is no room.
         let map = map.or_else(|| MmapOptions::new().len(bytes).populate().map_anon().ok());
         if map.is_none() {
-            let mut state = lock(&self.0.state);
-            state.used_bytes -= bytes;
-            state.mapped_bytes -= bytes;
+            self.was_not_mapped(bytes);
         }
         map.map(|map| Buffer { map: Some(map), pool: self.clone() })
+    }
+
+    /// Up to `count` buffers of `len` bytes that nobody has used, as far as the pool may map them beside all that it has.
+    fn map_unused(&self, len: usize, count: usize) -> Vec<Buffer> {
+        let bytes = SMALLEST_BYTES << class_of(len);
+        let count = {
+            let mut state = lock(&self.0.state);
+            let count = count.min((self.0.capacity_bytes - state.mapped_bytes) / bytes);
+            state.mapped_bytes += count * bytes;
+            state.used_bytes += count * bytes;
+            count
+        };
+        let buffers: Vec<Buffer> = (0..count)
+            .map_while(|_| MmapOptions::new().len(bytes).map_anon().ok())
+            .map(|map| {
+                // A kernel without huge pages takes no such advice, and needs none.
+                let _ = map.advise(Advice::HugePage);
+                Buffer { map: Some(map), pool: self.clone() }
+            })
+            .collect();
+        self.was_not_mapped((count - buffers.len()) * bytes);
+        buffers
+    }
+
+    fn was_not_mapped(&self, bytes: usize) {
+        let mut state = lock(&self.0.state);
+        state.used_bytes -= bytes;
+        state.mapped_bytes -= bytes;
+    }
+
+    /// Fills the pool with buffers of `len` bytes, on a thread of its own.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub(crate) fn preallocate(&self, len: usize) -> std::io::Result<()> {
+        let preallocation = Preallocation { pool: Arc::downgrade(&self.0), len };
+        thread::Builder::new().name("preallocation".into()).spawn(move || preallocation.run()).map(drop)
     }
 
     /// A buffer of at least `len` bytes, waiting for one at most `wait_max`.
@@ -110,6 +162,11 @@ impl Pool {
         })
         .await
         .ok()
+    }
+
+    /// Bytes that the pool has of the system.
+    pub(crate) fn mapped_bytes(&self) -> usize {
+        lock(&self.0.state).mapped_bytes
     }
 
     /// Bytes of buffers in somebody's hands.
@@ -142,6 +199,51 @@ impl State {
             surplus.push(map);
         }
         surplus
+    }
+}
+
+/// Fills a pool, for as long as it is there, a bit at a time. It stands back while readers have buffers mapped: they
+/// need the processor, and the memory, themselves.
+struct Preallocation {
+    pool: Weak<Inner>,
+    len: usize,
+}
+
+impl Preallocation {
+    fn run(self) {
+        let mut wanted_count = self.wanted_count();
+        loop {
+            thread::sleep(QUIET);
+            loop {
+                let now = self.wanted_count();
+                if now != wanted_count {
+                    wanted_count = now;
+                    break;
+                }
+                let Some(pool) = self.pool.upgrade().map(Pool) else { return };
+                if pool.preallocate_some(self.len) == 0 {
+                    info!(bytes = pool.mapped_bytes(), "the memory of blocks is allocated");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn wanted_count(&self) -> u64 {
+        self.pool.upgrade().map_or(0, |inner| lock(&inner.state).wanted_count)
+    }
+}
+
+impl Pool {
+    /// Maps a few buffers more and returns how many bytes; none where the pool has all that it may have.
+    fn preallocate_some(&self, len: usize) -> usize {
+        let mut buffers = self.map_unused(len, (PREALLOCATED_AT_ONCE_BYTES / len).max(1));
+        // Touched, not populated by a system call: that would keep everybody else from mapping anything meanwhile. All of
+        // them are mapped before the first is touched, so that two of a MiB can lie on one huge page of two.
+        for byte in buffers.iter_mut().flat_map(|buffer| buffer.iter_mut().step_by(SYSTEM_PAGE_BYTES)) {
+            *byte = 0;
+        }
+        buffers.iter().map(|buffer| buffer.len()).sum()
     }
 }
 
@@ -215,6 +317,43 @@ mod tests {
         assert_eq!((address.addr() % 4096, first.len()), (0, 128 * 1024));
         drop(first);
         assert_eq!(pool.try_take(100_000, For::Demand).expect("room").as_ptr(), address);
+    }
+
+    /// All that the pool may have is there beforehand, and handed out and given up as any other buffer is.
+    #[test]
+    fn a_preallocated_pool_stays_within_its_capacity() {
+        let pool = Pool::new(5 * MIB + 5, 0);
+        let held = pool.try_take(1, For::Demand).expect("room");
+        while pool.preallocate_some(MIB) > 0 {}
+        assert_eq!((pool.mapped_bytes(), pool.used_bytes()), (4 * MIB + SMALLEST_BYTES, SMALLEST_BYTES));
+        let others: Vec<_> = (0..4).map(|_| pool.try_take(MIB, For::Demand).expect("room")).collect();
+        assert_eq!(pool.mapped_bytes(), 4 * MIB + SMALLEST_BYTES);
+        drop((held, others));
+        let small: Vec<_> = (0..80).map(|_| pool.try_take(1, For::Demand).expect("room")).collect();
+        assert!(pool.try_take(1, For::Demand).is_none());
+        assert_eq!((small.len() * SMALLEST_BYTES, pool.mapped_bytes()), (5 * MIB, 5 * MIB));
+    }
+
+    /// Blocks that are mapped together lie on huge pages, on a system that gives them.
+    #[test]
+    fn preallocated_buffers_lie_on_huge_pages() {
+        let enabled =
+            std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+        if enabled.is_empty() || enabled.contains("[never]") {
+            return;
+        }
+        let huge_kib = || {
+            let smaps =
+                std::fs::read_to_string("/proc/self/smaps_rollup").expect("the kernel tells of memory");
+            let line = smaps.lines().find_map(|line| line.strip_prefix("AnonHugePages:"));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+            kib.expect("a line").parse::<usize>().expect("a number")
+        };
+        let pool = Pool::new(64 * MIB, 0);
+        let before = huge_kib();
+        while pool.preallocate_some(MIB) > 0 {}
+        // Memory that is all in pieces has fewer; none at all would be advice that does not arrive.
+        assert!(huge_kib() > before);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
+use tracing::warn;
 
 use crate::budget::Budget;
 use crate::buffer::Pool;
@@ -93,6 +94,11 @@ impl Cache {
             settings,
         });
         shared.metrics.watch(registry, &shared)?;
+        if shared.settings.preallocate_memory
+            && let Err(error) = shared.pool.preallocate(layout::to_len(shared.settings.block_bytes))
+        {
+            warn!(%error, "memory is not preallocated");
+        }
         Ok(Self(shared))
     }
 

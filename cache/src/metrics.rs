@@ -391,6 +391,7 @@ struct Sizes {
     shared: Weak<Shared>,
     memory: IntGauge,
     buffers: IntGauge,
+    mapped: IntGauge,
     fills: IntGauge,
     pinned: IntGauge,
 }
@@ -404,6 +405,10 @@ impl Sizes {
                 "cache_buffer_bytes",
                 "Bytes of block buffers in use: the memory tier, reads and writes in progress, slow readers.",
             )?,
+            mapped: IntGauge::new(
+                "cache_buffer_mapped_bytes",
+                "Bytes of block buffers that the node has of the system, in use or not.",
+            )?,
             fills: IntGauge::new(
                 "cache_fill_bytes",
                 "Bytes of blocks in the middle of a fill, or held by readers after it because no tier had room.",
@@ -412,8 +417,8 @@ impl Sizes {
         })
     }
 
-    fn gauges(&self) -> [&IntGauge; 4] {
-        [&self.memory, &self.buffers, &self.fills, &self.pinned]
+    fn gauges(&self) -> [&IntGauge; 5] {
+        [&self.memory, &self.buffers, &self.mapped, &self.fills, &self.pinned]
     }
 }
 
@@ -426,6 +431,7 @@ impl Collector for Sizes {
         if let Some(shared) = self.shared.upgrade() {
             self.memory.set(shared.memory.used_bytes() as i64);
             self.buffers.set(shared.pool.used_bytes() as i64);
+            self.mapped.set(shared.pool.mapped_bytes() as i64);
             self.fills.set(shared.budget.fill_bytes_used() as i64);
             self.pinned.set(shared.slab.as_ref().map_or(0, Slab::kept_bytes) as i64);
         }

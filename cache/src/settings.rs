@@ -19,6 +19,9 @@ pub struct Settings {
     /// after it left the memory tier. With `fill_bytes_max` it bounds what the cache adds to a node's memory.
     /// At least four blocks. Default 80 MiB.
     pub working_bytes: u64,
+    /// Whether `memory_bytes` and `working_bytes` are taken from the system at once, in the background and on huge pages where
+    /// it has them, rather than as they are needed. Default: not.
+    pub preallocate_memory: bool,
     /// The NVMe tier; `None` leaves it out, which is the default.
     pub nvme: Option<Nvme>,
     /// Bytes in one cached block: a power of two, 64 KiB to 16 MiB. Changing it empties the NVMe tier.
@@ -112,6 +115,7 @@ impl Default for Settings {
         Self {
             memory_bytes: 1024 * MIB,
             working_bytes: 80 * MIB,
+            preallocate_memory: false,
             nvme: None,
             block_bytes: MIB,
             fill_bytes_max: 32 * MIB,

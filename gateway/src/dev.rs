@@ -94,7 +94,9 @@ impl DevError {
 /// # Errors
 /// When they do not start.
 pub async fn run(arguments: cli::Dev) -> Result<(), DevError> {
-    let settings = read_settings(arguments.config.as_deref())?;
+    let mut settings = read_settings(arguments.config.as_deref())?;
+    // Several nodes on a machine that is somebody's.
+    settings.cache.preallocate_memory = false;
     let topology = Arc::new(on_loopback(&settings.topology, arguments.port_base)?);
     let regions: Vec<_> = topology.regions().iter().map(|region| region.name().clone()).collect();
     let listens: Vec<_> = (0..).zip(&regions).map(|(index, _)| listen(arguments.port_base, index)).collect();

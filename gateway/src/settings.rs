@@ -387,6 +387,7 @@ fn read_cache(file: &mut Keys) -> (cache::Settings, u64) {
     ] {
         *field = keys.bytes(key, *field, ANY);
     }
+    settings.preallocate_memory = keys.flag("preallocate_memory", settings.preallocate_memory);
     for (key, field) in [
         ("fills_per_origin_max", &mut settings.fills_per_origin_max),
         ("direct_reads_per_origin_max", &mut settings.direct_reads_per_origin_max),

@@ -27,6 +27,7 @@ pub struct Options {
     tls: bool,
     gated: Option<&'static str>,
     one_way: Option<Duration>,
+    preallocated: bool,
 }
 
 impl Options {
@@ -78,6 +79,14 @@ impl Options {
         self
     }
 
+    /// With the caches' memory allocated at the start, as shipped; other clusters, of which many run side by side, take
+    /// what they need. For served clusters.
+    #[must_use]
+    pub fn preallocated(mut self) -> Self {
+        self.preallocated = true;
+        self
+    }
+
     /// With HTTPS on the public listeners, where clients may speak HTTP/2; for `penstock dev`.
     #[must_use]
     pub fn tls(mut self) -> Self {
@@ -126,7 +135,9 @@ impl Options {
             .iter()
             .find(|(region, _)| *region == node)
             .map(|(_, settings)| settings.as_str());
-        for over in [Some(SMALL_CACHES), Some(&self.settings), own].into_iter().flatten() {
+        let preallocate = format!("[cache]\npreallocate_memory = {}\n", self.preallocated);
+        for over in [Some(SMALL_CACHES), Some(&preallocate), Some(&self.settings), own].into_iter().flatten()
+        {
             lay_over(&mut file, over.parse().expect("a test's settings are TOML"));
         }
         let regions = file["region"].as_array_mut().expect("regions.toml lists regions");
