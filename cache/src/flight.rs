@@ -225,6 +225,11 @@ impl Flight {
         }
     }
 
+    /// Whether the block is here, whole.
+    pub(crate) fn has_block(&self) -> bool {
+        matches!(lock(&self.state).end, Some(End::Loaded(_)))
+    }
+
     /// Whether the flight has nothing to give any more.
     pub(crate) fn is_over(&self) -> bool {
         matches!(lock(&self.state).end, Some(End::Over))

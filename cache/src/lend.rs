@@ -24,6 +24,7 @@ pub(crate) const PIECE_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) struct Lending {
     /// A permit a page of buffer.
     pages: Arc<Semaphore>,
+    pages_max: usize,
     pool: Pool,
     wait_max: Duration,
 }
@@ -54,13 +55,19 @@ impl AsRef<[u8]> for Lent {
 impl Lending {
     /// Lends up to `bytes_max` of block buffers.
     pub(crate) fn new(bytes_max: u64, pool: Pool, wait_max: Duration) -> Self {
-        Self { pages: Arc::new(Semaphore::new(layout::to_len(bytes_max / PAGE_BYTES))), pool, wait_max }
+        let pages_max = layout::to_len(bytes_max / PAGE_BYTES);
+        Self { pages: Arc::new(Semaphore::new(pages_max)), pages_max, pool, wait_max }
     }
 
     /// How long a piece may be that is not yet in memory.
     pub(crate) fn piece_bytes_max(&self) -> u64 {
         let whole = layout::to_len(PIECE_BYTES_MAX / PAGE_BYTES);
         if self.pages.available_permits() >= whole { PIECE_BYTES_MAX } else { PAGE_BYTES }
+    }
+
+    /// Whether half of what may be lent is there: enough for clients to hold more than a piece.
+    pub(crate) fn has_plenty(&self) -> bool {
+        2 * self.pages.available_permits() >= self.pages_max
     }
 
     /// Lends `piece`, a part of a buffer of `footprint` bytes, or a copy of its first page.

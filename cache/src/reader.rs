@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio::time::sleep;
 
 use crate::block::Block;
@@ -159,6 +160,31 @@ impl Reader {
                 Err(error)
             }
         })
+    }
+
+    /// The next piece, if it is in memory and there is plenty to lend: for a client that is given more than one at a time.
+    /// `None` says nothing of whether there is another one.
+    pub fn next_at_hand(&mut self) -> Option<Bytes> {
+        if self.left.is_empty() || !self.is_at_hand() || !self.shared.lending.has_plenty() {
+            return None;
+        }
+        // An error is given again by `next`.
+        self.next().now_or_never()??.ok()
+    }
+
+    /// Whether the next bytes are in memory, whole and verified.
+    fn is_at_hand(&self) -> bool {
+        let index = self.object.layout.block_at(self.left.start);
+        match &self.here {
+            Some(Here { held: Held::Bytes(_), .. }) => true,
+            Some(Here { held: Held::Flight(flight), .. }) => flight.has_block(),
+            None if self.direct.is_some() || self.mode == Mode::Bypass => false,
+            None => {
+                let loaded = self.ahead.as_ref().and_then(|ahead| ahead.load(index));
+                loaded.is_some_and(|flight| flight.has_block())
+                    || self.shared.memory.contains(&self.object.key(index))
+            }
+        }
     }
 
     fn count(&mut self, served: Served, bytes: u64) {

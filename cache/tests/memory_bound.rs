@@ -73,6 +73,48 @@ async fn a_block_is_lent_whole_to_everyone_who_reads_it() {
     assert_eq!(node.metric("cache_buffer_bytes", None), 256 * KIB);
 }
 
+/// What is in memory is given without waiting, every byte of it; what is not there is not asked for, and what goes past the
+/// cache is never at hand.
+#[tokio::test]
+async fn what_is_at_hand_is_in_memory() {
+    let node = Node::open(settings()).await;
+    let (known, unknown) = (Origin::new(1, MIB), Origin::new(2, MIB));
+    node.read_all(&known).await;
+    until("all of it is in memory", || node.metric("cache_memory_bytes", None) == MIB).await;
+    let mut reader = node.reader(&known, 5..MIB - 5, Mode::Fill);
+    let mut got = Vec::new();
+    while let Some(piece) = reader.next_at_hand() {
+        got.extend_from_slice(&piece);
+    }
+    assert!(reader.is_done() && got == known.content(5..MIB - 5));
+    assert_eq!(reader.tally().memory_bytes, MIB - 10);
+    for (origin, mode) in [(&unknown, Mode::LookOnly), (&unknown, Mode::Fill), (&known, Mode::Bypass)] {
+        let mut reader = node.reader(origin, 0..MIB, mode);
+        assert!(reader.next_at_hand().is_none());
+        assert!(drain(&mut reader).await.expect("reads") == origin.content(0..MIB));
+    }
+}
+
+/// Once clients hold half of what is lent, each has a piece at a time.
+#[tokio::test]
+async fn little_is_at_hand_when_much_is_lent() {
+    let node = Node::open(settings()).await;
+    let origin = Origin::new(1, 4 * MIB);
+    node.read_all(&origin).await;
+    until("all of it is in memory", || node.metric("cache_memory_bytes", None) == 4 * MIB).await;
+    let mut held = Vec::new();
+    let mut reader = node.reader(&origin, 0..4 * MIB, Mode::Fill);
+    while let Some(piece) = reader.next_at_hand() {
+        held.push(piece);
+    }
+    // Of 4 MiB.
+    assert_eq!(held.iter().map(|piece| piece.len() as u64).sum::<u64>(), 2 * MIB + 256 * KIB);
+    held.push(reader.next().await.expect("a piece").expect("good"));
+    assert!(reader.next_at_hand().is_none());
+    held.clear();
+    assert!(reader.next_at_hand().is_some());
+}
+
 /// Takes pieces of the first block of `origin`, which is on NVMe, until there is no buffer for one more.
 async fn hold_every_buffer(node: &Node, origin: &Arc<Origin>) -> (Vec<Bytes>, ReadError) {
     let mut held = Vec::new();

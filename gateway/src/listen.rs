@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::ALPN;
@@ -166,6 +167,12 @@ pub fn keep_for_later(session: &ServerSession) {
 /// room. For a body that is going to be read: its request has a place.
 pub fn want_body() {
     http2::want_more();
+}
+
+/// Has `piece`, the next of the body of `session`'s answer to be written, wait for the one after it, so that both leave in one
+/// write; false where it will not, over TLS and with HTTP/2, whose writes are other ones. Whoever asks for it writes more.
+pub fn hold_for_next(session: &ServerSession, piece: &Bytes) -> bool {
+    session.stream().is_some_and(|stream| Turn::hold(stream, piece.clone()))
 }
 
 /// Everything in this process that accepts connections, and the connections themselves.

@@ -14,6 +14,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::cross_origin::Beside;
+use crate::listen;
 use crate::refusal::Refusal;
 use crate::wait::at_most;
 
@@ -82,6 +83,8 @@ pub struct Sender<'a> {
     /// Body bytes still to come, where the head promised a number.
     owed: Option<u64>,
     has_body: bool,
+    /// Bytes of pieces that wait for the next one.
+    held: usize,
     sent: Sent,
 }
 
@@ -113,7 +116,7 @@ impl<'a> Sender<'a> {
         let head: ResponseHeader = head.into_parts().0.into();
         in_time(limits.allowance(0), pin!(session.write_response_header(Box::new(head), false))).await?;
         let sent = Sent { status, bytes: 0, first_byte: Instant::now() };
-        Ok(Self { session, limits, owed: length.filter(|_| has_body), has_body, sent })
+        Ok(Self { session, limits, owed: length.filter(|_| has_body), has_body, held: 0, sent })
     }
 
     /// Writes `piece` of the body. Waits until the client has taken most of what came before it.
@@ -124,18 +127,46 @@ impl<'a> Sender<'a> {
         if !self.has_body {
             return Ok(());
         }
-        let bytes = piece.len() as u64;
-        if let Some(owed) = &mut self.owed {
-            *owed = owed
-                .checked_sub(bytes)
-                .ok_or_else(|| broken("the body is longer than its Content-Length"))?;
-        }
+        self.owe_less(&piece)?;
         while !piece.is_empty() {
             let slice = next_slice(&mut piece);
-            let sliced = slice.len();
-            let writing = pin!(self.session.write_response_body(Some(slice), false));
-            in_time(self.limits.allowance(sliced), writing).await?;
-            self.sent.bytes += sliced as u64;
+            self.write_slice(slice).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for a piece that another one is written right after, and that may wait for it to leave with it.
+    ///
+    /// # Errors
+    /// As [`Sender::write`].
+    pub async fn write_before_next(&mut self, piece: Bytes) -> Result<()> {
+        let bytes = piece.len();
+        if !self.has_body
+            || bytes > SLICE_BYTES
+            || !listen::hold_for_next(self.session.as_downstream(), &piece)
+        {
+            return self.write(piece).await;
+        }
+        self.owe_less(&piece)?;
+        let writing = pin!(self.session.write_response_body(Some(piece), false));
+        in_time(self.limits.allowance(bytes), writing).await?;
+        self.held += bytes;
+        Ok(())
+    }
+
+    async fn write_slice(&mut self, slice: Bytes) -> Result<()> {
+        let bytes = std::mem::take(&mut self.held) + slice.len();
+        let writing = pin!(self.session.write_response_body(Some(slice), false));
+        in_time(self.limits.allowance(bytes), writing).await?;
+        self.sent.bytes += bytes as u64;
+        Ok(())
+    }
+
+    fn owe_less(&mut self, piece: &Bytes) -> Result<()> {
+        if let Some(owed) = &mut self.owed {
+            *owed = owed
+                .checked_sub(piece.len() as u64)
+                .ok_or_else(|| broken("the body is longer than its Content-Length"))?;
         }
         Ok(())
     }

@@ -10,6 +10,9 @@ use cache::{Mode, Plan, ReadError, Reader, Tally};
 use crate::metrics::ReadSource;
 use crate::response::{Sender, Sent};
 
+/// What is sent in one write at the most, about: each write ends in a packet of its own and wakes the client once more.
+const TOGETHER_BYTES: usize = 4 << 20;
+
 /// The body of an answer, with its first bytes in hand.
 pub(super) struct Body {
     plan: Plan,
@@ -111,13 +114,29 @@ impl Body {
         };
         let mut piece = Some(self.first);
         while let Some(bytes) = piece.take() {
-            let written = sender.write(bytes).await;
+            let written = send_together(bytes, &mut reader, &mut sender).await;
             *tally = reader.tally();
             written?;
             piece = reader.next().await.transpose().map_err(cut_off)?;
         }
         sender.finish().await
     }
+}
+
+/// Sends `piece`, and in the same write what of the reader's next ones is in memory already.
+async fn send_together(
+    mut piece: Bytes,
+    reader: &mut Reader,
+    sender: &mut Sender<'_>,
+) -> pingora::Result<()> {
+    let mut together = piece.len();
+    while together < TOGETHER_BYTES
+        && let Some(next) = reader.next_at_hand()
+    {
+        sender.write_before_next(std::mem::replace(&mut piece, next)).await?;
+        together += piece.len();
+    }
+    sender.write(piece).await
 }
 
 /// What was sent from where, fastest first.

@@ -2,10 +2,14 @@
 //!
 //! Small writes wait for what follows them, and leave with it in one write, however large that is: a response's head is one
 //! write of pingora's and its body another, and on their own each would be a packet or more, and wake the client.
+//!
+//! A large one waits as well if it was [held](Buffered::hold), without a copy.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -25,11 +29,26 @@ pub(super) struct Buffered<S> {
     ahead: Bytes,
     /// What was written and has not gone out.
     behind: BytesMut,
+    /// What was written after it, and has not gone out either.
+    held: VecDeque<Bytes>,
+    /// What is to be held when it is written.
+    to_hold: Mutex<Option<Bytes>>,
 }
 
 impl<S> Buffered<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, ahead: Bytes::new(), behind: BytesMut::new() }
+        Self {
+            stream,
+            ahead: Bytes::new(),
+            behind: BytesMut::new(),
+            held: VecDeque::new(),
+            to_hold: Mutex::new(None),
+        }
+    }
+
+    /// Has `piece`, if it is what is written next, wait for what is written after it. Nothing else ends its waiting but a flush.
+    pub(super) fn hold(&self, piece: Bytes) {
+        *self.to_hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(piece);
     }
 
     pub(super) fn get_ref(&self) -> &S {
@@ -38,26 +57,60 @@ impl<S> Buffered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Buffered<S> {
-    /// Writes what is behind, and lets its memory go.
-    fn poll_catch_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.behind.has_remaining() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.behind))?;
-            self.written(written)?;
+    /// Writes what is behind and what was held, and `bufs` after it. Returns how much of `bufs` was written, which is nothing only
+    /// where there is none.
+    fn poll_together(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        while self.behind.has_remaining() || !self.held.is_empty() {
+            let Self { stream, behind, held, .. } = &mut *self;
+            let waiting = [&**behind].into_iter().chain(held.iter().map(|piece| &**piece));
+            let waiting = waiting.filter(|piece| !piece.is_empty()).map(IoSlice::new);
+            let together: Vec<_> = waiting.chain(bufs.iter().copied()).collect();
+            let written = ready!(Pin::new(stream).poll_write_vectored(cx, &together))?;
+            let beside = self.written(written)?;
+            if beside > 0 {
+                return Poll::Ready(Ok(beside));
+            }
         }
-        Poll::Ready(Ok(()))
+        match bufs {
+            [] => Poll::Ready(Ok(0)),
+            bufs => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        }
     }
 
-    /// Takes what was written off what is behind, and returns how much was written beside it.
+    /// Takes what was written off what was waiting, whose memory goes with it, and returns how much was written beside it.
     fn written(&mut self, bytes: usize) -> io::Result<usize> {
         if bytes == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        let caught_up = bytes.min(self.behind.len());
+        let mut left = bytes;
+        let caught_up = left.min(self.behind.len());
         self.behind.advance(caught_up);
+        left -= caught_up;
         if self.behind.is_empty() {
             self.behind = BytesMut::new();
         }
-        Ok(bytes - caught_up)
+        while let Some(piece) = self.held.front_mut() {
+            let caught_up = left.min(piece.len());
+            piece.advance(caught_up);
+            left -= caught_up;
+            if !piece.is_empty() {
+                break;
+            }
+            self.held.pop_front();
+        }
+        Ok(left)
+    }
+
+    /// Holds `bufs`, if that is what was to be held.
+    fn holds(&mut self, bufs: &[IoSlice<'_>]) -> bool {
+        let to_hold = self.to_hold.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        match (to_hold, bufs) {
+            (Some(piece), [buf]) if (piece.as_ptr(), piece.len()) == (buf.as_ptr(), buf.len()) => {
+                self.held.push_back(piece);
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -100,20 +153,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Buffered<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let bytes: usize = bufs.iter().map(|buf| buf.len()).sum();
-        if self.behind.len() + bytes <= WRITE_BYTES {
+        if self.holds(bufs) {
+            return Poll::Ready(Ok(bytes));
+        }
+        if self.held.is_empty() && self.behind.len() + bytes <= WRITE_BYTES {
             bufs.iter().for_each(|buf| self.behind.extend_from_slice(buf));
             return Poll::Ready(Ok(bytes));
         }
-        while self.behind.has_remaining() {
-            let Self { stream, behind, .. } = &mut *self;
-            let together: Vec<_> = [IoSlice::new(behind)].into_iter().chain(bufs.iter().copied()).collect();
-            let written = ready!(Pin::new(stream).poll_write_vectored(cx, &together))?;
-            let beside = self.written(written)?;
-            if beside > 0 {
-                return Poll::Ready(Ok(beside));
-            }
-        }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.poll_together(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -121,12 +168,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Buffered<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_catch_up(cx))?;
+        ready!(self.poll_together(cx, &[]))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_catch_up(cx))?;
+        ready!(self.poll_together(cx, &[]))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
@@ -244,6 +291,46 @@ mod tests {
         assert_eq!(lengths(None, &[300, 4096]).await, [4396]);
         assert_eq!(lengths(None, &[300, 1 << 20]).await, [300 + (1 << 20)]);
         assert_eq!(lengths(None, &[1 << 20, 1 << 20]).await, [1 << 20, 1 << 20]);
+    }
+
+    /// Pieces that are held leave in one write with what follows them, or when they are flushed, and are let go of then.
+    #[tokio::test]
+    async fn what_is_held_leaves_with_what_follows_it() {
+        for most in [None, Some(70_000)] {
+            let mut stream = Buffered::new(Noting { most, ..Noting::default() });
+            let pieces: Vec<Bytes> = (0..4_u8).map(|number| vec![number; 100_000].into()).collect();
+            stream.write_all(&[9; 300]).await.expect("written");
+            for piece in &pieces[..2] {
+                stream.hold(piece.clone());
+                stream.write_all(piece).await.expect("held");
+            }
+            assert_eq!(stream.stream.writes.len(), 0);
+            stream.write_all(&pieces[2]).await.expect("written");
+            assert!(stream.held.is_empty() && pieces.iter().all(Bytes::is_unique));
+            stream.hold(pieces[3].clone());
+            stream.write_all(&pieces[3]).await.expect("held");
+            stream.flush().await.expect("flushed");
+            let wanted = [[9; 300].as_slice(), &pieces.concat()].concat();
+            assert!(stream.stream.writes.concat() == wanted, "every byte once, in order");
+            if most.is_none() {
+                assert_eq!(stream.stream.writes.iter().map(Vec::len).collect::<Vec<_>>(), [300_300, 100_000]);
+            }
+        }
+    }
+
+    /// Only the very bytes that were to be held are.
+    #[tokio::test]
+    async fn other_bytes_than_those_to_hold_go_out() {
+        let mut stream = Buffered::new(Noting::default());
+        let piece = Bytes::from(vec![1; 100_000]);
+        for other in [vec![1; 100_000].as_slice(), &piece[1..]] {
+            stream.hold(piece.clone());
+            stream.write_all(other).await.expect("written");
+            // Nor later.
+            stream.write_all(&piece).await.expect("written");
+        }
+        assert_eq!(stream.stream.writes.iter().map(Vec::len).sum::<usize>(), 399_999);
+        assert!(stream.held.is_empty());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
@@ -38,6 +39,11 @@ impl Connection {
         // Asked for now because the digest outlives the socket, whose number may then be another connection's.
         digest.peer_addr();
         Ok(Self { tcp: Buffered::new(tcp), accepted: SystemTime::now(), digest: Arc::new(digest) })
+    }
+
+    /// See [`Buffered::hold`].
+    pub(super) fn hold(&self, piece: Bytes) {
+        self.tcp.hold(piece);
     }
 }
 

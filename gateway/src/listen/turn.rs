@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
 use pingora::protocols::{
@@ -27,6 +27,8 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep};
+
+use super::connection::Connection;
 
 /// Of what comes too soon, what is read at the most: a dozen requests, of forwards that are bounded in number.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
@@ -75,6 +77,13 @@ impl Turn {
     /// The next request has its turn.
     pub(super) fn give_back(stream: &Stream) {
         set(stream, false);
+    }
+
+    /// See [`hold_for_next`](super::hold_for_next).
+    pub(super) fn hold(stream: &Stream, piece: Bytes) -> bool {
+        let turn = stream.as_any().downcast_ref::<Self>();
+        let connection = turn.and_then(|turn| turn.stream.as_any().downcast_ref::<Connection>());
+        connection.map(|connection| connection.hold(piece)).is_some()
     }
 
     /// Keeps what comes, and tells of nothing but the end.
@@ -245,7 +254,6 @@ mod tests {
     use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::time::timeout;
 
-    use super::super::connection::Connection;
     use super::*;
 
     /// A client and what serves it. Its window is small: most of an answer is on its way when the server closes.
