@@ -6,7 +6,7 @@
 
 use std::pin::pin;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
@@ -51,7 +51,7 @@ pub(super) async fn read(stream: &mut Stream, mut block: BytesMut, limits: &Limi
 async fn begin(stream: &mut Stream, block: &mut BytesMut) -> bool {
     loop {
         let blank = block.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let _ = block.split_to(blank);
+        block.advance(blank);
         if !block.is_empty() {
             return true;
         }
@@ -67,7 +67,7 @@ async fn finish(stream: &mut Stream, mut block: BytesMut, bytes_max: usize) -> H
     loop {
         match lines.scan(&block) {
             Scanned::End { at } if at > bytes_max => return Head::TooLarge,
-            Scanned::End { at } if is_framed_twice(&block[..at]) => return Head::FramedTwice,
+            Scanned::End { .. } if lines.frame_twice() => return Head::FramedTwice,
             Scanned::End { at } => {
                 // Most clients wait for the answer: then there is nothing to ask about.
                 let is_ahead = at < block.len() && has_no_body(&block[..at]);
@@ -93,22 +93,15 @@ fn has_no_body(head: &[u8]) -> bool {
     is_read && ![&b"content-length"[..], b"transfer-encoding", b"upgrade"].into_iter().any(has)
 }
 
-/// Whether a head has both headers that delimit a body.
-fn is_framed_twice(head: &[u8]) -> bool {
-    let has = |name: &[u8]| {
-        let mut names =
-            head.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b':').next());
-        names.any(|found| found.trim_ascii().eq_ignore_ascii_case(name))
-    };
-    has(b"transfer-encoding") && has(b"content-length")
-}
-
 /// Looks for the empty line that ends a header block, resuming where it stopped.
 #[derive(Default)]
 struct Lines {
     scanned: usize,
     line_start: usize,
     count: usize,
+    /// Which of the two headers that delimit a body were there.
+    has_encoding: bool,
+    has_length: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -133,9 +126,17 @@ impl Lines {
             if self.count > LINES_MAX {
                 return Scanned::TooMany;
             }
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+            self.has_encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
+            self.has_length |= name.eq_ignore_ascii_case(b"content-length");
         }
         self.scanned = block.len();
         Scanned::More
+    }
+
+    /// Whether what was scanned has both headers that delimit a body.
+    fn frame_twice(&self) -> bool {
+        self.has_encoding && self.has_length
     }
 }
 
@@ -191,7 +192,9 @@ mod tests {
             ("PUT /content-length: HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false),
             ("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX-Content-Length: 3\r\n\r\n", false),
         ] {
-            assert_eq!(is_framed_twice(head.as_bytes()), expected, "{head}");
+            let mut lines = Lines::default();
+            assert_eq!(lines.scan(head.as_bytes()), Scanned::End { at: head.len() }, "{head}");
+            assert_eq!(lines.frame_twice(), expected, "{head}");
         }
     }
 
