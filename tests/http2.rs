@@ -27,6 +27,9 @@ const FIRST_WINDOW_BYTES: u64 = 65_535;
 /// The shortest frame whose overhead h2 does not count.
 const SMALL_FRAME_BYTES: usize = 256;
 
+/// The window that a connection begins with.
+const FIRST_BYTES: u64 = MIB / 4;
+
 /// What the windows of a node may have together, where they are filled.
 const WINDOWS_BYTES: u64 = 32 * MIB;
 
@@ -198,8 +201,7 @@ async fn fill(mut body: SendStream<Bytes>, sent: Arc<AtomicU64>) {
 /// no more of it, and the node holds no more than is counted for that. Who comes then speaks HTTP/1.1.
 #[tokio::test]
 async fn windows_hold_no_more_than_is_counted() {
-    let patient =
-        "[limits]\nhttp2_windows_bytes = \"32 MiB\"\nstalled_reader = \"5m\"\nstalled_upload = \"5m\"\n";
+    let patient = "[limits]\nrequests_in_flight_max = 4096\nhttp2_windows_bytes = \"32 MiB\"\nstalled_reader = \"5m\"\nstalled_upload = \"5m\"\n";
     let cluster = Cluster::start_with(Options::settings(patient).tls()).await;
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
@@ -214,10 +216,11 @@ async fn windows_hold_no_more_than_is_counted() {
         let target = format!("/data/k?{}", owner.presigned("GET", "/data/k", 600));
         let (answer, body) = connection.get_with_body(owner.host(), &target).await;
         held.push((connection, upload, answer, tokio::spawn(fill(body, sent.clone()))));
-        assert!(held.len() as u64 <= WINDOWS_BYTES / MIB, "a connection has a mebibyte at least");
+        assert!(held.len() as u64 <= WINDOWS_BYTES / FIRST_BYTES, "a connection has a window");
     }
     // Of what is left over when too little is left for one more, none is lent.
-    until("all is lent and used up", async || sent.load(Ordering::Relaxed) > WINDOWS_BYTES - MIB).await;
+    until("all is lent and used up", async || sent.load(Ordering::Relaxed) > WINDOWS_BYTES - FIRST_BYTES)
+        .await;
     let _ = owner.get("data", "k").await.ok();
     let sent = sent.load(Ordering::Relaxed);
     let grown = cluster.process("ord1").peak_memory_bytes() - before;
@@ -232,7 +235,7 @@ async fn windows_hold_no_more_than_is_counted() {
 #[tokio::test]
 async fn http2_is_offered_while_there_is_room() {
     let cluster =
-        Cluster::start_with(Options::settings("[limits]\nhttp2_windows_bytes = \"1 MiB\"\n").tls()).await;
+        Cluster::start_with(Options::settings("[limits]\nhttp2_windows_bytes = \"256 KiB\"\n").tls()).await;
     let address = cluster.address("las1", Endpoint::Standard);
     let only = Connection::offered_to(&cluster, &address).await.expect("room for one");
     let tcp = TcpStream::connect(&address).await.expect("connect");
@@ -247,7 +250,7 @@ async fn http2_is_offered_while_there_is_room() {
     until("HTTP/2 is offered", async || Connection::offered_to(&cluster, &address).await.is_some()).await;
 }
 
-/// An upload that has its place may send four mebibytes ahead; who sends a body that nobody asks for, one.
+/// An upload that has its place may send four mebibytes ahead; who sends a body that nobody asks for, a quarter of one.
 #[tokio::test]
 async fn only_a_body_that_is_read_has_its_window_widened() {
     let cluster = Cluster::start_with(Options::default().tls()).await;
@@ -259,7 +262,7 @@ async fn only_a_body_that_is_read_has_its_window_widened() {
     let mut reader = Connection::open_to(&cluster, &address).await;
     let target = format!("/data/k?{}", owner.presigned("GET", "/data/k", 600));
     let (answer, mut unread) = reader.get_with_body(owner.host(), &target).await;
-    wait_for_window(&mut unread, MIB).await;
+    wait_for_window(&mut unread, FIRST_BYTES).await;
     let answer = timeout(IN_TIME, answer).await.expect("in time").expect("an answer");
     assert_eq!(answer.status(), 200);
     let _ = timeout(IN_TIME, answer.into_body().data()).await.expect("in time").expect("some of the answer");
@@ -267,7 +270,7 @@ async fn only_a_body_that_is_read_has_its_window_widened() {
     let mut writer = Connection::open_to(&cluster, &address).await;
     let (_answer, mut upload) = writer.put("/data/other", 8 << 20, Some(&cluster)).await;
     wait_for_window(&mut upload, 4 * MIB).await;
-    assert_eq!(unread.capacity() as u64, MIB);
+    assert_eq!(unread.capacity() as u64, FIRST_BYTES);
 }
 
 /// Waits until as much may be sent as `bytes`.

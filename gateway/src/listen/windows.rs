@@ -15,8 +15,8 @@ use crate::memory::REQUEST_BYTES;
 
 const KIB: u32 = 1 << 10;
 
-/// The window of a connection that was accepted: 25 MiB a second over 40 ms.
-pub(super) const FIRST_BYTES: u32 = 1 << 20;
+/// The window of a connection that was accepted: bodies on one that finds no more have 6 MiB a second over 40 ms.
+pub(super) const FIRST_BYTES: u32 = 256 * KIB;
 
 /// The largest window of a connection, and that of each stream: a stream may use all that its connection was lent.
 pub(super) const BYTES_MAX: u32 = 4 << 20;
@@ -137,7 +137,7 @@ mod tests {
     fn no_more_is_lent_than_there_is() {
         let windows = windows(3, 1000);
         let mut lent: Vec<_> = std::iter::from_fn(|| windows.lend()).collect();
-        assert_eq!((lent.len(), lent_bytes(&windows, 3)), (3, 3 * MIB));
+        assert_eq!((lent.len(), lent_bytes(&windows, 3)), (12, 3 * MIB));
         lent.pop();
         assert!(windows.lend().is_some());
         drop(lent);
@@ -147,12 +147,12 @@ mod tests {
     /// What is lent is missing among requests, and where those need all there is nothing is lent.
     #[test]
     fn what_is_lent_is_taken_from_requests() {
-        let each = (TAKEN_BY_BYTE << 20).div_ceil(REQUEST_BYTES) as usize;
+        let each = (TAKEN_BY_BYTE * u64::from(FIRST_BYTES)).div_ceil(REQUEST_BYTES) as usize;
         let windows = windows(100, 2 * each + 1);
         let lent = (windows.lend(), windows.lend(), windows.lend());
         assert!(lent.0.is_some() && lent.1.is_some() && lent.2.is_none());
         assert_eq!(windows.requests.available_permits(), 1);
-        assert_eq!(lent_bytes(&windows, 100), 2 * MIB, "what was refused is not kept");
+        assert_eq!(lent_bytes(&windows, 100), 2 * FIRST_BYTES as usize, "what was refused is not kept");
     }
 
     /// One gets half of what is left, up to its largest; when little is left it stays as it is.
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(first.wider().now_or_never(), None, "it is the largest");
         let second = Window::new(windows.clone(), windows.lend().expect("room"));
         second.want_more();
-        assert_eq!(second.wider().now_or_never(), Some(FIRST_BYTES + (3 << 19)));
+        assert_eq!(second.wider().now_or_never(), Some(FIRST_BYTES + (15 << 17)));
         let rest: Vec<_> = std::iter::from_fn(|| windows.lend()).collect();
         second.want_more();
         assert_eq!(second.wider().now_or_never(), None, "too little is left");
