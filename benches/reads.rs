@@ -111,7 +111,7 @@ async fn one_round(case: &Case, server: &Server, round: usize) -> Round {
         }
         None => None,
     };
-    let (cpu, origin) = (server.cpu_time(), server.origin_bytes());
+    let (cpu, origin, disk) = (server.cpu_time(), server.origin_bytes(), server.disk_bytes());
     let (pulled, timed) = match &mut beside {
         None => {
             let pulled = pool.pull(&requests).await;
@@ -126,6 +126,7 @@ async fn one_round(case: &Case, server: &Server, round: usize) -> Round {
         bytes: pulled.bytes,
         requests: pulled.whole.count(),
         origin_bytes: server.origin_bytes() - origin,
+        disk_bytes: server.disk_bytes() - disk,
         first_byte: timed.0,
         whole: timed.1,
     }

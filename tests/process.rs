@@ -158,6 +158,18 @@ pub fn cpu_time(id: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Bytes that were read from disks for the process with this id so far (`read_bytes`): none of what the kernel still had.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn disk_read_bytes(id: u32) -> u64 {
+    let io =
+        fs::read_to_string(format!("/proc/{id}/io")).expect("read what the process has read and written");
+    let mut numbers = io.lines().filter_map(|line| line.strip_prefix("read_bytes: "));
+    numbers.next().and_then(|number| number.parse().ok()).expect("read_bytes is a number")
+}
+
 /// Runs `penstock` with `args` to its end: the exit status, and all that it printed.
 pub fn run(args: &[&str]) -> (ExitStatus, String) {
     let output = Command::new(penstock()).args(args).stdin(Stdio::null()).output().expect("run penstock");

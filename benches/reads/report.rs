@@ -27,6 +27,8 @@ pub(crate) struct Round {
     pub(crate) bytes: u64,
     pub(crate) requests: usize,
     pub(crate) origin_bytes: u64,
+    /// Read from the disk by the server's processes.
+    pub(crate) disk_bytes: u64,
     pub(crate) first_byte: Latencies,
     pub(crate) whole: Latencies,
 }
@@ -64,13 +66,17 @@ impl Measured {
     fn origin_share(&self) -> f64 {
         self.median(|round| round.origin_bytes as f64 / round.bytes as f64)
     }
+
+    fn disk_share(&self) -> f64 {
+        self.median(|round| round.disk_bytes as f64 / round.bytes as f64)
+    }
 }
 
 pub(crate) fn print_table(cases: &[(&Case, Vec<Measured>)]) {
     println!(
-        "| case | server | CPU | speed | of the floor | first byte, median | whole, median | 99 % | 99.9 % | peak memory | origin bytes a byte |"
+        "| case | server | CPU | speed | of the floor | first byte, median | whole, median | 99 % | 99.9 % | peak memory | origin bytes a byte | disk bytes a byte |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for (case, rows) in cases {
         for row in rows {
             println!("{}", line_beside(case, row, &rows[0]));
@@ -99,12 +105,16 @@ fn line_beside(case: &Case, row: &Measured, first: &Measured) -> String {
         }
         Kind::Floor | Kind::Nginx | Kind::Varnish => format!("{} MiB", row.peak_memory_bytes / MIB),
     };
-    let share = match row.kind {
+    let origin = match row.kind {
         Kind::Floor | Kind::Direct => String::new(),
         _ => format!("{:.2}", row.origin_share()),
     };
+    let disk = match row.kind {
+        Kind::Direct => String::new(),
+        _ => format!("{:.2}", row.disk_share()),
+    };
     format!(
-        "| {} | {} | {cpu} | {:.0} MB/s | {:.2} | {} | {} | {} | {} | {memory} | {share} |",
+        "| {} | {} | {cpu} | {:.0} MB/s | {:.2} | {} | {} | {} | {} | {memory} | {origin} | {disk} |",
         case.what,
         row.kind.name(),
         row.megabytes_per_second(),
@@ -124,6 +134,7 @@ pub(crate) fn print_json(cases: &[(&Case, Vec<Measured>)]) {
             "bytes": round.bytes,
             "requests": round.requests,
             "origin_bytes": round.origin_bytes,
+            "disk_bytes": round.disk_bytes,
             "first_byte_ms": quantiles(&round.first_byte),
             "whole_ms": quantiles(&round.whole),
         })
@@ -145,6 +156,7 @@ pub(crate) fn print_json(cases: &[(&Case, Vec<Measured>)]) {
             "peak_memory_bytes": row.peak_memory_bytes,
             "memory_bound_bytes": is_ours.then(|| case.memory_bound_bytes()),
             "origin_bytes_per_byte": row.origin_share(),
+            "disk_bytes_per_byte": (row.kind != Kind::Direct).then(|| row.disk_share()),
             "rounds": row.rounds.iter().map(round).collect::<Vec<_>>(),
         })
     };

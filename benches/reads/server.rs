@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
 use rustix::process::{Pid, Signal, kill_process};
-use tests::process::{cpu_time, peak_memory_bytes};
+use tests::process::{cpu_time, disk_read_bytes, peak_memory_bytes};
 use tests::wan::{Direction, Link};
 use tokio::net::TcpStream;
 
@@ -167,6 +167,11 @@ impl Server {
     /// The most memory that its processes had, each by itself. Pages of files that the kernel keeps do not count.
     pub(crate) fn peak_memory_bytes(&self) -> u64 {
         self.processes().into_iter().filter_map(peak_memory_bytes).sum()
+    }
+
+    /// Bytes that its processes had read from the disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.processes().into_iter().map(disk_read_bytes).sum()
     }
 
     /// Bytes that it has got from its origin, with all that goes around them.
