@@ -32,6 +32,7 @@ mod quotas;
 mod restored;
 mod revocation;
 mod running;
+mod shares;
 mod store_keys;
 mod users;
 mod website;
