@@ -48,6 +48,8 @@ impl Connection {
         let mut client = h2::client::Builder::new();
         client.initial_window_size(CLIENTS_WINDOW_BYTES);
         client.initial_connection_window_size(2 * CLIENTS_WINDOW_BYTES);
+        // More than any window: what may be sent is up to the server.
+        client.max_send_buffer_size(16 << 20);
         let (requests, connection) =
             client.handshake(tls::connect(&config, tcp).await).await.expect("HTTP/2");
         tokio::spawn(connection);
