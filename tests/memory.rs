@@ -60,6 +60,24 @@ async fn slow_readers_of_the_cache_are_cheap() {
     drop(stalled);
 }
 
+/// A node that takes its cache's memory at the start has it then, and takes no more than others do beside it.
+#[tokio::test]
+async fn preallocated_memory_is_within_the_bound() {
+    let cluster = with_data_and(Options::cache("32 MiB", "128 MiB").preallocated()).await;
+    // As shipped: `working_bytes`, and `fill_bytes_max`.
+    let (allocated, fills) = ((32 + 96) * MIB, 48 * MIB);
+    until("las1 has its memory", async || {
+        let mapped = cluster.scrape("las1").await.sum("penstock_cache_buffer_mapped_bytes", &[]);
+        mapped as u64 == allocated
+    })
+    .await;
+    let stalled = stall_all(&cluster.accelerated("las1", "ord1")).await;
+    let peak = cluster.process("las1").peak_memory_bytes();
+    let bounds = allocated..allocated + fills + ALLOWANCE_BYTES;
+    assert!(bounds.contains(&peak), "the peak was {} MiB", peak / MIB);
+    drop(stalled);
+}
+
 /// The same on the way to another region, where there are few places: who finds none is told to slow down.
 #[tokio::test]
 async fn slow_readers_of_another_region_are_cheap() {
@@ -107,10 +125,13 @@ async fn stop_upload(client: &Client, nth: usize) -> TcpStream {
 
 /// One process a region, and an object in ord1.
 async fn with_data() -> Cluster {
+    with_data_and(Options::cache("32 MiB", "128 MiB")).await
+}
+
+async fn with_data_and(options: Options) -> Cluster {
     raise_open_files();
     let patient = "[limits]\nstalled_reader = \"5m\"\nstalled_upload = \"5m\"";
-    let cluster =
-        Cluster::start_with(Options::cache("32 MiB", "128 MiB").and(patient).served().preallocated()).await;
+    let cluster = Cluster::start_with(options.and(patient).served()).await;
     let ord1 = cluster.standard("ord1");
     ord1.create_bucket("data").await;
     let _ = ord1.send(Request::new("PUT", "/data/k").content(content())).await.ok();
