@@ -30,7 +30,7 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -170,9 +170,10 @@ pub fn want_body() {
 }
 
 /// Has `piece`, the next of the body of `session`'s answer to be written, wait for the one after it, so that both leave in one
-/// write; false where it will not, over TLS and with HTTP/2, whose writes are other ones. Whoever asks for it writes more.
-pub fn hold_for_next(session: &ServerSession, piece: &Bytes) -> bool {
-    session.stream().is_some_and(|stream| Turn::hold(stream, piece.clone()))
+/// write, and whoever asks for it writes more. What is returned is told of each such piece that has gone out. `None`: it will
+/// not wait, over TLS and with HTTP/2, whose writes are other ones.
+pub fn hold_for_next(session: &ServerSession, piece: &Bytes) -> Option<Arc<Notify>> {
+    Turn::hold(session.stream()?, piece.clone())
 }
 
 /// Everything in this process that accepts connections, and the connections themselves.

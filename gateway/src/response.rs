@@ -4,6 +4,7 @@
 //! each slice that grows with the slice is also a least rate of progress: a client may be slow, not stopped.
 
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
+use tokio::sync::Notify;
 
 use crate::cross_origin::Beside;
 use crate::listen;
@@ -83,8 +85,8 @@ pub struct Sender<'a> {
     /// Body bytes still to come, where the head promised a number.
     owed: Option<u64>,
     has_body: bool,
-    /// Bytes of pieces that wait for the next one.
-    held: usize,
+    /// Bytes of pieces that wait for the next one, and who is told when one of them has gone out.
+    held: Option<(usize, Arc<Notify>)>,
     sent: Sent,
 }
 
@@ -116,7 +118,7 @@ impl<'a> Sender<'a> {
         let head: ResponseHeader = head.into_parts().0.into();
         in_time(limits.allowance(0), pin!(session.write_response_header(Box::new(head), false))).await?;
         let sent = Sent { status, bytes: 0, first_byte: Instant::now() };
-        Ok(Self { session, limits, owed: length.filter(|_| has_body), has_body, held: 0, sent })
+        Ok(Self { session, limits, owed: length.filter(|_| has_body), has_body, held: None, sent })
     }
 
     /// Writes `piece` of the body. Waits until the client has taken most of what came before it.
@@ -141,23 +143,31 @@ impl<'a> Sender<'a> {
     /// As [`Sender::write`].
     pub async fn write_before_next(&mut self, piece: Bytes) -> Result<()> {
         let bytes = piece.len();
-        if !self.has_body
-            || bytes > SLICE_BYTES
-            || !listen::hold_for_next(self.session.as_downstream(), &piece)
-        {
+        if !self.has_body || bytes > SLICE_BYTES {
             return self.write(piece).await;
         }
+        let Some(let_go) = listen::hold_for_next(self.session.as_downstream(), &piece) else {
+            return self.write(piece).await;
+        };
         self.owe_less(&piece)?;
         let writing = pin!(self.session.write_response_body(Some(piece), false));
         in_time(self.limits.allowance(bytes), writing).await?;
-        self.held += bytes;
+        self.held = Some((self.held.take().map_or(0, |(held, _)| held) + bytes, let_go));
         Ok(())
     }
 
     async fn write_slice(&mut self, slice: Bytes) -> Result<()> {
-        let bytes = std::mem::take(&mut self.held) + slice.len();
-        let writing = pin!(self.session.write_response_body(Some(slice), false));
-        in_time(self.limits.allowance(bytes), writing).await?;
+        let (mut bytes, held) = (slice.len(), self.held.take());
+        // Each piece has its own time, from when the one before it is gone.
+        let allowance = self.limits.allowance(if held.is_some() { SLICE_BYTES } else { bytes });
+        let mut writing = pin!(self.session.write_response_body(Some(slice), false));
+        match held {
+            None => in_time(allowance, writing).await?,
+            Some((held, let_go)) => {
+                bytes += held;
+                while !in_time(allowance, pin!(is_written_or_less(writing.as_mut(), &let_go))).await? {}
+            }
+        }
         self.sent.bytes += bytes as u64;
         Ok(())
     }
@@ -195,7 +205,19 @@ fn broken(why: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, why)
 }
 
-async fn in_time(allowance: Duration, writing: Pin<&mut impl Future<Output = Result<()>>>) -> Result<()> {
+/// Waits until all is written, which is true, or a piece of it is gone.
+async fn is_written_or_less(
+    writing: Pin<&mut impl Future<Output = Result<()>>>,
+    let_go: &Notify,
+) -> Result<bool> {
+    tokio::select! {
+        biased;
+        written = writing => written.map(|()| true),
+        () = let_go.notified() => Ok(false),
+    }
+}
+
+async fn in_time<T>(allowance: Duration, writing: Pin<&mut impl Future<Output = Result<T>>>) -> Result<T> {
     match at_most(allowance, writing).await {
         Some(written) => written.map_err(|error| error.into_down()),
         None => Err(Error::explain(ErrorType::WriteTimedout, "the client takes no bytes").into_down()),

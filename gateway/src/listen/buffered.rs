@@ -9,11 +9,12 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 /// What is read at one time for somebody who asks for less. Larger reads pass the buffer by.
 const READ_BYTES: usize = 16 * 1024;
@@ -33,6 +34,8 @@ pub(super) struct Buffered<S> {
     held: VecDeque<Bytes>,
     /// What is to be held when it is written.
     to_hold: Mutex<Option<Bytes>>,
+    /// Told of each piece that was held and is gone.
+    let_go: Arc<Notify>,
 }
 
 impl<S> Buffered<S> {
@@ -43,12 +46,15 @@ impl<S> Buffered<S> {
             behind: BytesMut::new(),
             held: VecDeque::new(),
             to_hold: Mutex::new(None),
+            let_go: Arc::default(),
         }
     }
 
     /// Has `piece`, if it is what is written next, wait for what is written after it. Nothing else ends its waiting but a flush.
-    pub(super) fn hold(&self, piece: Bytes) {
+    /// What is returned is told of each such piece that has gone out whole.
+    pub(super) fn hold(&self, piece: Bytes) -> Arc<Notify> {
         *self.to_hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(piece);
+        self.let_go.clone()
     }
 
     pub(super) fn get_ref(&self) -> &S {
@@ -97,6 +103,7 @@ impl<S: AsyncWrite + Unpin> Buffered<S> {
                 break;
             }
             self.held.pop_front();
+            self.let_go.notify_one();
         }
         Ok(left)
     }

@@ -20,6 +20,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use super::buffered::Buffered;
 
@@ -42,8 +43,8 @@ impl Connection {
     }
 
     /// See [`Buffered::hold`].
-    pub(super) fn hold(&self, piece: Bytes) {
-        self.tcp.hold(piece);
+    pub(super) fn hold(&self, piece: Bytes) -> Arc<Notify> {
+        self.tcp.hold(piece)
     }
 }
 

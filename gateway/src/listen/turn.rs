@@ -26,6 +26,7 @@ use pingora::protocols::{
     TimingDigest, UniqueID,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::connection::Connection;
@@ -80,10 +81,10 @@ impl Turn {
     }
 
     /// See [`hold_for_next`](super::hold_for_next).
-    pub(super) fn hold(stream: &Stream, piece: Bytes) -> bool {
-        let turn = stream.as_any().downcast_ref::<Self>();
-        let connection = turn.and_then(|turn| turn.stream.as_any().downcast_ref::<Connection>());
-        connection.map(|connection| connection.hold(piece)).is_some()
+    pub(super) fn hold(stream: &Stream, piece: Bytes) -> Option<Arc<Notify>> {
+        let turn = stream.as_any().downcast_ref::<Self>()?;
+        let connection = turn.stream.as_any().downcast_ref::<Connection>()?;
+        Some(connection.hold(piece))
     }
 
     /// Keeps what comes, and tells of nothing but the end.
