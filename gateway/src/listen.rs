@@ -10,6 +10,7 @@
 
 mod buffered;
 mod connection;
+mod early;
 mod head;
 mod http1;
 mod http2;
@@ -27,12 +28,14 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::connection::Connection;
+use self::early::{Connections, Early};
+pub use self::early::LENT_BYTES_MAX;
 pub use self::turn::LINGER;
 use self::turn::Turn;
 use crate::metrics::{DropReason, Metrics};
@@ -46,7 +49,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection may take before a request on it is complete.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections open at once on one listener; one more is closed at once. Default 8192.
+    /// Connections open at once on all listeners of one [`Front`]; one more takes the place of the one that has waited
+    /// longest for a request, and is closed at once where all others have one. Default 2048.
     pub connections_max: usize,
     /// From accept to the end of the TLS handshake, or of HTTP/2's preface. Default 10 s.
     pub handshake_timeout: Duration,
@@ -62,7 +66,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 8192,
+            connections_max: 2048,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(20),
             head_bytes_max: 32 * 1024,
@@ -148,28 +152,32 @@ pub fn keep_for_later(session: &ServerSession) {
     }
 }
 
-/// Everything in this process that accepts connections, and the connections themselves.
+/// Listeners of one kind, and their connections.
 #[derive(Debug)]
 pub struct Front {
+    limits: Limits,
+    connections: Arc<Connections>,
     stop: watch::Sender<bool>,
     running: TaskTracker,
 }
 
-impl Default for Front {
-    fn default() -> Self {
-        Self { stop: watch::Sender::new(false), running: TaskTracker::new() }
-    }
-}
-
 impl Front {
+    /// One whose connections keep to `limits`.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let connections = Arc::new(Connections::new(limits.connections_max));
+        Self { limits, connections, stop: watch::Sender::new(false), running: TaskTracker::new() }
+    }
+
     /// Starts answering on `bound` with `app`, on the current runtime. What is let go unanswered counts in `metrics`.
-    pub fn serve<A>(&self, bound: Bound, transport: Transport, limits: Limits, metrics: Metrics, app: Arc<A>)
+    pub fn serve<A>(&self, bound: Bound, transport: Transport, metrics: Metrics, app: Arc<A>)
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
         let listener = Listener {
             transport,
-            limits,
+            limits: self.limits.clone(),
+            connections: self.connections.clone(),
             metrics,
             app,
             stop: self.stop.subscribe(),
@@ -194,6 +202,7 @@ impl Front {
 struct Listener<A> {
     transport: Transport,
     limits: Limits,
+    connections: Arc<Connections>,
     metrics: Metrics,
     app: Arc<A>,
     stop: watch::Receiver<bool>,
@@ -205,6 +214,7 @@ impl<A> Clone for Listener<A> {
         Self {
             transport: self.transport.clone(),
             limits: self.limits.clone(),
+            connections: self.connections.clone(),
             metrics: self.metrics.clone(),
             app: self.app.clone(),
             stop: self.stop.clone(),
@@ -218,22 +228,17 @@ where
     A: HttpServerApp + Send + Sync + 'static,
 {
     async fn accept_until_stopped(mut self, socket: TcpListener) {
-        let places = Arc::new(Semaphore::new(self.limits.connections_max));
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 _ = self.stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((tcp, _)) => match places.clone().try_acquire_owned() {
-                    Ok(place) => {
-                        let listener = self.clone();
-                        self.running.spawn(async move {
-                            listener.converse(tcp).await;
-                            drop(place);
-                        });
+                Ok((tcp, _)) => match self.connections.admit().await {
+                    Some(early) => {
+                        self.running.spawn(self.clone().converse(tcp, early));
                     }
-                    Err(_) => self.metrics.dropped(DropReason::Connections),
+                    None => self.metrics.dropped(DropReason::Connections),
                 },
                 Err(error) => {
                     warn!(%error, "accept failed");
@@ -244,19 +249,24 @@ where
     }
 
     /// One connection, from its handshake to its end.
-    async fn converse(self, tcp: TcpStream) {
-        let Ok(connection) = Connection::new(tcp) else { return };
+    async fn converse(self, tcp: TcpStream, early: Arc<Early>) {
+        let Ok(connection) = Connection::new(tcp, early.clone()) else { return };
         let (acceptor, others): (_, Arc<[Arc<dyn OtherProtocol>]>) = match &self.transport {
-            Transport::Plain => return http1::serve(Box::new(connection), self).await,
+            Transport::Plain => return http1::serve(Box::new(connection), &early, self).await,
             Transport::Tls(acceptor) => (acceptor, Arc::default()),
             Transport::TlsBeside(acceptor, others) => (acceptor, others.clone()),
         };
-        let stream: Stream =
-            match timeout(self.limits.handshake_timeout, acceptor.tls_handshake(connection)).await {
-                Ok(Ok(stream)) => Box::new(stream),
-                Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
-                Err(_) => return debug!("TLS handshake took too long"),
-            };
+        let shaken = tokio::select! {
+            shaken = timeout(self.limits.handshake_timeout, acceptor.tls_handshake(connection)) => shaken,
+            () = early.until_let_go() => return self.metrics.dropped(DropReason::Connections),
+        };
+        let stream: Stream = match shaken {
+            Ok(Ok(stream)) => Box::new(stream),
+            Ok(Err(_)) if early.is_refused() => return self.metrics.dropped(DropReason::Heads),
+            Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
+            Err(_) => return debug!("TLS handshake took too long"),
+        };
+        early.complete();
         let chosen = stream.selected_alpn_proto();
         let is_chosen = |other: &&Arc<dyn OtherProtocol>| match &chosen {
             Some(ALPN::Custom(chosen)) => chosen.protocol() == other.name(),
@@ -265,7 +275,7 @@ where
         match others.iter().find(is_chosen) {
             Some(other) => other.converse(stream, self.stop).await,
             None if chosen == Some(ALPN::H2) => http2::serve(stream, self).await,
-            None => http1::serve(stream, self).await,
+            None => http1::serve(stream, &early, self).await,
         }
     }
 }

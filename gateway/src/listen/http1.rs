@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::Listener;
+use super::early::Early;
 use super::head::{self, Head};
 use super::turn::{LINGER, Turn};
 use crate::metrics::DropReason;
@@ -20,15 +21,20 @@ use crate::refusal::{Refusal, Subject};
 use crate::request_id::RequestId;
 
 /// Serves requests on `stream` until one side has had enough.
-pub(super) async fn serve<A>(stream: Stream, mut listener: Listener<A>)
+pub(super) async fn serve<A>(stream: Stream, early: &Early, mut listener: Listener<A>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let mut stream: Stream = Box::new(Turn::new(stream));
     let mut rest = BytesMut::new();
     loop {
+        early.begin();
         let head = tokio::select! {
-            head = head::read(&mut stream, std::mem::take(&mut rest), &listener.limits) => head,
+            head = head::read(&mut stream, std::mem::take(&mut rest), early, &listener.limits) => head,
+            () = early.until_let_go() => {
+                listener.metrics.dropped(DropReason::Connections);
+                Head::None
+            }
             _ = listener.stop.wait_for(|stop| *stop) => Head::None,
         };
         let block = match head {
@@ -41,9 +47,18 @@ where
                 listener.metrics.dropped(DropReason::HeaderDeadline);
                 return refuse(stream, S3ErrorCode::RequestTimeout).await;
             }
+            Head::NoRoom => {
+                listener.metrics.dropped(DropReason::Heads);
+                if stream.get_ssl_digest().is_none() {
+                    // What comes while the answer is on its way is thrown away at once. TLS would keep it.
+                    early.complete();
+                }
+                return refuse(stream, S3ErrorCode::SlowDown).await;
+            }
             Head::TooLarge => return refuse(stream, S3ErrorCode::RequestHeaderSectionTooLarge).await,
             Head::FramedTwice => return refuse(stream, S3ErrorCode::InvalidRequest).await,
         };
+        early.complete();
         let mut session = ServerSession::new_http1(stream);
         // What was read already: the parser begins with it, and reads the body after it from the stream.
         session.set_pipelined_prefix(block);

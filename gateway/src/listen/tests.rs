@@ -79,8 +79,8 @@ struct Started {
 
 fn start(limits: Limits) -> Started {
     let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let (front, app, address) = (Front::default(), Arc::new(Echo::default()), bound.address());
-    front.serve(bound, Transport::Plain, limits, Metrics::new(&Registry::new()), app.clone());
+    let (front, app, address) = (Front::new(limits), Arc::new(Echo::default()), bound.address());
+    front.serve(bound, Transport::Plain, Metrics::new(&Registry::new()), app.clone());
     Started { front, app, address }
 }
 
