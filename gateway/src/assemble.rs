@@ -255,6 +255,7 @@ impl Node {
             silent_owner: limits.silent_owner,
             places: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             forward_places: Semaphore::new(limits.forwards_in_flight_max).into(),
+            forward_strangers: Semaphore::new(proxy::FORWARD_STRANGERS_MAX).into(),
             upload_places: Semaphore::new(limits.uploads_in_flight_max).into(),
             per_address: Gate::new(
                 limits.per_address,
