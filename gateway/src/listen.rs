@@ -34,8 +34,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::connection::Connection;
-use self::early::{Connections, Early};
 pub use self::early::LENT_BYTES_MAX;
+use self::early::{Connections, Early};
 pub use self::turn::LINGER;
 use self::turn::Turn;
 use crate::metrics::{DropReason, Metrics};

@@ -320,7 +320,7 @@ impl Proxy {
         exchange: &mut Exchange,
         target: &Target,
     ) -> Result<Answer, Failed> {
-        exchange._forward_place = Some(self.forward_place(session, exchange, target).await?);
+        exchange._forward_place = Some(self.forward_place(session.req_header(), exchange, target).await?);
         let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
         let mut upstream = owner.upstream().await.map_err(|_| unreachable())?;
         // Starts anew with every piece of the client's body, whose silence is not the owner's.
@@ -341,7 +341,7 @@ impl Proxy {
     /// whether it is a user who would wait for one; of those who nobody here can tell about, few wait.
     async fn forward_place(
         &self,
-        session: &Session,
+        head: &RequestHeader,
         exchange: &Exchange,
         target: &Target,
     ) -> Result<OwnedSemaphorePermit, Refusal> {
@@ -349,7 +349,7 @@ impl Proxy {
         if let Ok(place) = places.clone().try_acquire_owned() {
             return Ok(place);
         }
-        let looking = node.accelerated.is_of_user(session.req_header(), target, exchange.client);
+        let looking = node.accelerated.is_of_user(head, target, exchange.client);
         let is_known = timeout(PLACE_WAIT_MAX, looking).await.unwrap_or(Ok(false))?;
         let _stranger = match is_known {
             true => None,

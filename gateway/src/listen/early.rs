@@ -88,12 +88,11 @@ impl Connections {
     /// A place for a new connection, if need be that of the one that has waited longest for a request; `None` where all
     /// others have one.
     pub(super) async fn admit(self: &Arc<Self>) -> Option<Arc<Early>> {
-        let place = match self.places.clone().try_acquire_owned() {
-            Ok(place) => place,
-            Err(_) => {
-                self.let_go_of_longest_waiting()?;
-                timeout(LET_GO_WITHIN, self.places.clone().acquire_owned()).await.ok()?.ok()?
-            }
+        let place = if let Ok(place) = self.places.clone().try_acquire_owned() {
+            place
+        } else {
+            self.let_go_of_longest_waiting()?;
+            timeout(LET_GO_WITHIN, self.places.clone().acquire_owned()).await.ok()?.ok()?
         };
         let mut open = self.open();
         open.last += 1;
@@ -140,6 +139,11 @@ impl Early {
     /// The request is whole, or something else begins on the connection: whoever serves it counts from now on.
     pub(super) fn complete(&self) {
         self.since.store(BUSY, Ordering::Relaxed);
+        self.stop_counting();
+    }
+
+    /// Whatever comes from now on is thrown away; another connection may have this one's place.
+    pub(super) fn stop_counting(&self) {
         let mut sent = self.sent();
         (sent.is_counted, sent.lent) = (false, None);
     }
@@ -172,8 +176,10 @@ impl Early {
         if !sent.is_counted {
             return Ok(None);
         }
-        if sent.bytes >= sent.granted() && !sent.borrow(&self.all.pieces) {
-            return Err(io::Error::new(io::ErrorKind::OutOfMemory, "too many unfinished heads"));
+        while sent.bytes >= sent.granted() {
+            if !sent.borrow(&self.all.pieces) {
+                return Err(io::Error::new(io::ErrorKind::OutOfMemory, "too many unfinished heads"));
+            }
         }
         Ok(Some(sent.granted() - sent.bytes))
     }

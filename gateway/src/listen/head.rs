@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::ready;
+use std::task::{Poll, ready};
 
 use bytes::BytesMut;
 use pingora::protocols::Stream;
@@ -83,7 +83,7 @@ async fn read_more(stream: &mut Stream, block: &mut BytesMut) -> io::Result<usiz
             block.reserve(bytes.max(FREE_BYTES));
         }
         block.extend_from_slice(read.filled());
-        Ok(bytes).into()
+        Poll::Ready(Ok(bytes))
     })
     .await
 }

@@ -45,18 +45,14 @@ where
             Head::None => break,
             Head::Unfinished => {
                 listener.metrics.dropped(DropReason::HeaderDeadline);
-                return refuse(stream, S3ErrorCode::RequestTimeout).await;
+                return refuse(stream, early, S3ErrorCode::RequestTimeout).await;
             }
             Head::NoRoom => {
                 listener.metrics.dropped(DropReason::Heads);
-                if stream.get_ssl_digest().is_none() {
-                    // What comes while the answer is on its way is thrown away at once. TLS would keep it.
-                    early.complete();
-                }
-                return refuse(stream, S3ErrorCode::SlowDown).await;
+                return refuse(stream, early, S3ErrorCode::SlowDown).await;
             }
-            Head::TooLarge => return refuse(stream, S3ErrorCode::RequestHeaderSectionTooLarge).await,
-            Head::FramedTwice => return refuse(stream, S3ErrorCode::InvalidRequest).await,
+            Head::TooLarge => return refuse(stream, early, S3ErrorCode::RequestHeaderSectionTooLarge).await,
+            Head::FramedTwice => return refuse(stream, early, S3ErrorCode::InvalidRequest).await,
         };
         early.complete();
         let mut session = ServerSession::new_http1(stream);
@@ -73,7 +69,11 @@ where
 }
 
 /// Tells the client why its request was not read, and closes.
-async fn refuse(mut stream: Stream, code: S3ErrorCode) {
+async fn refuse(mut stream: Stream, early: &Early, code: S3ErrorCode) {
+    if !early.is_refused() || stream.get_ssl_digest().is_none() {
+        // TLS would keep some of what is thrown away otherwise.
+        early.stop_counting();
+    }
     let document = Refusal::from(code).document(Subject {
         method: &Method::GET,
         resource: "",
@@ -94,5 +94,8 @@ async fn refuse(mut stream: Stream, code: S3ErrorCode) {
         stream.shutdown().await
     };
     // The client is unlikely to listen: nothing depends on it.
-    let _ = timeout(2 * LINGER, last_words).await;
+    tokio::select! {
+        _ = timeout(2 * LINGER, last_words) => (),
+        () = early.until_let_go() => (),
+    }
 }
