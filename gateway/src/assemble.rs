@@ -33,7 +33,7 @@ use crate::client_setup::ClientEndpoint;
 use crate::cluster::{ClusterDir, make_private_directory};
 use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Own, Room, Sessions};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
-use crate::listen::{self, Bound, Front, OtherProtocol, Transport};
+use crate::listen::{Bound, Front, OtherProtocol, Transport};
 use crate::metrics::{self, DropReason, Metrics};
 use crate::operator::{Cached, OperatorSocket};
 use crate::peer::{self, Credentials, Peers};

@@ -252,12 +252,14 @@ where
     async fn converse(self, tcp: TcpStream, early: Arc<Early>) {
         let Ok(connection) = Connection::new(tcp, early.clone()) else { return };
         let (acceptor, others): (_, Arc<[Arc<dyn OtherProtocol>]>) = match &self.transport {
-            Transport::Plain => return http1::serve(Box::new(connection), &early, self).await,
+            Transport::Plain => return Box::pin(http1::serve(Box::new(connection), &early, self)).await,
             Transport::Tls(acceptor) => (acceptor, Arc::default()),
             Transport::TlsBeside(acceptor, others) => (acceptor, others.clone()),
         };
+        // What a connection needs for a while takes no memory while it waits.
+        let handshake = Box::pin(acceptor.tls_handshake(connection));
         let shaken = tokio::select! {
-            shaken = timeout(self.limits.handshake_timeout, acceptor.tls_handshake(connection)) => shaken,
+            shaken = timeout(self.limits.handshake_timeout, handshake) => shaken,
             () = early.until_let_go() => return self.metrics.dropped(DropReason::Connections),
         };
         let stream: Stream = match shaken {
@@ -274,8 +276,8 @@ where
         };
         match others.iter().find(is_chosen) {
             Some(other) => other.converse(stream, self.stop).await,
-            None if chosen == Some(ALPN::H2) => http2::serve(stream, self).await,
-            None => http1::serve(stream, &early, self).await,
+            None if chosen == Some(ALPN::H2) => Box::pin(http2::serve(stream, self)).await,
+            None => Box::pin(http1::serve(stream, &early, self)).await,
         }
     }
 }

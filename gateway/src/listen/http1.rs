@@ -4,8 +4,9 @@ use std::io::Write;
 
 use bytes::BytesMut;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::Method;
-use pingora::apps::HttpServerApp;
+use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use s3s::S3ErrorCode;
@@ -45,20 +46,19 @@ where
             Head::None => break,
             Head::Unfinished => {
                 listener.metrics.dropped(DropReason::HeaderDeadline);
-                return refuse(stream, early, S3ErrorCode::RequestTimeout).await;
+                return Box::pin(refuse(stream, early, S3ErrorCode::RequestTimeout)).await;
             }
             Head::NoRoom => {
                 listener.metrics.dropped(DropReason::Heads);
-                return refuse(stream, early, S3ErrorCode::SlowDown).await;
+                return Box::pin(refuse(stream, early, S3ErrorCode::SlowDown)).await;
             }
-            Head::TooLarge => return refuse(stream, early, S3ErrorCode::RequestHeaderSectionTooLarge).await,
-            Head::FramedTwice => return refuse(stream, early, S3ErrorCode::InvalidRequest).await,
+            Head::TooLarge => {
+                return Box::pin(refuse(stream, early, S3ErrorCode::RequestHeaderSectionTooLarge)).await;
+            }
+            Head::FramedTwice => return Box::pin(refuse(stream, early, S3ErrorCode::InvalidRequest)).await,
         };
         early.complete();
-        let mut session = ServerSession::new_http1(stream);
-        // What was read already: the parser begins with it, and reads the body after it from the stream.
-        session.set_pipelined_prefix(block);
-        match listener.app.process_new_http(session, &listener.stop).await {
+        match answer(stream, block, &listener).await {
             Some(reusable) => (stream, _) = reusable.consume(),
             None => return,
         }
@@ -66,6 +66,21 @@ where
     }
     // The client may be gone already. Nobody waits for an answer: whatever takes its time is left out.
     let _ = stream.shutdown().now_or_never();
+}
+
+/// Answers the request that begins with `block`. The session is the application's: a connection that waits has none.
+fn answer<A>(
+    stream: Stream,
+    block: BytesMut,
+    listener: &Listener<A>,
+) -> BoxFuture<'_, Option<ReusedHttpStream>>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let mut session = ServerSession::new_http1(stream);
+    // What was read already: the parser begins with it, and reads the body after it from the stream.
+    session.set_pipelined_prefix(block);
+    listener.app.process_new_http(session, &listener.stop)
 }
 
 /// Tells the client why its request was not read, and closes.
