@@ -50,7 +50,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections open at once on all listeners of one [`Front`]; one more takes the place of the one that has waited
-    /// longest for a request, and is closed at once where all others have one. Default 2048.
+    /// longest for a request, and is closed at once where all others have one. Default 1376.
     pub connections_max: usize,
     /// From accept to the end of the TLS handshake, or of HTTP/2's preface. Default 10 s.
     pub handshake_timeout: Duration,
@@ -66,7 +66,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 2048,
+            connections_max: 1376,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(20),
             head_bytes_max: 32 * 1024,

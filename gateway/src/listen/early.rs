@@ -28,7 +28,7 @@ pub(super) const FREE_BYTES: usize = 4 * 1024;
 const PIECE_BYTES: usize = 4 * 1024;
 
 /// What all connections of one [`Front`](super::Front) may have sent beyond [`FREE_BYTES`] each.
-pub const LENT_BYTES_MAX: usize = 1 << 20;
+pub const LENT_BYTES_MAX: usize = 512 << 10;
 
 /// How long a new connection waits for the place of one that is let go, which is told at once.
 const LET_GO_WITHIN: Duration = Duration::from_secs(1);

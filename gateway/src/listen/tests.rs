@@ -288,7 +288,7 @@ async fn unfinished_heads_are_bounded() {
     let started = start(Limits::default());
     let long = [&b"GET /long HTTP/1.1\r\nHost: a\r\nX: "[..], &[b'x'; 24 * 1024]].concat();
     let mut flood = Vec::new();
-    for _ in 0..2 * early::LENT_BYTES_MAX / long.len() {
+    for _ in 0..2 * LENT_BYTES_MAX / long.len() {
         let mut client = connect(started.address).await;
         // One that is refused may be closed before it has sent all.
         let _ = client.write_all(&long).await;
