@@ -28,6 +28,7 @@ mod memory;
 mod metrics_page;
 mod outages;
 mod permission_matrix;
+mod places;
 mod quotas;
 mod restored;
 mod revocation;

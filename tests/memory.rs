@@ -17,6 +17,9 @@ const SLOW_CLIENTS: usize = 1000;
 const FORWARDS: usize = 48;
 const UPLOADS: usize = 64;
 
+/// Of connections without a request, so many to each listener at one time: together more than a node takes.
+const UNFINISHED: usize = 1500;
+
 /// Cold and warm herds, uploads, and readers that stop reading: three nodes in one process, held to one node's bound.
 #[tokio::test]
 async fn peak_memory_stays_within_its_bound() {
@@ -105,6 +108,37 @@ async fn stopped_uploads_are_cheap() {
     // Reads take no such place.
     pull(&ord1, content()).await;
     drop(stopped);
+}
+
+/// More connections than a node has places for, to both public listeners, on each of which a head was begun and not finished:
+/// longer ones than there is room for, and such as every connection may hold. Whoever has a request gets through.
+#[tokio::test]
+async fn unfinished_heads_are_cheap() {
+    let cluster = with_data().await;
+    let (standard, accelerated) = (cluster.standard("ord1"), cluster.accelerated("ord1", "ord1"));
+    let mut flood = Vec::new();
+    for bytes in [30_900, 4_000] {
+        for client in [&standard, &accelerated] {
+            flood.extend(join_all((0..UNFINISHED).map(|_| begin_head(client, bytes))).await);
+            pull(client, content()).await;
+        }
+    }
+    assert_within_bounds(&cluster);
+    let scrape = cluster.scrape("ord1").await;
+    for reason in ["heads", "connections"] {
+        let dropped = scrape.sum("penstock_drops_total", &[("reason", reason)]);
+        assert!(dropped > 0.0, "nobody was let go for {reason}");
+    }
+    drop(flood);
+}
+
+/// Sends as much of a head that has no end.
+async fn begin_head(client: &Client, bytes: usize) -> TcpStream {
+    let mut stream = connect(client).await;
+    let head = format!("GET /data/k HTTP/1.1\r\nhost: {}\r\nx-amz-meta-x: ", client.host());
+    // One that is let go may be closed before all is sent.
+    let _ = stream.write_all(format!("{head:x<bytes$}").as_bytes()).await;
+    stream
 }
 
 /// Opens an upload, sends what fits of its beginning, and no more.

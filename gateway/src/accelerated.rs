@@ -210,6 +210,28 @@ impl Accelerated {
         Ok(self.heads.facts(owner, bucket, client).await?.map(Arc::unwrap_or_clone))
     }
 
+    /// Whether a request with this head is signed by a user; `false` where nobody has signed its head, and where home cannot be
+    /// asked who did. It is `client` who asks: with a key that is not known here, as often as with any other.
+    ///
+    /// # Errors
+    /// `InvalidAccessKeyId`, `SignatureDoesNotMatch`, and those of [`Identities::find`] but that.
+    pub async fn is_of_user(
+        &self,
+        head: &RequestHeader,
+        target: &Target,
+        client: Client,
+    ) -> Result<bool, Refusal> {
+        let claim = Claim::of(&target.query, &target.signature, OffsetDateTime::now_utc())?;
+        let Some(claim) = claim else { return Ok(false) };
+        let credential = match self.parts.identities.find(claim.access_key(), client).await {
+            Ok(found) => found.ok_or(S3ErrorCode::InvalidAccessKeyId)?,
+            Err(unknown) if *unknown.code() == S3ErrorCode::ServiceUnavailable => return Ok(false),
+            Err(refused) => return Err(refused.into()),
+        };
+        claim.verify(&self.keys, &credential.secret, &head.method, head.raw_path(), &head.headers)?;
+        Ok(true)
+    }
+
     /// Everything up to the first byte: what is granted, and its body with the first bytes in hand; `None` where that is the
     /// owner's to grant.
     async fn prepare(

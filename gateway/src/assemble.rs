@@ -80,6 +80,12 @@ impl Plan<'_> {
 /// Most bytes of users that a node keeps: some thousands of them.
 pub(crate) const USERS_BYTES_MAX: usize = 2 << 20;
 
+/// Connections of other nodes: what they have at one time is bounded by their own places, a few dozen each.
+pub(crate) const PEER_CONNECTIONS_MAX: usize = 512;
+
+/// Connections to the metrics and the users' interface.
+pub(crate) const ADMIN_CONNECTIONS_MAX: usize = 64;
+
 /// A node gives a session back that nobody has asked anything under for this long.
 const SESSION_IDLE_AFTER: Duration = Duration::from_secs(60);
 
@@ -252,6 +258,7 @@ impl Node {
             silent_owner: limits.silent_owner,
             places,
             forward_places: Semaphore::new(limits.forwards_in_flight_max).into(),
+            forward_strangers: Semaphore::new(proxy::FORWARD_STRANGERS_MAX).into(),
             upload_places: Semaphore::new(limits.uploads_in_flight_max).into(),
             per_address: Gate::new(
                 limits.per_address,
@@ -309,7 +316,12 @@ impl Node {
         let operators = self.directory.join(OPERATOR_SOCKET);
         let operators = OperatorSocket::open(&operators, users, standing, self.shared.clone())?;
         let metrics = self.shared.metrics.clone();
-        let (clients, peers, admin) = (Front::default(), Front::default(), Front::default());
+        let of = |connections_max| {
+            let all = self.connection.clone();
+            Front::new(listen::Limits { connections_max: all.connections_max.min(connections_max), ..all })
+        };
+        let clients = Front::new(self.connection.clone());
+        let (peers, admin) = (of(PEER_CONNECTIONS_MAX), of(ADMIN_CONNECTIONS_MAX));
         let public = match certificate {
             Some(certificate) => Transport::tls(certificate.server_config(), self.windows),
             None => Transport::Plain,
@@ -319,12 +331,12 @@ impl Node {
         {
             let listener = Listener { region: self.region.clone(), endpoint };
             let application = proxy::application(self.shared.clone(), Role::Public(listener));
-            clients.serve(bound, public.clone(), self.connection.clone(), metrics.clone(), application);
+            clients.serve(bound, public.clone(), metrics.clone(), application);
         }
         let application = proxy::application(self.shared, Role::Peer);
-        peers.serve(sockets.peer, self.peer_transport, self.connection.clone(), metrics.clone(), application);
+        peers.serve(sockets.peer, self.peer_transport, metrics.clone(), application);
         let application = Admin::new(self.registry, self.readiness.clone(), self.topology, users_api);
-        admin.serve(sockets.admin, Transport::Plain, self.connection, metrics, Arc::new(application));
+        admin.serve(sockets.admin, Transport::Plain, metrics, Arc::new(application));
         info!(region = %self.region, "node serves");
         let files = Files {
             note_taking: tokio::spawn(note_the_time(self.directory.clone())),

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use origin::{Place, Trailers};
+use origin::Trailers;
 use pingora::proxy::Session;
 use s3s::S3ErrorCode;
 use s3s::service::S3Service;
@@ -70,7 +70,7 @@ pub struct Named<'a> {
     pub endpoint: EndpointKind,
 }
 
-/// Answers the request of `session` with `service`. It has `place` among uploads, if it is one, until its bytes are in.
+/// Answers the request of `session` with `service`.
 ///
 /// # Errors
 /// [`Failed`]: the caller tells the refusal, or resets the connection.
@@ -78,14 +78,10 @@ pub async fn serve(
     session: &mut Session,
     target: &Target,
     service: S3Service,
-    place: Option<Place>,
     named: Named<'_>,
     limits: &Limits,
 ) -> Result<Sent, Failed> {
     let mut request = request_head(session)?;
-    if let Some(place) = place {
-        request.extensions_mut().insert(place);
-    }
     keep_open(session);
     let decoding = decoding(target, &mut request)?;
     let length = if session.is_body_empty() { Some(0) } else { upload::length(request.headers()) };

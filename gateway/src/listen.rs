@@ -10,6 +10,7 @@
 
 mod buffered;
 mod connection;
+mod early;
 mod head;
 mod http1;
 mod http2;
@@ -30,12 +31,14 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::connection::Connection;
+pub use self::early::LENT_BYTES_MAX;
+use self::early::{Connections, Early};
 use self::tls::{Offer, Tls};
 pub use self::turn::LINGER;
 use self::turn::Turn;
@@ -52,7 +55,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection may take before a request on it is complete.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections open at once on one listener; one more is closed at once. Default 8192.
+    /// Connections open at once on all listeners of one [`Front`]; one more takes the place of the one that has waited
+    /// longest for a request, and is closed at once where all others have one. Default 1376.
     pub connections_max: usize,
     /// From accept to the end of the TLS handshake, or of HTTP/2's preface. Default 10 s.
     pub handshake_timeout: Duration,
@@ -68,7 +72,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 8192,
+            connections_max: 1376,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(20),
             head_bytes_max: 32 * 1024,
@@ -176,28 +180,32 @@ pub fn hold_for_next(session: &ServerSession, piece: &Bytes) -> Option<Arc<Notif
     Turn::hold(session.stream()?, piece.clone())
 }
 
-/// Everything in this process that accepts connections, and the connections themselves.
+/// Listeners of one kind, and their connections.
 #[derive(Debug)]
 pub struct Front {
+    limits: Limits,
+    connections: Arc<Connections>,
     stop: watch::Sender<bool>,
     running: TaskTracker,
 }
 
-impl Default for Front {
-    fn default() -> Self {
-        Self { stop: watch::Sender::new(false), running: TaskTracker::new() }
-    }
-}
-
 impl Front {
+    /// One whose connections keep to `limits`.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let connections = Arc::new(Connections::new(limits.connections_max));
+        Self { limits, connections, stop: watch::Sender::new(false), running: TaskTracker::new() }
+    }
+
     /// Starts answering on `bound` with `app`, on the current runtime. What is let go unanswered counts in `metrics`.
-    pub fn serve<A>(&self, bound: Bound, transport: Transport, limits: Limits, metrics: Metrics, app: Arc<A>)
+    pub fn serve<A>(&self, bound: Bound, transport: Transport, metrics: Metrics, app: Arc<A>)
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
         let listener = Listener {
             transport,
-            limits,
+            limits: self.limits.clone(),
+            connections: self.connections.clone(),
             metrics,
             app,
             stop: self.stop.subscribe(),
@@ -222,6 +230,7 @@ impl Front {
 struct Listener<A> {
     transport: Transport,
     limits: Limits,
+    connections: Arc<Connections>,
     metrics: Metrics,
     app: Arc<A>,
     stop: watch::Receiver<bool>,
@@ -233,6 +242,7 @@ impl<A> Clone for Listener<A> {
         Self {
             transport: self.transport.clone(),
             limits: self.limits.clone(),
+            connections: self.connections.clone(),
             metrics: self.metrics.clone(),
             app: self.app.clone(),
             stop: self.stop.clone(),
@@ -246,22 +256,17 @@ where
     A: HttpServerApp + Send + Sync + 'static,
 {
     async fn accept_until_stopped(mut self, socket: TcpListener) {
-        let places = Arc::new(Semaphore::new(self.limits.connections_max));
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 _ = self.stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((tcp, _)) => match places.clone().try_acquire_owned() {
-                    Ok(place) => {
-                        let listener = self.clone();
-                        self.running.spawn(async move {
-                            listener.converse(tcp).await;
-                            drop(place);
-                        });
+                Ok((tcp, _)) => match self.connections.admit().await {
+                    Some(early) => {
+                        self.running.spawn(self.clone().converse(tcp, early));
                     }
-                    Err(_) => self.metrics.dropped(DropReason::Connections),
+                    None => self.metrics.dropped(DropReason::Connections),
                 },
                 Err(error) => {
                     warn!(%error, "accept failed");
@@ -272,19 +277,26 @@ where
     }
 
     /// One connection, from its handshake to its end.
-    async fn converse(self, tcp: TcpStream) {
-        let Ok(connection) = Connection::new(tcp) else { return };
+    async fn converse(self, tcp: TcpStream, early: Arc<Early>) {
+        let Ok(connection) = Connection::new(tcp, early.clone()) else { return };
         let (tls, others): (_, Arc<[Arc<dyn OtherProtocol>]>) = match &self.transport {
-            Transport::Plain => return http1::serve(Box::new(connection), self).await,
+            Transport::Plain => return Box::pin(http1::serve(Box::new(connection), &early, self)).await,
             Transport::Tls(tls) => (tls.offer(), Arc::default()),
             Transport::TlsBeside(acceptor, others) => (Offer::without_http2(acceptor), others.clone()),
         };
-        let stream: Stream =
-            match timeout(self.limits.handshake_timeout, tls.acceptor.tls_handshake(connection)).await {
-                Ok(Ok(stream)) => Box::new(stream),
-                Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
-                Err(_) => return debug!("TLS handshake took too long"),
-            };
+        // What a connection needs for a while takes no memory while it waits.
+        let handshake = Box::pin(tls.acceptor.tls_handshake(connection));
+        let shaken = tokio::select! {
+            shaken = timeout(self.limits.handshake_timeout, handshake) => shaken,
+            () = early.until_let_go() => return self.metrics.dropped(DropReason::Connections),
+        };
+        let stream: Stream = match shaken {
+            Ok(Ok(stream)) => Box::new(stream),
+            Ok(Err(_)) if early.is_refused() => return self.metrics.dropped(DropReason::Heads),
+            Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
+            Err(_) => return debug!("TLS handshake took too long"),
+        };
+        early.complete();
         let chosen = stream.selected_alpn_proto();
         let is_chosen = |other: &&Arc<dyn OtherProtocol>| match &chosen {
             Some(ALPN::Custom(chosen)) => chosen.protocol() == other.name(),
@@ -293,8 +305,8 @@ where
         let other = others.iter().find(is_chosen);
         match (other, tls.window.filter(|_| chosen == Some(ALPN::H2))) {
             (Some(other), _) => other.converse(stream, self.stop).await,
-            (None, Some(window)) => http2::serve(stream, window, self).await,
-            (None, None) => http1::serve(stream, self).await,
+            (None, Some(window)) => Box::pin(http2::serve(stream, window, self)).await,
+            (None, None) => Box::pin(http1::serve(stream, &early, self)).await,
         }
     }
 }

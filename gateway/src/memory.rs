@@ -7,7 +7,7 @@
 use origin::regional::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 
 use crate::assemble::USERS_BYTES_MAX;
-use crate::listen::TAKEN_BY_BYTE;
+use crate::listen::{LENT_BYTES_MAX, TAKEN_BY_BYTE};
 use crate::misses::MISSES_BYTES_MAX;
 use crate::peer::{STREAMS_BYTES_MAX, pages_bytes_max};
 use crate::settings::Settings;
@@ -24,6 +24,13 @@ const PROCESS_BYTES: u64 = 24 * MIB;
 /// A request in the middle of its body: one page of 64 KiB on its way, the futures that serve it, and its connection. As
 /// counted at the allocator with a thousand readers of the store standing still.
 pub(crate) const REQUEST_BYTES: u64 = 112 * KIB;
+
+/// A client's connection on which no request is: its task, TLS, and as much of a head as each may hold. As a node with 1400
+/// such connections grows by.
+const CONNECTION_BYTES: u64 = 26 * KIB;
+
+/// Longer heads that are not whole: a buffer that grows has room for as much again.
+const HEADS_BEGUN_BYTES: u64 = 2 * LENT_BYTES_MAX as u64;
 
 /// A request on its way to another region: pingora's queues in both directions, and TLS.
 const FORWARD_BYTES: u64 = 512 * KIB;
@@ -46,7 +53,7 @@ pub struct Part {
 
 /// All parts of a node's memory beyond its cache's.
 #[must_use]
-pub fn parts(settings: &Settings) -> [Part; 12] {
+pub fn parts(settings: &Settings) -> [Part; 13] {
     let part = |name, bytes_max| Part { name, bytes_max };
     let limits = &settings.limits;
     let forwards = limits.forwards_in_flight_max as u64;
@@ -55,9 +62,12 @@ pub fn parts(settings: &Settings) -> [Part; 12] {
     // Either of the two may have it: windows are lent for places of requests.
     let windows_or_requests = requests * REQUEST_BYTES;
     let windows = (limits.http2_windows_bytes * TAKEN_BY_BYTE).min(windows_or_requests);
+    let without_request =
+        limits.connection.connections_max.saturating_sub(limits.requests_in_flight_max) as u64;
     let other_owners_count = settings.topology.regions().len() - 1;
     [
         part("process", PROCESS_BYTES),
+        part("connections without a request", without_request * CONNECTION_BYTES + HEADS_BEGUN_BYTES),
         part("metadata", settings.store.metadata_cache_bytes as u64),
         part("heads", settings.heads_bytes_max),
         part("users, and clients", KNOWN_BYTES_MAX),

@@ -118,8 +118,10 @@ impl OriginOutcome {
 /// Why a connection or request was let go without an ordinary answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// More connections than the limit.
+    /// More connections than the limit: one that waited, or the new one where none did.
     Connections,
+    /// More bytes of unfinished heads and handshakes than the limit.
+    Heads,
     /// More requests in flight than the limit.
     InFlight,
     /// More requests on their way to other regions than the limit.
@@ -146,8 +148,9 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connections,
+        Self::Heads,
         Self::InFlight,
         Self::Forwards,
         Self::Uploads,
@@ -166,6 +169,7 @@ impl DropReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connections => "connections",
+            Self::Heads => "heads",
             Self::InFlight => "in_flight",
             Self::Forwards => "forwards",
             Self::Uploads => "uploads",

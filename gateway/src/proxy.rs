@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderValue, StatusCode, Version};
-use origin::Place;
 use origin::head::Facts;
 use pingora::http::RequestHeader;
 use pingora::proxy::{HttpProxy, Session};
@@ -41,7 +40,7 @@ use crate::refusal::Refusal;
 use crate::response::{Failed, Sent};
 use crate::route::{Arrival, Route};
 use crate::sigv4::Claim;
-use crate::store_service::StoreService;
+use crate::store_service::{StoreService, WaitsForPlace};
 use crate::target::{self, EndpointKind, Listener, Operation, Target};
 use crate::topology::{RegionName, Topology};
 pub use exchange::Exchange;
@@ -56,6 +55,9 @@ const OWNER_FIRST: Duration = Duration::from_secs(2);
 
 /// How long a request waits for a place on the way to another region, or among uploads, before it is told to slow down.
 const PLACE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Requests that wait for a place on the way to another region, and that may be anybody's.
+pub const FORWARD_STRANGERS_MAX: usize = 16;
 
 /// What all listeners of one node share.
 pub struct Node {
@@ -79,6 +81,8 @@ pub struct Node {
     pub places: Arc<Semaphore>,
     /// Requests on their way to other regions at once; one more waits for [`PLACE_WAIT_MAX`].
     pub forward_places: Arc<Semaphore>,
+    /// Of those that wait, requests of which it is not known here whether a user has signed them.
+    pub forward_strangers: Arc<Semaphore>,
     /// Uploads into this region's store at once; one more waits as long.
     pub upload_places: Arc<Semaphore>,
     /// What each client address may ask.
@@ -120,6 +124,31 @@ enum Answer {
     Given(Sent),
     /// The upstream in the exchange answers it.
     ByPeer,
+}
+
+impl Node {
+    /// One of `places`, of which there are few because each may hold much.
+    async fn narrow_place(
+        &self,
+        places: &Arc<Semaphore>,
+        missing: DropReason,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        match timeout(PLACE_WAIT_MAX, places.clone().acquire_owned()).await {
+            Ok(place) => Ok(place.expect("semaphores are never closed")),
+            Err(_) => Err(self.too_many(missing)),
+        }
+    }
+
+    /// A place among the uploads into this region's store.
+    fn upload_place(self: &Arc<Self>) -> WaitsForPlace {
+        let node = self.clone();
+        Box::pin(async move { node.narrow_place(&node.upload_places, DropReason::Uploads).await })
+    }
+
+    fn too_many(&self, of: DropReason) -> Refusal {
+        self.metrics.dropped(of);
+        Refusal::slow_down(RETRY_AFTER)
+    }
 }
 
 impl Proxy {
@@ -168,24 +197,7 @@ impl Proxy {
 
     /// A place among the requests that are answered at once.
     fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.node.places.clone().try_acquire_owned().map_err(|_| self.too_many(DropReason::InFlight))
-    }
-
-    /// One of `places`, of which there are few because each may hold much.
-    async fn narrow_place(
-        &self,
-        places: &Arc<Semaphore>,
-        missing: DropReason,
-    ) -> Result<OwnedSemaphorePermit, Refusal> {
-        match timeout(PLACE_WAIT_MAX, places.clone().acquire_owned()).await {
-            Ok(place) => Ok(place.expect("semaphores are never closed")),
-            Err(_) => Err(self.too_many(missing)),
-        }
-    }
-
-    fn too_many(&self, of: DropReason) -> Refusal {
-        self.node.metrics.dropped(of);
-        Refusal::slow_down(RETRY_AFTER)
+        self.node.places.clone().try_acquire_owned().map_err(|_| self.node.too_many(DropReason::InFlight))
     }
 
     fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arc<Target>, Refusal> {
@@ -272,7 +284,6 @@ impl Proxy {
         exchange: &mut Exchange,
         target: Arc<Target>,
     ) -> Result<Answer, Failed> {
-        let place = || self.narrow_place(&self.node.upload_places, DropReason::Uploads);
         let (store, limits) = (&self.node.store, &self.node.limits);
         if target.operation == Operation::PostObject {
             let (client, said, denied) = (exchange.client, &exchange.form, &exchange.denied);
@@ -281,16 +292,13 @@ impl Proxy {
                 allow_uncovered_file: client.is_tls || self.node.allow_unsigned_payload_over_http,
             };
             // A form gets its place once it is known who has signed it.
-            let door = form::Door { store, rules, client, said, denied, place: Box::pin(place()) };
+            let door = form::Door { store, rules, client, said, denied, place: self.node.upload_place() };
             let sent = form::serve(session, &target, door, self.named(exchange), limits).await?;
             return Ok(Answer::Given(sent));
         }
-        let place = match target.operation.is_upload() {
-            true => Some(Place::of(place().await?)),
-            false => None,
-        };
-        let service = store.for_request(target.clone(), exchange.client, exchange.denied.clone());
-        let sent = bridge::serve(session, &target, service, place, self.named(exchange), limits).await?;
+        let place = target.operation.is_upload().then(|| self.node.upload_place());
+        let service = store.for_request(target.clone(), exchange.client, exchange.denied.clone(), place);
+        let sent = bridge::serve(session, &target, service, self.named(exchange), limits).await?;
         Ok(Answer::Given(sent))
     }
 
@@ -312,8 +320,7 @@ impl Proxy {
         exchange: &mut Exchange,
         target: &Target,
     ) -> Result<Answer, Failed> {
-        let place = self.narrow_place(&self.node.forward_places, DropReason::Forwards).await?;
-        exchange._forward_place = Some(place);
+        exchange._forward_place = Some(self.forward_place(session.req_header(), exchange, target).await?);
         let owner = self.node.peers.peer(target.region.as_str()).ok_or_else(unreachable)?;
         let mut upstream = owner.upstream().await.map_err(|_| unreachable())?;
         // Starts anew with every piece of the client's body, whose silence is not the owner's.
@@ -331,6 +338,30 @@ impl Proxy {
             }
         }
         Ok(Answer::ByPeer)
+    }
+
+    /// A place on the way to another region, whose owner decides about the request. Where none is free this node looks first
+    /// whether it is a user who would wait for one; of those who nobody here can tell about, few wait.
+    async fn forward_place(
+        &self,
+        head: &RequestHeader,
+        exchange: &Exchange,
+        target: &Target,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        let (node, places) = (&self.node, &self.node.forward_places);
+        if let Ok(place) = places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        let looking = node.accelerated.is_of_user(head, target, exchange.client);
+        let is_known = timeout(PLACE_WAIT_MAX, looking).await.unwrap_or(Ok(false))?;
+        let _stranger = match is_known {
+            true => None,
+            false => {
+                let stranger = node.forward_strangers.clone().try_acquire_owned();
+                Some(stranger.map_err(|_| node.too_many(DropReason::Forwards))?)
+            }
+        };
+        node.narrow_place(places, DropReason::Forwards).await
     }
 
     /// How long a client may send nothing of a body that is forwarded.

@@ -122,7 +122,7 @@ pub struct Store {
     pub grace: Duration,
     /// Objects of up to this many bytes are kept in the metadata. Default 16 KiB.
     pub inline_bytes_max: u64,
-    /// Bytes of metadata kept in memory. Default 24 MiB.
+    /// Bytes of metadata kept in memory. Default 16 MiB.
     pub metadata_cache_bytes: usize,
     /// How long a day of the buckets' lifecycle rules lasts: 24 h, rounded up to the next midnight UTC as S3 does, or
     /// less, which is for tests. Default 24 h.
@@ -460,7 +460,7 @@ fn read_nvme_bytes(keys: &mut Keys) -> u64 {
 fn read_store(file: &mut Keys) -> Store {
     let mut keys = file.table("store");
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let metadata_cache = keys.bytes("metadata_cache_bytes", 24 << 20, 1 << 20..=1 << 40);
+    let metadata_cache = keys.bytes("metadata_cache_bytes", 16 << 20, 1 << 20..=1 << 40);
     let store = Store {
         grace: keys.duration("grace", minutes(5), Duration::ZERO..=minutes(30 * 24 * 60)),
         inline_bytes_max: keys.bytes("inline_bytes_max", 16 << 10, 0..=64 << 10),

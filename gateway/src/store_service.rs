@@ -11,16 +11,17 @@ mod refused_by_s3s;
 mod rename_object;
 mod route;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use http::{Extensions, HeaderMap};
 use origin::head::Facts;
 use origin::permit::{On, Role};
 use origin::regional::{RegionalStore, RenameObjectInput, Resolved};
 use origin::website::Website;
-use origin::{Caller, Permit};
+use origin::{Caller, Permit, Place};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -29,6 +30,7 @@ use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use time::OffsetDateTime;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::error;
 
 pub use self::known::{BesideStore, Known};
@@ -49,6 +51,9 @@ pub(crate) const XML_BYTES_MAX: usize = 4 << 20;
 
 /// 15 minutes: S3's own limit on clock skew.
 const CLOCK_SKEW_SECONDS_MAX: u32 = 15 * 60;
+
+/// A place among the uploads, waited for by a request that was let in.
+pub type WaitsForPlace = BoxFuture<'static, Result<OwnedSemaphorePermit, Refusal>>;
 
 /// A store that renames objects: an operation that s3s does not know.
 #[async_trait]
@@ -78,6 +83,7 @@ struct Asked {
     denied: DeniedSlot,
     /// Who signed it, where that was shown by something that s3s does not see.
     signer: Option<Credential>,
+    place: Option<WaitsForPlace>,
 }
 
 impl StoreService {
@@ -96,12 +102,24 @@ impl StoreService {
         let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
         let (users, at_door) = (identities.clone(), known.clone());
         let make = move |asked| {
-            let Asked { target, client, denied, signer } = asked;
+            let Asked { target, client, denied, signer, place } = asked;
             let mut builder = S3ServiceBuilder::new(store.clone());
             let (store, known, identities) = (store.clone(), at_door.clone(), users.clone());
             let (found, charged, per_key) = (OnceLock::new(), OnceLock::new(), per_key.clone());
-            let request =
-                Request { target, client, store, known, identities, signer, found, per_key, charged, denied };
+            let place = Mutex::new(place);
+            let request = Request {
+                target,
+                client,
+                store,
+                known,
+                identities,
+                signer,
+                found,
+                per_key,
+                charged,
+                denied,
+                place,
+            };
             let door = Door(Arc::new(request));
             builder.set_config(config.clone());
             builder.set_host(Hosts(topology.clone()));
@@ -114,10 +132,16 @@ impl StoreService {
     }
 
     /// The service for one request of `client`, which admission has found to be about `target`. Why it is denied, if
-    /// it is, is left in `denied`.
+    /// it is, is left in `denied`. An upload is given its `place` once it is let in: nobody waits in line who may not upload.
     #[must_use]
-    pub fn for_request(&self, target: Arc<Target>, client: Client, denied: DeniedSlot) -> S3Service {
-        (self.make)(Asked { target, client, denied, signer: None })
+    pub fn for_request(
+        &self,
+        target: Arc<Target>,
+        client: Client,
+        denied: DeniedSlot,
+        place: Option<WaitsForPlace>,
+    ) -> S3Service {
+        (self.make)(Asked { target, client, denied, signer: None, place })
     }
 
     /// The same for the PUT that a browser's form stands for: `target` is about that. `signer` is whoever
@@ -130,7 +154,7 @@ impl StoreService {
         denied: DeniedSlot,
         signer: Option<Credential>,
     ) -> S3Service {
-        (self.make)(Asked { target, client, denied, signer })
+        (self.make)(Asked { target, client, denied, signer, place: None })
     }
 
     /// The website that `bucket` is shown as, for whoever asks: it says where visitors are sent. The objects that it leads
@@ -189,6 +213,8 @@ struct Request<S> {
     /// The key's place, kept for as long as the service is.
     charged: OnceLock<Charged>,
     denied: DeniedSlot,
+    /// Of an upload, until it is let in.
+    place: Mutex<Option<WaitsForPlace>>,
 }
 
 /// A bucket, or an object in it, as a request names it.
@@ -268,6 +294,10 @@ impl<S> Door<S> {
         }
         extensions.insert(held.caller().as_deref().map_or_else(Caller::anonymous, caller_of));
         extensions.insert::<Arc<dyn Permit>>(Arc::new(held));
+        let place = self.0.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(place) = place {
+            extensions.insert(Place::of(place.await.map_err(Refusal::into_s3_error)?));
+        }
         Ok(())
     }
 

@@ -167,7 +167,7 @@ impl ProxyHttp for Direct {
         let served = match target {
             Ok(target) => {
                 let service = S3ServiceBuilder::new(self.store.clone()).build();
-                serve(session, &target, service, None, named, &self.limits).await
+                serve(session, &target, service, named, &self.limits).await
             }
             Err(refusal) => Err(Failed::Refused(refusal)),
         };
@@ -194,8 +194,8 @@ fn start_with(limits: Limits, transport: Transport) -> Started {
     let mut app = HttpProxy::new(Direct { store, limits, topology }, Arc::new(ServerConf::default()));
     app.handle_init_modules();
     let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let (front, address) = (Front::default(), bound.address());
-    front.serve(bound, transport, listen::Limits::default(), Metrics::new(&Registry::new()), Arc::new(app));
+    let (front, address) = (Front::new(listen::Limits::default()), bound.address());
+    front.serve(bound, transport, Metrics::new(&Registry::new()), Arc::new(app));
     Started { _front: front, address, seen }
 }
 

@@ -180,7 +180,7 @@ impl Visitor<'_> {
                 request.headers_mut().insert(name, value.clone());
             }
         }
-        let service = self.door.store.for_request(Arc::new(target), self.door.client, denied.clone());
+        let service = self.door.store.for_request(Arc::new(target), self.door.client, denied.clone(), None);
         let response = service.call(request).await.map_err(not_answered)?;
         accepted(response).await.map_err(|refusal| match refusal.code() {
             S3ErrorCode::NoSuchKey => refusal.with_detail("Key", key),

@@ -23,23 +23,25 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::buffered::Buffered;
+use super::early::{Counted, Early};
 
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    tcp: Buffered<TcpStream>,
+    tcp: Buffered<Counted<TcpStream>>,
     accepted: SystemTime,
     digest: Arc<SocketDigest>,
 }
 
 impl Connection {
-    /// Wraps `tcp` and turns Nagle's algorithm off: a response's last packet must not wait for an acknowledgement.
-    pub(super) fn new(tcp: TcpStream) -> io::Result<Self> {
+    /// Wraps `tcp`, of which no more is read than `early` allows, and turns Nagle's algorithm off: a response's last packet must not wait for an acknowledgement.
+    pub(super) fn new(tcp: TcpStream, early: Arc<Early>) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
         // Asked for now because the digest outlives the socket, whose number may then be another connection's.
         digest.peer_addr();
-        Ok(Self { tcp: Buffered::new(tcp), accepted: SystemTime::now(), digest: Arc::new(digest) })
+        let tcp = Buffered::new(Counted::new(tcp, early));
+        Ok(Self { tcp, accepted: SystemTime::now(), digest: Arc::new(digest) })
     }
 
     /// See [`Buffered::hold`].
@@ -94,7 +96,7 @@ impl Shutdown for Connection {
 
 impl UniqueID for Connection {
     fn id(&self) -> i32 {
-        self.tcp.get_ref().as_raw_fd()
+        self.tcp.get_ref().get_ref().as_raw_fd()
     }
 }
 
@@ -127,6 +129,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
+    use super::super::early::Connections;
     use super::*;
 
     /// A connection and its client.
@@ -134,13 +137,14 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connect");
         let (accepted, _) = listener.accept().await.expect("a client");
-        (Connection::new(accepted).expect("a fresh socket"), client)
+        let early = Arc::new(Connections::new(1)).admit().await.expect("a place");
+        (Connection::new(accepted, early).expect("a fresh socket"), client)
     }
 
     #[tokio::test]
     async fn nothing_waits_for_an_acknowledgement() {
         let (connection, _client) = connected().await;
-        assert!(connection.tcp.get_ref().nodelay().expect("a socket"));
+        assert!(connection.tcp.get_ref().get_ref().nodelay().expect("a socket"));
     }
 
     /// A head and a small body are one write: nothing of the head is sent before, and one read brings both.

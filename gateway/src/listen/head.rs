@@ -4,18 +4,23 @@
 //! for ever. Here the block is read to its end first and only then handed to pingora's parser. A client may send its next
 //! request before the answer to this one (RFC 9112 §9.3.2): what follows a block that has no body is kept for then.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::timeout;
 
 use super::Limits;
+use super::early::{Early, FREE_BYTES};
 use crate::wait::at_most;
 
-/// Bytes asked for at a time; a usual head arrives in one read.
-const READ_BYTES: usize = 8 * 1024;
+/// Bytes asked for at a time, as many as the connection would read ahead: a usual head arrives in one read.
+const READ_BYTES: usize = 16 * 1024;
 
 /// Header lines in a request, its request line included. pingora parses no more than 256.
 const LINES_MAX: usize = 200;
@@ -29,6 +34,8 @@ pub(super) enum Head {
     None,
     /// The block was begun and not finished in time, or cut off.
     Unfinished,
+    /// It is longer than usual, and others have sent so much of theirs that there is no room for it.
+    NoRoom,
     /// The block is too long or has too many lines.
     TooLarge,
     /// It says by two headers where its body ends, which is how requests are smuggled (RFC 9112 §6.1). pingora would
@@ -36,14 +43,18 @@ pub(super) enum Head {
     FramedTwice,
 }
 
-/// Reads the next request's header block from `stream`, of which `block` has come already.
-pub(super) async fn read(stream: &mut Stream, mut block: BytesMut, limits: &Limits) -> Head {
+/// Reads the next request's header block from `stream`, of which `block` has come already. What has come of it counts in
+/// `early`.
+pub(super) async fn read(stream: &mut Stream, mut block: BytesMut, early: &Early, limits: &Limits) -> Head {
     match timeout(limits.idle_timeout, begin(stream, &mut block)).await {
         Ok(true) => (),
         Ok(false) | Err(_) => return Head::None,
     }
-    let finishing = pin!(finish(stream, block, limits.head_bytes_max));
-    at_most(limits.head_timeout, finishing).await.unwrap_or(Head::Unfinished)
+    let finishing = pin!(finish(stream, block, early, limits.head_bytes_max));
+    match at_most(limits.head_timeout, finishing).await.unwrap_or(Head::Unfinished) {
+        Head::Unfinished if early.is_refused() => Head::NoRoom,
+        head => head,
+    }
 }
 
 /// Reads the first bytes of a request; `false` when the client closed instead. Empty lines before a request are
@@ -55,14 +66,30 @@ async fn begin(stream: &mut Stream, block: &mut BytesMut) -> bool {
         if !block.is_empty() {
             return true;
         }
-        block.reserve(READ_BYTES);
-        if !matches!(stream.read_buf(block).await, Ok(1..)) {
+        if !matches!(read_more(stream, block).await, Ok(1..)) {
             return false;
         }
     }
 }
 
-async fn finish(stream: &mut Stream, mut block: BytesMut, bytes_max: usize) -> Head {
+/// Adds to `block` what comes next. While nothing comes, no memory waits for it.
+async fn read_more(stream: &mut Stream, block: &mut BytesMut) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+        let bytes = read.filled().len();
+        if block.capacity() == 0 && bytes > 0 {
+            // A head that comes in little pieces takes no more than this while it is a usual one.
+            block.reserve(bytes.max(FREE_BYTES));
+        }
+        block.extend_from_slice(read.filled());
+        Poll::Ready(Ok(bytes))
+    })
+    .await
+}
+
+async fn finish(stream: &mut Stream, mut block: BytesMut, early: &Early, bytes_max: usize) -> Head {
     let mut lines = Lines::default();
     loop {
         match lines.scan(&block) {
@@ -77,8 +104,8 @@ async fn finish(stream: &mut Stream, mut block: BytesMut, bytes_max: usize) -> H
             Scanned::More if block.len() <= bytes_max => (),
             Scanned::More | Scanned::TooMany => return Head::TooLarge,
         }
-        block.reserve(READ_BYTES);
-        if !matches!(stream.read_buf(&mut block).await, Ok(1..)) {
+        // Some of it may have come with the request before.
+        if !early.covers(block.len()) || !matches!(read_more(stream, &mut block).await, Ok(1..)) {
             return Head::Unfinished;
         }
     }

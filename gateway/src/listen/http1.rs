@@ -4,8 +4,9 @@ use std::io::Write;
 
 use bytes::BytesMut;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::Method;
-use pingora::apps::HttpServerApp;
+use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use s3s::S3ErrorCode;
@@ -13,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::Listener;
+use super::early::Early;
 use super::head::{self, Head};
 use super::turn::{LINGER, Turn};
 use crate::metrics::DropReason;
@@ -20,15 +22,20 @@ use crate::refusal::{Refusal, Subject};
 use crate::request_id::RequestId;
 
 /// Serves requests on `stream` until one side has had enough.
-pub(super) async fn serve<A>(stream: Stream, mut listener: Listener<A>)
+pub(super) async fn serve<A>(stream: Stream, early: &Early, mut listener: Listener<A>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let mut stream: Stream = Box::new(Turn::new(stream));
     let mut rest = BytesMut::new();
     loop {
+        early.begin();
         let head = tokio::select! {
-            head = head::read(&mut stream, std::mem::take(&mut rest), &listener.limits) => head,
+            head = head::read(&mut stream, std::mem::take(&mut rest), early, &listener.limits) => head,
+            () = early.until_let_go() => {
+                listener.metrics.dropped(DropReason::Connections);
+                Head::None
+            }
             _ = listener.stop.wait_for(|stop| *stop) => Head::None,
         };
         let block = match head {
@@ -39,15 +46,19 @@ where
             Head::None => break,
             Head::Unfinished => {
                 listener.metrics.dropped(DropReason::HeaderDeadline);
-                return refuse(stream, S3ErrorCode::RequestTimeout).await;
+                return Box::pin(refuse(stream, early, S3ErrorCode::RequestTimeout)).await;
             }
-            Head::TooLarge => return refuse(stream, S3ErrorCode::RequestHeaderSectionTooLarge).await,
-            Head::FramedTwice => return refuse(stream, S3ErrorCode::InvalidRequest).await,
+            Head::NoRoom => {
+                listener.metrics.dropped(DropReason::Heads);
+                return Box::pin(refuse(stream, early, S3ErrorCode::SlowDown)).await;
+            }
+            Head::TooLarge => {
+                return Box::pin(refuse(stream, early, S3ErrorCode::RequestHeaderSectionTooLarge)).await;
+            }
+            Head::FramedTwice => return Box::pin(refuse(stream, early, S3ErrorCode::InvalidRequest)).await,
         };
-        let mut session = ServerSession::new_http1(stream);
-        // What was read already: the parser begins with it, and reads the body after it from the stream.
-        session.set_pipelined_prefix(block);
-        match listener.app.process_new_http(session, &listener.stop).await {
+        early.complete();
+        match answer(stream, block, &listener).await {
             Some(reusable) => (stream, _) = reusable.consume(),
             None => return,
         }
@@ -57,8 +68,27 @@ where
     let _ = stream.shutdown().now_or_never();
 }
 
+/// Answers the request that begins with `block`. The session is the application's: a connection that waits has none.
+fn answer<A>(
+    stream: Stream,
+    block: BytesMut,
+    listener: &Listener<A>,
+) -> BoxFuture<'_, Option<ReusedHttpStream>>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let mut session = ServerSession::new_http1(stream);
+    // What was read already: the parser begins with it, and reads the body after it from the stream.
+    session.set_pipelined_prefix(block);
+    listener.app.process_new_http(session, &listener.stop)
+}
+
 /// Tells the client why its request was not read, and closes.
-async fn refuse(mut stream: Stream, code: S3ErrorCode) {
+async fn refuse(mut stream: Stream, early: &Early, code: S3ErrorCode) {
+    if !early.is_refused() || stream.get_ssl_digest().is_none() {
+        // TLS would keep some of what is thrown away otherwise.
+        early.stop_counting();
+    }
     let document = Refusal::from(code).document(Subject {
         method: &Method::GET,
         resource: "",
@@ -79,5 +109,8 @@ async fn refuse(mut stream: Stream, code: S3ErrorCode) {
         stream.shutdown().await
     };
     // The client is unlikely to listen: nothing depends on it.
-    let _ = timeout(2 * LINGER, last_words).await;
+    tokio::select! {
+        _ = timeout(2 * LINGER, last_words) => (),
+        () = early.until_let_go() => (),
+    }
 }

@@ -79,8 +79,8 @@ struct Started {
 
 fn start(limits: Limits) -> Started {
     let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let (front, app, address) = (Front::default(), Arc::new(Echo::default()), bound.address());
-    front.serve(bound, Transport::Plain, limits, Metrics::new(&Registry::new()), app.clone());
+    let (front, app, address) = (Front::new(limits), Arc::new(Echo::default()), bound.address());
+    front.serve(bound, Transport::Plain, Metrics::new(&Registry::new()), app.clone());
     Started { front, app, address }
 }
 
@@ -262,19 +262,50 @@ async fn a_busy_port_is_one_clear_line() {
     assert_eq!(error.to_string(), line);
 }
 
-/// One connection more than allowed is closed; when a place is free again the next one is served.
+/// One connection more than allowed is closed while all others have a request; one that waits gives its place up.
 #[tokio::test]
 async fn connections_are_bounded() {
     let started = start(Limits { connections_max: 1, ..Limits::default() });
     let mut first = connect(started.address).await;
-    first.write_all(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    expect_answer(&mut first, "/first").await;
+    first.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    started.app.begun.notified().await;
     assert_eq!(read_to_close(&mut connect(started.address).await).await, b"");
-    drop(first);
+    started.app.let_go.notify_one();
+    expect_answer(&mut first, "/slow").await;
     until("the next one is served", async || {
         let mut next = connect(started.address).await;
         let _ = next.write_all(b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
         read_to_close(&mut next).await.ends_with(b"/next")
+    })
+    .await;
+    assert_eq!(read_to_close(&mut first).await, b"");
+}
+
+/// Unfinished heads of any number are bounded together: one that is longer than usual is told to slow down, a usual one is
+/// served beside them, and so is a long one when there is room again.
+#[tokio::test]
+async fn unfinished_heads_are_bounded() {
+    let started = start(Limits::default());
+    let long = [&b"GET /long HTTP/1.1\r\nHost: a\r\nX: "[..], &[b'x'; 24 * 1024]].concat();
+    let mut flood = Vec::new();
+    for _ in 0..2 * LENT_BYTES_MAX / long.len() {
+        let mut client = connect(started.address).await;
+        // One that is refused may be closed before it has sent all.
+        let _ = client.write_all(&long).await;
+        flood.push(client);
+    }
+    let refused = read_to_close(flood.last_mut().unwrap()).await;
+    assert!(refused.starts_with(b"HTTP/1.1 503 "), "{}", refused.escape_ascii());
+    let mut usual = connect(started.address).await;
+    usual.write_all(b"GET /usual HTTP/1.1\r\nHost: a\r\nX: ").await.unwrap();
+    usual.write_all(&[b'x'; 2048]).await.unwrap();
+    usual.write_all(b"\r\n\r\n").await.unwrap();
+    expect_answer(&mut usual, "/usual").await;
+    drop(flood);
+    until("there is room again", async || {
+        let mut client = connect(started.address).await;
+        let _ = client.write_all(&[&long[..], b"\r\nConnection: close\r\n\r\n"].concat()).await;
+        read_to_close(&mut client).await.ends_with(b"/long")
     })
     .await;
 }

@@ -255,6 +255,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::time::timeout;
 
+    use super::super::early::Connections;
     use super::*;
 
     /// A client and what serves it. Its window is small: most of an answer is on its way when the server closes.
@@ -264,7 +265,9 @@ mod tests {
         socket.set_recv_buffer_size(4096).expect("a window");
         let client = socket.connect(listener.local_addr().expect("bound")).await.expect("connect");
         let (server, _) = listener.accept().await.expect("a client");
-        (client, Box::new(Turn::new(Box::new(Connection::new(server).expect("fresh")))))
+        let early = Arc::new(Connections::new(1)).admit().await.expect("a place");
+        early.complete();
+        (client, Box::new(Turn::new(Box::new(Connection::new(server, early).expect("fresh")))))
     }
 
     /// What comes too soon is read in its turn, in order and whole, however much of it there is.

@@ -198,7 +198,7 @@ async fn verdict_and_reason(target: Arc<Target>, sent: Sent, level: Level) -> (S
     *request.method_mut() = sent.method;
     *request.uri_mut() = Uri::try_from(sent.raw_target).unwrap();
     *request.headers_mut() = sent.headers;
-    let service = doors.for_request(target, Client::default(), denied.clone());
+    let service = doors.for_request(target, Client::default(), denied.clone(), None);
     let (parts, mut body) = service.call(request).await.unwrap().into_parts();
     let body = body.store_all_limited(1 << 20).await.unwrap();
     let code = read_document(parts.status, &parts.headers, &body).unwrap().code().as_str().to_owned();

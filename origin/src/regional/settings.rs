@@ -38,7 +38,7 @@ impl Settings {
             region: region.into(),
             inline_bytes_max: 16 * 1024,
             grace: Duration::from_secs(300),
-            metadata_cache_bytes: 24 * 1024 * 1024,
+            metadata_cache_bytes: 16 * 1024 * 1024,
             lifecycle_day: Day::S3,
             account_quota_bytes: Some(30_000_000_000_000),
             reserved_names: ReservedNames::default(),

@@ -1,0 +1,71 @@
+//! Who waits for a place among uploads, or on the way to another region, where there are few: nobody who has no right to one.
+
+use tests::sign::Keys;
+use tests::{Answer, Client, Cluster, Endpoint, MIB, Options, Request, raw, until};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// With all places taken, who is unknown or has signed wrongly is told so and takes no part in the line; a user waits, and is
+/// served when a place comes free.
+#[tokio::test]
+async fn only_users_wait_for_a_place_among_uploads() {
+    let cluster = with_one_place().await;
+    let ord1 = cluster.standard("ord1");
+    only_users_wait(&cluster, "ord1", &ord1, "uploads").await;
+}
+
+/// The same on the way to another region.
+#[tokio::test]
+async fn only_users_wait_for_a_place_on_the_way_to_another_region() {
+    let cluster = with_one_place().await;
+    let at_las1 = cluster.client("las1", Endpoint::Standard).under(Endpoint::Standard.host("ord1"));
+    only_users_wait(&cluster, "las1", &at_las1, "forwards").await;
+}
+
+async fn with_one_place() -> Cluster {
+    let limits = "[limits]\nuploads_in_flight_max = 1\nforwards_in_flight_max = 1\nstalled_upload = \"5m\"";
+    let cluster = Cluster::start_with(Options::settings(limits)).await;
+    cluster.standard("ord1").create_bucket("data").await;
+    cluster
+}
+
+async fn only_users_wait(cluster: &Cluster, node: &str, client: &Client, places: &str) {
+    let stopped = stop_upload(client).await;
+    // Once one finds no place the stopped upload has it.
+    until("the place is taken", async || {
+        let answer = put(client).await;
+        answer.status == 503 && answer.refusal().1 == "SlowDown"
+    })
+    .await;
+    let dropped = async || cluster.scrape(node).await.sum("penstock_drops_total", &[("reason", places)]);
+    let dropped_before = dropped().await;
+
+    let unknown = client.with_keys(Keys { access_key: "PKNOBODY".into(), ..client.keys().clone() });
+    assert_eq!(put(&unknown).await.refusal(), (403, "InvalidAccessKeyId".into()));
+    let wrong = client.with_keys(Keys { secret_key: "wrong".into(), ..client.keys().clone() });
+    assert_eq!(put(&wrong).await.refusal(), (403, "SignatureDoesNotMatch".into()));
+    assert_eq!(dropped().await, dropped_before, "somebody was told to slow down");
+
+    let waits = client.with_keys(client.keys().clone());
+    let waiting = tokio::spawn(async move { put(&waits).await });
+    until("the user waits", async || {
+        cluster.scrape(node).await.sum("penstock_requests_in_flight", &[]) >= 2.0
+    })
+    .await;
+    drop(stopped);
+    assert_eq!(waiting.await.expect("no panic").ok().status, 200);
+}
+
+async fn put(client: &Client) -> Answer {
+    client.send(Request::new("PUT", "/data/k").body("meow")).await
+}
+
+/// An upload that sends a little, and no more.
+async fn stop_upload(client: &Client) -> TcpStream {
+    let address = client.origin().trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(address).await.expect("connect");
+    let head = raw::upload_head(client, "/data/stopped", 64 * MIB as usize);
+    stream.write_all(head.as_bytes()).await.expect("send the head");
+    stream.write_all(&[7; 1 << 10]).await.expect("send the beginning");
+    stream
+}
