@@ -1,7 +1,7 @@
 //! The NVMe tier: found again after a restart, damaged in every region, of another shape, in use.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use cache::{Cache, Engine, Mode, Nvme, OpenError, Settings, Tenant};
@@ -55,6 +55,42 @@ async fn a_file_is_allocated_whole() {
     let slab = fs::metadata(folder.path().join("slab")).expect("there");
     assert_eq!(slab.len(), SLAB_BYTES);
     assert!(slab.blocks() * 512 >= SLAB_BYTES, "{} bytes of {SLAB_BYTES}", slab.blocks() * 512);
+}
+
+/// A slab may be put where everybody looks, and holds every tenant's bytes: its owner alone can open it, also one that others
+/// could read until now. What turns out to be somebody else's keeps its mode.
+#[tokio::test]
+async fn nobody_else_reads_a_slab() {
+    let folder = tempfile::tempdir().expect("folder");
+    let slab = folder.path().join("slab");
+    let mode = || fs::metadata(&slab).expect("there").permissions().mode() & 0o777;
+    let set = |mode| fs::set_permissions(&slab, fs::Permissions::from_mode(mode)).expect("set");
+    let origin = Origin::new(1, 3 * MIB);
+    filled(folder.path(), &origin).await;
+    assert_eq!(mode(), 0o600, "made");
+    for readable in [0o644, 0o640, 0o604, 0o620] {
+        set(readable);
+        let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+        assert_eq!(mode(), 0o600, "it was {readable:o}");
+        assert_eq!(node.read_all(&origin).await.nvme_bytes, origin.object_bytes, "and holds what it held");
+        node.cache.close().await;
+    }
+    set(0o400);
+    // Whoever runs the tests as root may write what nobody may.
+    if let Ok(cache) = Cache::open(nvme_only(folder.path(), SLAB_BYTES), &Registry::new()).await {
+        cache.close().await;
+    }
+    assert_eq!(mode(), 0o400, "less than it needs is not more than others may");
+
+    fs::remove_file(&slab).expect("removed");
+    fs::write(&slab, "somebody's letters").expect("written");
+    set(0o644);
+    let error = open_error(nvme_only(folder.path(), SLAB_BYTES)).await;
+    assert!(matches!(error, OpenError::NotASlab(_)), "{error}");
+    assert_eq!(mode(), 0o644, "a file that is not ours");
+    fs::write(&slab, "").expect("written");
+    Node::open(nvme_only(folder.path(), SLAB_BYTES)).await.cache.close().await;
+    assert_eq!(mode(), 0o600, "an empty file that becomes ours");
 }
 
 /// However fast an origin is and however short the queue of writes: the reader gets every byte, and each block is on disk in the

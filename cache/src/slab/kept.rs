@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -229,7 +230,8 @@ impl PinsFile {
     /// each change.
     fn lock(&self) -> io::Result<File> {
         let beside = self.path.with_extension("lock");
-        let file = File::options().write(true).create(true).truncate(false).open(beside)?;
+        let file =
+            File::options().write(true).create(true).truncate(false).mode(open::PRIVATE_MODE).open(beside)?;
         open::lock(&file, LOCK_WAIT_MAX)?;
         Ok(file)
     }
@@ -286,10 +288,13 @@ fn within(bytes_max: u64, mut objects: HashMap<Instance, KeptObject>) -> HashMap
     objects
 }
 
-/// Puts `bytes` in the place of the file, wholly or not at all, also if power fails.
+/// Puts `bytes` in the place of the file, wholly or not at all, also if power fails. Its owner alone may read it.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("new");
-    let mut file = File::create(&aside)?;
+    let mut file =
+        File::options().write(true).create(true).truncate(true).mode(open::PRIVATE_MODE).open(&aside)?;
+    // It may be there from a process that was cut short.
+    file.set_permissions(fs::Permissions::from_mode(open::PRIVATE_MODE))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
@@ -316,6 +321,22 @@ mod tests {
 
     fn holds(kept: &Kept, number: u8) -> bool {
         kept.now().holds(&instance(number))
+    }
+
+    /// Its owner alone may read the file, where one was left aside for everybody too.
+    #[tokio::test]
+    async fn nobody_else_reads_the_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("cache.pins");
+        let aside = file.with_extension("new");
+        fs::write(&aside, "half").expect("written");
+        fs::set_permissions(&aside, fs::Permissions::from_mode(0o644)).expect("set");
+        let kept = open(&file, 100).await;
+        kept.keep(instance(1), 10, HOUR, 100).await.expect("room");
+        for written in [file.clone(), file.with_extension("lock")] {
+            let mode = fs::metadata(&written).expect("there").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", written.display());
+        }
     }
 
     /// What was pinned is pinned by the next process, what was released is not, and a file with one bit flipped or a byte

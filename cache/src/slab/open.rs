@@ -2,10 +2,13 @@
 //!
 //! A slab is a cache: one of another version, block size or size, or with a damaged superblock, is reset with a
 //! warning. What may be somebody's (a file of another kind, another node's slab) is refused and left as it is.
+//!
+//! A file may lie in a folder that everybody looks into, and holds what tenants may not read of each other: nobody but its
+//! owner may open it. Who may open a raw device is for the operator to say.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -34,6 +37,9 @@ pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
 
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
+/// Who may open what the cache writes: its owner.
+pub(super) const PRIVATE_MODE: u32 = 0o600;
+
 /// What a slab's file holds.
 pub(crate) struct Opened {
     pub(crate) geometry: Geometry,
@@ -60,7 +66,7 @@ pub(crate) fn open(
         // Refused while it is mounted, or part of anything that is.
         options.custom_flags(i32::try_from(OFlags::EXCL.bits()).expect("O_EXCL fits an i32"));
     } else {
-        options.create(true).truncate(false);
+        options.create(true).truncate(false).mode(PRIVATE_MODE);
     }
     let file = options.open(path).map_err(|cause| match cause.kind() {
         io::ErrorKind::ResourceBusy => OpenError::InUse(path.clone()),
@@ -91,6 +97,9 @@ pub(crate) fn open(
         Err(Unusable::Version(_)) => Err("its version was another"),
         Err(Unusable::Damaged) => Err("its superblock was damaged"),
     };
+    if !is_raw {
+        keep_private(&file, path).map_err(failed("look who may read"))?;
+    }
     match reset {
         Ok(slab_id) => {
             let (index, generation_next) =
@@ -106,6 +115,25 @@ pub(crate) fn open(
             Ok((file, Opened { geometry, slab_id, index, generation_next: 1 }))
         }
     }
+}
+
+/// Takes a file that is ours from everybody but its owner: an earlier release, or whoever made it, may have let others read
+/// it. Where that is refused, or the file system knows no owners, the node works and the operator is told.
+fn keep_private(file: &File, path: &Path) -> io::Result<()> {
+    let others_may = || io::Result::Ok(file.metadata()?.permissions().mode() & !PRIVATE_MODE & 0o777);
+    if others_may()? == 0 {
+        return Ok(());
+    }
+    let refused = file.set_permissions(fs::Permissions::from_mode(PRIVATE_MODE)).err();
+    let path = path.display();
+    if refused.is_none() && others_may()? == 0 {
+        warn!(%path, "others could read the slab: its owner alone can now");
+    } else {
+        let cause =
+            refused.map_or_else(|| "the file system keeps no modes".to_owned(), |cause| cause.to_string());
+        warn!(%path, cause, "others can read the slab, and so what is cached");
+    }
+    Ok(())
 }
 
 fn warn_of_reset(path: &Path, reason: &'static str) {
