@@ -103,6 +103,7 @@ mod leases;
 mod listed_instances;
 mod metrics;
 mod pages;
+mod private;
 mod readers;
 mod reap;
 mod recover;

@@ -5,7 +5,7 @@
 //! after each commit and before its changes are answered. A metadata file that counts fewer has lost what was
 //! answered. The note is not synced: it outlives a killed process, and a power cut can leave it older, never newer.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::path::Path;
 use crc_fast::{CrcAlgorithm, checksum};
 
 use super::failure::Failure;
+use super::private;
 
 /// The count and its CRC32C, big-endian.
 const NOTE_BYTES: usize = 12;
@@ -25,7 +26,7 @@ pub(super) struct Answered {
 impl Answered {
     /// Opens the note, or makes an empty one.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = private::options().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Self { file })
     }
 

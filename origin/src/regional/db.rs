@@ -24,6 +24,7 @@ use super::answered::Answered;
 use super::at_hand;
 use super::failure::Failure;
 use super::files::sync_dir;
+use super::private;
 use super::seams::{DiskStep, Faults};
 use super::table::{Table, seal, unseal};
 
@@ -437,7 +438,7 @@ impl MetadataFile {
 
     /// Makes an empty file in place of what a start that was cut off left there.
     fn create(path: &Path, faults: Arc<dyn Faults>) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = private::options().read(true).write(true).create(true).truncate(true).open(path)?;
         Ok(Self { file, faults: FaultsBox(faults), is_growing: Arc::default() })
     }
 }

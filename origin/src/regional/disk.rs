@@ -16,6 +16,7 @@ use super::db::{Db, Opening, ReadRows, WriteRows};
 use super::failure::Failure;
 use super::files::{Files, sync_dir};
 use super::metrics::Metrics;
+use super::private;
 use super::seams::Seams;
 use super::settings::Settings;
 use super::store_key;
@@ -120,6 +121,7 @@ impl Disk {
         let (dir, region) = (settings.dir.as_path(), settings.region.as_str());
         let failed = OpenError::of(dir);
         let lock = DirLock::take(dir)?;
+        private::close_folder(dir).map_err(|cause| failed(cause.into()))?;
         let opening = Opening {
             path: metadata_path(dir),
             cache_bytes: settings.metadata_cache_bytes,
@@ -215,7 +217,8 @@ impl DirLock {
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
         let failed = |cause| OpenError::Io { dir: dir.to_path_buf(), cause };
         make_dir(&data_dir(dir), sync_dir).map_err(failed)?;
-        let file = File::create(dir.join("lock")).map_err(failed)?;
+        let lock = private::options().write(true).create(true).truncate(true).open(dir.join("lock"));
+        let file = lock.map_err(failed)?;
         for _ in 0..LOCK_ATTEMPTS_MAX {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
@@ -250,7 +253,7 @@ fn create(opening: &Opening, dir: &Path, region: &str) -> Result<(), Failure> {
 /// Makes a folder and those above it, each durable in the one that it is in. One that is there may be what a start
 /// made that was killed before it could sync.
 fn make_dir(dir: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    fs::create_dir_all(dir).map_err(|cause| in_the_way(dir).unwrap_or(cause))?;
+    private::make_folders(dir).map_err(|cause| in_the_way(dir).unwrap_or(cause))?;
     let dir = dir.canonicalize()?;
     let device = |dir: &Path| fs::metadata(dir).map(|found| found.dev());
     for (inner, outer) in dir.ancestors().zip(dir.ancestors().skip(1)) {

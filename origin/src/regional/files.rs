@@ -4,7 +4,7 @@
 //! can leave it without a row, so a start has to look through the folders of unfinished epochs alone.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::at_hand::{self, AtHand};
 use super::buffers::{Buffer, Buffers};
 use super::failure::Failure;
+use super::private;
 use super::seams::{DiskStep, Faults};
 use crate::head::PAGE_BYTES;
 use crate::instance::Instance;
@@ -83,7 +84,7 @@ impl Files {
         faults: Arc<dyn Faults>,
         runtime: Handle,
     ) -> io::Result<Self> {
-        fs::create_dir_all(epoch_dir(&dir, epoch))?;
+        private::make_folders(&epoch_dir(&dir, epoch))?;
         sync_dir(&dir)?;
         let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
         let (at_hand, buffers, folders) = (Arc::default(), Buffers::default(), Arc::default());
@@ -125,7 +126,7 @@ impl Files {
         self.faults.before(DiskStep::CreateFile)?;
         self.make_folder(&id)?;
         let path = self.path(self.epoch, &id);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let file = private::options().read(true).write(true).create_new(true).open(&path)?;
         Ok(Aside { id, path, file, files: self.clone(), published: false })
     }
 
@@ -134,7 +135,7 @@ impl Files {
         let folder = self.folder(self.epoch, id);
         let mut made = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         if !made.contains(&folder) {
-            fs::create_dir_all(&folder)?;
+            private::make_folders(&folder)?;
             sync_dir(&self.epoch_dir(self.epoch))?;
             made.insert(folder);
         }

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod expire;
 mod faults;
+mod private;
 mod sharing;
 mod throughput;
 mod usage;
