@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -28,6 +28,8 @@ use crate::version_id::VersionId;
 
 /// Faults that a report names; more are only counted.
 const FAULTS_NAMED_MAX: usize = 1000;
+/// Objects that are named for one fault; more are only counted.
+const OBJECTS_NAMED_MAX: usize = 10;
 /// Memory for pages of the metadata file.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -75,9 +77,8 @@ pub(super) fn check(dir: &Path) -> Result<Report, OpenError> {
         let db = open(dir).map_err(&failed)?;
         let is_counted = verify_store(&db, dir, None)? != UNCOUNTED_FORMAT;
         let rows = db.snapshot().map_err(&failed)?;
-        Check { dir, rows, report: &mut report, references: HashMap::new(), named: HashSet::new() }
-            .run(is_counted)
-            .map_err(&failed)
+        let (references, named, spoilt) = (HashMap::new(), HashSet::new(), Vec::new());
+        Check { dir, rows, report: &mut report, references, named, spoilt }.run(is_counted).map_err(&failed)
     });
     match catch_unwind(checking) {
         Ok(Ok(())) => Ok(report),
@@ -110,6 +111,16 @@ struct Check<'a> {
     references: HashMap<Instance, u64>,
     /// Instances that a head, a part or a leftover names.
     named: HashSet<Instance>,
+    /// Bytes of files that are not as they were written.
+    spoilt: Vec<Spoilt>,
+}
+
+/// What a fault of a data file is about.
+struct Spoilt {
+    /// Where it is among the report's faults.
+    fault_index: usize,
+    file: Instance,
+    bytes: Range<u64>,
 }
 
 impl Check<'_> {
@@ -131,7 +142,64 @@ impl Check<'_> {
         for file in missing {
             self.report.fault(format!("the row of file {file} is missing"));
         }
+        self.name_spoilt()?;
         if is_counted { self.usage() } else { Ok(()) }
+    }
+
+    /// Says of each fault of a data file whose bytes those are: what has to be restored. Costs reading the rows once more, where
+    /// there is such a fault. Rows that cannot be read have been reported by now.
+    fn name_spoilt(&mut self) -> Result<(), Failure> {
+        if self.spoilt.is_empty() {
+            return Ok(());
+        }
+        let everything = || (Bound::Unbounded, Bound::Unbounded);
+        let mut of_instances: HashMap<Instance, Vec<usize>> = HashMap::new();
+        for (key, value) in self.rows.rows(Table::Instances, everything())?.flatten() {
+            let (Ok(instance), Ok(row)) = (id(&key), decode::<InstanceRow>(&value)) else { continue };
+            let segments = layout::all_segments(&self.rows, &instance, &row).unwrap_or_default();
+            let is_in = |spoilt: &Spoilt| {
+                segments.iter().any(|segment| {
+                    let (start, end) = (segment.offset, segment.offset + segment.bytes);
+                    segment.file == spoilt.file && start < spoilt.bytes.end && spoilt.bytes.start < end
+                })
+            };
+            let found: Vec<_> =
+                self.spoilt.iter().filter(|spoilt| is_in(spoilt)).map(|spoilt| spoilt.fault_index).collect();
+            if !found.is_empty() {
+                of_instances.insert(instance, found);
+            }
+        }
+        let mut names: HashMap<usize, Vec<String>> = HashMap::new();
+        for table in [Table::Objects, Table::Versions, Table::Parts] {
+            for (key, value) in self.rows.rows(table, everything())?.flatten() {
+                let Some((instance, name)) = owner(table, &key, &value) else { continue };
+                for fault in of_instances.get(&instance).into_iter().flatten() {
+                    names.entry(*fault).or_default().push(name.clone());
+                }
+            }
+        }
+        for spoilt in &self.spoilt {
+            let named = match names.get(&spoilt.fault_index) {
+                None => "of nothing that can be read any more".to_owned(),
+                Some(names) if names.len() > OBJECTS_NAMED_MAX => {
+                    let more = names.len() - OBJECTS_NAMED_MAX;
+                    format!("of {} and {more} more", names[..OBJECTS_NAMED_MAX].join(", "))
+                }
+                Some(names) => format!("of {}", names.join(", ")),
+            };
+            let fault = &mut self.report.faults[spoilt.fault_index];
+            *fault = format!("{fault}: {named}");
+        }
+        Ok(())
+    }
+
+    /// A fault of `bytes` of a data file.
+    fn spoilt(&mut self, fault: String, file: Instance, bytes: Range<u64>) {
+        let fault_index = self.report.faults.len();
+        self.report.fault(fault);
+        if fault_index < self.report.faults.len() {
+            self.spoilt.push(Spoilt { fault_index, file, bytes });
+        }
     }
 
     /// What each account keeps, counted once more. Rows that cannot be read have been reported by now.
@@ -282,7 +350,12 @@ impl Check<'_> {
         }
         self.report.files_count += 1;
         self.report.files_bytes += row.bytes;
-        self.pages(&file, row)
+        match self.pages(&file, row) {
+            Err(Failure::Io(cause)) => self.spoilt(format!("file {file}: {cause}"), file, 0..u64::MAX),
+            Err(failure) => self.spoilt(failure.to_string(), file, 0..u64::MAX),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 
     fn pages(&mut self, file: &Instance, row: FileRow) -> Result<(), Failure> {
@@ -298,11 +371,38 @@ impl Check<'_> {
             let page = &mut page[..PAGE_BYTES.min(row.bytes - start) as usize];
             open.read_exact_at(page, start)?;
             if crc32_iscsi(page) != sum {
-                self.report.fault(format!("page {index} of file {file}"));
+                let fault = format!("page {index} of file {file} has other bytes than were written");
+                self.spoilt(fault, *file, start..start + page.len() as u64);
             }
         }
         Ok(())
     }
+}
+
+/// The instance that a row is about, and whose bytes it is; `None` for a row without one.
+fn owner(table: Table, key: &[u8], value: &[u8]) -> Option<(Instance, String)> {
+    let object = match table {
+        Table::Objects => decode::<ObjectRow>(value).ok()?,
+        Table::Versions => match decode::<VersionRow>(value).ok()? {
+            VersionRow::Object(object) => *object,
+            VersionRow::Marker(_) => return None,
+        },
+        _ => {
+            let part: PartRow = decode(value).ok()?;
+            let upload_id = String::from_utf8_lossy(key.split(|byte| *byte == 0).next()?).into_owned();
+            let number = keys::part_number(key).ok()?;
+            return Some((part.instance, format!("part {number} of the unfinished upload {upload_id}")));
+        }
+    };
+    let bucket = str::from_utf8(key.split(|byte| *byte == 0).next()?).ok()?;
+    let (key, _) = keys::split(bucket, key).ok()?;
+    // Keys may hold anything: a line stays one line.
+    let name = format!("{:?}", format!("{bucket}/{key}"));
+    let head = object.head;
+    Some((
+        head.instance,
+        head.version_id.map_or_else(|| name.clone(), |id| format!("version {id} of {name}")),
+    ))
 }
 
 /// An id carries the place that its version has.

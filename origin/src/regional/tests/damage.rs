@@ -49,6 +49,36 @@ async fn a_flipped_bit_in_a_data_file_is_an_error_of_its_page_alone() {
     let report = region.check().await;
     assert_eq!(report.faults.len(), 1);
     assert!(report.faults[0].starts_with("page 20 of file"), "{report:?}");
+    assert!(report.faults[0].ends_with(r#"other bytes than were written: of "photos/k""#), "{report:?}");
+}
+
+/// Who has to restore something is told what: every object that has the bad bytes, and none that has others of the same file.
+#[tokio::test]
+async fn a_fault_names_the_objects_that_it_is_in() {
+    let region = Region::start().await;
+    region.store.test_put("sound", &bytes(9, MIB)).await.unwrap();
+    let sound = region.data_files();
+    region.store.test_put("a\nb", &bytes(1, MIB)).await.unwrap();
+    let spoilt = region.data_files().into_iter().find(|path| !sound.contains(path)).unwrap();
+    region.store.test_copy("a\nb", "copy").await.unwrap();
+    region.store.test_put_part("u", 3, &bytes(2, MIB)).await.unwrap();
+    let part = region.data_files().into_iter().find(|path| !sound.contains(path) && *path != spoilt).unwrap();
+    flip(&spoilt, 5, 0);
+    std::fs::remove_file(&part).unwrap();
+    let report = region.check().await;
+    let said = |is: &dyn Fn(&str) -> bool| report.faults.iter().filter(|fault| is(fault)).count();
+    assert_eq!(report.faults.len(), 2, "{report:?}");
+    assert_eq!(
+        said(&|fault| fault.starts_with("page 0 of") && fault.ends_with(r#"of "photos/a\nb", "photos/copy""#)),
+        1,
+        "{report:?}"
+    );
+    assert_eq!(
+        said(&|fault| fault.contains("No such file")
+            && fault.ends_with("of part 3 of the unfinished upload u")),
+        1,
+        "{report:?}"
+    );
 }
 
 #[tokio::test]
