@@ -107,6 +107,9 @@ async fn the_files_of_a_cluster_are_made_once() {
     }
     let (status, said) = process::run(&["check", "--config", &config, "--data", &site.text("las1")]);
     assert!(status.success(), "{said}");
+    for expected in ["public certificate", "cluster key", "node certificates of las1", "warning"] {
+        assert!(said.contains(expected), "{said:?} does not say {expected:?}");
+    }
 }
 
 /// One folder for the operator, one for each node, and the nodes that run.

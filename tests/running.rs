@@ -154,6 +154,26 @@ fn the_shipped_configuration_passes_its_check() {
     assert!(status.success(), "{said}");
 }
 
+/// What was not there to look at is no clean bill: it is told, and a deep check of nothing is a fault.
+#[test]
+fn a_check_says_what_it_looked_at() {
+    let dir = tempfile::tempdir().expect("a fresh folder");
+    let none = dir.path().join("none");
+    let none = none.to_str().expect("a path of plain text");
+    let file = repository().join("regions.toml");
+    let args = ["check", "--config", file.to_str().expect("a path of plain text"), "--data", none];
+    let (status, said) = process::run(&args);
+    assert!(status.success(), "{said}");
+    for expected in
+        ["checked: settings", &format!("no cluster folder in {none}"), &format!("store in {none}")]
+    {
+        assert!(said.contains(expected), "{said:?} does not say {expected:?}");
+    }
+    let (status, said) = process::run(&[&args[..], &["--deep"]].concat());
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("store in {none}")) && !said.contains("no fault found"), "{said}");
+}
+
 /// Exit status 1 and one line, which names `what`.
 fn assert_refusal(status: std::process::ExitStatus, said: &str, what: &str) {
     assert_eq!(status.code(), Some(1), "{said}");

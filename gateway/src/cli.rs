@@ -38,7 +38,7 @@ pub enum Command {
     Dev(Dev),
     /// Run the node of one region.
     Serve(Serve),
-    /// Report every fault of the configuration, and of what it names, at once.
+    /// Report every fault of the configuration, and of what it names, at once, and what was looked at.
     Check(Check),
     /// Make a cluster's authority and its nodes' certificates.
     #[command(subcommand)]
@@ -101,7 +101,8 @@ pub struct Check {
     /// Where the configuration and the data are.
     #[command(flatten)]
     pub place: Place,
-    /// Read every row and every byte of the stores under DIR as well; no node may be running on them.
+    /// Read every row and every byte of the stores under DIR as well, of which there must be one; no node may be running on
+    /// them.
     #[arg(long)]
     pub deep: bool,
 }

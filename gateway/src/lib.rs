@@ -52,6 +52,7 @@ pub mod logging;
 pub mod memory;
 pub mod signals;
 pub mod tls;
+mod x509;
 
 pub mod admin;
 pub mod explain;

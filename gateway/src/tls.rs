@@ -79,6 +79,13 @@ impl Certificate {
         Ok(Self { current: ArcSwap::from_pointee(read(files)?) })
     }
 
+    /// The certificate of the listener itself, without those above it.
+    #[must_use]
+    pub fn leaf(&self) -> CertificateDer<'static> {
+        // There is one: a chain of none is refused.
+        self.current.load().cert[0].clone()
+    }
+
     /// Takes what `files` hold now for the handshakes to come.
     ///
     /// # Errors
@@ -159,19 +166,15 @@ mod tests {
         }
     }
 
-    fn leaf(certificate: &Certificate) -> CertificateDer<'static> {
-        certificate.current.load().cert[0].clone()
-    }
-
     #[test]
     fn a_reload_takes_the_new_certificate() {
         let (old, new) = (issued(), issued());
         let files = Files::with(&old);
         let certificate = Certificate::read(&files.tls).expect("read");
-        let before = leaf(&certificate);
+        let before = certificate.leaf();
         files.write(&new.certificate_pem, &new.key_pem);
         certificate.reload(&files.tls).expect("reload");
-        assert_ne!(leaf(&certificate), before);
+        assert_ne!(certificate.leaf(), before);
     }
 
     #[test]
@@ -179,7 +182,7 @@ mod tests {
         let (old, other) = (issued(), issued());
         let files = Files::with(&old);
         let certificate = Certificate::read(&files.tls).expect("read");
-        let before = leaf(&certificate);
+        let before = certificate.leaf();
         for (chain, key) in [
             ("", old.key_pem.as_str()),
             ("not PEM", old.key_pem.as_str()),
@@ -188,7 +191,7 @@ mod tests {
         ] {
             files.write(chain, key);
             certificate.reload(&files.tls).expect_err("refused");
-            assert_eq!(leaf(&certificate), before);
+            assert_eq!(certificate.leaf(), before);
         }
         std::fs::remove_file(&files.tls.key).expect("remove");
         assert!(matches!(certificate.reload(&files.tls), Err(TlsError::Read { .. })));

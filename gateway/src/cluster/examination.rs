@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::x509::{Said, Standing};
 
 /// Why peers will not talk to a node.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -34,27 +35,15 @@ pub enum CertificateFault {
 /// [`CertificateFault`] when it is not.
 pub(super) fn examine(pem: &[u8], name: &str, now_seconds: u64) -> Result<Duration, CertificateFault> {
     let der = CertificateDer::from_pem_slice(pem).map_err(|_| CertificateFault::Unreadable)?;
-    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| CertificateFault::Unreadable)?;
-    let found = dns_names(&certificate);
-    if !found.contains(&name) {
-        return Err(CertificateFault::OtherName { found: found.join(", "), expected: name.to_owned() });
+    let said = Said::by(&der).ok_or(CertificateFault::Unreadable)?;
+    if !said.names.iter().any(|found| found == name) {
+        return Err(CertificateFault::OtherName { found: said.names.join(", "), expected: name.to_owned() });
     }
-    let validity = certificate.validity();
-    let now = i64::try_from(now_seconds).unwrap_or(i64::MAX);
-    if now < validity.not_before.timestamp() {
-        return Err(CertificateFault::NotYetValid);
+    match said.at(now_seconds) {
+        Standing::NotYetValid => Err(CertificateFault::NotYetValid),
+        Standing::Expired => Err(CertificateFault::Expired),
+        Standing::Good(left) => Ok(left),
     }
-    let seconds_left = u64::try_from(validity.not_after.timestamp() - now);
-    seconds_left.map(Duration::from_secs).map_err(|_| CertificateFault::Expired)
-}
-
-fn dns_names<'a>(certificate: &'a X509Certificate<'_>) -> Vec<&'a str> {
-    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
-    let name = |name: &GeneralName<'a>| match *name {
-        GeneralName::DNSName(name) => Some(name),
-        _ => None,
-    };
-    extension.value.general_names.iter().filter_map(name).collect()
 }
 
 #[cfg(test)]
