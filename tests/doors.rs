@@ -241,7 +241,7 @@ const RANGES: [&str; 20] = [
     "bytes = 0-1",
 ];
 
-const QUERIES: [&str; 29] = [
+const QUERIES: [&str; 32] = [
     "partNumber=1",
     "partNumber=2",
     "partNumber=3",
@@ -262,6 +262,9 @@ const QUERIES: [&str; 29] = [
     "response-content-type=a%0Ab",
     "response-expires=Wed%2C%2001%20Jan%202020%2000%3A00%3A00%20GMT",
     "response-expires=soon",
+    "response-expires=0",
+    "response-expires=",
+    "response-expires=a%0Ab",
     "response-nothing=1",
     "unknown=1",
     "versionId=null&partNumber=1&response-content-type=text%2Fplain",

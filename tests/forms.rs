@@ -41,6 +41,7 @@ async fn a_form_stores_its_file_as_its_policy_says() {
             let form = Form::new(&format!("user/{index}/${{filename}}"), file)
                 .field("acl", "public-read")
                 .field("Content-Type", "image/png")
+                .field("Expires", "0")
                 .field("x-amz-meta-colour", "grey")
                 .field("tagging", tags)
                 .field("success_action_status", "201");
@@ -56,6 +57,7 @@ async fn a_form_stores_its_file_as_its_policy_says() {
             assert_eq!(stored.body, file, "{index}");
             assert!(answer.text().contains(&stored.header("etag").replace('"', "&quot;")), "{index}");
             assert_eq!(stored.header("content-type"), "image/png");
+            assert_eq!(stored.header("expires"), "0");
             assert_eq!(stored.header("x-amz-meta-colour"), "grey");
             assert_eq!(stored.header("x-amz-tagging-count"), "1");
             // The list that it asked for lets everybody read it.

@@ -15,6 +15,7 @@ mod deployment;
 mod directives;
 mod documents;
 mod doors;
+mod expires;
 mod explain;
 mod forms;
 mod forwarding;

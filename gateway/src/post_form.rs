@@ -22,6 +22,7 @@ pub use fields::Form;
 pub use multipart::{Begun, Boundary, FileBody, Prelude};
 pub use policy::{Policy, Sizes};
 pub use put::Put;
+pub(crate) use put::escaped;
 pub use signature::{Claim, Rules};
 pub use success::told;
 

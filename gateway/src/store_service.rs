@@ -6,6 +6,7 @@
 //! in a request's spelling makes one of them decide and the other act.
 
 mod bucket_encryption;
+mod expires_as_sent;
 mod known;
 mod refused_by_s3s;
 mod rename_object;
@@ -99,7 +100,7 @@ impl StoreService {
     where
         S: S3 + Renames + Clone,
     {
-        let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
+        let config = s3s_settings();
         let (users, at_door) = (identities.clone(), known.clone());
         let make = move |asked| {
             let Asked { target, client, denied, signer, place } = asked;
@@ -176,6 +177,11 @@ impl StoreService {
         claim.verify(&credential.secret)?;
         Ok(credential)
     }
+}
+
+/// What s3s is told of requests in general.
+fn s3s_settings() -> Arc<StaticConfigProvider> {
+    Arc::new(StaticConfigProvider::new(Arc::new(config())))
 }
 
 fn config() -> S3Config {

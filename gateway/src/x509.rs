@@ -7,16 +7,16 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// A certificate, as far as it can be looked at without believing anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub(crate) struct Said {
     /// The DNS names that it is for, wildcards as they are written.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     not_before: i64,
     not_after: i64,
 }
 
 /// How a certificate stands at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// It begins later.
     NotYetValid,
     /// It is good for so long.
@@ -28,7 +28,7 @@ pub enum Standing {
 impl Said {
     /// What `certificate` says; `None` if it is none.
     #[must_use]
-    pub fn by(certificate: &CertificateDer<'_>) -> Option<Self> {
+    pub(crate) fn by(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let mut names = Vec::new();
         if let Ok(Some(extension)) = certificate.subject_alternative_name() {
@@ -45,7 +45,7 @@ impl Said {
 
     /// How it stands at `now_seconds`.
     #[must_use]
-    pub fn at(&self, now_seconds: u64) -> Standing {
+    pub(crate) fn at(&self, now_seconds: u64) -> Standing {
         let now = i64::try_from(now_seconds).unwrap_or(i64::MAX);
         if now < self.not_before {
             return Standing::NotYetValid;
@@ -56,13 +56,13 @@ impl Said {
 
     /// From its beginning to its end.
     #[must_use]
-    pub fn lifetime(&self) -> Duration {
+    pub(crate) fn lifetime(&self) -> Duration {
         Duration::from_secs(u64::try_from(self.not_after.saturating_sub(self.not_before)).unwrap_or_default())
     }
 
     /// Whether one of its names stands for `host`: a wildcard does for one label (RFC 6125 §6.4.3).
     #[must_use]
-    pub fn is_for(&self, host: &str) -> bool {
+    pub(crate) fn is_for(&self, host: &str) -> bool {
         self.names.iter().any(|name| match name.strip_prefix("*.") {
             None => name.eq_ignore_ascii_case(host),
             Some(above) => host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(above)),

@@ -16,7 +16,7 @@ use http::header::{
     EXPIRES, HeaderName, RANGE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
-use s3s::dto::{self, Timestamp, TimestampFormat};
+use s3s::dto;
 use s3s::header::{X_AMZ_CHECKSUM_MODE, X_AMZ_EXPECTED_BUCKET_OWNER};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
@@ -343,9 +343,6 @@ fn parse_part_number(text: &str) -> S3Result<u32> {
 }
 
 fn override_value(header: &HeaderName, value: &str) -> S3Result<HeaderValue> {
-    if header == EXPIRES && Timestamp::parse(TimestampFormat::HttpDate, value).is_err() {
-        return Err(s3_error!(InvalidArgument, "invalid query: response-expires: {value}"));
-    }
     HeaderValue::from_str(value)
         .map_err(|e| s3_error!(e, InvalidRequest, "invalid overridden header: {header}: {:?}", Some(value)))
 }

@@ -134,7 +134,7 @@ fn tagging(document: &str) -> Result<String, Refusal> {
 }
 
 /// `text` as it stands in a path or a query.
-pub(super) fn escaped(text: &str) -> PercentEncode<'_> {
+pub(crate) fn escaped(text: &str) -> PercentEncode<'_> {
     const ESCAPED: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
     utf8_percent_encode(text, ESCAPED)

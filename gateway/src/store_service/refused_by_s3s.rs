@@ -1,5 +1,6 @@
 //! Reads with a `Range` that S3 ignores: a list of ranges, or what is no range at all (RFC 9110 §14.2 allows it); with one
-//! of numbers past 63 bits, which S3 takes; and with a date in one of the two old forms (RFC 9110 §5.6.7).
+//! of numbers past 63 bits, which S3 takes; with a date in one of the two old forms (RFC 9110 §5.6.7); and with a
+//! `response-expires` that is no date, which S3 gives back as it came.
 //!
 //! s3s refuses them when it parses an operation's input. The header cannot be taken from the request before s3s sees it,
 //! because a signature may cover it. So such a read is no operation to s3s but a route of ours, which it comes to after it
@@ -9,16 +10,18 @@
 use http::header::{IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use origin::read_request::expected_bucket_owner;
-use s3s::dto::{GetObjectInput, HeadObjectInput, Range, Timestamp, TimestampFormat};
+use s3s::dto::{GetObjectInput, HeadObjectInput, Range};
 use s3s::{Body, S3, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::expires_as_sent::is_date;
 use crate::target::{Operation, Target};
 
-/// Whether a request for `operation` is such a read.
-pub(super) fn is_match(operation: Operation, headers: &HeaderMap) -> bool {
+/// Whether a request for `target` with `headers` is such a read.
+pub(super) fn is_match(target: &Target, headers: &HeaderMap) -> bool {
     let has = |name, is_refused: fn(&HeaderValue) -> bool| headers.get(name).is_some_and(is_refused);
-    operation.is_object_read()
-        && (has(RANGE, is_ignored)
+    target.operation.is_object_read()
+        && (target.query.get("response-expires").is_some_and(|value| !is_date(value))
+            || has(RANGE, is_ignored)
             || has(IF_MODIFIED_SINCE, is_in_another_form)
             || has(IF_UNMODIFIED_SINCE, is_in_another_form))
 }
@@ -56,5 +59,5 @@ fn is_ignored(range: &HeaderValue) -> bool {
 }
 
 fn is_in_another_form(date: &HeaderValue) -> bool {
-    !date.to_str().is_ok_and(|date| Timestamp::parse(TimestampFormat::HttpDate, date).is_ok())
+    !date.to_str().is_ok_and(is_date)
 }

@@ -6,18 +6,21 @@ use http::{Extensions, HeaderMap, Method, Uri};
 use s3s::route::S3Route;
 use s3s::{Body, S3, S3Request, S3Response, S3Result};
 
-use super::{Door, Renames, bucket_encryption, refused_by_s3s, rename_object};
+use super::{Door, Renames, bucket_encryption, expires_as_sent, refused_by_s3s, rename_object};
 use crate::target::Operation;
 
 /// Requests as admission has read them; the same door lets them in, and the same store answers.
 pub(super) struct Route<S>(pub(super) Door<S>);
 
 #[async_trait]
-impl<S: S3 + Renames> S3Route for Route<S> {
+impl<S: S3 + Renames + Clone> S3Route for Route<S> {
     fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
-        match self.0.0.target.operation {
+        let target = &self.0.0.target;
+        match target.operation {
             Operation::RenameObject | Operation::GetBucketEncryption | Operation::PutBucketEncryption => true,
-            operation => refused_by_s3s::is_match(operation, headers),
+            operation => {
+                refused_by_s3s::is_match(target, headers) || expires_as_sent::is_match(operation, headers)
+            }
         }
     }
 
@@ -32,6 +35,9 @@ impl<S: S3 + Renames> S3Route for Route<S> {
             Operation::RenameObject => rename_object::call(store, target, request).await,
             Operation::GetBucketEncryption => bucket_encryption::get(store, target, request).await,
             Operation::PutBucketEncryption => bucket_encryption::put(store, target, request).await,
+            Operation::PutObject | Operation::CopyObject | Operation::CreateMultipartUpload => {
+                expires_as_sent::call(store, target, request).await
+            }
             _ => refused_by_s3s::call(store, target, request).await,
         }
     }

@@ -6,6 +6,7 @@ use http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
+use s3s::dto::{Timestamp, TimestampFormat};
 
 use super::*;
 use crate::acl::Owner;
@@ -178,7 +179,6 @@ fn malformed_values_are_refused() {
         ("partNumber", "one"),
         ("versionId", ""),
         ("versionId", "3"),
-        ("response-expires", "soon"),
     ] {
         assert_eq!(
             code(answer(&head(), &[], &[(name, value)])),
@@ -360,6 +360,11 @@ fn overrides_replace_stored_headers() {
     let (_, headers) = answer(&head, &[], &query).expect("served");
     assert_eq!(headers[CONTENT_TYPE], "text/html");
     assert_eq!(headers[EXPIRES], MODIFIED);
+    // No date is a time that is over, and as good as any.
+    for text in ["0", "-1", "never", "Sunday, 06-Nov-94 08:49:37 GMT"] {
+        let (_, headers) = answer(&head, &[], &[("response-expires", text)]).expect("answered");
+        assert_eq!(headers[EXPIRES], text);
+    }
     assert_eq!(headers[CACHE_CONTROL], "no-cache");
 }
 
