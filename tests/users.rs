@@ -303,7 +303,7 @@ async fn a_tenants_full_user_manages_its_account_over_http() {
         ("\"account\":\"dev\"", "POST /v1/users", "command", 415, 1),
         ("\"account\":\"dev\"", "POST /v1/users", "command", 413, 1),
     ] {
-        let (command, reason) = (format!("{command}\\\""), format!("\"reason\":\"{reason}\""));
+        let (command, reason) = (format!("\"command\":\"{command}\""), format!("\"reason\":\"{reason}\""));
         let status = format!("\"status\":{status}");
         let texts = ["\"target\":\"audit\"", who, &command, &reason, &status];
         let lines = cluster.process("ord1").log_lines(&texts, count).await;

@@ -92,7 +92,7 @@ impl Line<'_> {
             operation = target.map(|target| target.operation.as_str()),
             access_key = access_key(target, self.form),
             bucket = target.and_then(Target::bucket),
-            key = key(target, self.form).map(tracing::field::debug),
+            key = key(target, self.form).map(tracing::field::display),
             status = self.status.map(|status| status.as_u16()),
             received_bytes = self.received_bytes,
             sent_bytes = self.sent_bytes,
@@ -115,7 +115,7 @@ pub fn explain(id: RequestId, target: Option<&Target>, refusal: &Refusal) {
         request_id = %id,
         operation = target.map(|target| target.operation.as_str()),
         bucket = target.and_then(Target::bucket),
-        key = target.and_then(Target::key).map(tracing::field::debug),
+        key = target.and_then(Target::key).map(tracing::field::display),
         message = refusal.message(),
         cause = refusal.source().map(tracing::field::display),
         "a request failed"

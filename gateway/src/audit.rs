@@ -57,7 +57,7 @@ pub fn permission_refused(asked: Asked<'_>, refused: &Refused) {
         user = caller.map(|user| user.name.as_str()),
         operation = asked.target.map(|target| target.operation.as_str()),
         action = refused.denied.action.map(|action| action.as_str()),
-        resource = resource(asked).map(tracing::field::debug),
+        resource = resource(asked).map(tracing::field::display),
         reason = refused.denied.reason.class(),
         statement = statement.map(tracing::field::debug),
         level = level.map(tracing::field::debug),
@@ -76,9 +76,9 @@ pub fn signature_refused(asked: Asked<'_>, refusal: &Refusal) {
         request_id = %asked.id,
         client = asked.client.map(tracing::field::display),
         // Text of the client: nobody has shown that it is theirs.
-        access_key = claimed.map(tracing::field::debug),
+        access_key = claimed.map(tracing::field::display),
         operation = asked.target.map(|target| target.operation.as_str()),
-        resource = resource(asked).map(tracing::field::debug),
+        resource = resource(asked).map(tracing::field::display),
         reason = SIGNATURE,
         code = refusal.code().as_str(),
         "denied"
@@ -100,7 +100,7 @@ pub fn command_refused(by: Option<&User>, client: Option<IpAddr>, command: &str,
         account = by.map(|user| user.account.name.as_str()),
         user = by.map(|user| user.name.as_str()),
         // Text of the client.
-        command = tracing::field::debug(command),
+        command,
         reason,
         status = status.as_u16(),
         "denied"
