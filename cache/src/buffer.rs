@@ -19,17 +19,19 @@ use std::time::Duration;
 use memmap2::{Advice, MmapMut, MmapOptions};
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::sync::lock;
 
 /// The smallest buffer: a page.
 const SMALLEST_BYTES: usize = 64 * 1024;
 
-/// What is preallocated at a time, about: buffers that lie next to each other share huge pages.
+/// What is preallocated at a time, and the share of the pool that it is at most: buffers that lie next to each other share
+/// huge pages, and nobody has those meanwhile.
 const PREALLOCATED_AT_ONCE_BYTES: usize = 32 * 1024 * 1024;
+const PREALLOCATED_AT_ONCE_SHARE: usize = 8;
 
-/// For so long no buffer has been mapped for anybody who wants one, before more are preallocated.
+/// For so long nobody has wanted a buffer that was not there, before more are preallocated.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// What the system maps at a time, at the least.
@@ -53,7 +55,7 @@ struct State {
     free: Vec<Vec<MmapMut>>,
     mapped_bytes: usize,
     used_bytes: usize,
-    /// Buffers that were mapped because somebody wanted one.
+    /// How often somebody wanted a buffer when there was none of its size.
     wanted_count: u64,
 }
 
@@ -80,7 +82,7 @@ impl Pool {
     /// A buffer of at least `len` bytes, if there is room for one now. Its content is whatever it held before.
     pub(crate) fn try_take(&self, len: usize, whose: For) -> Option<Buffer> {
         let class = class_of(len);
-        let bytes = SMALLEST_BYTES << class;
+        let bytes = class_bytes(len);
         let limit = match whose {
             For::Demand => self.0.capacity_bytes,
             For::Ahead => self.0.capacity_bytes - self.0.reserve_bytes,
@@ -88,6 +90,10 @@ impl Pool {
         let mut surplus = Vec::new();
         let map = {
             let mut state = lock(&self.0.state);
+            if state.free.get(class).is_none_or(Vec::is_empty) {
+                // Also of those who go without: it may be what is preallocated now that they have no room for.
+                state.wanted_count += 1;
+            }
             if state.used_bytes + bytes > limit {
                 return None;
             }
@@ -95,7 +101,6 @@ impl Pool {
             let free = state.free.get_mut(class).and_then(Vec::pop);
             if free.is_none() {
                 state.mapped_bytes += bytes;
-                state.wanted_count += 1;
                 surplus = state.give_up(self.0.capacity_bytes);
             }
             free
@@ -112,7 +117,7 @@ impl Pool {
 
     /// Up to `count` buffers of `len` bytes that nobody has used, as far as the pool may map them beside all that it has.
     fn map_unused(&self, len: usize, count: usize) -> Vec<Buffer> {
-        let bytes = SMALLEST_BYTES << class_of(len);
+        let bytes = class_bytes(len);
         let count = {
             let mut state = lock(&self.0.state);
             let count = count.min((self.0.capacity_bytes - state.mapped_bytes) / bytes);
@@ -128,14 +133,19 @@ impl Pool {
                 Buffer { map: Some(map), pool: self.clone() }
             })
             .collect();
-        self.was_not_mapped((count - buffers.len()) * bytes);
+        if buffers.len() < count {
+            self.was_not_mapped((count - buffers.len()) * bytes);
+        }
         buffers
     }
 
     fn was_not_mapped(&self, bytes: usize) {
-        let mut state = lock(&self.0.state);
-        state.used_bytes -= bytes;
-        state.mapped_bytes -= bytes;
+        {
+            let mut state = lock(&self.0.state);
+            state.used_bytes -= bytes;
+            state.mapped_bytes -= bytes;
+        }
+        self.0.returned.notify_waiters();
     }
 
     /// Fills the pool with buffers of `len` bytes, on a thread of its own.
@@ -202,8 +212,8 @@ impl State {
     }
 }
 
-/// Fills a pool, for as long as it is there, a bit at a time. It stands back while readers have buffers mapped: they
-/// need the processor, and the memory, themselves.
+/// Fills a pool, for as long as it is there, a bit at a time. It stands back while readers want buffers that are not there:
+/// they need the processor, and the memory, themselves.
 struct Preallocation {
     pool: Weak<Inner>,
     len: usize,
@@ -222,7 +232,14 @@ impl Preallocation {
                 }
                 let Some(pool) = self.pool.upgrade().map(Pool) else { return };
                 if pool.preallocate_some(self.len) == 0 {
-                    info!(bytes = pool.mapped_bytes(), "the memory of blocks is allocated");
+                    let (bytes, wanted) = (pool.mapped_bytes(), pool.0.capacity_bytes);
+                    match wanted - bytes < class_bytes(self.len) {
+                        true => info!(bytes, "the memory of blocks is allocated"),
+                        false => warn!(
+                            bytes,
+                            wanted, "the system refuses memory of blocks: more is asked for when needed"
+                        ),
+                    }
                     return;
                 }
             }
@@ -237,7 +254,8 @@ impl Preallocation {
 impl Pool {
     /// Maps a few buffers more and returns how many bytes; none where the pool has all that it may have.
     fn preallocate_some(&self, len: usize) -> usize {
-        let mut buffers = self.map_unused(len, (PREALLOCATED_AT_ONCE_BYTES / len).max(1));
+        let at_once = PREALLOCATED_AT_ONCE_BYTES.min(self.0.capacity_bytes / PREALLOCATED_AT_ONCE_SHARE);
+        let mut buffers = self.map_unused(len, (at_once / len).max(2));
         // Touched, not populated by a system call: that would keep everybody else from mapping anything meanwhile. All of
         // them are mapped before the first is touched, so that two of a MiB can lie on one huge page of two.
         for byte in buffers.iter_mut().flat_map(|buffer| buffer.iter_mut().step_by(SYSTEM_PAGE_BYTES)) {
@@ -251,6 +269,11 @@ impl Pool {
 fn class_of(len: usize) -> usize {
     let pages = len.div_ceil(SMALLEST_BYTES).max(1).next_power_of_two();
     pages.trailing_zeros() as usize
+}
+
+/// What a buffer of at least `len` bytes takes.
+fn class_bytes(len: usize) -> usize {
+    SMALLEST_BYTES << class_of(len)
 }
 
 /// A page-aligned buffer; dropping it returns it to the pool.
@@ -334,26 +357,49 @@ mod tests {
         assert_eq!((small.len() * SMALLEST_BYTES, pool.mapped_bytes()), (5 * MIB, 5 * MIB));
     }
 
-    /// Blocks that are mapped together lie on huge pages, on a system that gives them.
+    /// What is refused because of what is being preallocated is wanted too, and told when that is there.
+    #[tokio::test]
+    async fn preallocation_is_told_of_whom_it_turns_away() {
+        let pool = Pool::new(2 * MIB, 0);
+        let being_preallocated = pool.map_unused(MIB, 2);
+        assert_eq!(being_preallocated.len(), 2);
+        let before = lock(&pool.0.state).wanted_count;
+        assert!(pool.try_take(MIB, For::Demand).is_none());
+        assert_eq!(lock(&pool.0.state).wanted_count, before + 1);
+        let (taken, ()) = tokio::join!(pool.take(MIB, Duration::from_secs(60)), async {
+            tokio::task::yield_now().await;
+            drop(being_preallocated);
+        });
+        assert!(taken.is_some());
+        assert_eq!(lock(&pool.0.state).wanted_count, before + 2);
+    }
+
+    /// The advice to use huge pages arrives for all that is preallocated, and for nothing else.
     #[test]
-    fn preallocated_buffers_lie_on_huge_pages() {
-        let enabled =
-            std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
-        if enabled.is_empty() || enabled.contains("[never]") {
+    fn what_is_preallocated_is_advised_to_lie_on_huge_pages() {
+        if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").expect("a look") {
             return;
         }
-        let huge_kib = || {
-            let smaps =
-                std::fs::read_to_string("/proc/self/smaps_rollup").expect("the kernel tells of memory");
-            let line = smaps.lines().find_map(|line| line.strip_prefix("AnonHugePages:"));
-            let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-            kib.expect("a line").parse::<usize>().expect("a number")
-        };
         let pool = Pool::new(64 * MIB, 0);
-        let before = huge_kib();
-        while pool.preallocate_some(MIB) > 0 {}
-        // Memory that is all in pieces has fewer; none at all would be advice that does not arrive.
-        assert!(huge_kib() > before);
+        let wanted = pool.try_take(MIB, For::Demand).expect("room");
+        let preallocated = pool.map_unused(MIB, 4);
+        assert!(preallocated.iter().all(|buffer| has_advice(buffer)) && !has_advice(&wanted));
+    }
+
+    /// Whether the mapping that `buffer` lies in has `hg` among its flags.
+    fn has_advice(buffer: &[u8]) -> bool {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("the kernel tells of memory");
+        let mut is_here = false;
+        for line in smaps.lines() {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let hex = |text: &str| usize::from_str_radix(text, 16).ok();
+            if let Some((start, end)) = range.and_then(|(start, end)| Some((hex(start)?, hex(end)?))) {
+                is_here = (start..end).contains(&buffer.as_ptr().addr());
+            } else if is_here && let Some(flags) = line.strip_prefix("VmFlags:") {
+                return flags.split(' ').any(|flag| flag == "hg");
+            }
+        }
+        panic!("the buffer is mapped");
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn check_public(
 /// The cluster's files, as far as they are here: a node has its own certificate alone.
 fn check_cluster(settings: &Settings, data: &Path, findings: &mut Findings) {
     let cluster = ClusterDir::under(data);
-    if !cluster.path().exists() {
+    if !is_there(cluster.path(), findings) {
         return findings.not_checked.push(format!("no cluster folder in {}", data.display()));
     }
     findings.checked.push("cluster key".to_owned());
@@ -127,7 +127,7 @@ fn check_cluster(settings: &Settings, data: &Path, findings: &mut Findings) {
     }
     let mut nodes = Vec::new();
     for region in settings.topology.regions().iter().map(Region::name) {
-        if !cluster.node_certificate(region).exists() {
+        if !is_there(&cluster.node_certificate(region), findings) {
             continue;
         }
         nodes.push(region.as_str());
@@ -153,12 +153,20 @@ fn check_cluster(settings: &Settings, data: &Path, findings: &mut Findings) {
     }
 }
 
+/// Whether `path` is there. Where that cannot be told, for want of permission for example, it is a fault.
+fn is_there(path: &Path, findings: &mut Findings) -> bool {
+    path.try_exists().unwrap_or_else(|error| {
+        findings.fault(format!("{}: {error}", path.display()));
+        false
+    })
+}
+
 /// The stores that are here: if it is a deep check, every row and every byte of them.
 async fn check_stores(settings: &Settings, data: &Path, is_deep: bool, findings: &mut Findings) {
     let names = settings.topology.regions().iter().map(Region::name);
     let stores: Vec<_> = names
         .map(|region| (region, data.join(region.as_str()).join("store")))
-        .filter(|(_, store)| store.exists())
+        .filter(|(_, store)| is_there(store, findings))
         .collect();
     if stores.is_empty() {
         let none = format!("no region's store in {}", data.display());

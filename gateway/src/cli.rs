@@ -101,7 +101,7 @@ pub struct Check {
     /// Where the configuration and the data are.
     #[command(flatten)]
     pub place: Place,
-    /// Read every row and every byte of the stores under DIR as well, of which there must be one; no node may be running on
+    /// Read every row and every byte of the stores under DIR as well, of which there must be at least one; no node may be running on
     /// them.
     #[arg(long)]
     pub deep: bool,

@@ -293,8 +293,12 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("new");
     let mut file =
         File::options().write(true).create(true).truncate(true).mode(open::PRIVATE_MODE).open(&aside)?;
-    // It may be there from a process that was cut short.
-    file.set_permissions(fs::Permissions::from_mode(open::PRIVATE_MODE))?;
+    // It may be there from a process of an earlier release that was cut short.
+    if file.metadata()?.permissions().mode() & open::OTHERS != 0
+        && let Err(cause) = file.set_permissions(fs::Permissions::from_mode(open::PRIVATE_MODE))
+    {
+        warn!(path = %path.display(), %cause, "others can read the file of pins");
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;

@@ -40,6 +40,9 @@ const LOCK_RETRY: Duration = Duration::from_millis(10);
 /// Who may open what the cache writes: its owner.
 pub(super) const PRIVATE_MODE: u32 = 0o600;
 
+/// What others than the owner may do.
+pub(super) const OTHERS: u32 = 0o077;
+
 /// What a slab's file holds.
 pub(crate) struct Opened {
     pub(crate) geometry: Geometry,
@@ -120,7 +123,7 @@ pub(crate) fn open(
 /// Takes a file that is ours from everybody but its owner: an earlier release, or whoever made it, may have let others read
 /// it. Where that is refused, or the file system knows no owners, the node works and the operator is told.
 fn keep_private(file: &File, path: &Path) -> io::Result<()> {
-    let others_may = || io::Result::Ok(file.metadata()?.permissions().mode() & !PRIVATE_MODE & 0o777);
+    let others_may = || io::Result::Ok(file.metadata()?.permissions().mode() & OTHERS);
     if others_may()? == 0 {
         return Ok(());
     }

@@ -98,7 +98,8 @@ impl Body {
         matches!(self.rest, Rest::Blocks(_))
     }
 
-    /// Sends everything, holding one piece at a time. `tally` says what was sent, also of an answer that broke off.
+    /// Sends everything, holding a few pieces at a time. `tally` says what was handed to the connection, also of an answer that
+    /// broke off.
     ///
     /// # Errors
     /// The client is gone or stalled, or the bytes ended early; the answer must then be reset.

@@ -123,6 +123,25 @@ struct Spoilt {
     bytes: Range<u64>,
 }
 
+/// Rows one after another that cannot be read, after which a table is left.
+const FAILED_ROWS_MAX: u32 = 1024;
+
+/// Objects that the bytes of one fault belong to.
+#[derive(Default)]
+struct Owners {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl Owners {
+    fn add(&mut self, name: &str) {
+        self.count += 1;
+        if self.first.len() < OBJECTS_NAMED_MAX {
+            self.first.push(name.to_owned());
+        }
+    }
+}
+
 impl Check<'_> {
     fn run(mut self, is_counted: bool) -> Result<(), Failure> {
         for table in [Table::Store, Table::Buckets, Table::PartLists, Table::Segments, Table::Sums] {
@@ -142,55 +161,84 @@ impl Check<'_> {
         for file in missing {
             self.report.fault(format!("the row of file {file} is missing"));
         }
-        self.name_spoilt()?;
+        self.name_spoilt();
         if is_counted { self.usage() } else { Ok(()) }
     }
 
     /// Says of each fault of a data file whose bytes those are: what has to be restored. Costs reading the rows once more, where
     /// there is such a fault. Rows that cannot be read have been reported by now.
-    fn name_spoilt(&mut self) -> Result<(), Failure> {
+    fn name_spoilt(&mut self) {
         if self.spoilt.is_empty() {
-            return Ok(());
+            return;
         }
-        let everything = || (Bound::Unbounded, Bound::Unbounded);
-        let mut of_instances: HashMap<Instance, Vec<usize>> = HashMap::new();
-        for (key, value) in self.rows.rows(Table::Instances, everything())?.flatten() {
-            let (Ok(instance), Ok(row)) = (id(&key), decode::<InstanceRow>(&value)) else { continue };
-            let segments = layout::all_segments(&self.rows, &instance, &row).unwrap_or_default();
-            let is_in = |spoilt: &Spoilt| {
-                segments.iter().any(|segment| {
-                    let (start, end) = (segment.offset, segment.offset + segment.bytes);
-                    segment.file == spoilt.file && start < spoilt.bytes.end && spoilt.bytes.start < end
-                })
-            };
-            let found: Vec<_> =
-                self.spoilt.iter().filter(|spoilt| is_in(spoilt)).map(|spoilt| spoilt.fault_index).collect();
-            if !found.is_empty() {
-                of_instances.insert(instance, found);
-            }
-        }
-        let mut names: HashMap<usize, Vec<String>> = HashMap::new();
-        for table in [Table::Objects, Table::Versions, Table::Parts] {
-            for (key, value) in self.rows.rows(table, everything())?.flatten() {
-                let Some((instance, name)) = owner(table, &key, &value) else { continue };
-                for fault in of_instances.get(&instance).into_iter().flatten() {
-                    names.entry(*fault).or_default().push(name.clone());
-                }
-            }
-        }
+        let found = self.owners_of_spoilt();
+        let is_whole = found.is_ok();
+        let owners = found.unwrap_or_else(|owners| owners);
         for spoilt in &self.spoilt {
-            let named = match names.get(&spoilt.fault_index) {
-                None => "of nothing that can be read any more".to_owned(),
-                Some(names) if names.len() > OBJECTS_NAMED_MAX => {
-                    let more = names.len() - OBJECTS_NAMED_MAX;
-                    format!("of {} and {more} more", names[..OBJECTS_NAMED_MAX].join(", "))
+            let named = match owners.get(&spoilt.fault_index) {
+                Some(owners) if owners.count > owners.first.len() => {
+                    format!("of {} and {} more", owners.first.join(", "), owners.count - owners.first.len())
                 }
-                Some(names) => format!("of {}", names.join(", ")),
+                Some(owners) => format!("of {}", owners.first.join(", ")),
+                None if is_whole => "of nothing that can be read any more".to_owned(),
+                None => "of objects that could not be read".to_owned(),
             };
             let fault = &mut self.report.faults[spoilt.fault_index];
             *fault = format!("{fault}: {named}");
         }
-        Ok(())
+    }
+
+    /// Whose the spoilt bytes are, by fault; as an error where not all rows could be read.
+    fn owners_of_spoilt(&self) -> Result<HashMap<usize, Owners>, HashMap<usize, Owners>> {
+        let mut by_file: HashMap<Instance, Vec<&Spoilt>> = HashMap::new();
+        for spoilt in &self.spoilt {
+            by_file.entry(spoilt.file).or_default().push(spoilt);
+        }
+        let mut of_instances: HashMap<Instance, Vec<usize>> = HashMap::new();
+        let mut owners: HashMap<usize, Owners> = HashMap::new();
+        let instances = self.each_readable(Table::Instances, |key, value| {
+            let (Ok(instance), Ok(row)) = (id(key), decode::<InstanceRow>(value)) else { return };
+            let mut found = Vec::new();
+            for segment in layout::all_segments(&self.rows, &instance, &row).unwrap_or_default() {
+                let (start, end) = (segment.offset, segment.offset + segment.bytes);
+                let of_file = by_file.get(&segment.file).into_iter().flatten();
+                let hit = of_file.filter(|spoilt| start < spoilt.bytes.end && spoilt.bytes.start < end);
+                found.extend(hit.map(|spoilt| spoilt.fault_index));
+            }
+            found.sort_unstable();
+            found.dedup();
+            if !found.is_empty() {
+                of_instances.insert(instance, found);
+            }
+        });
+        let mut all = instances;
+        for table in [Table::Objects, Table::Versions, Table::Parts] {
+            all &= self.each_readable(table, |key, value| {
+                let Some((instance, name)) = owner(table, key, value) else { return };
+                for fault in of_instances.get(&instance).into_iter().flatten() {
+                    owners.entry(*fault).or_default().add(&name);
+                }
+            });
+        }
+        if all { Ok(owners) } else { Err(owners) }
+    }
+
+    /// Calls `look` with each row of `table`; false where the file could not be read to the table's end.
+    fn each_readable(&self, table: Table, mut look: impl FnMut(&[u8], &[u8])) -> bool {
+        let Ok(rows) = self.rows.rows(table, (Bound::Unbounded, Bound::Unbounded)) else { return false };
+        let mut failed_count = 0;
+        for row in rows {
+            match row {
+                Ok((key, value)) => {
+                    failed_count = 0;
+                    look(&key, &value);
+                }
+                // redb gives an error of the file again for ever.
+                Err(_) if failed_count == FAILED_ROWS_MAX => return false,
+                Err(_) => failed_count += 1,
+            }
+        }
+        true
     }
 
     /// A fault of `bytes` of a data file.

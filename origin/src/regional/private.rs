@@ -6,6 +6,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+/// What others than the owner may do.
+const OTHERS: u32 = 0o077;
+
 /// How to open a file that may have to be made.
 pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -22,13 +25,16 @@ pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
 /// that is refused the store works, and the operator is told.
 pub(super) fn close_folder(folder: &Path) -> io::Result<()> {
     let open = File::open(folder)?;
-    let permissions = open.metadata()?.permissions();
-    if permissions.mode() & 0o077 == 0 {
+    let mode = || io::Result::Ok(open.metadata()?.permissions().mode());
+    if mode()? & OTHERS == 0 {
         return Ok(());
     }
     let path = folder.display();
-    match open.set_permissions(Permissions::from_mode(permissions.mode() & 0o700)) {
-        Ok(()) => tracing::warn!(%path, "others could look into the store: its owner alone can now"),
+    match open.set_permissions(Permissions::from_mode(mode()? & 0o700)) {
+        Ok(()) if mode()? & OTHERS == 0 => {
+            tracing::warn!(%path, "others could look into the store: its owner alone can now");
+        }
+        Ok(()) => tracing::warn!(%path, "others can look into the store: the file system keeps no modes"),
         Err(cause) => tracing::warn!(%path, %cause, "others can look into the store"),
     }
     Ok(())
