@@ -173,6 +173,11 @@ pub fn want_body() {
     http2::want_more();
 }
 
+/// Bytes of `session`'s answer that were written, as far as its session knows, and have not left the connection.
+pub fn held_bytes(session: &ServerSession) -> usize {
+    session.stream().map_or(0, Turn::held_bytes)
+}
+
 /// Has `piece`, the next of the body of `session`'s answer to be written, wait for the one after it, so that both leave in one
 /// write, and whoever asks for it writes more. What is returned is told of each such piece that has gone out. `None`: it will
 /// not wait, over TLS and with HTTP/2, whose writes are other ones.
@@ -193,7 +198,9 @@ impl Front {
     /// One whose connections keep to `limits`.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let connections = Arc::new(Connections::new(limits.connections_max));
+        // A head over TLS comes in records, a handshake with the client's certificates.
+        let connections = Connections::new(limits.connections_max, 2 * limits.head_bytes_max);
+        let connections = Arc::new(connections);
         Self { limits, connections, stop: watch::Sender::new(false), running: TaskTracker::new() }
     }
 
@@ -278,10 +285,21 @@ where
 
     /// One connection, from its handshake to its end.
     async fn converse(self, tcp: TcpStream, early: Arc<Early>) {
+        if !matches!(self.transport, Transport::Plain) {
+            // Whoever sends nothing is offered nothing.
+            let mut first = [0; 1];
+            let begun = tokio::select! {
+                begun = timeout(self.limits.handshake_timeout, tcp.peek(&mut first)) => begun,
+                () = early.until_let_go() => return self.metrics.dropped(DropReason::Connections),
+            };
+            if !matches!(begun, Ok(Ok(1))) {
+                return debug!("no TLS handshake");
+            }
+        }
         let Ok(connection) = Connection::new(tcp, early.clone()) else { return };
         let (tls, others): (_, Arc<[Arc<dyn OtherProtocol>]>) = match &self.transport {
             Transport::Plain => return Box::pin(http1::serve(Box::new(connection), &early, self)).await,
-            Transport::Tls(tls) => (tls.offer(), Arc::default()),
+            Transport::Tls(tls) => (tls.offer(&self.connections).await, Arc::default()),
             Transport::TlsBeside(acceptor, others) => (Offer::without_http2(acceptor), others.clone()),
         };
         // What a connection needs for a while takes no memory while it waits.
@@ -296,7 +314,9 @@ where
             Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
             Err(_) => return debug!("TLS handshake took too long"),
         };
-        early.complete();
+        if !early.complete() {
+            return self.metrics.dropped(DropReason::Connections);
+        }
         let chosen = stream.selected_alpn_proto();
         let is_chosen = |other: &&Arc<dyn OtherProtocol>| match &chosen {
             Some(ALPN::Custom(chosen)) => chosen.protocol() == other.name(),
@@ -305,7 +325,7 @@ where
         let other = others.iter().find(is_chosen);
         match (other, tls.window.filter(|_| chosen == Some(ALPN::H2))) {
             (Some(other), _) => other.converse(stream, self.stop).await,
-            (None, Some(window)) => Box::pin(http2::serve(stream, window, self)).await,
+            (None, Some(window)) => Box::pin(http2::serve(stream, window, &early, self)).await,
             (None, None) => Box::pin(http1::serve(stream, &early, self)).await,
         }
     }

@@ -57,6 +57,11 @@ impl<S> Buffered<S> {
         self.let_go.clone()
     }
 
+    /// Bytes of pieces that wait.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.iter().map(Bytes::len).sum()
+    }
+
     pub(super) fn get_ref(&self) -> &S {
         &self.stream
     }

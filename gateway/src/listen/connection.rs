@@ -44,6 +44,11 @@ impl Connection {
         Ok(Self { tcp, accepted: SystemTime::now(), digest: Arc::new(digest) })
     }
 
+    /// See [`Buffered::held_bytes`].
+    pub(super) fn held_bytes(&self) -> usize {
+        self.tcp.held_bytes()
+    }
+
     /// See [`Buffered::hold`].
     pub(super) fn hold(&self, piece: Bytes) -> Arc<Notify> {
         self.tcp.hold(piece)
@@ -137,7 +142,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connect");
         let (accepted, _) = listener.accept().await.expect("a client");
-        let early = Arc::new(Connections::new(1)).admit().await.expect("a place");
+        let early = Arc::new(Connections::new(1, 1 << 20)).admit().await.expect("a place");
         (Connection::new(accepted, early).expect("a fresh socket"), client)
     }
 

@@ -11,12 +11,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -30,17 +31,26 @@ const PIECE_BYTES: usize = 4 * 1024;
 /// What all connections of one [`Front`](super::Front) may have sent beyond [`FREE_BYTES`] each.
 pub const LENT_BYTES_MAX: usize = 512 << 10;
 
-/// How long a new connection waits for the place of one that is let go, which is told at once.
-const LET_GO_WITHIN: Duration = Duration::from_secs(1);
+/// How long a new connection waits for the place, or the window, of one that is let go, which is told at once. Nobody else is
+/// accepted meanwhile.
+pub(super) const LET_GO_WITHIN: Duration = Duration::from_millis(100);
 
 /// Stands for a connection that has a request.
 const BUSY: u64 = u64::MAX;
+
+/// Stands for one that was told to go.
+const LET_GO: u64 = u64::MAX - 1;
+
+/// Added to the time since when a connection waits that has shaken hands, or had a request: it goes after those that have not.
+const KNOWN: u64 = 1 << 62;
 
 /// The connections of one [`Front`](super::Front).
 #[derive(Debug)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,
     pieces: Arc<Semaphore>,
+    /// What one of them may have sent.
+    bytes_max: usize,
     begun: Instant,
     open: Mutex<Open>,
 }
@@ -57,9 +67,12 @@ pub(super) struct Early {
     all: Arc<Connections>,
     number: u64,
     _place: OwnedSemaphorePermit,
-    /// Since when it waits for a request, in microseconds, or [`BUSY`].
+    /// Since when it waits for a request, in microseconds, and whether it is [`KNOWN`]; or [`BUSY`], or [`LET_GO`].
     since: AtomicU64,
-    let_go: Notify,
+    is_known: AtomicBool,
+    /// It speaks HTTP/2, and was lent a window for it.
+    has_window: AtomicBool,
+    let_go: Arc<Notify>,
     sent: Mutex<Sent>,
 }
 
@@ -75,11 +88,12 @@ struct Sent {
 }
 
 impl Connections {
-    /// At most `connections_max` at one time.
-    pub(super) fn new(connections_max: usize) -> Self {
+    /// At most `connections_max` at one time, each with `bytes_max` of what comes before a request.
+    pub(super) fn new(connections_max: usize, bytes_max: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(connections_max)),
             pieces: Arc::new(Semaphore::new(LENT_BYTES_MAX / PIECE_BYTES)),
+            bytes_max,
             begun: Instant::now(),
             open: Mutex::default(),
         }
@@ -91,7 +105,7 @@ impl Connections {
         let place = if let Ok(place) = self.places.clone().try_acquire_owned() {
             place
         } else {
-            self.let_go_of_longest_waiting()?;
+            self.let_go_of_longest_waiting(|_| true)?;
             timeout(LET_GO_WITHIN, self.places.clone().acquire_owned()).await.ok()?.ok()?
         };
         let mut open = self.open();
@@ -101,22 +115,33 @@ impl Connections {
             number: open.last,
             _place: place,
             since: AtomicU64::new(self.now()),
-            let_go: Notify::new(),
+            is_known: AtomicBool::new(false),
+            has_window: AtomicBool::new(false),
+            let_go: Arc::default(),
             sent: Mutex::new(Sent { is_counted: true, bytes: 0, lent: None, is_refused: false }),
         });
         open.by_number.insert(early.number, Arc::downgrade(&early));
         Some(early)
     }
 
-    fn let_go_of_longest_waiting(&self) -> Option<()> {
+    /// Has the connection of HTTP/2 go that has been idle longest; `None` where each has a request.
+    pub(super) fn let_go_of_idle_http2(&self) -> Option<()> {
+        self.let_go_of_longest_waiting(|early| early.has_window.load(Ordering::Relaxed))
+    }
+
+    /// Of those that `may_go`, strangers first.
+    fn let_go_of_longest_waiting(&self, may_go: impl Fn(&Early) -> bool) -> Option<()> {
         // One that ends meanwhile removes itself, for which it needs the lock: those looked at are kept until it is free.
         let all: Vec<_> = self.open().by_number.values().filter_map(Weak::upgrade).collect();
-        let since = |early: &Arc<Early>| early.since.load(Ordering::Relaxed);
-        let longest = all.iter().min_by_key(|early| since(early)).filter(|early| since(early) != BUSY)?;
-        // The next connection is to take another one's place.
-        longest.since.store(BUSY, Ordering::Relaxed);
-        longest.let_go.notify_one();
-        Some(())
+        let waits = all.iter().filter(|early| may_go(early));
+        let mut waiting: Vec<_> = waits.map(|early| (early.since.load(Ordering::Acquire), early)).collect();
+        waiting.retain(|(since, _)| *since < LET_GO);
+        waiting.sort_unstable_by_key(|(since, _)| *since);
+        // Its request may have come since it was looked at: then it is the next one's turn.
+        let gone = |(since, early): &(u64, &Arc<Early>)| {
+            early.since.compare_exchange(*since, LET_GO, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        };
+        waiting.into_iter().find(gone).map(|(_, early)| early.let_go.notify_one())
     }
 
     fn now(&self) -> u64 {
@@ -131,15 +156,42 @@ impl Connections {
 impl Early {
     /// A request is waited for: what comes counts again.
     pub(super) fn begin(&self) {
-        self.since.store(self.all.now(), Ordering::Relaxed);
+        self.waits();
         let mut sent = self.sent();
         (sent.is_counted, sent.bytes, sent.lent) = (true, 0, None);
     }
 
-    /// The request is whole, or something else begins on the connection: whoever serves it counts from now on.
-    pub(super) fn complete(&self) {
-        self.since.store(BUSY, Ordering::Relaxed);
+    /// No request is there: another connection may have this one's place.
+    pub(super) fn waits(&self) {
+        let known = if self.is_known.load(Ordering::Relaxed) { KNOWN } else { 0 };
+        self.since(self.all.now() | known);
+    }
+
+    /// The last answer was given, and the client is left the time to take it.
+    pub(super) fn lingers(&self) {
+        self.since(self.all.now());
+    }
+
+    fn since(&self, since: u64) {
+        // Who was told to go goes.
+        let _ = self
+            .since
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |before| (before != LET_GO).then_some(since));
+    }
+
+    /// The request is whole, or something else begins on the connection: whoever serves it counts from now on. False where
+    /// another connection was given its place: it must end.
+    #[must_use]
+    pub(super) fn complete(&self) -> bool {
+        self.is_known.store(true, Ordering::Relaxed);
+        self.since(BUSY);
         self.stop_counting();
+        self.since.load(Ordering::Acquire) != LET_GO
+    }
+
+    /// It speaks HTTP/2.
+    pub(super) fn has_window(&self) {
+        self.has_window.store(true, Ordering::Relaxed);
     }
 
     /// Whatever comes from now on is thrown away; another connection may have this one's place.
@@ -153,12 +205,17 @@ impl Early {
         self.let_go.notified().await;
     }
 
+    /// The same, for whoever keeps it.
+    pub(super) fn let_go(&self) -> OwnedNotified {
+        self.let_go.clone().notified_owned()
+    }
+
     /// Whether `bytes` that the client has sent of a head may be kept.
     pub(super) fn covers(&self, bytes: usize) -> bool {
         let mut sent = self.sent();
         sent.bytes = sent.bytes.max(bytes);
         while sent.bytes > sent.granted() {
-            if !sent.borrow(&self.all.pieces) {
+            if !sent.borrow(&self.all) {
                 return false;
             }
         }
@@ -177,7 +234,7 @@ impl Early {
             return Ok(None);
         }
         while sent.bytes >= sent.granted() {
-            if !sent.borrow(&self.all.pieces) {
+            if !sent.borrow(&self.all) {
                 return Err(io::Error::new(io::ErrorKind::OutOfMemory, "too many unfinished heads"));
             }
         }
@@ -200,9 +257,11 @@ impl Sent {
         FREE_BYTES + self.lent.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * PIECE_BYTES
     }
 
-    /// One piece more, if there is one.
-    fn borrow(&mut self, pieces: &Arc<Semaphore>) -> bool {
-        let Ok(piece) = pieces.clone().try_acquire_owned() else {
+    /// One piece more, if there is one, and this one may have it.
+    fn borrow(&mut self, all: &Connections) -> bool {
+        let is_too_much = self.granted() >= all.bytes_max;
+        let piece = if is_too_much { None } else { all.pieces.clone().try_acquire_owned().ok() };
+        let Some(piece) = piece else {
             self.is_refused = true;
             return false;
         };
@@ -290,12 +349,12 @@ mod tests {
     /// What one has sent is missing to another one, until its request is whole; nobody is refused what is free.
     #[tokio::test]
     async fn what_is_lent_comes_back() {
-        let all = Arc::new(Connections::new(2));
+        let all = Arc::new(Connections::new(2, ALL_BYTES));
         let (one, other) = (admitted(&all).await, admitted(&all).await);
         assert!(one.covers(ALL_BYTES));
         assert!(other.covers(FREE_BYTES) && !other.is_refused());
         assert!(!other.covers(FREE_BYTES + 1) && other.is_refused());
-        one.complete();
+        assert!(one.complete());
         assert!(other.covers(ALL_BYTES) && !one.covers(ALL_BYTES));
         drop(other);
         assert!(one.covers(ALL_BYTES));
@@ -304,7 +363,7 @@ mod tests {
     /// No more is taken off a connection than it may hold; once its request is whole, whatever comes.
     #[tokio::test]
     async fn no_more_is_read_than_counts() {
-        let all = Arc::new(Connections::new(2));
+        let all = Arc::new(Connections::new(2, ALL_BYTES));
         let (one, other) = (admitted(&all).await, admitted(&all).await);
         assert!(one.covers(ALL_BYTES));
         let (mut client, server) = duplex(3 * FREE_BYTES);
@@ -314,23 +373,66 @@ mod tests {
         assert_eq!(server.read(&mut space).await.expect("what is free"), FREE_BYTES);
         let error = server.read(&mut space).await.expect_err("nothing is left");
         assert!(error.kind() == io::ErrorKind::OutOfMemory && other.is_refused());
-        other.complete();
+        assert!(other.complete());
         assert_eq!(server.read(&mut space).await.expect("the rest"), 2 * FREE_BYTES);
     }
 
     /// The one that has waited longest, and never one that has a request.
     #[tokio::test]
     async fn a_new_connection_takes_the_place_of_one_that_waits() {
-        let all = Arc::new(Connections::new(2));
+        let all = Arc::new(Connections::new(2, ALL_BYTES));
         let (busy, waits) = (admitted(&all).await, admitted(&all).await);
-        busy.complete();
+        assert!(busy.complete());
         let (new, ()) = tokio::join!(all.admit(), async {
             waits.until_let_go().await;
             drop(waits);
         });
         let new = new.expect("a place");
         assert!(busy.until_let_go().now_or_never().is_none());
-        new.complete();
+        assert!(new.complete());
         assert!(all.admit().await.is_none());
+        // Who lingers behind the last answer gives way like one that waits.
+        busy.lingers();
+        let (last, ()) = tokio::join!(all.admit(), async {
+            busy.let_go().await;
+            drop(busy);
+        });
+        assert!(last.is_some());
+    }
+
+    /// Who has had a request goes after those that never had one, however long it has waited.
+    #[tokio::test]
+    async fn strangers_go_first() {
+        let all = Arc::new(Connections::new(2, ALL_BYTES));
+        let (known, stranger) = (admitted(&all).await, admitted(&all).await);
+        assert!(known.complete());
+        known.begin();
+        stranger.begin();
+        assert!(all.let_go_of_longest_waiting(|_| true).is_some());
+        assert!(stranger.until_let_go().now_or_never().is_some() && !stranger.complete());
+        assert!(known.until_let_go().now_or_never().is_none() && known.complete());
+        assert!(all.let_go_of_longest_waiting(|_| true).is_none());
+    }
+
+    /// Of the connections of HTTP/2, when it is about their windows.
+    #[tokio::test]
+    async fn an_idle_connection_of_http2_gives_way_to_another() {
+        let all = Arc::new(Connections::new(2, ALL_BYTES));
+        let (http1, http2) = (admitted(&all).await, admitted(&all).await);
+        assert!(all.let_go_of_idle_http2().is_none());
+        http2.has_window();
+        assert!(http2.complete() && all.let_go_of_idle_http2().is_none());
+        http2.waits();
+        assert!(all.let_go_of_idle_http2().is_some() && !http2.complete());
+        assert!(http1.complete());
+    }
+
+    /// One connection may not have all that there is.
+    #[tokio::test]
+    async fn one_has_no_more_than_a_head() {
+        let all = Arc::new(Connections::new(2, 2 * FREE_BYTES));
+        let (one, other) = (admitted(&all).await, admitted(&all).await);
+        assert!(one.covers(2 * FREE_BYTES) && !one.covers(2 * FREE_BYTES + 1) && one.is_refused());
+        assert!(other.covers(2 * FREE_BYTES));
     }
 }

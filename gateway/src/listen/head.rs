@@ -22,6 +22,9 @@ use crate::wait::at_most;
 /// Bytes asked for at a time, as many as the connection would read ahead: a usual head arrives in one read.
 const READ_BYTES: usize = 16 * 1024;
 
+/// Bytes of empty lines before a request: some clients send one after a body.
+const BLANK_BYTES_MAX: usize = 64;
+
 /// Header lines in a request, its request line included. pingora parses no more than 256.
 const LINES_MAX: usize = 200;
 
@@ -48,6 +51,7 @@ pub(super) enum Head {
 pub(super) async fn read(stream: &mut Stream, mut block: BytesMut, early: &Early, limits: &Limits) -> Head {
     match timeout(limits.idle_timeout, begin(stream, &mut block)).await {
         Ok(true) => (),
+        Ok(false) | Err(_) if early.is_refused() => return Head::NoRoom,
         Ok(false) | Err(_) => return Head::None,
     }
     let finishing = pin!(finish(stream, block, early, limits.head_bytes_max));
@@ -57,16 +61,18 @@ pub(super) async fn read(stream: &mut Stream, mut block: BytesMut, early: &Early
     }
 }
 
-/// Reads the first bytes of a request; `false` when the client closed instead. Empty lines before a request are
+/// Reads the first bytes of a request; `false` when the client closed instead, or sends nothing but empty lines. Empty lines before a request are
 /// skipped (RFC 9112 §2.2), as the parser will do: they must not pass for the end of a header block.
 async fn begin(stream: &mut Stream, block: &mut BytesMut) -> bool {
+    let mut blanks = 0;
     loop {
         let blank = block.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         block.advance(blank);
+        blanks += blank;
         if !block.is_empty() {
             return true;
         }
-        if !matches!(read_more(stream, block).await, Ok(1..)) {
+        if blanks > BLANK_BYTES_MAX || !matches!(read_more(stream, block).await, Ok(1..)) {
             return false;
         }
     }

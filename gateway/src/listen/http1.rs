@@ -1,6 +1,7 @@
 //! HTTP/1.1 on one connection: a header block, a request, the next header block.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use futures::FutureExt;
@@ -22,20 +23,21 @@ use crate::refusal::{Refusal, Subject};
 use crate::request_id::RequestId;
 
 /// Serves requests on `stream` until one side has had enough.
-pub(super) async fn serve<A>(stream: Stream, early: &Early, mut listener: Listener<A>)
+pub(super) async fn serve<A>(stream: Stream, early: &Arc<Early>, mut listener: Listener<A>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let mut stream: Stream = Box::new(Turn::new(stream));
+    let mut stream: Stream = Box::new(Turn::new(stream, early.clone()));
     let mut rest = BytesMut::new();
     loop {
         early.begin();
         let head = tokio::select! {
-            head = head::read(&mut stream, std::mem::take(&mut rest), early, &listener.limits) => head,
+            biased;
             () = early.until_let_go() => {
                 listener.metrics.dropped(DropReason::Connections);
                 Head::None
             }
+            head = head::read(&mut stream, std::mem::take(&mut rest), early, &listener.limits) => head,
             _ = listener.stop.wait_for(|stop| *stop) => Head::None,
         };
         let block = match head {
@@ -57,7 +59,10 @@ where
             }
             Head::FramedTwice => return Box::pin(refuse(stream, early, S3ErrorCode::InvalidRequest)).await,
         };
-        early.complete();
+        if !early.complete() {
+            listener.metrics.dropped(DropReason::Connections);
+            break;
+        }
         match answer(stream, block, &listener).await {
             Some(reusable) => (stream, _) = reusable.consume(),
             None => return,

@@ -9,11 +9,13 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
 use pingora::protocols::{Digest, Stream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::Listener;
+use super::early::Early;
 use super::windows::{BYTES_MAX, FIRST_BYTES, Window};
+use crate::metrics::DropReason;
 
 /// Malformed requests on one connection before it is closed.
 const MALFORMED_MAX: usize = 32;
@@ -31,7 +33,7 @@ pub(super) fn want_more() {
 }
 
 /// Serves the streams of `stream`, an accepted connection on which HTTP/2 was agreed, within `window`.
-pub(super) async fn serve<A>(stream: Stream, window: Window, mut listener: Listener<A>)
+pub(super) async fn serve<A>(stream: Stream, window: Window, early: &Early, mut listener: Listener<A>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
@@ -41,6 +43,7 @@ where
         proxy_digest: stream.get_proxy_digest(),
         socket_digest: stream.get_socket_digest(),
     });
+    early.has_window();
     let handshake = server::handshake(stream, Some(options(listener.limits.head_bytes_max)));
     let Ok(Ok(mut connection)) = timeout(listener.limits.handshake_timeout, handshake).await else {
         return debug!("HTTP/2 handshake failed");
@@ -53,7 +56,9 @@ where
         let idle = async {
             let mut active = active.subscribe();
             let _ = active.wait_for(|&streams| streams == 0).await;
-            sleep(listener.limits.idle_timeout).await;
+            // Others may need its place, or its window.
+            early.waits();
+            let _ = timeout(listener.limits.idle_timeout, early.until_let_go()).await;
         };
         let accepted = tokio::select! {
             accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
@@ -70,6 +75,9 @@ where
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
+                if !early.complete() {
+                    return listener.metrics.dropped(DropReason::Connections);
+                }
                 let serving = Serving::begin(&active);
                 let app = listener.app.clone();
                 let stop = listener.stop.clone();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pingora::listeners::tls::Acceptor;
 
+use super::early::{Connections, LET_GO_WITHIN};
 use super::windows::{Window, Windows};
 
 /// The two offers.
@@ -24,9 +25,13 @@ impl Tls {
         }
     }
 
-    /// What the next client is offered.
-    pub(super) fn offer(&self) -> Offer<'_> {
-        match self.windows.lend() {
+    /// What the next client is offered. Where nothing is left, an idle connection of HTTP/2 gives way.
+    pub(super) async fn offer(&self, connections: &Connections) -> Offer<'_> {
+        let mut lent = self.windows.lend();
+        if lent.is_none() && connections.let_go_of_idle_http2().is_some() {
+            lent = self.windows.lend_within(LET_GO_WITHIN).await;
+        }
+        match lent {
             Some(lent) => {
                 Offer { acceptor: &self.whole, window: Some(Window::new(self.windows.clone(), lent)) }
             }

@@ -27,9 +27,11 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Sleep, sleep};
 
 use super::connection::Connection;
+use super::early::Early;
 
 /// Of what comes too soon, what is read at the most: a dozen requests, of forwards that are bounded in number.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
@@ -52,6 +54,7 @@ pub(super) struct Turn {
     ahead: BytesMut,
     /// The last answer was given: nothing of what comes is told any more.
     closing: Option<Closing>,
+    early: Arc<Early>,
 }
 
 /// What is left to do until a connection is closed.
@@ -62,12 +65,14 @@ struct Closing {
     /// Nothing more is waited for.
     is_over: bool,
     until: Pin<Box<Sleep>>,
+    /// Another connection needs this one's place.
+    let_go: Pin<Box<OwnedNotified>>,
 }
 
 impl Turn {
     /// `stream`, whose next request has its turn.
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, is_taken: AtomicBool::new(false), ahead: BytesMut::new(), closing: None }
+    pub(super) fn new(stream: Stream, early: Arc<Early>) -> Self {
+        Self { stream, is_taken: AtomicBool::new(false), ahead: BytesMut::new(), closing: None, early }
     }
 
     /// From now on what comes on `stream` is kept for later. Where it is no `Turn`, nothing happens.
@@ -80,11 +85,18 @@ impl Turn {
         set(stream, false);
     }
 
+    /// See [`held_bytes`](super::held_bytes).
+    pub(super) fn held_bytes(stream: &Stream) -> usize {
+        Self::connection(stream).map_or(0, Connection::held_bytes)
+    }
+
+    fn connection(stream: &Stream) -> Option<&Connection> {
+        stream.as_any().downcast_ref::<Self>()?.stream.as_any().downcast_ref()
+    }
+
     /// See [`hold_for_next`](super::hold_for_next).
     pub(super) fn hold(stream: &Stream, piece: Bytes) -> Option<Arc<Notify>> {
-        let turn = stream.as_any().downcast_ref::<Self>()?;
-        let connection = turn.stream.as_any().downcast_ref::<Connection>()?;
-        Some(connection.hold(piece))
+        Self::connection(stream).map(|connection| connection.hold(piece))
     }
 
     /// Keeps what comes, and tells of nothing but the end.
@@ -104,18 +116,19 @@ impl Turn {
 
     /// Says that no more comes, and throws away what does, to the client's own end or for [`LINGER`].
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closing = self.closing.get_or_insert_with(|| Closing::within(LINGER));
-        let Closing { is_told, is_over, until } = closing;
-        *is_over |= until.as_mut().poll(cx).is_ready();
+        let Self { stream, closing, early, .. } = self;
+        let Closing { is_told, is_over, until, let_go } =
+            closing.get_or_insert_with(|| Closing::within(LINGER, early));
+        *is_over |= until.as_mut().poll(cx).is_ready() || let_go.as_mut().poll(cx).is_ready();
         while !*is_over {
             if !*is_told {
-                ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
                 *is_told = true;
             }
             let mut space = [MaybeUninit::uninit(); PIECE_BYTES];
             let mut read = ReadBuf::uninit(&mut space);
             // The client is unlikely to listen any more: nothing depends on how it ends.
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)) {
                 Ok(()) => *is_over = read.filled().is_empty(),
                 Err(_) => *is_over = true,
             }
@@ -126,8 +139,10 @@ impl Turn {
 
 impl Closing {
     /// All of it.
-    fn within(time: Duration) -> Self {
-        Self { is_told: false, is_over: false, until: Box::pin(sleep(time)) }
+    fn within(time: Duration, early: &Early) -> Self {
+        early.lingers();
+        let let_go = Box::pin(early.let_go());
+        Self { is_told: false, is_over: false, until: Box::pin(sleep(time)), let_go }
     }
 }
 
@@ -265,16 +280,21 @@ mod tests {
         socket.set_recv_buffer_size(4096).expect("a window");
         let client = socket.connect(listener.local_addr().expect("bound")).await.expect("connect");
         let (server, _) = listener.accept().await.expect("a client");
-        let early = Arc::new(Connections::new(1)).admit().await.expect("a place");
-        early.complete();
-        (client, Box::new(Turn::new(Box::new(Connection::new(server, early).expect("fresh")))))
+        let early = Arc::new(Connections::new(1, 1 << 20)).admit().await.expect("a place");
+        assert!(early.complete());
+        (client, Box::new(Turn::new(Box::new(Connection::new(server, early.clone()).expect("fresh")), early)))
+    }
+
+    /// A connection that nothing is known of.
+    async fn stranger() -> Arc<Early> {
+        Arc::new(Connections::new(1, 1 << 20)).admit().await.expect("a place")
     }
 
     /// What comes too soon is read in its turn, in order and whole, however much of it there is.
     #[tokio::test]
     async fn what_comes_too_soon_waits_for_its_turn() {
         let (mut client, server) = duplex(1 << 16);
-        let mut stream: Stream = Box::new(Turn::new(Box::new(server)));
+        let mut stream: Stream = Box::new(Turn::new(Box::new(server), stranger().await));
         let sent: Vec<_> = (0..3 * AHEAD_BYTES_MAX).map(|at| (at % 251) as u8).collect();
         let (first, rest) = sent.split_at(10);
         client.write_all(first).await.expect("room");
@@ -302,7 +322,7 @@ mod tests {
     async fn the_end_is_told_at_once() {
         for ahead in [0, 10, AHEAD_BYTES_MAX - 1] {
             let (mut client, server) = duplex(1 << 16);
-            let mut stream: Stream = Box::new(Turn::new(Box::new(server)));
+            let mut stream: Stream = Box::new(Turn::new(Box::new(server), stranger().await));
             Turn::take(&stream);
             let mut probe = [0; 1];
             client.write_all(&vec![b'a'; ahead]).await.expect("room");
@@ -334,8 +354,8 @@ mod tests {
     #[tokio::test]
     async fn however_much_is_sent_in_time_is_thrown_away() {
         let (mut client, server) = duplex(1 << 16);
-        let mut stream = Turn::new(Box::new(server));
-        stream.closing = Some(Closing::within(100 * LINGER));
+        let mut stream = Turn::new(Box::new(server), stranger().await);
+        stream.closing = Some(Closing::within(100 * LINGER, &*stranger().await));
         let refusing = async {
             stream.write_all(b"refused").await.expect("room");
             AsyncWriteExt::shutdown(&mut stream).await.expect("no fault");

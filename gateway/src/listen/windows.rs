@@ -8,8 +8,10 @@
 //! What is lent is taken from requests: it is memory in which some could have been answered.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::memory::REQUEST_BYTES;
 
@@ -47,6 +49,13 @@ impl Windows {
     /// A first window for a connection, if there is room for it.
     pub(super) fn lend(&self) -> Option<Lent> {
         self.take(FIRST_BYTES)
+    }
+
+    /// The same, from a connection that is ending.
+    pub(super) async fn lend_within(&self, time: Duration) -> Option<Lent> {
+        let freed = timeout(time, self.room.clone().acquire_many_owned(FIRST_BYTES / KIB)).await;
+        drop(freed.ok()?.ok()?);
+        self.lend()
     }
 
     /// Lends more to a connection on which an upload has its place, up to half of what is left: others come. Returns the

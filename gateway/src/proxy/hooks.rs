@@ -216,10 +216,11 @@ fn response_has_ended(session: &mut Session, exchange: &mut Exchange) {
 
 /// What has gone over the client's connection.
 fn passed(session: &Session) -> Passed {
+    let held = listen::held_bytes(session.as_downstream());
     Passed {
         status: session.response_written().map(|response| response.status),
         received_bytes: session.body_bytes_read() as u64,
-        sent_bytes: session.body_bytes_sent() as u64,
+        sent_bytes: session.body_bytes_sent().saturating_sub(held) as u64,
     }
 }
 
