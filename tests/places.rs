@@ -1,9 +1,16 @@
 //! Who waits for a place among uploads, or on the way to another region, where there are few: nobody who has no right to one.
 
+use std::io;
+use std::time::Duration;
+
 use tests::sign::Keys;
 use tests::{Answer, Client, Cluster, Endpoint, MIB, Options, Request, raw, until};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// For an answer, or the end.
+const IN_TIME: Duration = Duration::from_secs(60);
 
 /// With all places taken, who is unknown or has signed wrongly is told so and takes no part in the line; a user waits, and is
 /// served when a place comes free.
@@ -68,4 +75,38 @@ async fn stop_upload(client: &Client) -> TcpStream {
     stream.write_all(head.as_bytes()).await.expect("send the head");
     stream.write_all(&[7; 1 << 10]).await.expect("send the beginning");
     stream
+}
+
+/// Connections that stay open behind their last answer keep nobody out: neither who comes, nor who was there before and
+/// waits with a request of theirs.
+#[tokio::test]
+async fn who_lingers_gives_way() {
+    const CONNECTIONS_MAX: usize = 16;
+    let limits = format!("[limits]\nconnections_max = {CONNECTIONS_MAX}\n");
+    let cluster = Cluster::start_with(Options::settings(&limits)).await;
+    let address = cluster.address("ord1", Endpoint::Standard);
+    let mut kept = TcpStream::connect(&address).await.expect("connect");
+    assert!(is_answered(&mut kept, "keep-alive").await);
+    let mut lingering = Vec::new();
+    for _ in 0..3 * CONNECTIONS_MAX {
+        let mut connection = TcpStream::connect(&address).await.expect("connect");
+        if is_answered(&mut connection, "close").await {
+            lingering.push(connection);
+        }
+    }
+    assert!(lingering.len() > CONNECTIONS_MAX, "{} were let in", lingering.len());
+    assert!(is_answered(&mut kept, "keep-alive").await);
+}
+
+/// Asks for what is not there, and reads the refusal to its end, if the connection lasts that long.
+async fn is_answered(stream: &mut TcpStream, connection: &str) -> bool {
+    let request = format!("GET /nobody/k HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: {connection}\r\n\r\n");
+    let mut answer = Vec::new();
+    let asking = async {
+        stream.write_all(request.as_bytes()).await?;
+        while !answer.ends_with(b"</Error>") && stream.read_buf(&mut answer).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let asked = timeout(IN_TIME, asking).await.expect("in time");
+    asked.is_ok() && answer.starts_with(b"HTTP/1.1 404 ") && answer.ends_with(b"</Error>")
 }

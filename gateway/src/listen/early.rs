@@ -33,7 +33,7 @@ pub const LENT_BYTES_MAX: usize = 512 << 10;
 
 /// How long a new connection waits for the place, or the window, of one that is let go, which is told at once. Nobody else is
 /// accepted meanwhile.
-pub(super) const LET_GO_WITHIN: Duration = Duration::from_millis(100);
+pub(super) const LET_GO_WITHIN: Duration = Duration::from_millis(250);
 
 /// Stands for a connection that has a request.
 const BUSY: u64 = u64::MAX;
