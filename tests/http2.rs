@@ -255,7 +255,8 @@ async fn http2_is_offered_while_there_is_room() {
 /// An upload that has its place may send four mebibytes ahead; who sends a body that nobody asks for, a quarter of one.
 #[tokio::test]
 async fn only_a_body_that_is_read_has_its_window_widened() {
-    let cluster = Cluster::start_with(Options::default().tls()).await;
+    let plenty = "[limits]\nhttp2_windows_bytes = \"16 MiB\"\n";
+    let cluster = Cluster::start_with(Options::settings(plenty).tls()).await;
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
     let _ = owner.send(Request::new("PUT", "/data/k").content(Content::new(1, 12 * MIB))).await.ok();

@@ -137,7 +137,8 @@ impl Reader {
     /// The next piece, at most 1 MiB, each byte of it verified. `None` only after the last byte of the range.
     /// Dropping the returned future loses nothing; after an error the same error is given again.
     ///
-    /// A piece holds a buffer of the cache until it is dropped: drop it before asking for the next.
+    /// A piece holds a buffer of the cache until it is dropped: drop it before waiting for the next
+    /// ([`Reader::next_at_hand`] does not wait).
     ///
     /// # Errors
     /// See [`ReadError`]. Every byte given before was right.

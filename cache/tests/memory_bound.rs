@@ -90,7 +90,10 @@ async fn what_is_at_hand_is_in_memory() {
     assert_eq!(reader.tally().memory_bytes, MIB - 10);
     for (origin, mode) in [(&unknown, Mode::LookOnly), (&unknown, Mode::Fill), (&known, Mode::Bypass)] {
         let mut reader = node.reader(origin, 0..MIB, mode);
+        let asked = origin.asked();
         assert!(reader.next_at_hand().is_none());
+        tokio::task::yield_now().await;
+        assert_eq!(origin.asked(), asked, "nothing is asked for");
         assert!(drain(&mut reader).await.expect("reads") == origin.content(0..MIB));
     }
 }

@@ -1,7 +1,8 @@
-//! Access lines as JSON, written straight from their fields; every other line is left to the library's formatter.
+//! Access and audit lines as JSON, written straight from their fields; every other line is left to the library's formatter.
 //!
 //! There is an access line for each request, and the library's way to it (a serializer that writes through two adaptors,
-//! each of which looks once more whether text is text) was more than half of what a line costs. Both write the same.
+//! each of which looks once more whether text is text) was more than half of what a line costs. Both write the same to whoever
+//! reads JSON. Here characters that a terminal obeys are escaped as well: what these lines say of clients is text of theirs.
 
 use std::fmt::{self, Debug, Write};
 
@@ -12,7 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, format};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::access_log;
+use crate::{access_log, audit};
 
 /// One line of JSON for each event.
 pub(super) struct Lines(Format<Json>);
@@ -29,7 +30,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, ctx: &FmtContext<'_, S, N>, to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        match event.metadata().target() == access_log::TARGET {
+        match [access_log::TARGET, audit::TARGET].contains(&event.metadata().target()) {
             true => write_line(to, event),
             false => self.0.format_event(ctx, to, event),
         }
@@ -99,20 +100,31 @@ impl Visit for Fields<'_> {
     }
 }
 
+/// Characters that are not seen and change how others are, or what a terminal does: controls, and those of bidirectional
+/// text. All of them have four hexadecimal digits.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Writes text as the inside of a JSON string (RFC 8259 §7).
 struct Escaping<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Escaping<'_, W> {
     fn write_str(&mut self, mut text: &str) -> fmt::Result {
-        let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+        // Most text is looked at no further than this.
+        let is_special = |byte: u8| !(b' '..0x7f).contains(&byte) || byte == b'"' || byte == b'\\';
         while let Some(at) = text.bytes().position(is_special) {
             self.0.write_str(&text[..at])?;
-            match text.as_bytes()[at] {
-                special @ (b'"' | b'\\') => write!(self.0, "\\{}", char::from(special))?,
-                control => write!(self.0, "\\u{control:04x}")?,
+            // What is not ASCII begins with a byte that is special.
+            let mut rest = text[at..].chars();
+            match rest.next() {
+                Some(quoted @ ('"' | '\\')) => write!(self.0, "\\{quoted}")?,
+                Some(hidden) if is_hidden(hidden) => write!(self.0, "\\u{:04x}", u32::from(hidden))?,
+                Some(shown) => self.0.write_char(shown)?,
+                None => {}
             }
-            // Special characters are one byte each.
-            text = &text[at + 1..];
+            text = rest.as_str();
         }
         self.0.write_str(text)
     }
@@ -180,12 +192,29 @@ mod tests {
         })
     }
 
+    /// What a terminal would obey is not in the line as it is, and is there when it is read.
+    #[test]
+    fn what_is_hidden_is_written_as_its_number() {
+        let mut line = String::new();
+        for text in ["a\u{9b}31mb", "\u{7f}", "\u{202e}gpj.exe", "größe 鍵"] {
+            Escaping(&mut line).write_str(text).expect("memory");
+            line.push(' ');
+        }
+        assert_eq!(line, "a\\u009b31mb \\u007f \\u202egpj.exe größe 鍵 ");
+    }
+
     /// Client text cannot forge a line or a field, and is what it was when the line is read.
     #[test]
     fn both_formatters_write_the_same() {
         let all_ascii: String = (0..128).map(|byte| char::from(byte as u8)).collect();
-        for text in ["", "cat.jpg", "a\"b\\c", "line\nanother\r\t", "größe 鍵 \u{7f}\u{2028}", &all_ascii]
-        {
+        for text in [
+            "",
+            "cat.jpg",
+            "a\"b\\c",
+            "line\nanother\r\t",
+            "größe 鍵 \u{7f}\u{9b}\u{202e}\u{2028}",
+            &all_ascii,
+        ] {
             let [ours, library] = lines(text);
             assert_eq!(ours, library);
             assert_eq!(
