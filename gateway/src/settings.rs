@@ -103,7 +103,7 @@ pub struct Limits {
     /// then answered 503 `SlowDown`. Each holds a quarter of a megabyte beyond what the store lends. Default 64.
     pub uploads_in_flight_max: usize,
     /// What clients may have sent over HTTP/2 before anybody reads it, on all connections together. It takes the place of
-    /// requests, each byte of it that of three. A connection for which less than 256 KiB is left is not offered HTTP/2.
+    /// requests, each byte of it that of four. A connection for which less than 256 KiB is left is not offered HTTP/2.
     /// Default 8 MiB.
     pub http2_windows_bytes: u64,
     /// What one client address may ask of a node. Default no limit: behind a NAT or a proxy that is not trusted, a

@@ -28,7 +28,7 @@ const WIDER_BY_MIN: u32 = 256 * KIB;
 
 /// What a byte of a window may take, as measured: a client who sends it in frames of 256 bytes has h2 keep as much again
 /// beside each, and buffers that are filled in part.
-pub(crate) const TAKEN_BY_BYTE: u64 = 3;
+pub(crate) const TAKEN_BY_BYTE: u64 = 4;
 
 /// The windows of all connections of a node. Clones share them.
 #[derive(Clone, Debug)]
