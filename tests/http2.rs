@@ -219,6 +219,11 @@ async fn windows_hold_no_more_than_is_counted() {
         let (answer, body) = connection.get_with_body(owner.host(), &target).await;
         held.push((connection, upload, answer, tokio::spawn(fill(body, sent.clone()))));
         assert!(held.len() as u64 <= WINDOWS_BYTES / FIRST_BYTES, "a connection has a window");
+        // One without a request would give way to the next.
+        until("both are being served", async || {
+            cluster.scrape("ord1").await.sum("penstock_requests_in_flight", &[]) >= 2.0 * held.len() as f64
+        })
+        .await;
     }
     // Of what is left over when too little is left for one more, none is lent.
     until("all is lent and used up", async || sent.load(Ordering::Relaxed) > WINDOWS_BYTES - FIRST_BYTES)
@@ -233,22 +238,30 @@ async fn windows_hold_no_more_than_is_counted() {
     assert!(grown <= counted, "{} KiB of {}", grown >> 10, counted >> 10);
 }
 
-/// Who finds no room for a window speaks HTTP/1.1, and when a connection has ended the next is offered HTTP/2 again.
+/// Who finds no room for a window speaks HTTP/1.1; once the connection that has it is idle, that one gives way to the next.
 #[tokio::test]
 async fn http2_is_offered_while_there_is_room() {
     let cluster =
         Cluster::start_with(Options::settings("[limits]\nhttp2_windows_bytes = \"256 KiB\"\n").tls()).await;
-    let address = cluster.address("las1", Endpoint::Standard);
-    let only = Connection::offered_to(&cluster, &address).await.expect("room for one");
+    cluster.standard("ord1").create_bucket("data").await;
+    let address = cluster.address("ord1", Endpoint::Standard);
+    let mut only = Connection::offered_to(&cluster, &address).await.expect("room for one");
+    let (answer, mut body) = only.put("/data/never", 1 << 20, Some(&cluster)).await;
+    body.send_data(Bytes::from_static(b"a"), false).expect("there is a window");
+    until("the upload has begun", async || {
+        cluster.scrape("ord1").await.sum("penstock_requests_in_flight", &[]) >= 1.0
+    })
+    .await;
     let tcp = TcpStream::connect(&address).await.expect("connect");
     let (mut stream, is_http2) = tls::offer_both(&cluster.authority(), tcp).await;
     assert!(!is_http2);
-    let host = Endpoint::Standard.host("las1");
+    let host = Endpoint::Standard.host("ord1");
     let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("send");
-    let answer = timeout(IN_TIME, raw::read_to_close(&mut stream)).await.expect("in time");
-    assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", answer.escape_ascii());
-    drop(only);
+    let refused = timeout(IN_TIME, raw::read_to_close(&mut stream)).await.expect("in time");
+    assert!(refused.starts_with(b"HTTP/1.1 403 "), "{}", refused.escape_ascii());
+    // The connection stays open.
+    drop((answer, body));
     until("HTTP/2 is offered", async || Connection::offered_to(&cluster, &address).await.is_some()).await;
 }
 
