@@ -85,8 +85,8 @@ pub struct Sender<'a> {
     /// Body bytes still to come, where the head promised a number.
     owed: Option<u64>,
     has_body: bool,
-    /// Bytes of pieces that wait for the next one, and who is told when one of them has gone out.
-    held: Option<(usize, Arc<Notify>)>,
+    /// Pieces wait for the next one: told when one of them has gone out.
+    held: Option<Arc<Notify>>,
     sent: Sent,
 }
 
@@ -152,19 +152,19 @@ impl<'a> Sender<'a> {
         self.owe_less(&piece)?;
         let writing = pin!(self.session.write_response_body(Some(piece), false));
         in_time(self.limits.allowance(bytes), writing).await?;
-        self.held = Some((self.held.take().map_or(0, |(held, _)| held) + bytes, let_go));
+        self.held = Some(let_go);
+        self.sent.bytes += bytes as u64;
         Ok(())
     }
 
     async fn write_slice(&mut self, slice: Bytes) -> Result<()> {
-        let (mut bytes, held) = (slice.len(), self.held.take());
+        let (bytes, held) = (slice.len(), self.held.take());
         // Each piece has its own time, from when the one before it is gone.
         let allowance = self.limits.allowance(if held.is_some() { SLICE_BYTES } else { bytes });
         let mut writing = pin!(self.session.write_response_body(Some(slice), false));
         match held {
             None => in_time(allowance, writing).await?,
-            Some((held, let_go)) => {
-                bytes += held;
+            Some(let_go) => {
                 while !in_time(allowance, pin!(is_written_or_less(writing.as_mut(), &let_go))).await? {}
             }
         }

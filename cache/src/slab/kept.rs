@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -294,11 +294,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file =
         File::options().write(true).create(true).truncate(true).mode(open::PRIVATE_MODE).open(&aside)?;
     // It may be there from a process of an earlier release that was cut short.
-    if file.metadata()?.permissions().mode() & open::OTHERS != 0
-        && let Err(cause) = file.set_permissions(fs::Permissions::from_mode(open::PRIVATE_MODE))
-    {
-        warn!(path = %path.display(), %cause, "others can read the file of pins");
-    }
+    open::keep_private(&file, &aside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
@@ -308,6 +304,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);

@@ -41,7 +41,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(10);
 pub(super) const PRIVATE_MODE: u32 = 0o600;
 
 /// What others than the owner may do.
-pub(super) const OTHERS: u32 = 0o077;
+const OTHERS: u32 = 0o077;
 
 /// What a slab's file holds.
 pub(crate) struct Opened {
@@ -122,7 +122,7 @@ pub(crate) fn open(
 
 /// Takes a file that is ours from everybody but its owner: an earlier release, or whoever made it, may have let others read
 /// it. Where that is refused, or the file system knows no owners, the node works and the operator is told.
-fn keep_private(file: &File, path: &Path) -> io::Result<()> {
+pub(super) fn keep_private(file: &File, path: &Path) -> io::Result<()> {
     let others_may = || io::Result::Ok(file.metadata()?.permissions().mode() & OTHERS);
     if others_may()? == 0 {
         return Ok(());
@@ -130,11 +130,11 @@ fn keep_private(file: &File, path: &Path) -> io::Result<()> {
     let refused = file.set_permissions(fs::Permissions::from_mode(PRIVATE_MODE)).err();
     let path = path.display();
     if refused.is_none() && others_may()? == 0 {
-        warn!(%path, "others could read the slab: its owner alone can now");
+        warn!(%path, "others could read what is cached here: its owner alone can now");
     } else {
         let cause =
             refused.map_or_else(|| "the file system keeps no modes".to_owned(), |cause| cause.to_string());
-        warn!(%path, cause, "others can read the slab, and so what is cached");
+        warn!(%path, cause, "others can read what is cached here");
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 /// What is read at one time for somebody who asks for less. Larger reads pass the buffer by.
-const READ_BYTES: usize = 16 * 1024;
+pub(super) const READ_BYTES: usize = 16 * 1024;
 
 /// A head of some hundred bytes and a 4 KiB object wait together; what is larger takes them along.
 const WRITE_BYTES: usize = 8 * 1024;

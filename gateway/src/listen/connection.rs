@@ -34,7 +34,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Wraps `tcp`, of which no more is read than `early` allows, and turns Nagle's algorithm off: a response's last packet must not wait for an acknowledgement.
+    /// Wraps `tcp`, of which no more is read than `early` allows, and turns Nagle's algorithm off: a response's last packet
+    /// must not wait for an acknowledgement.
     pub(super) fn new(tcp: TcpStream, early: Arc<Early>) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());

@@ -16,11 +16,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::timeout;
 
 use super::Limits;
+use super::buffered::READ_BYTES;
 use super::early::{Early, FREE_BYTES};
 use crate::wait::at_most;
-
-/// Bytes asked for at a time, as many as the connection would read ahead: a usual head arrives in one read.
-const READ_BYTES: usize = 16 * 1024;
 
 /// Bytes of empty lines before a request: some clients send one after a body.
 const BLANK_BYTES_MAX: usize = 64;
@@ -61,8 +59,8 @@ pub(super) async fn read(stream: &mut Stream, mut block: BytesMut, early: &Early
     }
 }
 
-/// Reads the first bytes of a request; `false` when the client closed instead, or sends nothing but empty lines. Empty lines before a request are
-/// skipped (RFC 9112 §2.2), as the parser will do: they must not pass for the end of a header block.
+/// Reads the first bytes of a request; `false` when the client closed instead, or sends nothing but empty lines. Empty lines
+/// before a request are skipped (RFC 9112 §2.2), as the parser will do: they must not pass for the end of a header block.
 async fn begin(stream: &mut Stream, block: &mut BytesMut) -> bool {
     let mut blanks = 0;
     loop {
@@ -78,7 +76,7 @@ async fn begin(stream: &mut Stream, block: &mut BytesMut) -> bool {
     }
 }
 
-/// Adds to `block` what comes next. While nothing comes, no memory waits for it.
+/// Adds to `block` what comes next, as much as the connection would read ahead: a usual head arrives in one read. While nothing comes, no memory waits for it.
 async fn read_more(stream: &mut Stream, block: &mut BytesMut) -> io::Result<usize> {
     poll_fn(|cx| {
         let mut space = [MaybeUninit::uninit(); READ_BYTES];

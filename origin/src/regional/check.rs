@@ -171,9 +171,7 @@ impl Check<'_> {
         if self.spoilt.is_empty() {
             return;
         }
-        let found = self.owners_of_spoilt();
-        let is_whole = found.is_ok();
-        let owners = found.unwrap_or_else(|owners| owners);
+        let (owners, is_whole) = self.owners_of_spoilt();
         for spoilt in &self.spoilt {
             let named = match owners.get(&spoilt.fault_index) {
                 Some(owners) if owners.count > owners.first.len() => {
@@ -188,15 +186,15 @@ impl Check<'_> {
         }
     }
 
-    /// Whose the spoilt bytes are, by fault; as an error where not all rows could be read.
-    fn owners_of_spoilt(&self) -> Result<HashMap<usize, Owners>, HashMap<usize, Owners>> {
+    /// Whose the spoilt bytes are, by fault, and whether all rows could be read.
+    fn owners_of_spoilt(&self) -> (HashMap<usize, Owners>, bool) {
         let mut by_file: HashMap<Instance, Vec<&Spoilt>> = HashMap::new();
         for spoilt in &self.spoilt {
             by_file.entry(spoilt.file).or_default().push(spoilt);
         }
         let mut of_instances: HashMap<Instance, Vec<usize>> = HashMap::new();
         let mut owners: HashMap<usize, Owners> = HashMap::new();
-        let instances = self.each_readable(Table::Instances, |key, value| {
+        let mut is_whole = self.each_readable(Table::Instances, |key, value| {
             let (Ok(instance), Ok(row)) = (id(key), decode::<InstanceRow>(value)) else { return };
             let mut found = Vec::new();
             for segment in layout::all_segments(&self.rows, &instance, &row).unwrap_or_default() {
@@ -211,16 +209,15 @@ impl Check<'_> {
                 of_instances.insert(instance, found);
             }
         });
-        let mut all = instances;
         for table in [Table::Objects, Table::Versions, Table::Parts] {
-            all &= self.each_readable(table, |key, value| {
+            is_whole &= self.each_readable(table, |key, value| {
                 let Some((instance, name)) = owner(table, key, value) else { return };
                 for fault in of_instances.get(&instance).into_iter().flatten() {
                     owners.entry(*fault).or_default().add(&name);
                 }
             });
         }
-        if all { Ok(owners) } else { Err(owners) }
+        (owners, is_whole)
     }
 
     /// Calls `look` with each row of `table`; false where the file could not be read to the table's end.
