@@ -15,7 +15,7 @@ pub(super) struct Metrics {
     corrupt_reads: IntCounter,
     removed_files: IntCounter,
     lifecycle_removals: IntCounterVec,
-    lifecycle_pass_seconds: Histogram,
+    pub(super) lifecycle_pass_seconds: Histogram,
 }
 
 impl Metrics {

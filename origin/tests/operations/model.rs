@@ -11,10 +11,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use origin::regional::{Applied, RegionalStore, RenameObjectInput};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use self::map::{Body, Entry, Map, Part, Upload};
 use self::rules::{Rule, rules};
-use crate::region::{Answer, Region, caller, md5};
+use crate::region::{Answer, NOON_MILLIS, Region, caller, md5};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -445,7 +447,8 @@ async fn read(region: &Region) -> Map {
             let is_newest = map.entries(&key).is_empty();
             assert_eq!(listing.element("IsLatest"), is_newest.to_string(), "{key} {id}");
             let entry = if is_marker { Entry::marker(id) } else { read_version(region, &key, id).await };
-            map.keys.entry(key).or_default().push(entry);
+            let day = day_of(&listing.element("LastModified"));
+            map.keys.entry(key).or_default().push(Entry { day, ..entry });
         }
         if listing.element("IsTruncated") == "false" {
             return map;
@@ -453,6 +456,13 @@ async fn read(region: &Region) -> Map {
         let (key, id) = (listing.element("NextKeyMarker"), listing.element("NextVersionIdMarker"));
         marker = format!("&key-marker={key}&version-id-marker={id}");
     }
+}
+
+/// The day, counted from that on which regions start, of a time of day from noon on.
+fn day_of(modified: &str) -> u64 {
+    let modified = OffsetDateTime::parse(modified, &Rfc3339).expect("a time");
+    let since_noon = modified.unix_timestamp() as u64 - NOON_MILLIS / 1000;
+    since_noon / DAY.as_secs()
 }
 
 async fn read_uploads(region: &Region) -> BTreeMap<String, Upload> {

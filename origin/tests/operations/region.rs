@@ -23,7 +23,7 @@ use s3s::{Body, S3, S3Error, S3Request, S3Result, s3_error};
 use tempfile::TempDir;
 
 /// 2026-11-22T12:00:00Z: when every region starts, so that no test runs into midnight.
-const NOON_MILLIS: u64 = 1_795_348_800_000;
+pub(crate) const NOON_MILLIS: u64 = 1_795_348_800_000;
 
 /// A clock that goes by itself and that tests set forward.
 pub(crate) struct AheadClock {

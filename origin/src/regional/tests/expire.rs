@@ -66,10 +66,18 @@ fn rule(
     Lifecycle::read(BucketLifecycleConfiguration { rules: vec![rule] }, || "one".to_owned()).unwrap()
 }
 
+/// A region whose store has made the pass that it begins with: whatever goes from now on goes by a pass of the test's.
+async fn start_with(seams: Seams) -> Region {
+    let region = Region::start_with(seams).await;
+    let passes = &region.store.shared.disk.metrics.lifecycle_pass_seconds;
+    until("the first pass", async || passes.get_sample_count() > 0).await;
+    region
+}
+
 async fn region() -> (Region, Arc<Between>) {
     let between = Arc::new(Between::default());
     let announcer: Arc<dyn Announcer> = Arc::<Between>::clone(&between);
-    let region = Region::start_with(Seams { announcer, ..Seams::default() }).await;
+    let region = start_with(Seams { announcer, ..Seams::default() }).await;
     *between.store.lock().unwrap() = Some(region.store.clone());
     region.store.test_rules(Some(a_day())).await.unwrap();
     (region, between)
@@ -177,7 +185,7 @@ async fn what_happens_between_the_look_and_the_change_counts() {
 async fn versions_that_an_earlier_release_replaced_go_by_what_is_newer() {
     let noncurrent =
         NoncurrentVersionExpiration { noncurrent_days: Some(2), ..NoncurrentVersionExpiration::default() };
-    let region = Region::start().await;
+    let region = start_with(Seams::default()).await;
     let store = &region.store;
     store.test_rules(Some(rule(None, Some(noncurrent)))).await.unwrap();
     let after = async |days: u32| {

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use super::*;
 
@@ -20,6 +21,9 @@ const KILLS: u64 = 4;
 /// Steps that a child takes before it is killed.
 const STEPS_MAX: u64 = 40;
 
+/// Longer than a region is open, and short enough that the last opening of a day is before its midnight.
+const OPENING_MAX: Duration = Duration::from_secs(3600);
+
 const ORDERS: &str = "PENSTOCK_TEST_ORDERS";
 /// What lines of the child's begin with: the test runner says something as well.
 const SAID: &str = "map ";
@@ -28,6 +32,7 @@ const SAID: &str = "map ";
 #[derive(Serialize, Deserialize)]
 struct Orders {
     dir: PathBuf,
+    opening: u32,
     seed: u64,
     map: Map,
 }
@@ -39,10 +44,14 @@ async fn a_killed_store_holds_what_it_answered_and_nothing_by_halves() {
     for seed in (first..first + u64::from(config().cases)).step_by(KILLS as usize) {
         let dir = Region::start().await.close().await;
         let mut map = Map::default();
+        let mut openings = 1..;
+        let mut opening = || openings.next().expect("openings without end");
         for seed in seed..seed + KILLS {
-            let (taken, answered) = run_and_kill(dir.path(), seed, &map);
+            let orders = Orders { dir: dir.path().to_owned(), opening: opening(), seed, map };
+            let (taken, answered) = run_and_kill(&orders);
             let unanswered = steps(seed).nth(taken).expect("steps without end");
-            let region = open_on(dir.path(), &after(&answered, &unanswered, &answered)).await;
+            let day = after(&answered, &unanswered, &answered).day;
+            let region = open_on(dir.path(), opening(), day).await;
             let found = read(&region).await;
             let possible = possible(&answered, &unanswered, &found);
             map = possible.into_iter().find(|map| map.shown() == found).unwrap_or_else(|| {
@@ -55,9 +64,11 @@ async fn a_killed_store_holds_what_it_answered_and_nothing_by_halves() {
     }
 }
 
-/// The region in `dir` on the day of `map`, with nothing left to do of what its rules say by then.
-async fn open_on(dir: &Path, map: &Map) -> Region {
-    let region = Region::open_after(dir, DAY * u32::try_from(map.day).expect("few days")).await;
+/// The region in `dir` on `day`, with nothing left to do of what its rules say by then. Each opening has a later time than
+/// the ones before: a region that opens knows nothing of how long others have run.
+async fn open_on(dir: &Path, opening: u32, day: u64) -> Region {
+    let time = DAY * u32::try_from(day).expect("few days") + OPENING_MAX * opening;
+    let region = Region::open_after(dir, time).await;
     apply_rules(&region).await;
     region
 }
@@ -110,9 +121,10 @@ fn steps(seed: u64) -> impl Iterator<Item = Step> {
 }
 
 /// Has a child take steps until it is killed. How many were answered, and the map then.
-fn run_and_kill(dir: &Path, seed: u64, map: &Map) -> (usize, Map) {
-    let orders = Orders { dir: dir.to_owned(), seed, map: map.clone() };
-    let mut child = start_child(&serde_json::to_string(&orders).expect("plain data"));
+fn run_and_kill(orders: &Orders) -> (usize, Map) {
+    let Orders { seed, ref map, .. } = *orders;
+    let complaints = NamedTempFile::new().expect("a file");
+    let mut child = start_child(orders, &complaints);
     let said = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
     let kill_after = 1 + seed % STEPS_MAX;
     let mut answered = (0, map.clone());
@@ -128,16 +140,21 @@ fn run_and_kill(dir: &Path, seed: u64, map: &Map) -> (usize, Map) {
         }
     }
     child.wait().expect("a child");
-    assert!(answered.0 as u64 >= kill_after, "seed {seed}: the child has ended by itself");
+    let was_killed = answered.0 as u64 >= kill_after;
+    assert!(
+        was_killed,
+        "seed {seed}: the child has ended by itself: {}",
+        std::fs::read_to_string(&complaints).expect("text")
+    );
     answered
 }
 
-fn start_child(orders: &str) -> Child {
+fn start_child(orders: &Orders, complaints: &NamedTempFile) -> Child {
     Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "model::killed::child_taking_steps", "--ignored", "--nocapture"])
-        .env(ORDERS, orders)
+        .env(ORDERS, serde_json::to_string(orders).expect("plain data"))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(complaints.reopen().expect("the file"))
         .spawn()
         .expect("a child")
 }
@@ -146,8 +163,8 @@ fn start_child(orders: &str) -> Child {
 #[ignore = "takes the steps of the test above, which starts and kills it"]
 async fn child_taking_steps() {
     let orders = std::env::var(ORDERS).expect("orders");
-    let Orders { dir, seed, mut map } = serde_json::from_str(&orders).expect("orders");
-    let mut region = open_on(&dir, &map).await;
+    let Orders { dir, opening, seed, mut map } = serde_json::from_str(&orders).expect("orders");
+    let mut region = open_on(&dir, opening, map.day).await;
     for step in steps(seed) {
         take(&mut region, &mut map, &step).await;
         // A line begins where the test runner may not have ended its own.

@@ -248,7 +248,7 @@ impl Map {
         }
     }
 
-    /// What listings show of it: not the times, and of rules their names.
+    /// What listings show of it: of times the day that each version was made, and of rules their names.
     pub(super) fn shown(&self) -> Self {
         let mut shown = Self { day: 0, ..self.clone() };
         for upload in shown.uploads.values_mut() {
@@ -257,7 +257,7 @@ impl Map {
         }
         shown.rules = self.rules.iter().map(|rule| Rule::named(rule.id.clone())).collect();
         for entry in shown.keys.values_mut().flatten() {
-            (entry.day, entry.since) = (0, None);
+            entry.since = None;
         }
         shown
     }
