@@ -19,6 +19,9 @@ use crate::refusal::Refusal;
 const DEPENDS_ON: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Headers, Access-Control-Request-Method");
 
+/// Most headers that a browser may ask about at once: each is held against every pattern of every rule, for whoever asks.
+const ASKED_HEADERS_MAX: usize = 100;
+
 /// What every answer to one request says beside what it says anyway.
 #[derive(Clone, Debug)]
 pub struct Beside(pub HeaderMap);
@@ -38,7 +41,7 @@ pub fn beside(cors: &Cors, method: &Method, headers: &HeaderMap) -> HeaderMap {
 /// The answer to a browser's question whether a page may make a request.
 ///
 /// # Errors
-/// `BadRequest` for a question without a method that could be allowed; `AccessForbidden` where no rule allows it, or where
+/// `BadRequest` for a question without a method that could be allowed, or about more than 100 headers; `AccessForbidden` where no rule allows it, or where
 /// there is none.
 pub fn preflight(cors: Option<&Cors>, headers: &HeaderMap) -> Result<HeaderMap, Refusal> {
     const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "HEAD"];
@@ -48,6 +51,9 @@ pub fn preflight(cors: Option<&Cors>, headers: &HeaderMap) -> Result<HeaderMap, 
         .ok_or_else(|| bad_request("Invalid Access-Control-Request-Method."))?;
     let asked = text(headers, &ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default().to_ascii_lowercase();
     let asked: Vec<&str> = asked.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    if asked.len() > ASKED_HEADERS_MAX {
+        return Err(bad_request("Too many Access-Control-Request-Headers."));
+    }
     let cors = cors.ok_or_else(|| forbidden("CORSResponse: CORS is not enabled for this bucket."))?;
     let rule = cors.allowing(&CrossOrigin { origin, method, headers: &asked }).ok_or_else(|| {
         forbidden(
@@ -121,10 +127,12 @@ mod tests {
         Cors::new(vec![one, all]).expect("rules")
     }
 
-    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn map(headers: &[(&'static str, &str)]) -> HeaderMap {
         headers
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))
+            })
             .collect()
     }
 
@@ -169,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_question_is_answered_by_the_rule_that_allows_all_of_it() {
-        let ask = |headers: &[(&'static str, &'static str)]| {
+        let ask = |headers: &[(&'static str, &str)]| {
             preflight(Some(&cors()), &map(headers))
                 .map_err(|refused| (refused.status().as_u16(), refused.code().as_str().to_owned()))
         };
@@ -178,6 +186,8 @@ mod tests {
         let told =
             ask(&[(origin, "https://a.example"), (method, "PUT"), (headers, "X-Amz-Date, x-amz-meta-a")]);
         assert_eq!(told.expect("allowed")[ACCESS_CONTROL_ALLOW_HEADERS], "x-amz-date, x-amz-meta-a");
+        let many = "x-amz-date,".repeat(100);
+        assert!(ask(&[(origin, "https://a.example"), (method, "PUT"), (headers, &many)]).is_ok());
         let refused = |status, code: &str| (status, code.to_owned());
         for (question, expected) in [
             (
@@ -192,6 +202,10 @@ mod tests {
             (&[(origin, "https://a.example")], refused(400, "BadRequest")),
             (&[(origin, "https://a.example"), (method, "PATCH")], refused(400, "BadRequest")),
             (&[(method, "GET")], refused(400, "BadRequest")),
+            (
+                &[(origin, "https://a.example"), (method, "GET"), (headers, &"x-amz-date,".repeat(101))],
+                refused(400, "BadRequest"),
+            ),
         ] {
             assert_eq!(ask(question).expect_err("refused"), expected, "{question:?}");
         }

@@ -105,8 +105,7 @@ impl CorsRule {
     }
 
     fn allows_header(&self, header: &str) -> bool {
-        let header = header.to_ascii_lowercase();
-        self.headers.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), &header))
+        self.headers.iter().any(|pattern| matches_in_any_case(pattern, header))
     }
 
     fn verify(&self) -> S3Result<()> {
@@ -159,6 +158,20 @@ fn matches(pattern: &str, text: &str) -> bool {
         None => pattern == text,
         Some((start, end)) => {
             text.len() >= start.len() + end.len() && text.starts_with(start) && text.ends_with(end)
+        }
+    }
+}
+
+/// The same, where case does not matter.
+fn matches_in_any_case(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    match pattern.iter().position(|&byte| byte == b'*') {
+        None => pattern.eq_ignore_ascii_case(text),
+        Some(at) => {
+            let (start, end) = (&pattern[..at], &pattern[at + 1..]);
+            text.len() >= start.len() + end.len()
+                && text[..start.len()].eq_ignore_ascii_case(start)
+                && text[text.len() - end.len()..].eq_ignore_ascii_case(end)
         }
     }
 }
@@ -218,13 +231,16 @@ mod tests {
 
     #[test]
     fn method_and_every_header_have_to_be_allowed_by_one_rule() {
-        let rule = rule(&["*"], &["GET", "PUT"], &["x-amz-*", "Content-Type"]);
+        let rule = rule(&["*"], &["GET", "PUT"], &["x-amz-*", "Content-Type", "X-*-Id"]);
         for (method, headers, expected) in [
             ("GET", &[][..], true),
             ("DELETE", &[], false),
             ("get", &[], false),
             ("PUT", &["content-type", "X-Amz-Meta-A"], true),
             ("PUT", &["content-type", "authorization"], false),
+            ("PUT", &["x-some-ID", "x--id"], true),
+            ("PUT", &["x-id"], false),
+            ("PUT", &["x-am"], false),
         ] {
             assert_eq!(allows(&rule, "https://a", method, headers), expected, "{method} {headers:?}");
         }

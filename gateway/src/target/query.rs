@@ -7,6 +7,10 @@ use s3s::S3ErrorCode;
 use super::percent;
 use crate::refusal::Refusal;
 
+/// Most parameters of a query: over twice what any operation has together with a signature. Each name is held against all
+/// before it.
+const PARAMETERS_MAX: usize = 64;
+
 /// Decoded parameters in the order they were sent. A parameter without `=` has an empty value.
 ///
 /// Printed by their names alone: a presigned request's signature is a value among them.
@@ -18,10 +22,14 @@ impl Query {
     /// how S3 and s3s read it.
     ///
     /// # Errors
-    /// `InvalidURI` when an escape is malformed or the text is not UTF-8, `InvalidArgument` when a name comes twice.
+    /// `InvalidURI` when an escape is malformed or the text is not UTF-8, `InvalidArgument` when a name comes twice or there
+    /// are more than 64.
     pub(super) fn parse(raw: &[u8]) -> Result<Self, Refusal> {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for pair in raw.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
+            if parameters.len() == PARAMETERS_MAX {
+                return Err(Refusal::new(S3ErrorCode::InvalidArgument, "The query has too many parameters."));
+            }
             let cut = pair.iter().position(|&byte| byte == b'=');
             let (name, value) = cut.map_or((pair, &[][..]), |cut| (&pair[..cut], &pair[cut + 1..]));
             let (name, value) = (percent::decode_form(name)?, percent::decode_form(value)?);
@@ -55,5 +63,21 @@ impl Query {
 impl fmt::Debug for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_so_many_parameters_at_most() {
+        let of = |count: usize| (0..count).map(|number| format!("p{number}&")).collect::<String>();
+        assert_eq!(
+            Query::parse(of(PARAMETERS_MAX).as_bytes()).expect("parameters").iter().count(),
+            PARAMETERS_MAX
+        );
+        let refused = Query::parse(of(PARAMETERS_MAX + 1).as_bytes()).expect_err("too many");
+        assert_eq!(refused.code().as_str(), "InvalidArgument");
     }
 }

@@ -74,6 +74,13 @@ fn unsigned_requests() {
             "GetObject photos a",
         ),
         ("GET /photos/a?x-amz-content-sha256=0", "NotImplemented"),
+        (
+            "PUT /photos/a?x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32&x-id=PutObject",
+            "MissingContentLength",
+        ),
+        ("PUT /photos/a?X-Amz-Checksum-Sha1=2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "MissingContentLength"),
+        ("PUT /photos/a?x-amz-checksum-crc32=AdEc1A%3D%3D", "NotImplemented"),
+        ("PUT /photos/a?x-amz-checksum-sha1=AAAAAA%3D%3D", "NotImplemented"),
         ("GET /photos/a?x-amz-acl=public-read", "NotImplemented"),
         ("GET /photos/a?response-expires=x&foo=bar", "NotImplemented"),
         ("GET /photos/a?acl&versionId=v", "GetObjectAcl photos a"),
