@@ -341,3 +341,37 @@ async fn an_upload_that_stands_still_keeps_no_place() {
     body.send_data(Bytes::from_static(b"whole"), true).expect("send all");
     assert_eq!(answer(response).await.0, 200);
 }
+
+/// Who finds no place is told so by the head of the answer alone, which waits for no window of the client's.
+#[tokio::test]
+async fn who_finds_no_place_is_told_without_a_window() {
+    // Two connections have their windows out of these.
+    let options = Options::settings("[limits]\nrequests_in_flight_max = 48\nstalled_upload = \"5m\"\n").tls();
+    let cluster = Cluster::start_with(options).await;
+    let mut uploads = Connection::open(&cluster).await;
+    let (response, _) = uploads.put("/data", 0, Some(&cluster)).await;
+    assert_eq!(answer(response).await.0, 200);
+    let mut reads_nothing = Connection::offered_to(&cluster, &cluster.address("las1", Endpoint::Standard))
+        .await
+        .expect("room for a connection");
+    let host = Endpoint::Standard.host("ord1");
+    let path = format!("/data/{}", "&".repeat(20_000));
+    let mut stopped = Vec::new();
+    until("all places are taken", async || {
+        stopped.push(uploads.put("/data/stopped", 1000, Some(&cluster)).await);
+        let told = timeout(IN_TIME, reads_nothing.get(&host, &path).await)
+            .await
+            .expect("in time")
+            .expect("an answer");
+        if told.status() != 503 {
+            return false;
+        }
+        assert!(told.headers().contains_key("retry-after"), "{told:?}");
+        let mut body = told.into_body();
+        while let Some(piece) = timeout(IN_TIME, body.data()).await.expect("the answer's end") {
+            assert_eq!(piece.expect("no reset"), Bytes::new());
+        }
+        true
+    })
+    .await;
+}

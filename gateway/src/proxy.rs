@@ -396,7 +396,13 @@ impl Proxy {
         if *refusal.code() == S3ErrorCode::RequestTimeout {
             self.node.metrics.dropped(DropReason::StalledUpload);
         }
-        bridge::refuse(session, refusal, self.named(exchange), &self.node.limits.response).await
+        let (named, limits) = (self.named(exchange), &self.node.limits.response);
+        if exchange._place.is_none() && session.is_http2() {
+            // Nothing counts it, and its client may give a document no window: the head alone leaves at once.
+            let (status, headers) = (refusal.status(), refusal.headers().clone());
+            return bridge::say(session, status, headers, named, limits).await;
+        }
+        bridge::refuse(session, refusal, named, limits).await
     }
 
     fn named(&self, exchange: &Exchange) -> Named<'_> {

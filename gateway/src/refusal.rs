@@ -76,6 +76,12 @@ impl Refusal {
         self.error.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// What its response says in headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.extra.headers
+    }
+
     /// The message for the client, never empty: aws-cli fails on an error document without one.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -7,12 +7,15 @@ use s3s::{S3Error, S3ErrorCode};
 
 use super::Refusal;
 
+/// Most of a request's path that its document repeats: a key and a bucket's name, escaped, with room to spare.
+const RESOURCE_BYTES_MAX: usize = 4 << 10;
+
 /// The request that a document answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The request's method: an answer to HEAD has no body.
     pub method: &'a Method,
-    /// The path as the client sent it, without the query (which may hold a signature).
+    /// The path as the client sent it, without the query (which may hold a signature). Its first 4 KiB are told.
     pub resource: &'a str,
     /// The request's id.
     pub request_id: &'a str,
@@ -54,7 +57,8 @@ impl Refusal {
         for (element, text) in &self.extra.elements {
             push_element(&mut xml, element, text);
         }
-        push_element(&mut xml, "Resource", subject.resource);
+        let resource = &subject.resource[..subject.resource.floor_char_boundary(RESOURCE_BYTES_MAX)];
+        push_element(&mut xml, "Resource", resource);
         push_element(&mut xml, "RequestId", subject.request_id);
         push_element(&mut xml, "HostId", subject.host_id);
         xml.push_str("</Error>");
@@ -182,6 +186,16 @@ mod tests {
         assert_eq!(document.headers[CONTENT_LENGTH], document.body.len().to_string());
         assert_eq!(document.headers["x-amz-request-id"], "4442587FB7D0A2F9");
         assert_eq!(document.headers["x-amz-id-2"], "ord1");
+    }
+
+    #[test]
+    fn of_a_long_path_the_beginning_is_told() {
+        let path = format!("/photos/{}", "ü".repeat(RESOURCE_BYTES_MAX));
+        let subject = Subject { resource: &path, ..SUBJECT };
+        let body = Refusal::from(S3ErrorCode::SlowDown).document(subject).body;
+        let text = str::from_utf8(&body).expect("text");
+        let told = text.split_once("<Resource>").and_then(|(_, rest)| rest.split_once("</Resource>"));
+        assert_eq!(told.map(|(told, _)| told), Some(&path[..RESOURCE_BYTES_MAX]));
     }
 
     #[test]
