@@ -20,7 +20,7 @@ const KEYS_MAX: usize = 1000;
 /// keep the others.
 ///
 /// # Errors
-/// `MalformedXML` for no key or too many, `NoSuchBucket`; `AccessDenied` when the bucket is not the expected account's.
+/// `MalformedXML` for no key or too many, and for an empty one, which no object has; `NoSuchBucket`; `AccessDenied` when the bucket is not the expected account's.
 pub(super) async fn delete_objects(
     store: &RegionalStore,
     request: S3Request<DeleteObjectsInput>,
@@ -28,7 +28,8 @@ pub(super) async fn delete_objects(
     let DeleteObjectsInput { bucket, delete, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     refuse_unsupported(&request.headers, READS_NONE)?;
-    if delete.objects.is_empty() || delete.objects.len() > KEYS_MAX {
+    let is_of_keys = delete.objects.iter().all(|object| !object.key.is_empty());
+    if delete.objects.is_empty() || delete.objects.len() > KEYS_MAX || !is_of_keys {
         return Err(s3_error!(
             MalformedXML,
             "The XML you provided was not well-formed or did not validate against our published schema"

@@ -380,6 +380,19 @@ async fn many_are_deleted_by_key_and_by_version() {
     assert_eq!(region.get("b").await.body, "b");
 }
 
+/// Nobody could list past a delete marker under no key, nor name it to remove it: its bucket would stay for ever.
+#[tokio::test]
+async fn no_marker_is_made_under_an_empty_key() {
+    let region = Region::start_versioned().await;
+    region.put("a", "a").await;
+    for empty in ["<Key></Key>", "<Key/>", "<Key></Key><VersionId>null</VersionId>"] {
+        let body = format!("<Delete><Object><Key>a</Key></Object><Object>{empty}</Object></Delete>");
+        let refused = region.send("POST", "/photos?delete", &[], body).await;
+        assert_eq!(refused.error(), (400, "MalformedXML".into()), "{empty}");
+    }
+    assert_eq!(region.versions("").await.len(), 1);
+}
+
 #[tokio::test]
 async fn conditions_are_about_what_is_there_and_not_about_a_marker() {
     let region = Region::start_versioned().await;
