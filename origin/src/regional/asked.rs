@@ -124,17 +124,18 @@ impl AskedObject {
     /// `NoSuchBucket`, `AccessDenied`; for a missing object what [`Permit::missing`] says, and [`absent`] to who may know.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<(Facts, Head)> {
         let facts = self.bucket.look_up(rows)?.facts;
-        let (head, marker) = Version::split(self.version(rows)?);
+        let found = rows.version(&self.bucket.name, &self.key, self.version.as_ref())?;
+        let (head, marker) = Version::split(found);
         let head = self.permitted(&facts, head, marker.as_ref())?;
         Ok((facts, head))
     }
 
-    /// The version that the request names, or else the newest; before anything is decided about it.
+    /// The version that the request names, or else the newest, without its parts; before anything is decided about it.
     pub(super) fn version(&self, rows: &impl Reads) -> S3Result<Option<Version>> {
-        Ok(rows.version(&self.bucket.name, &self.key, self.version.as_ref())?)
+        Ok(rows.version_without_parts(&self.bucket.name, &self.key, self.version.as_ref())?)
     }
 
-    /// What is to be made or replaced: the current object if it is there, and its bucket's facts.
+    /// What is to be made or replaced: the current object if it is there, without its parts, and its bucket's facts.
     ///
     /// # Errors
     /// `NoSuchBucket`, `AccessDenied`.

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::keys;
 use super::layout;
 use super::table::Table;
+use super::versions::Version;
 use crate::acl::{Acl, Owner};
 use crate::encryption::{Encryption, sealed_bytes};
 use crate::head::{ChecksumKind, Checksums, DeleteMarker, Facts, Head, Part, StoredHeaders};
@@ -76,6 +77,14 @@ pub(super) struct MarkerRow {
 }
 
 impl VersionRow {
+    /// The version, without its parts.
+    pub(super) fn into_version(self) -> Version {
+        match self {
+            Self::Object(object) => Version::of(object.head),
+            Self::Marker(row) => Version::Marker(row.marker),
+        }
+    }
+
     /// `None` for the null version.
     pub(super) fn version_id(&self) -> Option<&str> {
         match self {
@@ -279,10 +288,10 @@ pub(crate) trait Reads: ReadRows {
         }))
     }
 
-    /// The current version of an object, with its parts.
+    /// The current version of an object, **without** its parts.
     fn head(&self, bucket: &str, key: &str) -> Result<Option<Head>, Failure> {
         let current = self.decoded::<ObjectRow>(Table::Objects, &keys::object(bucket, key))?;
-        current.map(|object| self.with_parts(object)).transpose()
+        Ok(current.map(|object| object.head))
     }
 
     /// A head with its parts.

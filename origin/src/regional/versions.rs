@@ -25,7 +25,7 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    fn of(head: Head) -> Self {
+    pub(super) fn of(head: Head) -> Self {
         Self::Object(Box::new(head))
     }
 
@@ -70,24 +70,23 @@ pub(crate) trait ReadVersions: Reads {
         key: &str,
         named: Option<&NamedVersion>,
     ) -> Result<Option<Version>, Failure> {
-        let current = self.current(bucket, key)?;
-        match (current, named) {
-            (Some(current), None) => self.with_parts(current).map(Version::of).map(Some),
-            (Some(current), Some(named)) if named.is(current.head.version_id.as_deref()) => {
-                self.with_parts(current).map(Version::of).map(Some)
-            }
-            (_, Some(named)) => match self.older(bucket, key, named)? {
-                Some((_, row)) => self.version_of(row).map(Some),
-                None => Ok(None),
-            },
-            (None, None) => match self.newest_older(bucket, key)? {
-                Some((_, row @ VersionRow::Marker(_))) => self.version_of(row).map(Some),
-                Some((_, VersionRow::Object(_))) => {
-                    Err(Failure::Corrupt("the newest version is not current".into()))
-                }
-                None => Ok(None),
-            },
-        }
+        let row = self.version_row(bucket, key, named)?;
+        row.map(|row| match row {
+            VersionRow::Object(object) => self.with_parts(*object).map(Version::of),
+            VersionRow::Marker(row) => Ok(Version::Marker(row.marker)),
+        })
+        .transpose()
+    }
+
+    /// The same without its parts, for whoever does not ask for them: ten thousand take a while to decode, which the one
+    /// writer has not.
+    fn version_without_parts(
+        &self,
+        bucket: &str,
+        key: &str,
+        named: Option<&NamedVersion>,
+    ) -> Result<Option<Version>, Failure> {
+        Ok(self.version_row(bucket, key, named)?.map(VersionRow::into_version))
     }
 
     /// The place of the newest version of a key.
@@ -149,10 +148,7 @@ pub(crate) trait ReadVersions: Reads {
         Ok(rows.map(move |row| {
             let (row_key, value) = row?;
             let (key, tail) = keys::split(&bucket, &row_key)?;
-            let version = match decode(&value)? {
-                VersionRow::Object(object) => Version::of(object.head),
-                VersionRow::Marker(row) => Version::Marker(row.marker),
-            };
+            let version = decode::<VersionRow>(&value)?.into_version();
             Ok((key, Placed { order: keys::order(tail)?, version }))
         }))
     }
@@ -208,11 +204,28 @@ pub(crate) trait ReadVersions: Reads {
         Ok(row.map(|row| row.order))
     }
 
+    /// The row of the version that is named, or of the newest.
     #[doc(hidden)]
-    fn version_of(&self, row: VersionRow) -> Result<Version, Failure> {
-        match row {
-            VersionRow::Object(object) => self.with_parts(*object).map(Version::of),
-            VersionRow::Marker(row) => Ok(Version::Marker(row.marker)),
+    fn version_row(
+        &self,
+        bucket: &str,
+        key: &str,
+        named: Option<&NamedVersion>,
+    ) -> Result<Option<VersionRow>, Failure> {
+        let current = self.current(bucket, key)?;
+        match (current, named) {
+            (Some(current), None) => Ok(Some(VersionRow::Object(Box::new(current)))),
+            (Some(current), Some(named)) if named.is(current.head.version_id.as_deref()) => {
+                Ok(Some(VersionRow::Object(Box::new(current))))
+            }
+            (_, Some(named)) => Ok(self.older(bucket, key, named)?.map(|(_, row)| row)),
+            (None, None) => match self.newest_older(bucket, key)? {
+                Some((_, row @ VersionRow::Marker(_))) => Ok(Some(row)),
+                Some((_, VersionRow::Object(_))) => {
+                    Err(Failure::Corrupt("the newest version is not current".into()))
+                }
+                None => Ok(None),
+            },
         }
     }
 }
