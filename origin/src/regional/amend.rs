@@ -1,5 +1,8 @@
 //! Changes of what is said of a bucket or an object, its bytes left alone: under a new revision, so that nobody who
 //! holds the facts or the head from before takes them for the same.
+//!
+//! Whether it may be done is decided on a snapshot first, and in the transaction once more: whoever may not has nothing
+//! announced, and so empties nobody's cache.
 
 use s3s::S3Result;
 
@@ -19,6 +22,8 @@ pub(super) async fn amend_bucket(
     amend: impl FnOnce(&mut Bucket) -> S3Result<()> + Send + 'static,
 ) -> S3Result<()> {
     bucket.confirm_caller().await?;
+    let asked = bucket.clone();
+    store.read_few(move |rows| asked.find(rows).map(drop)).await?;
     store
         .commit(Change::Bucket(bucket.name.clone()), move |txn| {
             let mut amended = bucket.find(txn)?;
@@ -40,6 +45,8 @@ pub(super) async fn amend_object(
     amend: impl FnOnce(&Facts, &mut Head) -> S3Result<()> + Send + 'static,
 ) -> S3Result<Option<String>> {
     object.bucket.confirm_caller().await?;
+    let asked = object.clone();
+    store.read_few(move |rows| asked.find(rows).map(drop)).await?;
     store
         .commit(object.change(), move |txn| {
             let (facts, mut head) = object.find(txn)?;

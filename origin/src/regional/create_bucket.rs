@@ -39,40 +39,51 @@ pub(super) async fn create_bucket(
     verify_location(location, &settings.region, settings.is_location_required)?;
     let ownership = object_ownership.map(|ownership| parse_ownership(ownership.as_str())).transpose()?;
     let wanted_acl = WantedAcl::of_headers(store, &caller, &request.headers).await?;
-    let location = format!("/{name}");
+    let answer = CreateBucketOutput { location: Some(format!("/{name}")) };
     permit_of(&request.extensions)?.confirm_caller().await?;
+    let owner = caller.as_owner();
+    let mut facts = Facts::new(store.random_id(), store.random_id(), caller.account, owner.clone());
+    let acl = wanted_acl.map(|wanted| wanted.acl(owner.clone(), &facts)).transpose()?;
+    if let Some(ownership) = ownership {
+        verify_ownership(ownership, acl.as_ref(), &owner)?;
+    }
+    facts.ownership = ownership;
+    facts.acl = acl;
+    // Asked before anybody is told: a name that is taken would empty caches of somebody else's bucket.
+    let (asked, wanted) = (name.clone(), facts.clone());
+    if store.read_few(move |rows| is_made(rows, &asked, &wanted)).await? {
+        return Ok(S3Response::new(answer));
+    }
     store
         .commit(Change::Bucket(name.clone()), move |txn| {
-            let owner = caller.as_owner();
-            let mut facts = Facts::new(txn.random_id(), txn.random_id(), caller.account, owner.clone());
-            let acl = wanted_acl.map(|wanted| wanted.acl(owner.clone(), &facts)).transpose()?;
-            if let Some(ownership) = ownership {
-                verify_ownership(ownership, acl.as_ref(), &owner)?;
+            if is_made(txn, &name, &facts)? {
+                return Ok(());
             }
-            facts.ownership = ownership;
-            facts.acl = acl;
-            match txn.bucket(&name)? {
-            // Whoever asks for another list than there is has not made this bucket: it is not theirs for the taking.
-            Some(existing)
-                if existing.facts.owner == facts.owner
-                    && existing.facts.acl() == facts.acl()
-                    && ownership.is_none_or(|ownership| existing.facts.object_ownership() == ownership) =>
-            {
-                Ok(())
-            }
-            Some(_) => Err(s3_error!(
-                BucketAlreadyExists,
-                "The requested bucket name is not available. The bucket namespace is shared by all users of the system. \
-                 Please select a different name and try again."
-            )),
-            None => {
-                let created_millis = txn.now_millis();
-                Ok(txn.put_bucket(&name, &Bucket::new(facts, created_millis))?)
-            }
-            }
+            let created_millis = txn.now_millis();
+            Ok(txn.put_bucket(&name, &Bucket::new(facts, created_millis))?)
         })
         .await?;
-    Ok(S3Response::new(CreateBucketOutput { location: Some(location) }))
+    Ok(S3Response::new(answer))
+}
+
+/// Whether the bucket `name` is there already, as it is `wanted`.
+///
+/// # Errors
+/// `BucketAlreadyExists` where there is another one.
+fn is_made(rows: &impl Reads, name: &str, wanted: &Facts) -> S3Result<bool> {
+    let Some(Bucket { facts: existing, .. }) = rows.bucket(name)? else { return Ok(false) };
+    // Whoever asks for another list than there is has not made this bucket: it is not theirs for the taking.
+    let is_as_wanted = existing.owner == wanted.owner
+        && existing.acl() == wanted.acl()
+        && wanted.ownership.is_none_or(|ownership| existing.object_ownership() == ownership);
+    if is_as_wanted {
+        return Ok(true);
+    }
+    Err(s3_error!(
+        BucketAlreadyExists,
+        "The requested bucket name is not available. The bucket namespace is shared by all users of the system. \
+         Please select a different name and try again."
+    ))
 }
 
 fn parse_ownership(text: &str) -> S3Result<ObjectOwnership> {

@@ -1,5 +1,7 @@
 //! DeleteObjects.
 
+use std::collections::BTreeSet;
+
 use s3s::dto::{self, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ObjectIdentifier};
 use s3s::path::check_key;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
@@ -7,11 +9,12 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
 use super::delete_object::{Deleted, decide, delete};
+use super::rows::Reads;
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::write_condition::DeleteCondition;
-use crate::head::Facts;
+use crate::head::{Facts, Versioning};
 
 /// S3's limit on keys in one request.
 const KEYS_MAX: usize = 1000;
@@ -37,34 +40,36 @@ pub(super) async fn delete_objects(
     }
     bucket.confirm_caller().await?;
     let is_quiet = delete.quiet.unwrap_or(false);
-    let keys = delete.objects.iter().map(|object| object.key.clone()).collect();
-    let change = Change::Keys { bucket: bucket.name.clone(), keys };
-    let (deleted, errors) = store
-        .commit(change, move |txn| {
-            let facts = bucket.look_up(txn)?.facts;
-            let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-            for object in delete.objects {
-                let (key, version_id) = (object.key.clone(), object.version_id.clone());
-                match delete_one(txn, &bucket, &facts, object)? {
-                    Ok(Deleted { is_marker, version_id: deleted_version_id }) => {
-                        deleted.push(DeletedObject {
-                            key: Some(key),
-                            version_id,
-                            delete_marker: is_marker.then_some(true),
-                            delete_marker_version_id: deleted_version_id.filter(|_| is_marker),
-                        });
-                    }
-                    Err(refused) => errors.push(dto::Error {
-                        code: Some(refused.code().as_str().to_owned()),
-                        key: Some(key),
-                        message: refused.message().map(str::to_owned),
-                        version_id,
-                    }),
-                }
-            }
-            Ok((deleted, errors))
-        })
-        .await?;
+    let asked = bucket.clone();
+    let looked = store.read(move |rows| look_at_all(rows, &asked, delete.objects)).await?;
+    let keys: BTreeSet<String> = looked
+        .iter()
+        .filter(|(_, settled)| settled.is_none())
+        .map(|(object, _)| object.key.clone())
+        .collect();
+    let settled = if keys.is_empty() {
+        looked.into_iter().filter_map(|(object, settled)| Some((object, settled?))).collect()
+    } else {
+        let change = Change::Keys { bucket: bucket.name.clone(), keys: keys.iter().cloned().collect() };
+        store.commit(change, move |txn| delete_some(txn, &bucket, &keys, looked)).await?
+    };
+    let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+    for (ObjectIdentifier { key, version_id, .. }, settled) in settled {
+        match settled {
+            Ok(Deleted { is_marker, version_id: deleted_version_id }) => deleted.push(DeletedObject {
+                key: Some(key),
+                version_id,
+                delete_marker: is_marker.then_some(true),
+                delete_marker_version_id: deleted_version_id.filter(|_| is_marker),
+            }),
+            Err(refused) => errors.push(dto::Error {
+                code: Some(refused.code().as_str().to_owned()),
+                key: Some(key),
+                message: refused.message().map(str::to_owned),
+                version_id,
+            }),
+        }
+    }
     let deleted = (!is_quiet).then_some(deleted);
     Ok(S3Response::new(DeleteObjectsOutput {
         deleted,
@@ -73,14 +78,60 @@ pub(super) async fn delete_objects(
     }))
 }
 
-/// Inner: this key is refused. Outer: the whole change fails.
-fn delete_one(
+/// What has become of a key: it is deleted, or refused.
+type Settled = Result<Deleted, S3Error>;
+
+/// Decides about every key before anybody is told of a change: what is refused, or not there, empties nobody's cache.
+/// `None` for what is to be deleted.
+fn look_at_all(
+    rows: &impl Reads,
+    bucket: &AskedBucket,
+    objects: Vec<ObjectIdentifier>,
+) -> S3Result<Vec<(ObjectIdentifier, Option<Settled>)>> {
+    let facts = bucket.look_up(rows)?.facts;
+    let look = |object: ObjectIdentifier| {
+        let settled = match find_deletable(rows, bucket, &facts, &object)? {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(Ok(Deleted::default())),
+            Err(refused) => Some(Err(refused)),
+        };
+        Ok((object, settled))
+    };
+    objects.into_iter().map(look).collect()
+}
+
+/// Deletes the objects of `keys`, which are decided about once more; the others were settled by the snapshot.
+fn delete_some(
     txn: &mut Txn<'_>,
     bucket: &AskedBucket,
+    keys: &BTreeSet<String>,
+    looked: Vec<(ObjectIdentifier, Option<Settled>)>,
+) -> S3Result<Vec<(ObjectIdentifier, Settled)>> {
+    let facts = bucket.look_up(txn)?.facts;
+    let settle = |(object, settled): (ObjectIdentifier, Option<Settled>)| {
+        let settled = match settled {
+            // One key may be named with many versions.
+            Some(settled) if !keys.contains(&object.key) => settled,
+            _ => match find_deletable(txn, bucket, &facts, &object)? {
+                Ok(Some(deletable)) => Ok(delete(txn, &deletable, &facts)?),
+                Ok(None) => Ok(Deleted::default()),
+                Err(refused) => Err(refused),
+            },
+        };
+        Ok((object, settled))
+    };
+    looked.into_iter().map(settle).collect()
+}
+
+/// The object, if there is something to delete, or a marker to be made. Inner error: this key is refused. Outer: nothing
+/// can be decided.
+fn find_deletable(
+    rows: &impl Reads,
+    bucket: &AskedBucket,
     facts: &Facts,
-    object: ObjectIdentifier,
-) -> S3Result<Result<Deleted, S3Error>> {
-    let ObjectIdentifier { key, version_id, e_tag, size, last_modified_time } = object;
+    object: &ObjectIdentifier,
+) -> S3Result<Result<Option<AskedObject>, S3Error>> {
+    let ObjectIdentifier { key, version_id, e_tag, size, last_modified_time } = object.clone();
     if !check_key(&key) {
         return Ok(Err(s3_error!(KeyTooLongError, "Your key is too long")));
     }
@@ -91,10 +142,11 @@ fn delete_one(
     let compares = e_tag.is_some() || size.is_some() || last_modified_time.is_some();
     let object = if compares { object.comparing_etag() } else { object };
     let condition = DeleteCondition::of_key(e_tag, size, last_modified_time);
-    let found = object.version(txn)?;
+    let found = object.version(rows)?;
     if let Err(refused) = decide(&object, facts, found.as_ref(), &condition) {
         return Ok(Err(refused));
     }
-    let is_done = found.is_none() && condition.is_any();
-    Ok(Ok(if is_done { Deleted::default() } else { delete(txn, &object, facts)? }))
+    let makes_marker =
+        object.version.is_none() && facts.versioning != Versioning::Never && !condition.is_any();
+    Ok(Ok((found.is_some() || makes_marker).then_some(object)))
 }

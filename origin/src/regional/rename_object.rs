@@ -94,11 +94,16 @@ impl RegionalStore {
             source: AskedObject::new(from, source, None)?,
             input: request.input,
         };
-        self.commit(rename.change(), move |txn| rename.commit(txn)).await?;
+        // Decided before anybody is told: whoever may not do it empties nobody's cache.
+        let asked = rename.clone();
+        if self.read(move |rows| asked.decide(rows)).await?.is_some() {
+            self.commit(rename.change(), move |txn| rename.commit(txn)).await?;
+        }
         Ok(S3Response::new(()))
     }
 }
 
+#[derive(Clone)]
 struct Rename {
     target: AskedObject,
     source: AskedObject,
@@ -112,20 +117,7 @@ impl Rename {
     }
 
     fn commit(self, txn: &mut Txn<'_>) -> S3Result<()> {
-        let facts = self.target.bucket.look_up(txn)?.facts;
-        if self.was_done(txn, &facts)? {
-            return Ok(());
-        }
-        if facts.versioning != Versioning::Never {
-            return Err(s3_error!(
-                InvalidBucketState,
-                "Objects cannot be renamed in a bucket that keeps versions, or did."
-            ));
-        }
-        let (_, source) = self.source.find(txn)?;
-        let (_, replaced) = self.target.clone().with_request_tags(&source.tags).find_place(txn)?;
-        verify(self.input.source_conditions.evaluate(&source))?;
-        decide(&self.input.conditions, replaced.as_ref())?;
+        let Some(facts) = self.decide(txn)? else { return Ok(()) };
         txn.move_object(&self.target.bucket.name, &self.source.key, &self.target.key)?;
         if let Some(token) = &self.input.client_token {
             let renamed = RenamedRow { incarnation: facts.incarnation, fingerprint: self.input.fingerprint };
@@ -134,13 +126,32 @@ impl Rename {
         Ok(())
     }
 
+    /// Decides whether it may be done, in the bucket of these facts; `None` where it was done before.
+    fn decide(&self, rows: &impl Reads) -> S3Result<Option<Facts>> {
+        let facts = self.target.bucket.look_up(rows)?.facts;
+        if self.was_done(rows, &facts)? {
+            return Ok(None);
+        }
+        if facts.versioning != Versioning::Never {
+            return Err(s3_error!(
+                InvalidBucketState,
+                "Objects cannot be renamed in a bucket that keeps versions, or did."
+            ));
+        }
+        let (_, source) = self.source.find(rows)?;
+        let (_, replaced) = self.target.clone().with_request_tags(&source.tags).find_place(rows)?;
+        verify(self.input.source_conditions.evaluate(&source))?;
+        decide(&self.input.conditions, replaced.as_ref())?;
+        Ok(Some(facts))
+    }
+
     /// Whether this rename was done before, under the same token of the same account.
-    fn was_done(&self, txn: &Txn<'_>, facts: &Facts) -> S3Result<bool> {
+    fn was_done(&self, rows: &impl Reads, facts: &Facts) -> S3Result<bool> {
         let Some(token) = &self.input.client_token else { return Ok(false) };
-        let Some(before) = txn.renamed(&self.target.bucket.caller.canonical_id, token)? else {
+        let Some(before) = rows.renamed(&self.target.bucket.caller.canonical_id, token)? else {
             return Ok(false);
         };
-        self.target.find_place(txn)?;
+        self.target.find_place(rows)?;
         if before.incarnation == facts.incarnation && before.fingerprint == self.input.fingerprint {
             return Ok(true);
         }

@@ -1,6 +1,7 @@
 //! The S3 operations of a regional store, one file a group, through s3s as clients reach them.
 
 mod acls;
+mod announcements;
 mod bucket_policy;
 mod buckets;
 mod callers;

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::{BoxFuture, ready};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use origin::acl::Owner;
 use origin::head::BlockedEncryption;
 use origin::regional::{
-    Clock, OpenError, RegionalStore, RenameObjectInput, Sealing, Seams, Settings, Unsealed,
+    Announced, Announcer, Change, Clock, OpenError, RegionalStore, RenameObjectInput, Sealing, Seams,
+    Settings, Unsealed,
 };
 use origin::{Caller, Directory, On, Permit, Role};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -51,12 +53,31 @@ impl Clock for AheadClock {
     }
 }
 
+/// Notes what is announced.
+#[derive(Default)]
+pub(crate) struct Announcements(Mutex<Vec<Change>>);
+
+impl Announcements {
+    /// What was announced since this was asked.
+    pub(crate) fn take(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.0.lock().expect("no panic"))
+    }
+}
+
+impl Announcer for Announcements {
+    fn announce(&self, change: &Change) -> BoxFuture<'_, S3Result<Announced>> {
+        self.0.lock().expect("no panic").push(change.clone());
+        Box::pin(ready(Ok(Announced::NOBODY)))
+    }
+}
+
 /// A region with one bucket, `photos`, of [`caller`]'s account.
 pub(crate) struct Region {
     pub(crate) store: RegionalStore,
     pub(crate) clock: Arc<AheadClock>,
     /// What seals the store's key from the next start on, the newest first.
     pub(crate) sealing: SealingKeys,
+    pub(crate) announcements: Arc<Announcements>,
     service: S3Service,
     settings: Settings,
     /// Removed with the region, unless the folder is somebody else's.
@@ -75,9 +96,15 @@ async fn open(
     settings: Settings,
     clock: Arc<AheadClock>,
     sealing: SealingKeys,
+    announcer: Arc<Announcements>,
 ) -> Result<RegionalStore, OpenError> {
-    let seams =
-        Seams { directory: Arc::new(Accounts), clock, sealing: Some(Arc::new(sealing)), ..Seams::default() };
+    let seams = Seams {
+        directory: Arc::new(Accounts),
+        clock,
+        sealing: Some(Arc::new(sealing)),
+        announcer,
+        ..Seams::default()
+    };
     RegionalStore::open(settings, seams, &prometheus::Registry::new()).await
 }
 
@@ -270,9 +297,11 @@ impl Region {
         let clock = Arc::new(AheadClock::new());
         clock.advance(time);
         let sealing = SealingKeys(vec![1]);
-        let store = open(settings.clone(), Arc::clone(&clock), sealing.clone()).await.expect("opened");
+        let announcements = Arc::<Announcements>::default();
+        let opening = open(settings.clone(), Arc::clone(&clock), sealing.clone(), Arc::clone(&announcements));
+        let store = opening.await.expect("opened");
         let service = S3ServiceBuilder::new(store.clone()).build();
-        Self { store, clock, sealing, service, settings, dir: None }
+        Self { store, clock, sealing, announcements, service, settings, dir: None }
     }
 
     /// Closes the store and opens it again.
@@ -283,7 +312,9 @@ impl Region {
     /// The same, if it opens; closed otherwise.
     pub(crate) async fn try_reopen(&mut self) -> Result<(), OpenError> {
         self.store.close().await;
-        self.store = open(self.settings.clone(), Arc::clone(&self.clock), self.sealing.clone()).await?;
+        let (settings, clock, sealing) =
+            (self.settings.clone(), Arc::clone(&self.clock), self.sealing.clone());
+        self.store = open(settings, clock, sealing, Arc::clone(&self.announcements)).await?;
         self.service = S3ServiceBuilder::new(self.store.clone()).build();
         Ok(())
     }
