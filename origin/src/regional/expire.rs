@@ -34,7 +34,7 @@ const ROWS_MAX: usize = 1000;
 /// Objects and versions that one change removes: others wait for the writer meanwhile.
 const REMOVED_MAX: usize = 256;
 /// Unfinished uploads that are aborted side by side; each may have ten thousand parts.
-const ABORTED_MAX: usize = 16;
+pub(super) const ABORTED_MAX: usize = 16;
 /// Buckets in one look for the next one with rules.
 const BUCKETS_MAX: usize = 1000;
 /// Pages without a change after which it is noted where the pass is.

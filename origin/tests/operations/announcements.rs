@@ -41,6 +41,8 @@ async fn what_is_refused_is_announced_to_nobody() {
     for (account, method, target, body, status) in [
         ("bob", "PUT", "/photos", "", 409),
         ("anne", "PUT", "/photos", "", 200),
+        ("bob", "DELETE", "/photos", "", 403),
+        ("anne", "DELETE", "/photos", "", 409),
         ("bob", "POST", "/photos?delete", &one, 200),
         ("anne", "POST", "/photos?delete", &none, 200),
         ("bob", "PUT", "/photos/k?tagging", TAGS, 403),
@@ -91,4 +93,29 @@ async fn a_marker_to_be_made_is_announced() {
     region.send("POST", "/photos?delete", &[], delete(&["none"])).await.ok();
     assert_eq!(region.announcements.take(), [keys(&["none"])]);
     assert_eq!(region.list("versions", "Key").await, ["none"]);
+}
+
+/// Others write between two of them, for an upload may have ten thousand parts.
+#[tokio::test]
+async fn uploads_of_a_deleted_bucket_go_each_in_a_change_of_its_own() {
+    const UPLOADS: usize = 40;
+    let region = Region::start().await;
+    for number in 0..UPLOADS {
+        let key = format!("{}", number % 3);
+        let upload = region.start_upload(&key, &[]).await;
+        region.put_part(&key, &upload, 1, "part").await.ok();
+    }
+    region.put("k", "k").await;
+    let refused = region.send("DELETE", "/photos", &[], "").await;
+    assert_eq!(refused.error(), (409, "BucketNotEmpty".into()));
+    assert_eq!(region.list("uploads", "UploadId").await.len(), UPLOADS, "none is aborted for nothing");
+
+    region.send("DELETE", "/photos/k", &[], "").await.ok();
+    region.announcements.take();
+    region.send("DELETE", "/photos", &[], "").await.ok();
+    let mut changes = region.announcements.take();
+    assert_eq!(changes.pop(), Some(bucket("photos")));
+    assert_eq!(changes, vec![Change::Nothing; UPLOADS]);
+    region.send("PUT", "/photos", &[], "").await.ok();
+    assert!(region.list("uploads", "UploadId").await.is_empty());
 }
