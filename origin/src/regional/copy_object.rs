@@ -267,7 +267,11 @@ impl Copy {
         let content = match prepared {
             None => Content::shared(txn, source, takes_its_place)?,
             Some(Prepared { checksums, moved: None, .. }) => {
-                Content { checksums, ..Content::shared(txn, source, takes_its_place)? }
+                let shared = Content::shared(txn, source, takes_its_place)?;
+                // Those of the parts made up the one that it had.
+                let parts = shared.parts.into_iter();
+                let parts = parts.map(|part| Part { checksums: Checksums::default(), ..part }).collect();
+                Content { checksums, parts, ..shared }
             }
             Some(Prepared { checksums, moved: Some(Moved { staged, etag, encryption }), .. }) => {
                 let bytes = staged.bytes();

@@ -141,6 +141,28 @@ async fn a_copy_may_ask_for_another_checksum() {
     assert_ne!(plain.element("ChecksumCRC64NVME"), "", "a plain copy keeps the source's");
 }
 
+/// Sums of the parts by another algorithm, which made up another checksum of the whole, would be taken for the copy's.
+#[tokio::test]
+async fn a_copy_with_another_checksum_has_none_of_its_sources_parts() {
+    let region = Region::start().await;
+    let asked = [("x-amz-checksum-algorithm", "CRC32"), ("x-amz-checksum-type", "COMPOSITE")];
+    let upload = region.start_upload("big", &asked).await;
+    let part = region.put_part("big", &upload, 1, bytes(1000)).await.ok().header("etag").to_owned();
+    region.complete("big", &upload, &[(1, &part)]).await.ok();
+    let attributes = [("x-amz-object-attributes", "Checksum,ObjectParts")];
+    let source = region.send("GET", "/photos/big?attributes", &attributes, "").await.ok();
+    assert_eq!(source.elements("ChecksumCRC32").len(), 2, "the whole object's and the part's");
+    let replaced = ("x-amz-metadata-directive", "REPLACE");
+    for target in ["/photos/copy", "/photos/big"] {
+        copy(&region, "photos/big", target, &[("x-amz-checksum-algorithm", "SHA256"), replaced]).await.ok();
+        let copied = region.send("GET", &format!("{target}?attributes"), &attributes, "").await.ok();
+        assert_eq!(copied.elements("ChecksumSHA256").len(), 1, "{target}: {}", copied.text());
+        assert_eq!(copied.element("ChecksumType"), "FULL_OBJECT", "{target}");
+        assert_eq!(copied.elements("ChecksumCRC32"), [""; 0], "{target}");
+        assert_eq!(copied.elements("PartNumber"), ["1"], "{target}");
+    }
+}
+
 #[tokio::test]
 async fn parts_may_be_copied_from_objects() {
     let region = Region::start().await;
