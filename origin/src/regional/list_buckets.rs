@@ -42,7 +42,7 @@ pub(super) async fn list_buckets(
     let mut buckets = store
         .read(move |rows| {
             let (mut buckets, mut unreadable_count) = (Vec::new(), 0);
-            for row in rows.buckets(continuation_token.as_deref())? {
+            for row in rows.buckets_of(&caller.account, continuation_token.as_deref())? {
                 let (name, bucket) = match row {
                     // Whose it is cannot be known: it is closed, and others' lists are not.
                     Err(Failure::Corrupt(what)) if unreadable_count < UNREADABLE_ROWS_MAX => {
@@ -55,7 +55,7 @@ pub(super) async fn list_buckets(
                 if elsewhere || buckets.len() > buckets_max {
                     break;
                 }
-                if bucket.facts.owner == caller.account && name.starts_with(&starts_with) {
+                if name.starts_with(&starts_with) {
                     let creation_date = Some(timestamp(bucket.created_millis));
                     buckets.push(Bucket {
                         bucket_region: Some(region.clone()),

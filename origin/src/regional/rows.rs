@@ -43,6 +43,17 @@ impl Bucket {
     }
 }
 
+/// Of a bucket's row, whose the bucket is: nothing else is decoded.
+#[derive(Deserialize)]
+pub(super) struct OwnedBucket {
+    pub(super) facts: Owned,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Owned {
+    pub(super) owner: String,
+}
+
 /// An object, or a version of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ObjectRow {
@@ -286,6 +297,22 @@ pub(crate) trait Reads: ReadRows {
             let (name, value) = row?;
             Ok((text(name)?, decode(&value)?))
         }))
+    }
+
+    /// The buckets of an account with names after `after`, by name. Of others it is decoded whose they are and no more: a
+    /// row may be some hundred KiB long.
+    fn buckets_of(
+        &self,
+        account: &str,
+        after: Option<&str>,
+    ) -> Result<impl Iterator<Item = Result<(String, Bucket), Failure>>, Failure> {
+        let from = after.map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_bytes()));
+        let owned = move |(name, value): (Vec<u8>, Vec<u8>)| {
+            let is_owned = decode::<OwnedBucket>(&value)?.facts.owner == account;
+            is_owned.then(|| Ok((text(name)?, decode(&value)?))).transpose()
+        };
+        let rows = self.rows(Table::Buckets, (from, Bound::Unbounded))?;
+        Ok(rows.filter_map(move |row| row.and_then(owned).transpose()))
     }
 
     /// The current version of an object, **without** its parts.

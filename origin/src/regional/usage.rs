@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::db::{Batch, ReadRows, WriteRows};
 use super::failure::Failure;
-use super::rows::{Reads, encode};
+use super::rows::{OwnedBucket, Reads, encode};
 use super::table::Table;
 use super::txn::Txn;
 use super::versions::ReadVersions;
@@ -33,17 +33,6 @@ pub(super) struct UsageRow {
 pub(super) struct Counted {
     owner: String,
     change: i128,
-}
-
-/// Of a bucket's row, whose the bucket is: nothing else is decoded.
-#[derive(Deserialize)]
-struct OwnedBucket {
-    facts: Owned,
-}
-
-#[derive(Deserialize)]
-struct Owned {
-    owner: String,
 }
 
 /// Reading what accounts keep.
@@ -136,8 +125,8 @@ impl Txn<'_> {
     /// The account that made a bucket.
     fn owner(&self, bucket: &str) -> Result<String, Failure> {
         let missing = || Failure::Corrupt(format!("bucket {bucket} is missing"));
-        let OwnedBucket { facts } = self.decoded(Table::Buckets, bucket.as_bytes())?.ok_or_else(missing)?;
-        Ok(facts.owner)
+        let owned: OwnedBucket = self.decoded(Table::Buckets, bucket.as_bytes())?.ok_or_else(missing)?;
+        Ok(owned.facts.owner)
     }
 }
 
