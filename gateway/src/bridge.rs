@@ -18,10 +18,11 @@ pub mod website;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use origin::Trailers;
+use origin::{ObjectUrl, Trailers};
+use percent_encoding::percent_decode;
 use pingora::proxy::Session;
 use s3s::S3ErrorCode;
 use s3s::service::S3Service;
@@ -31,7 +32,9 @@ use self::aws_chunked::Framing;
 use self::document::Document;
 use self::upload::{Decoding, Feed, Source, UploadBody};
 use crate::accelerated::{CACHE_STATUS, passed_by};
+use crate::client::Client;
 use crate::listen::LINGER;
+use crate::post_form::escaped;
 use crate::refusal::{Refusal, Subject, read_document};
 use crate::request_id::RequestId;
 use crate::response::{self, Failed, Sender, Sent};
@@ -70,18 +73,22 @@ pub struct Named<'a> {
     pub endpoint: EndpointKind,
 }
 
-/// Answers the request of `session` with `service`.
+/// Answers the request of `session`, which `client` has sent, with `service`.
 ///
 /// # Errors
 /// [`Failed`]: the caller tells the refusal, or resets the connection.
 pub async fn serve(
     session: &mut Session,
     target: &Target,
+    client: Client,
     service: S3Service,
     named: Named<'_>,
     limits: &Limits,
 ) -> Result<Sent, Failed> {
     let mut request = request_head(session)?;
+    if target.operation == Operation::CompleteMultipartUpload {
+        request.extensions_mut().insert(ObjectUrl(address(session, client)));
+    }
     keep_open(session);
     let decoding = decoding(target, &mut request)?;
     let length = if session.is_body_empty() { Some(0) } else { upload::length(request.headers()) };
@@ -154,6 +161,16 @@ fn request_head(session: &Session) -> Result<http::Request<()>, Refusal> {
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = head.headers.clone();
     Ok(request)
+}
+
+/// The URL that a client has asked for, without its query: every character escaped that is not plain in a path.
+fn address(session: &Session, client: Client) -> String {
+    let head = session.req_header();
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let path = head.raw_path().split(|&byte| byte == b'?').next().unwrap_or_default();
+    let path = percent_decode(path).decode_utf8_lossy();
+    let scheme = if client.is_tls { "https" } else { "http" };
+    format!("{scheme}://{host}{}", escaped(&path))
 }
 
 /// `response`, if it says yes.

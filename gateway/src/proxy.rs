@@ -297,8 +297,9 @@ impl Proxy {
             return Ok(Answer::Given(sent));
         }
         let place = target.operation.is_upload().then(|| self.node.upload_place());
-        let service = store.for_request(target.clone(), exchange.client, exchange.denied.clone(), place);
-        let sent = bridge::serve(session, &target, service, self.named(exchange), limits).await?;
+        let client = exchange.client;
+        let service = store.for_request(target.clone(), client, exchange.denied.clone(), place);
+        let sent = bridge::serve(session, &target, client, service, self.named(exchange), limits).await?;
         Ok(Answer::Given(sent))
     }
 

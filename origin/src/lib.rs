@@ -19,6 +19,7 @@ pub mod website;
 
 mod checksums;
 pub mod customer_key;
+mod object_url;
 pub mod read_request;
 mod trailers;
 pub mod version_id;
@@ -40,6 +41,7 @@ pub use caller::Caller;
 pub use checksums::{Algorithm, DocumentDigests};
 pub use directory::Directory;
 pub use encryption::Encryption;
+pub use object_url::ObjectUrl;
 pub use permit::{On, Permit, Role};
 pub use place::Place;
 pub use trailers::Trailers;

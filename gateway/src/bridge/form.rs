@@ -4,14 +4,13 @@
 use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
-use http::header::HOST;
 use origin::Place;
 use pingora::proxy::Session;
 use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::upload::{self, Decoding, Source};
-use super::{Limits, Named, accepted, call, drain, keep_open, name, settle_unread_body};
+use super::{Limits, Named, accepted, address, call, drain, keep_open, name, settle_unread_body};
 use crate::access_log::SaidByForm;
 use crate::client::Client;
 use crate::permission::DeniedSlot;
@@ -81,7 +80,8 @@ pub async fn serve(
     let response = call(session, service, request, feed, body, &limits.upload).await?;
     let mut headers = accepted(response).await?.into_parts().0.headers;
     name(&mut headers, named, &session.req_header().method);
-    let (status, headers, document) = post_form::told(&form, &put, &address(session, door.client), headers);
+    let bucket = address(session, door.client);
+    let (status, headers, document) = post_form::told(&form, &put, bucket.trim_end_matches('/'), headers);
     let unread = settle_unread_body(session);
     let mut sender = Sender::begin(session, status, headers, &limits.response).await?;
     sender.write(document).await?;
@@ -104,13 +104,4 @@ async fn begin(
         }
     }
     Err(prelude.cut_short())
-}
-
-/// The URL of the bucket, as the browser has written it.
-fn address(session: &Session, client: Client) -> String {
-    let head = session.req_header();
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let path = head.raw_path().split(|&byte| byte == b'?').next().unwrap_or_default();
-    let scheme = if client.is_tls { "https" } else { "http" };
-    format!("{scheme}://{host}{}", String::from_utf8_lossy(path).trim_end_matches('/'))
 }

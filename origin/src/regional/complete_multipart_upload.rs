@@ -8,6 +8,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::answers::{ChecksumFields, by_store, checksum_type, etag};
 use super::asked::{AskedBucket, AskedUpload, no_such_upload};
+use super::listing::Encoding;
 use super::multipart::{part_number, verify_key};
 use super::rows::{CompletedRow, PartRow, Reads, UploadRow};
 use super::seams::Change;
@@ -20,6 +21,7 @@ use crate::customer_key::CustomerKey;
 use crate::encryption::Encryption;
 use crate::head::{Checksums, Facts, Head, ObjectOwnership, Part};
 use crate::lifecycle::{Day, expiration_header};
+use crate::object_url::ObjectUrl;
 
 /// S3's smallest part, the last one excepted.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
@@ -84,7 +86,10 @@ pub(super) async fn complete_multipart_upload(
             Ok(completed)
         })
         .await?;
-    let location = format!("/{}/{}", input.bucket, input.key);
+    let location = match request.extensions.get() {
+        Some(ObjectUrl(url)) => url.clone(),
+        None => Encoding::Url.apply(format!("/{}/{}", input.bucket, input.key)),
+    };
     let encryption = completed.encryption.as_ref();
     // Sums of what is under a client's key are shown to those alone who bring it.
     let is_closed = encryption.is_some_and(Encryption::is_by_client) && key.is_none();

@@ -76,6 +76,16 @@ async fn parts_of_odd_sizes_read_as_one() {
     }
 }
 
+/// Where the store is told no URL.
+#[tokio::test]
+async fn a_completion_tells_an_escaped_path() {
+    let region = Region::start().await;
+    let upload = region.start_upload("a%20b/%C3%BC", &[]).await;
+    let part = region.put_part("a%20b/%C3%BC", &upload, 1, "meow").await.ok().header("etag").to_owned();
+    let completed = region.complete("a%20b/%C3%BC", &upload, &[(1, &part)]).await.ok();
+    assert_eq!(completed.element("Location"), "/photos/a%20b/%C3%BC");
+}
+
 #[tokio::test]
 async fn a_part_sent_again_replaces_the_one_before() {
     let region = Region::start().await;
