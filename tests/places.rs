@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use tests::form::Form;
 use tests::sign::Keys;
 use tests::{Answer, Client, Cluster, Endpoint, MIB, Options, Request, raw, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +28,40 @@ async fn only_users_wait_for_a_place_on_the_way_to_another_region() {
     let cluster = with_one_place().await;
     let at_las1 = cluster.client("las1", Endpoint::Standard).under(Endpoint::Standard.host("ord1"));
     only_users_wait(&cluster, "las1", &at_las1, "forwards").await;
+}
+
+/// Nor does anybody wait whose form, or copy, the store would refuse in the end: nobody has signed it, and what the bucket
+/// gives to everybody is to read.
+#[tokio::test]
+async fn strangers_without_a_right_wait_for_no_place() {
+    let cluster = with_one_place().await;
+    let ord1 = cluster.standard("ord1");
+    let _ = ord1.put("data", "k", "meow").await.ok();
+    let policy = r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::data/*"}}"#;
+    let _ = ord1.send(Request::new("PUT", "/data?policy").body(policy)).await.ok();
+    let stopped = stop_upload(&ord1).await;
+    until("the place is taken", async || {
+        let answer = put(&ord1).await;
+        answer.status == 503 && answer.refusal().1 == "SlowDown"
+    })
+    .await;
+    let dropped = async || cluster.scrape("ord1").await.sum("penstock_drops_total", &[("reason", "uploads")]);
+    let dropped_before = dropped().await;
+
+    let form = Form::new("sent", "meow").to("/data");
+    let copy = |algorithm: &str| {
+        let copy = Request::new("PUT", "/data/copy").header("x-amz-copy-source", "/data/k");
+        copy.header("x-amz-checksum-algorithm", algorithm)
+    };
+    for request in [form, copy("SHA256")] {
+        let answer = ord1.send_signed(ord1.unsigned(request)).await;
+        assert_eq!(answer.refusal(), (403, "AccessDenied".into()));
+    }
+    // Bytes that nobody reads take no place.
+    let _ = ord1.copy("data/k", "data", "copy").await.ok();
+    assert_eq!(dropped().await, dropped_before, "somebody was told to slow down");
+    assert_eq!(ord1.send(copy("SHA256")).await.refusal(), (503, "SlowDown".into()));
+    drop(stopped);
 }
 
 async fn with_one_place() -> Cluster {

@@ -291,7 +291,6 @@ impl Proxy {
                 allow_v2: self.node.allow_form_signature_v2,
                 allow_uncovered_file: client.is_tls || self.node.allow_unsigned_payload_over_http,
             };
-            // A form gets its place once it is known who has signed it.
             let door = form::Door { store, rules, client, said, denied, place: self.node.upload_place() };
             let sent = form::serve(session, &target, door, self.named(exchange), limits).await?;
             return Ok(Answer::Given(sent));

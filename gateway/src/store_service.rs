@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, TryFutureExt};
 use http::{Extensions, HeaderMap};
 use origin::head::Facts;
 use origin::permit::{On, Role};
@@ -133,7 +133,8 @@ impl StoreService {
     }
 
     /// The service for one request of `client`, which admission has found to be about `target`. Why it is denied, if
-    /// it is, is left in `denied`. An upload is given its `place` once it is let in: nobody waits in line who may not upload.
+    /// it is, is left in `denied`. An upload is given its `place` once it is let in, and a copy once the store has to read for
+    /// it: nobody waits in line who may not upload.
     #[must_use]
     pub fn for_request(
         &self,
@@ -154,8 +155,9 @@ impl StoreService {
         client: Client,
         denied: DeniedSlot,
         signer: Option<Credential>,
+        place: WaitsForPlace,
     ) -> S3Service {
-        (self.make)(Asked { target, client, denied, signer, place: None })
+        (self.make)(Asked { target, client, denied, signer, place: Some(place) })
     }
 
     /// The website that `bucket` is shown as, for whoever asks: it says where visitors are sent. The objects that it leads
@@ -302,7 +304,12 @@ impl<S> Door<S> {
         extensions.insert::<Arc<dyn Permit>>(Arc::new(held));
         let place = self.0.place.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(place) = place {
-            extensions.insert(Place::of(place.await.map_err(Refusal::into_s3_error)?));
+            let place = place.map_err(Refusal::into_s3_error);
+            extensions.insert(match target.operation {
+                // Whether they may is decided for good by the store, and most have nothing to read.
+                Operation::CopyObject | Operation::UploadPartCopy => Place::awaited(place),
+                _ => Place::of(place.await?),
+            });
         }
         Ok(())
     }

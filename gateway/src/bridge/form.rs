@@ -3,11 +3,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use futures::future::BoxFuture;
-use origin::Place;
 use pingora::proxy::Session;
 use time::OffsetDateTime;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::upload::{self, Decoding, Source};
 use super::{Limits, Named, accepted, address, call, drain, keep_open, name, settle_unread_body};
@@ -17,7 +14,7 @@ use crate::permission::DeniedSlot;
 use crate::post_form::{self, Begun, Boundary, Claim, FileBody, Form, Policy, Prelude, Put, Rules, Sizes};
 use crate::refusal::Refusal;
 use crate::response::{Failed, Sender, Sent};
-use crate::store_service::StoreService;
+use crate::store_service::{StoreService, WaitsForPlace};
 use crate::target::Target;
 
 /// Longest key, and access key, that is logged of a form: the longest that an object can have.
@@ -35,8 +32,8 @@ pub struct Door<'a> {
     pub said: &'a OnceLock<SaidByForm>,
     /// Takes what permission refuses of it.
     pub denied: &'a DeniedSlot,
-    /// A place among the uploads, for a form whose signature holds.
-    pub place: BoxFuture<'a, Result<OwnedSemaphorePermit, Refusal>>,
+    /// A place among the uploads, for a form that is let in.
+    pub place: WaitsForPlace,
 }
 
 /// Answers the form of `session`, which is for `target`.
@@ -70,17 +67,16 @@ pub async fn serve(
             (Some(signer), sizes)
         }
     };
-    let place = Place::of(door.place.await?);
-    let Put { mut request, target: put } = Put::of(&form, target, &session.req_header().headers)?;
+    let Put { request, target: put } = Put::of(&form, target, &session.req_header().headers)?;
     let put = Arc::new(put);
-    request.extensions_mut().insert(place);
-    let service = door.store.for_form(put.clone(), door.client, door.denied.clone(), signer);
+    let Door { store, client, denied, place, .. } = door;
+    let service = store.for_form(put.clone(), client, denied.clone(), signer, place);
     // What the file's length is shows when it ends.
     let (feed, body) = upload::pipe(source, Decoding::File(FileBody::new(boundary, sizes)), None);
     let response = call(session, service, request, feed, body, &limits.upload).await?;
     let mut headers = accepted(response).await?.into_parts().0.headers;
     name(&mut headers, named, &session.req_header().method);
-    let bucket = address(session, door.client);
+    let bucket = address(session, client);
     let (status, headers, document) = post_form::told(&form, &put, bucket.trim_end_matches('/'), headers);
     let unread = settle_unread_body(session);
     let mut sender = Sender::begin(session, status, headers, &limits.response).await?;

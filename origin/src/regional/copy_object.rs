@@ -1,5 +1,6 @@
 //! CopyObject.
 
+use http::Extensions;
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -75,7 +76,7 @@ pub(super) async fn copy_object(
     copy.verify_changes_something()?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     for _ in 0..ATTEMPTS_MAX {
-        let prepared = copy.prepare(store, algorithm).await?;
+        let prepared = copy.prepare(store, algorithm, &request.extensions).await?;
         // Who has to read once more, because the source changed meanwhile, does so without.
         Place::leave(&request.extensions);
         if prepared.is_some() {
@@ -202,6 +203,7 @@ impl Copy {
         &self,
         store: &RegionalStore,
         algorithm: Option<Algorithm>,
+        extensions: &Extensions,
     ) -> S3Result<Option<Prepared>> {
         let (copy, quota) = (self.clone(), store.shared.settings.account_quota_bytes);
         // Asked before the bytes are read, as of an object put whole.
@@ -216,6 +218,7 @@ impl Copy {
         if shares_bytes && algorithm.is_none() {
             return Ok(None);
         }
+        Place::enter(extensions).await?;
         let wanted = self.encryption(&found);
         let Found { source, source_keys, .. } = found;
         let (instance, bytes) = (source.instance, source.bytes);

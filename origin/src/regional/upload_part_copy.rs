@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use http::Extensions;
 use s3s::dto::{self, CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -24,6 +25,7 @@ use crate::customer_key::CustomerKey;
 use crate::encryption::{Encryption, ObjectKeys, StoreKey};
 use crate::head::{Checksums, Head};
 use crate::instance::Instance;
+use crate::place::Place;
 
 /// Makes a part of an object's bytes, or of a range of them. The bytes are read for the part's ETag and checksum
 /// but not moved, unless they are few and lie in a row, where no part can, or unless the source or the part is encrypted.
@@ -54,7 +56,7 @@ pub(super) async fn upload_part_copy(
         of_store: store.key().clone(),
     };
     for _ in 0..ATTEMPTS_MAX {
-        let copied = copy.read(store).await?;
+        let copied = copy.read(store, &request.extensions).await?;
         copy.upload.bucket.confirm_caller().await?;
         let committing = copy.clone();
         let committed = store.commit(Change::Nothing, move |txn| committing.commit(txn, copied)).await?;
@@ -110,10 +112,11 @@ struct Found {
 }
 
 impl PartCopy {
-    async fn read(&self, store: &RegionalStore) -> S3Result<Copied> {
+    async fn read(&self, store: &RegionalStore, extensions: &Extensions) -> S3Result<Copied> {
         let (copy, quota) = (self.clone(), store.shared.settings.account_quota_bytes);
         let Found { source, source_keys, range, is_inline, algorithm, keys } =
             store.read(move |rows| copy.find(rows, quota)).await?;
+        Place::enter(extensions).await?;
         let moves = is_inline || source_keys.is_some() || keys.is_some();
         let body = ObjectBody::open(store, &source, None, range.clone(), source_keys).await?;
         let (etag, checksums, staged) = if moves {
