@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::future::join_all;
+use md5::{Digest as _, Md5};
 use rustix::process::Signal;
 use tests::cluster::{LONG_LEASES, REGIONS, SHORT_LEASES};
 use tests::sign::Keys;
@@ -40,6 +43,45 @@ async fn a_hit_under_a_live_session_is_no_message_to_anybody() {
         assert!(answer.header("cache-status").contains("hit"), "{}", answer.header("cache-status"));
         assert_eq!(reader.get("data", "missing").await.status, 403);
     }
+    assert_eq!(messages(&cluster, "lga1").await, before);
+}
+
+/// Whoever is refused a change, or asks for what is so already, empties no cache: heads stay as warm as they were.
+#[tokio::test]
+async fn what_strangers_are_refused_empties_no_cache() {
+    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+    let owner = cluster.standard("las1");
+    owner.create_bucket("data").await;
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::data/*"}]}"#;
+    let _ = owner.send(Request::new("PUT", "/data?policy").body(policy)).await.ok();
+    let _ = owner.put("data", "k", "hot").await.ok();
+    let stranger = cluster.create_user("stranger", &["--account", "strangers", "--level", "full"]);
+    let stranger = owner.with_keys(stranger);
+    let reader = cluster.accelerated("lga1", "las1");
+    for _ in 0..2 {
+        assert_eq!(reader.get("data", "k").await.ok().text(), "hot");
+    }
+    let before = messages(&cluster, "lga1").await;
+
+    let list = "<Delete><Object><Key>k</Key></Object></Delete>";
+    let digest = BASE64.encode(Md5::digest(list));
+    let delete = Request::new("POST", "/data?delete").header("content-md5", digest).body(list);
+    let deleted = stranger.send_signed(stranger.unsigned(delete)).await;
+    assert_eq!(deleted.refusal(), (200, "AccessDenied".into()));
+    let tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+    let digest = BASE64.encode(Md5::digest(tags));
+    let tag = Request::new("PUT", "/data/k?tagging").header("content-md5", digest).body(tags);
+    let rename = Request::new("PUT", "/data/l?renameObject").header("x-amz-rename-source", "data/k");
+    for request in [tag, rename] {
+        let refused = stranger.send_signed(stranger.unsigned(request)).await;
+        assert_eq!(refused.refusal(), (403, "AccessDenied".into()));
+    }
+    let make = || Request::new("PUT", "/data");
+    assert_eq!(stranger.send(make()).await.refusal(), (409, "BucketAlreadyExists".into()));
+    assert_eq!(owner.send(make()).await.status, 200);
+
+    let answer = reader.get("data", "k").await.ok();
+    assert!(answer.header("cache-status").contains("hit"), "{}", answer.header("cache-status"));
     assert_eq!(messages(&cluster, "lga1").await, before);
 }
 
