@@ -167,7 +167,7 @@ impl ProxyHttp for Direct {
         let served = match target {
             Ok(target) => {
                 let service = S3ServiceBuilder::new(self.store.clone()).build();
-                serve(session, &target, Client::default(), service, named, &self.limits).await
+                serve(session, &target, crate::client::Client::default(), service, named, &self.limits).await
             }
             Err(refusal) => Err(Failed::Refused(refusal)),
         };
