@@ -23,7 +23,8 @@ const KEYS_MAX: usize = 1000;
 /// keep the others.
 ///
 /// # Errors
-/// `MalformedXML` for no key or too many, and for an empty one, which no object has; `NoSuchBucket`; `AccessDenied` when the bucket is not the expected account's.
+/// `MalformedXML` for no key or too many, and for an empty one, which no object has; `NoSuchBucket`; `AccessDenied` when the
+/// bucket is not the expected account's.
 pub(super) async fn delete_objects(
     store: &RegionalStore,
     request: S3Request<DeleteObjectsInput>,
