@@ -160,6 +160,13 @@ impl Cluster {
         format!("http://{}", self.port(region, 2))
     }
 
+    /// A client of `region`'s admin listener, which obeys commands about users.
+    #[must_use]
+    pub fn manager(&self, region: &str) -> Client {
+        let host = self.port(region, 2);
+        Client::new(http_client(), self.admin(region), host, self.keys.clone())
+    }
+
     /// Address and port of `region`'s listener for other nodes.
     #[must_use]
     pub fn peer(&self, region: &str) -> String {

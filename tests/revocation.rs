@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures::SinkExt;
 use futures::channel::mpsc;
+use sha2::{Digest, Sha256};
 use tests::cluster::{LONG_LEASES, REGIONS};
 use tests::sign::Keys;
 use tests::{Answer, Client, Cluster, Endpoint, Options, Request, process};
@@ -143,7 +144,7 @@ async fn a_grant_does_not_survive_its_bucket() {
     }
 }
 
-/// What takes a user away while their upload is under way.
+/// What takes a user away while a request of theirs is under way.
 const TAKEN_AWAY: [&[&str]; 4] = [&["delete"], &["disable"], &["rotate"], &["set-access", "--level", "read"]];
 
 /// A user who is gone, or may no more, when the last byte of an upload arrives has uploaded nothing, whichever region
@@ -163,27 +164,20 @@ async fn an_upload_is_not_committed_for_whoever_is_gone_at_its_end() {
         let list = format!(
             "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part}</ETag></Part></CompleteMultipartUpload>"
         );
-        let halves = |text: &str| {
-            let (first, rest) = text.split_at(text.len() / 2);
-            [first, rest].map(|half| Bytes::copy_from_slice(half.as_bytes()))
-        };
         let target = format!("/data/parts?uploadId={upload}");
         let mut uploads = Vec::new();
         for (request, body) in [
-            (Request::new("PUT", "/data/after"), halves(&"x".repeat(100_000))),
-            (Request::new("PUT", format!("{target}&partNumber=2")), halves(&"x".repeat(100_000))),
-            (Request::new("POST", target), halves(&list)),
+            (Request::new("PUT", "/data/after"), "x".repeat(100_000)),
+            (Request::new("PUT", format!("{target}&partNumber=2")), "x".repeat(100_000)),
+            (Request::new("POST", target), list),
         ] {
-            uploads.push(Upload::begin(&client, request, body).await);
+            uploads.push(Held::begin(&client, request, &body).await);
         }
         // As long as it takes to be let in, and longer.
         for _ in 0..5 {
             let _ = client.get("data", "before").await.ok();
         }
-        let data = cluster.data_argument();
-        let line = [&["user"], &command[..1], &[name.as_str()], &command[1..], &["--data", &data]].concat();
-        let (status, said) = process::run(&line);
-        assert!(status.success(), "{said}");
+        take_away(&cluster, command, &name);
         for upload in uploads {
             let answer = upload.finish().await;
             let code = if command[0] == "set-access" { "AccessDenied" } else { "InvalidAccessKeyId" };
@@ -196,17 +190,52 @@ async fn an_upload_is_not_committed_for_whoever_is_gone_at_its_end() {
     }
 }
 
-/// An upload of which the first half was sent, and read by the region that it is for.
-struct Upload {
+/// Whoever gives a command about users and is gone, or may no more, when its last byte arrives has commanded nothing: a
+/// stolen key does not outlive its user by making another one.
+#[tokio::test]
+async fn a_command_is_not_obeyed_for_whoever_is_gone_at_its_end() {
+    let cluster = Cluster::start().await;
+    for (at, command) in TAKEN_AWAY.into_iter().enumerate() {
+        let name = format!("chief{at}");
+        let keys = cluster.create_user(&name, &["--account", "dev", "--level", "full"]);
+        let chief = cluster.manager("ord1").with_keys(keys);
+        let request = Request::new("POST", "/v1/users").header("content-type", "application/json");
+        let making = Held::begin(&chief, request, r#"{"name":"spy","level":"full"}"#).await;
+        // As long as it takes to be believed, and longer.
+        for _ in 0..5 {
+            let _ = chief.send(Request::new("GET", "/v1/users")).await.ok();
+        }
+        take_away(&cluster, command, &name);
+        let answer = making.finish().await;
+        assert!(answer.status == 403, "{command:?}: {} {}", answer.status, answer.text());
+        assert!(answer.text().contains("InvalidAccessKeyId"), "{command:?}: {}", answer.text());
+        let users = cluster.manager("ord1").send(Request::new("GET", "/v1/users")).await.ok().text();
+        assert!(!users.contains("spy"), "{command:?}: {users}");
+    }
+}
+
+/// Has the operator do this to the user `name`.
+fn take_away(cluster: &Cluster, command: &[&str], name: &str) {
+    let data = cluster.data_argument();
+    let line = [&["user"], &command[..1], &[name], &command[1..], &["--data", &data]].concat();
+    let (status, said) = process::run(&line);
+    assert!(status.success(), "{said}");
+}
+
+/// A request of which the head and the first half of its body were sent.
+struct Held {
     rest: mpsc::Sender<Result<Bytes, Infallible>>,
     second_half: Bytes,
     answer: tokio::task::JoinHandle<Answer>,
 }
 
-impl Upload {
-    async fn begin(client: &Client, request: Request, [first, second_half]: [Bytes; 2]) -> Self {
+impl Held {
+    async fn begin(client: &Client, request: Request, body: &str) -> Self {
+        let (first, second) = body.split_at(body.len() / 2);
+        let [first, second_half] = [first, second].map(|half| Bytes::copy_from_slice(half.as_bytes()));
         let (mut rest, pieces) = mpsc::channel(0);
-        let request = request.streamed_body((first.len() + second_half.len()) as u64, pieces);
+        let request = request.streamed_body(body.len() as u64, pieces);
+        let request = request.payload_hash(&hex::encode(Sha256::digest(body)));
         let client = client.clone();
         let answer = tokio::spawn(async move { client.send(request).await });
         rest.send(Ok(first)).await.expect("the body is read");

@@ -226,13 +226,6 @@ fn files_under(folder: &Path, contents: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// A client of a region's admin listener, whose requests say that they are JSON.
-fn admin(cluster: &Cluster, region: &str, keys: Keys) -> Client {
-    let origin = cluster.admin(region);
-    let host = origin.strip_prefix("http://").expect("plain HTTP").to_owned();
-    Client::new(http_client(), origin, host, keys)
-}
-
 fn json_request(method: &'static str, target: &str, body: &Value) -> Request {
     Request::new(method, target).header("content-type", "application/json").body(body.to_string())
 }
@@ -246,7 +239,7 @@ async fn a_tenants_full_user_manages_its_account_over_http() {
     let cluster = with_hot_object().await;
     let stranger = keys(&user_json(&cluster, "create carol --account video --level full"));
     let reader = keys(&user_json(&cluster, "create low --account dev --level readwrite"));
-    let chief = admin(&cluster, "ord1", cluster.keys().clone());
+    let chief = cluster.manager("ord1");
 
     let create = json!({"name": "bob", "level": "full", "grant": ["las1/data=read"]});
     let answer = chief.send(json_request("POST", "/v1/users", &create)).await;
@@ -276,12 +269,15 @@ async fn a_tenants_full_user_manages_its_account_over_http() {
     assert_eq!(refused(&chief, json_request("POST", "/v1/users", &create)).await, 409);
     let spy = json!({"name": "spy", "account": "video", "level": "full"});
     assert_eq!(refused(&chief, json_request("POST", "/v1/users", &spy)).await, 403);
-    assert_eq!(refused(&admin(&cluster, "ord1", reader), get("/v1/users")).await, 403);
-    assert_eq!(refused(&admin(&cluster, "ord1", stranger.clone()), get("/v1/users/bob")).await, 404);
-    assert_eq!(refused(&admin(&cluster, "las1", cluster.keys().clone()), get("/v1/users")).await, 421);
+    assert_eq!(refused(&cluster.manager("ord1").with_keys(reader), get("/v1/users")).await, 403);
+    assert_eq!(
+        refused(&cluster.manager("ord1").with_keys(stranger.clone()), get("/v1/users/bob")).await,
+        404
+    );
+    assert_eq!(refused(&cluster.manager("las1"), get("/v1/users")).await, 421);
     let mut forged = stranger;
     forged.secret_key = "x".repeat(40);
-    assert_eq!(refused(&admin(&cluster, "ord1", forged), get("/v1/users")).await, 403);
+    assert_eq!(refused(&cluster.manager("ord1").with_keys(forged), get("/v1/users")).await, 403);
     let unsigned = http_client().get(format!("{}/v1/users", cluster.admin("ord1"))).send().await;
     assert_eq!(unsigned.expect("an answer").status(), 403);
     let plain =
@@ -318,7 +314,7 @@ async fn a_tenants_full_user_manages_its_account_over_http() {
 #[tokio::test]
 async fn the_admin_listener_answers_to_names_that_are_the_cluster_s_alone() {
     let cluster = Cluster::start().await;
-    let chief = admin(&cluster, "ord1", cluster.keys().clone());
+    let chief = cluster.manager("ord1");
     let ask = async |host: &str, target: &str| {
         let sent = http_client().get(format!("{}{target}", cluster.admin("ord1"))).header("host", host);
         let answer = sent.send().await.expect("an answer");
@@ -348,7 +344,7 @@ async fn the_admin_listener_answers_to_names_that_are_the_cluster_s_alone() {
 #[tokio::test]
 async fn a_command_with_another_body_is_refused() {
     let cluster = Cluster::start().await;
-    let chief = admin(&cluster, "ord1", cluster.keys().clone());
+    let chief = cluster.manager("ord1");
     let body = json!({"name": "bob", "level": "full"}).to_string();
     let other = hex::encode(Sha256::digest(body.replace("full", "read")));
     for hash in [other.as_str(), tests::sign::UNSIGNED_PAYLOAD] {

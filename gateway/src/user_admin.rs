@@ -3,8 +3,8 @@
 //!
 //! Operators manage all users. A tenant's `full` user manages those of its own account: other accounts' users are
 //! unknown to it, it grants only buckets of its account, and it is shown no secret but those of pairs it makes. Order of
-//! events: who may is judged, then each bucket of a grant is found at the region that owns it, then the table is
-//! changed, and one audit line says who did what to whom.
+//! events: who may is judged, then each bucket of a grant is found at the region that owns it, then the table is changed,
+//! if a tenant's user is in it as they were judged, and one audit line says who did what to whom.
 
 mod buckets;
 mod commands;
@@ -143,7 +143,10 @@ impl UserAdmin {
     }
 
     async fn execute(&self, command: UserCommand, manager: &Manager) -> Result<Done, Refused> {
-        let users = &self.users;
+        let users = &match manager {
+            Manager::Operator { .. } => self.users.clone(),
+            Manager::Tenant(user) => self.users.on_behalf_of(user.clone()),
+        };
         Ok(match command {
             UserCommand::Create(wanted) => {
                 let (listed, key_pair) = users.create(self.new_user(*wanted, manager).await?).await?;

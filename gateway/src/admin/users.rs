@@ -94,6 +94,8 @@ impl From<Refused> for Problem {
                 | UsersError::Ambiguous { .. }
                 | UsersError::RotationUnderWay(_)
                 | UsersError::NoRotation(_) => StatusCode::CONFLICT,
+                // As the next command will be told, unless what has changed is what they may do.
+                UsersError::GiverChanged => return Refusal::from(S3ErrorCode::InvalidAccessKeyId).into(),
                 UsersError::Store(_) | UsersError::Stored(_) => {
                     error!(cause = %problem, "a command about users failed");
                     return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "this node failed");

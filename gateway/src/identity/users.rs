@@ -12,7 +12,7 @@ use origin::regional::{RegionalStore, UserRow};
 use ring::digest::{SHA256, digest};
 use s3s::S3Error;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tracing::error;
 
 use super::cluster_key::random;
@@ -150,6 +150,9 @@ pub enum UsersError {
     /// A stored user cannot be read.
     #[error(transparent)]
     Stored(#[from] StoredUserError),
+    /// Whoever gave the command is not the user that they were.
+    #[error("the access key that signed this command is good no longer, or its user has changed")]
+    GiverChanged,
 }
 
 /// The table of users, in the home region's store.
@@ -160,6 +163,8 @@ pub struct Users {
     accounts: Arc<Accounts>,
     /// One change at a time: what it stands on is read before it is written.
     changing: Arc<Mutex<()>>,
+    /// The user of the table for whom this is done; `None` for whoever needs no user.
+    giver: Option<Arc<User>>,
 }
 
 /// All rows of the table, by account and name; those of one user with the newest key pair first, and never none.
@@ -175,10 +180,17 @@ impl Users {
         keys: Arc<ClusterKeys>,
         accounts: Arc<Accounts>,
     ) -> Result<Self, UsersError> {
-        let users = Self { store, keys, accounts, changing: Arc::default() };
+        let users = Self { store, keys, accounts, changing: Arc::default(), giver: None };
         let table = users.read().await?;
         users.accounts.replace(table.users());
         Ok(users)
+    }
+
+    /// The same table for a command of `giver`: nothing is found or changed for them unless they are in it as they are here.
+    /// A command may have waited long, and its giver be gone.
+    #[must_use]
+    pub fn on_behalf_of(&self, giver: Arc<User>) -> Self {
+        Self { giver: Some(giver), ..self.clone() }
     }
 
     /// Makes a user. The pair is shown to whoever calls; afterwards only to who asks for [`Self::key_pairs`].
@@ -187,8 +199,7 @@ impl Users {
     /// [`UsersError`].
     pub async fn create(&self, new: NewUser) -> Result<(Listed, KeyPair), UsersError> {
         check(&new)?;
-        let _one_at_a_time = self.changing.lock().await;
-        let table = self.read().await?;
+        let (_one_at_a_time, table) = self.begin().await?;
         if table.0.contains_key(&(new.account.clone(), new.name.clone())) {
             return Err(UsersError::Exists { account: new.account, name: new.name });
         }
@@ -223,7 +234,7 @@ impl Users {
     /// # Errors
     /// `Store` or `Stored`.
     pub async fn list(&self) -> Result<Vec<Listed>, UsersError> {
-        Ok(self.read().await?.0.values().map(|rows| listed(rows)).collect())
+        Ok(self.look().await?.0.values().map(|rows| listed(rows)).collect())
     }
 
     /// One user.
@@ -231,7 +242,7 @@ impl Users {
     /// # Errors
     /// `Unknown`, `Ambiguous`, `Store` or `Stored`.
     pub async fn find(&self, name: &UserName) -> Result<Listed, UsersError> {
-        Ok(listed(&self.read().await?.take(name)?))
+        Ok(listed(&self.look().await?.take(name)?))
     }
 
     /// A user's key pairs, secrets and all, the newest first.
@@ -239,7 +250,7 @@ impl Users {
     /// # Errors
     /// As [`Self::find`].
     pub async fn key_pairs(&self, name: &UserName) -> Result<Vec<KeyPair>, UsersError> {
-        let rows = self.read().await?.take(name)?;
+        let rows = self.look().await?.take(name)?;
         let opened = rows.into_iter().map(|row| {
             let credential = row.open(&self.keys)?;
             Ok(KeyPair::stored(credential.user.access_key.clone(), credential.secret))
@@ -257,8 +268,7 @@ impl Users {
         old_keys: OldKeys,
         own: Option<KeyPair>,
     ) -> Result<(Listed, KeyPair), UsersError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let mut table = self.read().await?;
+        let (_one_at_a_time, mut table) = self.begin().await?;
         let key_pair = own.unwrap_or_else(KeyPair::generate);
         table.check_free(key_pair.access_key())?;
         let old = table.take(name)?;
@@ -288,8 +298,8 @@ impl Users {
     /// # Errors
     /// `NoRotation` when there is one, and as [`Self::find`].
     pub async fn finish_rotation(&self, name: &UserName) -> Result<Listed, UsersError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let mut rows = self.read().await?.take(name)?;
+        let (_one_at_a_time, mut table) = self.begin().await?;
+        let mut rows = table.take(name)?;
         let old = rows.split_off(1);
         if old.is_empty() {
             return Err(UsersError::NoRotation(rows[0].user.name.clone()));
@@ -341,8 +351,8 @@ impl Users {
     /// # Errors
     /// As [`Self::find`].
     pub async fn delete(&self, name: &UserName) -> Result<Listed, UsersError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let rows = self.read().await?.take(name)?;
+        let (_one_at_a_time, mut table) = self.begin().await?;
+        let rows = table.take(name)?;
         self.write(&[], &rows).await?;
         Ok(listed(&rows))
     }
@@ -352,8 +362,8 @@ impl Users {
     /// # Errors
     /// `Store`, or `Stored` when a secret does not open: then none was changed.
     pub async fn reseal(&self) -> Result<usize, UsersError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let rows = self.read().await?.0.into_values().flatten();
+        let (_one_at_a_time, table) = self.begin().await?;
+        let rows = table.0.into_values().flatten();
         let old = rows.filter(|row| !self.keys.is_newest(&row.secret.key_id));
         let resealed = old.map(|row| row.reseal(&self.keys)).collect::<Result<Vec<_>, _>>()?;
         self.write(&resealed, &[]).await?;
@@ -366,8 +376,8 @@ impl Users {
         name: &UserName,
         change: impl FnOnce(&mut User) -> Result<(), UsersError>,
     ) -> Result<Listed, UsersError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let mut rows = self.read().await?.take(name)?;
+        let (_one_at_a_time, mut table) = self.begin().await?;
+        let mut rows = table.take(name)?;
         let mut changed = rows[0].user.clone();
         change(&mut changed)?;
         changed.revision = new_revision();
@@ -377,6 +387,21 @@ impl Users {
         }
         self.write(&rows, &[]).await?;
         Ok(listed(&rows))
+    }
+
+    /// The table that a change stands on, and the place of that change: there is no other until it is dropped.
+    async fn begin(&self) -> Result<(MutexGuard<'_, ()>, Table), UsersError> {
+        let one_at_a_time = self.changing.lock().await;
+        Ok((one_at_a_time, self.look().await?))
+    }
+
+    /// The table, for whoever is in it, or needs not be.
+    async fn look(&self) -> Result<Table, UsersError> {
+        let table = self.read().await?;
+        match &self.giver {
+            Some(giver) if !table.has(giver) => Err(UsersError::GiverChanged),
+            Some(_) | None => Ok(table),
+        }
     }
 
     async fn read(&self) -> Result<Table, UsersError> {
@@ -413,6 +438,11 @@ impl Users {
 impl Table {
     fn users(&self) -> impl Iterator<Item = &User> {
         self.0.values().flatten().map(|row| &row.user)
+    }
+
+    /// Whether the user of this access key is the very same as `user`, of whom nothing has changed.
+    fn has(&self, user: &User) -> bool {
+        self.users().any(|row| row.access_key == user.access_key && row.revision == user.revision)
     }
 
     fn account(&self, name: &str) -> Option<Account> {

@@ -165,6 +165,63 @@ async fn only_a_full_user_manages() {
     assert!(home.obey(nobody, &OPERATOR).await.is_err(), "an operator has no account of their own");
 }
 
+/// The second waits for its turn until the first has taken its giver away.
+#[tokio::test]
+async fn a_command_that_waits_behind_the_deletion_of_its_giver_is_refused() {
+    let home = Home::start().await;
+    let chief = home.make("chief", "research", "full").await;
+    let delete = json!({"delete": {"user": {"name": "chief"}}});
+    let create = json!({"create": {"name": "spy", "level": "full"}});
+    // Polled in this order.
+    let (deleted, created) = futures::join!(home.obey(delete, &OPERATOR), home.obey(create, &chief));
+    deleted.expect("obeyed");
+    assert!(matches!(created, Err(Refused::Users(UsersError::GiverChanged))), "{created:?}");
+    assert_eq!(home.admin.users().list().await.expect("listed"), []);
+}
+
+/// A command may have waited long for its body.
+#[tokio::test]
+async fn a_tenant_who_has_changed_since_they_signed_manages_nothing() {
+    for change in [
+        json!({"delete": {"user": {"name": "chief"}}}),
+        json!({"disable": {"user": {"name": "chief"}}}),
+        json!({"rotate": {"user": {"name": "chief"}, "old_keys": "drop"}}),
+        json!({"set_access": {"user": {"name": "chief"}, "level": "readwrite"}}),
+    ] {
+        let home = Home::start().await;
+        let chief = home.make("chief", "research", "full").await;
+        home.make("bob", "research", "read").await;
+        home.obey(change.clone(), &OPERATOR).await.expect("obeyed");
+        let before = home.admin.users().list().await.expect("listed");
+        for command in [
+            json!({"create": {"name": "spy", "level": "full"}}),
+            json!({"list": {}}),
+            json!({"show": {"user": {"name": "bob"}, "reveal": false}}),
+            json!({"rotate": {"user": {"name": "bob"}, "old_keys": "keep"}}),
+            json!({"finish_rotation": {"user": {"name": "bob"}}}),
+            json!({"disable": {"user": {"name": "bob"}}}),
+            json!({"enable": {"user": {"name": "bob"}}}),
+            json!({"set_access": {"user": {"name": "bob"}, "level": "full"}}),
+            json!({"delete": {"user": {"name": "bob"}}}),
+        ] {
+            let refused = home.obey(command.clone(), &chief).await;
+            let is_refused = matches!(refused, Err(Refused::Users(UsersError::GiverChanged)));
+            assert!(is_refused, "{change}, then {command}: {refused:?}");
+        }
+        assert_eq!(home.admin.users().list().await.expect("listed"), before, "{change}");
+    }
+}
+
+/// A rotation that keeps the old pair leaves whoever signs with it who they were.
+#[tokio::test]
+async fn a_tenant_manages_with_either_pair_of_a_rotation() {
+    let home = Home::start().await;
+    let chief = home.make("chief", "research", "full").await;
+    let rotate = json!({"rotate": {"user": {"name": "chief"}, "old_keys": "keep"}});
+    home.obey(rotate, &chief).await.expect("rotated");
+    assert!(home.obey(json!({"list": {}}), &chief).await.is_ok());
+}
+
 #[tokio::test]
 async fn own_keys_are_checked_before_anything_is_made() {
     let home = Home::start().await;
