@@ -75,9 +75,6 @@ pub enum Keeping {
     Never,
 }
 
-/// Sessions that are over and still remembered, for [`Node::last_known`].
-const OVER_MAX: usize = 8;
-
 /// Too many questions wait already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Busy;
@@ -114,8 +111,8 @@ pub struct Node<V, P = Sound> {
     lease: Option<Lease>,
     /// To be named in every hello until one is answered.
     dropped: Option<SessionId>,
-    /// The latest sessions that are over, and until when they were live.
-    over: Aside<VecDeque<(SessionId, Duration)>>,
+    /// The session that is over and that no other has followed, and until when it was live: for [`Node::last_known`].
+    over: Aside<Option<(SessionId, Duration)>>,
     lapses_count: Aside<u64>,
     is_draining: bool,
     /// When something was last looked for.
@@ -208,6 +205,8 @@ impl<V: Value, P: Plant> Node<V, P> {
         let counted_from = self.counted_from(said, now);
         self.lease = Some(Lease::new(session, lease, counted_from));
         self.dropped = None;
+        // What changed between that session and this one was told to neither.
+        self.over = Aside(None);
         self.line = Line::Open { resolves_max };
         if self.settings.idle_after.is_some() {
             self.last_look = self.last_look.max(now);
@@ -419,13 +418,13 @@ impl<V: Value, P: Plant> Node<V, P> {
     }
 
     /// What is kept of `subject` and not live, and until when it was: what it was then. `None` when it is live, was cleared,
-    /// is "no such thing", or was kept under a session too long ago to be remembered.
+    /// is "no such thing", or was kept under another session than the last one: it may have changed before that one began,
+    /// of which nobody was told, and until it is confirmed that is not known.
     #[must_use]
     pub fn last_known(&self, now: Duration, subject: &Subject) -> Option<(V, Duration)> {
         let (value, session) = self.kept.held_under(subject)?;
         let current = self.lease.as_ref().map(|lease| (lease.session(), lease.live_until()));
-        let mut sessions = current.into_iter().chain(self.over.0.iter().copied());
-        let (_, until) = sessions.find(|(known, _)| *known == session)?;
+        let (_, until) = current.or(self.over.0).filter(|(last, _)| *last == session)?;
         (until <= now).then_some((value, until))
     }
 
@@ -493,8 +492,7 @@ impl<V: Value, P: Plant> Node<V, P> {
         if let Some(lease) = self.lease.take() {
             self.dropped = Some(lease.session());
             self.lapses_count.0 += u64::from(!lease.is_live(now));
-            self.over.0.truncate(OVER_MAX - 1);
-            self.over.0.push_front((lease.session(), lease.live_until().min(now)));
+            self.over = Aside(Some((lease.session(), lease.live_until().min(now))));
         }
         self.registered.clear();
         self.unused.clear();

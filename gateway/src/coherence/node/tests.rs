@@ -380,6 +380,26 @@ fn what_was_last_known_is_dated_by_when_its_lease_ran_out() {
     assert_eq!(known(&node, secs(9)), None);
 }
 
+/// The owner ends the session before at hello, and clears nothing of it from then on: a node that went on believing what it
+/// brought would be counted among those that hear of every change.
+#[test]
+fn what_the_next_session_has_not_confirmed_is_not_known() {
+    let mut node = welcomed(settings(), secs(0));
+    for key in ["k", "l"] {
+        fetch(&mut node, secs(0), key, head("one", 7), Mark::Keep);
+    }
+    let known = |node: &TestNode, key| node.last_known(secs(9), &object(key)).map(|(value, _)| value.0);
+    node.lost();
+    node.connected();
+    assert!(matches!(node.next_outgoing(secs(1)), Some(Message::Hello { previous: Some(SESSION) })));
+    assert_eq!(known(&node, "k"), Some("one"), "nobody has answered yet");
+    node.welcomed(secs(1), SessionId([2; 16]), secs(3), 2);
+    assert_eq!(known(&node, "k"), None);
+    fetch(&mut node, secs(1), "l", head("two", 8), Mark::Keep);
+    node.lost();
+    assert_eq!((known(&node, "k"), known(&node, "l")), (None, Some("two")));
+}
+
 /// Found by the model: a hello that was lost with its stream left the owner waiting for a session that nobody had.
 #[test]
 fn every_hello_names_the_dropped_session_until_one_is_answered() {
