@@ -221,6 +221,7 @@ mod tests {
                 waiting_since: Some(seconds(9)),
                 unsent_bytes: 0,
                 is_connected: true,
+                is_taken_up: true,
             }],
             validating: vec![("lga1".into(), seconds(15), 2)],
             changes_count: 3,

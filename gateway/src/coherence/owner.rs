@@ -173,6 +173,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         let Some(id) = self.session_of(stream) else { return todo };
         if let Some(session) = self.sessions.get_mut(&id) {
             session.until = now + self.settings.lease;
+            session.is_taken_up = Aside(true);
         }
         self.send(stream, Outgoing::Renewed { no }, &mut todo);
         todo
@@ -237,6 +238,9 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
         let Some(asking) = self.streams.get(&stream) else { return Ok(todo) };
         asking.admit(no, questions.len(), &self.settings)?;
         let session = asking.session;
+        if let Some(taken_up) = session.and_then(|id| self.sessions.get_mut(&id)) {
+            taken_up.is_taken_up = Aside(true);
+        }
         let (subjects, questions): (Vec<_>, Vec<_>) = questions.into_iter().unzip();
         let asked = subjects.into_iter().map(|subject| self.registered(session, subject)).collect();
         if let Some(asking) = self.streams.get_mut(&stream) {

@@ -208,7 +208,8 @@ impl Sessions {
     }
 
     /// Regions whose node may go on for a while with users as they were before a change that was just made: where it is to
-    /// serve those it knew, and has no session under which it has heard of every change.
+    /// serve those it knew, and has no session under which it has heard of every change. One that was granted and that the
+    /// node has not taken up counts for nothing: its welcome may be lost on the way.
     #[must_use]
     pub fn users_unreached(&self) -> Vec<String> {
         let (OnHomeLoss::ServeKnown(_), Some(end)) =
@@ -220,7 +221,10 @@ impl Sessions {
         let heard = |name: &str| {
             let mut sessions = status.sessions.iter();
             sessions.any(|session| {
-                &*session.node == name && session.is_connected && session.unacknowledged_count == 0
+                &*session.node == name
+                    && session.is_connected
+                    && session.is_taken_up
+                    && session.unacknowledged_count == 0
             })
         };
         let others = self

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Outgoing, Owner, Todo};
+use crate::coherence::aside::Aside;
 use crate::coherence::numbers::{ChangeNo, ClearNo, SessionId, StreamNo};
 use crate::coherence::plant::{Fault, Plant};
 use crate::coherence::scope::Area;
@@ -17,6 +18,8 @@ pub(super) struct Session {
     /// One lease after the last renewal was received.
     pub(super) until: Duration,
     pub(super) areas: BTreeSet<Area>,
+    /// Its node has said what only who has been welcomed says.
+    pub(super) is_taken_up: Aside<bool>,
     /// In the order they were announced.
     pub(super) unacknowledged: VecDeque<Unacknowledged>,
 }
@@ -31,8 +34,15 @@ pub(super) struct Unacknowledged {
 impl<Q, A, P: Plant> Owner<Q, A, P> {
     pub(super) fn grant(&mut self, now: Duration, stream: StreamNo, id: SessionId, node: Arc<str>) {
         let until = now + self.settings.lease;
-        let (areas, unacknowledged) = (BTreeSet::new(), VecDeque::new());
-        self.sessions.insert(id, Session { node, stream: Some(stream), until, areas, unacknowledged });
+        let session = Session {
+            node,
+            stream: Some(stream),
+            until,
+            areas: BTreeSet::new(),
+            is_taken_up: Aside(false),
+            unacknowledged: VecDeque::new(),
+        };
+        self.sessions.insert(id, session);
         if let Some(stream) = self.streams.get_mut(&stream) {
             stream.session = Some(id);
             stream.last = Some(id);

@@ -38,6 +38,8 @@ pub struct SessionStatus {
     pub unsent_bytes: usize,
     /// It has a stream and can be renewed.
     pub is_connected: bool,
+    /// Its node has asked or renewed under it, and so believes nothing of an earlier one's any longer.
+    pub is_taken_up: bool,
 }
 
 impl<Q, A, P: Plant> Owner<Q, A, P> {
@@ -63,6 +65,7 @@ impl<Q, A, P: Plant> Owner<Q, A, P> {
             waiting_since: session.unacknowledged.front().map(|clear| clear.since),
             unsent_bytes: stream.map_or(0, |stream| stream.unsent_bytes),
             is_connected: session.stream.is_some(),
+            is_taken_up: session.is_taken_up.0,
         }
     }
 }

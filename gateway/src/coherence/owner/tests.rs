@@ -76,6 +76,23 @@ fn clear_no(owner: &mut TestOwner, now: Duration, stream: StreamNo) -> ClearNo {
     }
 }
 
+/// Until then its welcome may be on its way, or lost, and the node believe what an earlier session brought.
+#[test]
+fn a_session_is_taken_up_once_its_node_asks_or_renews_under_it() {
+    let taken_up = |owner: &TestOwner| owner.status(secs(0)).sessions[0].is_taken_up;
+    let mut renews = owner();
+    join(&mut renews, secs(0), A);
+    // Of a clear of the session before: a node says it before it is welcomed, too.
+    let _ = renews.ack(secs(0), A, ClearNo(1));
+    assert!(!taken_up(&renews));
+    let _ = renews.renew(secs(0), A, RenewalNo(1));
+    assert!(taken_up(&renews));
+    let mut asks = owner();
+    join(&mut asks, secs(0), A);
+    ask(&mut asks, secs(0), A, 1, &["k"]);
+    assert!(taken_up(&asks));
+}
+
 #[test]
 fn a_change_that_nobody_is_interested_in_is_settled_at_once() {
     let mut owner = owner();
