@@ -375,6 +375,8 @@ impl<V: Value, P: Plant> Node<V, P> {
     pub fn deadline(&self) -> Option<Duration> {
         match self.line {
             Line::Down | Line::Silent | Line::Greeted(_) => None,
+            // It asks for no other.
+            Line::Refused { .. } if self.is_draining => None,
             Line::Refused { until, .. } => Some(until).filter(|until| *until < Duration::MAX),
             Line::Open { .. } => self.lease.as_ref().map(Lease::renew_at),
         }

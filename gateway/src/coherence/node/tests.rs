@@ -284,6 +284,20 @@ fn a_draining_node_gives_its_session_back_and_asks_each_time() {
     assert_eq!(node.look(secs(0), &object("k")), None);
 }
 
+/// Nothing is due that it will not do: whoever pulls at the deadline would pull without end.
+#[test]
+fn a_draining_node_that_was_refused_a_session_waits_for_no_time() {
+    let mut node = Node::<Text>::new(settings());
+    node.connected();
+    assert!(matches!(node.next_outgoing(secs(0)), Some(Message::Hello { .. })));
+    node.refused(secs(0), secs(5), 2);
+    assert_eq!(node.deadline(), Some(secs(5)));
+    node.drain();
+    assert_eq!((node.next_outgoing(secs(5)), node.deadline()), (None, None));
+    node.ask(object("k"), Waiter(1), Keeping::IfAllowed).expect("room");
+    assert_eq!(sent(&mut node, secs(6)).1.len(), 1, "what is asked still leaves");
+}
+
 #[test]
 fn an_idle_node_gives_its_session_back_until_somebody_asks() {
     let mut node = welcomed(NodeSettings { idle_after: Some(secs(60)), ..settings() }, secs(0));
