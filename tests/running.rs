@@ -50,6 +50,17 @@ async fn a_node_does_not_copy_with_slow_instructions() {
     assert_eq!(is_told, processor.contains("AuthenticAMD"));
 }
 
+/// What a node holds in memory, secrets among it, is left on no disk when it crashes.
+#[tokio::test]
+async fn a_crash_leaves_no_core() {
+    let cluster = Cluster::start().await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", cluster.process("ord1").id()));
+    let limits = limits.expect("of a running process");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit on cores");
+    let words: Vec<_> = core.split_whitespace().skip(4).collect();
+    assert_eq!(words, ["1", "1", "bytes"], "{core}");
+}
+
 /// A client that never finishes does not keep a node from ending: draining is bounded.
 #[tokio::test]
 async fn draining_is_bounded() {

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let command = Cli::parse().command;
     if matches!(command, Command::Dev(_) | Command::Serve(_)) {
         copying::settle();
+        leave_no_core();
     }
     raise_open_files();
     match run(command) {
@@ -51,6 +52,13 @@ fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     // Refused, the limit stays as it is, and connections beyond it wait to be accepted.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Has no crash leave the memory of a node behind, with keys and secrets in it. One byte is less than any core takes, and the
+/// one limit that the system also keeps to where it hands cores to a program: none at all it takes for the file's size alone.
+fn leave_no_core() {
+    // Refused, as nothing refuses it, a node would still be better than none.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) });
 }
 
 fn in_runtime<E: ToString>(work: impl Future<Output = Result<(), E>>) -> Result<(), String> {
