@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
 use origin::regional::{Announced, Announcer, Change, LeaseClass, RegionalStore};
 use pingora::protocols::Stream;
+use rustls_pki_types::CertificateDer;
 use s3s::{S3Error, S3Result, s3_error};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::sync::{Notify, OnceCell, oneshot, watch};
@@ -33,7 +34,9 @@ use crate::identity::Accounts;
 use crate::listen::OtherProtocol;
 use crate::metrics::{Metrics, OwnerGauges};
 use crate::peer::messages::{ASKS_MAX, Answer, Ask};
+use crate::peer::peer_name;
 use crate::topology::{Region, RegionName, Topology};
+use crate::x509::Said;
 
 mod conversation;
 
@@ -267,8 +270,10 @@ impl Sessions {
     }
 
     async fn converse_until_stopped(&self, stream: Stream, mut stop: watch::Receiver<bool>) {
+        let certificate = stream.get_ssl().and_then(|tls| tls.peer_certificate_der());
+        let certificate = certificate.and_then(|certificate| Said::by(&CertificateDer::from(certificate)));
         let (reader, writer) = tokio::io::split(stream);
-        let conversing = self.open(BufReader::new(reader), BufWriter::new(writer));
+        let conversing = self.open(certificate, BufReader::new(reader), BufWriter::new(writer));
         tokio::select! {
             ended = conversing => match ended {
                 Ok(()) | Err(Ended::Closed) => {}
@@ -279,8 +284,11 @@ impl Sessions {
         }
     }
 
+    /// `certificate` is what the node has shown: it opens its own region's sessions and nobody else's, whose node would be
+    /// taken to have heard what it was told.
     async fn open(
         &self,
+        certificate: Option<Said>,
         mut reader: impl AsyncRead + Unpin,
         mut writer: impl AsyncWrite + Unpin,
     ) -> Result<(), Ended> {
@@ -294,6 +302,10 @@ impl Sessions {
         let region = self.topology.region(&node);
         let region =
             region.ok_or_else(|| Ended::Violation("its region is not known here".to_owned()))?.name();
+        let name = peer_name(region, self.topology.domain());
+        if !certificate.is_some_and(|certificate| certificate.is_for(&name)) {
+            return Err(Ended::Violation(format!("its certificate is not that of {region}'s node")));
+        }
         let opened = self.opened.get().ok_or(Ended::Closed)?;
         let end = match class {
             Class::Objects => &opened.objects,

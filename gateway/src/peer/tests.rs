@@ -18,7 +18,7 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use s3s::S3ErrorCode;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsConnector;
@@ -27,6 +27,7 @@ use super::server::StreamLimits;
 use super::*;
 use crate::client::Client;
 use crate::coherence::scope::Subject;
+use crate::coherence::wire::{self, FromNode, FromOwner};
 use crate::coherence::{
     self, Follower, FollowerParts, Kept, OnHomeLoss, Own, Room, Sessions, Unanswered, Use,
 };
@@ -258,6 +259,30 @@ async fn a_node_of_another_authority_is_refused_by_the_server() {
     let home = follow(&credentials.expect("usable"), node.address, LeaseClass::Users);
     let refused = find_alice(&home).await;
     assert!(matches!(refused, Err(Unanswered::Asking(AskError::Unreachable(_)))), "{refused:?}");
+}
+
+/// The owner takes what is said on a stream for what the node of that region has heard: another node's certificate opens it
+/// for nobody else.
+#[tokio::test]
+async fn a_node_with_another_nodes_certificate_is_given_no_session() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    for (name, is_taken) in [
+        ("las1.peer.penstock.localhost", true),
+        ("lga1.peer.penstock.localhost", false),
+        ("ord1.peer.penstock.localhost", false),
+        ("las1.peer.another.localhost", false),
+    ] {
+        let connecting = ord1(&cluster.credentials(name), node.address);
+        let mut stream = connecting.connect_for_session().await.expect("of the same authority");
+        let (newest, oldest) = (wire::PROTOCOL, wire::PROTOCOL_OLDEST);
+        let open = FromNode::Open { newest, oldest, class: wire::Class::Users, node: "las1".into() };
+        stream.write_all(&wire::encode(&open)).await.expect("sent");
+        stream.flush().await.expect("sent");
+        // Closed without the closing that TLS wants is closed too.
+        let answered = wire::read::<FromOwner>(&mut stream).await.ok().flatten();
+        assert_eq!(matches!(answered, Some(FromOwner::Opened { .. })), is_taken, "{name}: {answered:?}");
+    }
 }
 
 #[tokio::test]
