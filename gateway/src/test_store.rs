@@ -85,8 +85,8 @@ impl Permit for Everything {
         true
     }
 
-    async fn confirm_caller(&self) -> S3Result<()> {
-        Ok(())
+    async fn confirm_caller(&self) -> S3Result<bool> {
+        Ok(true)
     }
 }
 

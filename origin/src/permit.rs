@@ -31,13 +31,16 @@ pub trait Permit: Send + Sync {
     /// Whether the caller may also read the tags of the object in `on`, and so be told how many there are.
     fn shows_tags(&self, on: &On<'_>) -> bool;
 
-    /// Looks once more at who asks, between the last byte of a body and the commit. A body may take hours, and whoever
-    /// was let in at its first byte may have been deleted since; what is decided from here on is decided about the user
-    /// as they are now.
+    /// Looks once more at who asks, and says whether they are who they were when last looked at. What is decided from here
+    /// on is decided about the user as they are now.
+    ///
+    /// Between the last byte of a body and the commit: a body may take hours, and whoever was let in at its first byte may
+    /// have been deleted since. And after the snapshot that a read stands on was opened: a user and what is there belong to
+    /// one instant only if the user was the same before it and after it.
     ///
     /// # Errors
     /// `InvalidAccessKeyId` where the key is good no longer; `ServiceUnavailable` where that cannot be found out.
-    async fn confirm_caller(&self) -> S3Result<()>;
+    async fn confirm_caller(&self) -> S3Result<bool>;
 }
 
 /// What a bucket or object is to the request.

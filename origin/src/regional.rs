@@ -135,6 +135,7 @@ use crate::encryption::{Encryption, ObjectKeys, Piece, Sealer, StoreKey};
 use crate::head::{Facts, Head, PAGE_BYTES};
 use crate::instance::Instance;
 use crate::lifecycle::expiration_header;
+use crate::permit::Permit;
 use crate::wanted_encryption::WantedEncryption;
 
 pub use bucket_name::ReservedNames;
@@ -371,6 +372,24 @@ impl RegionalStore {
     ) -> Result<T, S3Error> {
         let disk = Arc::clone(&self.shared.disk);
         self.shared.disk.files.run(move || Ok(read(&Snapshot(disk.db.snapshot()?)))).await?
+    }
+
+    /// As [`Self::read_few`], [at one instant](asked::at_one_instant) with who asks.
+    async fn read_few_for<T: Send + 'static>(
+        &self,
+        permit: Arc<dyn Permit>,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, S3Error> + Clone + Send + 'static,
+    ) -> Result<T, S3Error> {
+        asked::at_one_instant(&*permit, || self.read_few(read.clone())).await
+    }
+
+    /// As [`Self::read`], [at one instant](asked::at_one_instant) with who asks.
+    async fn read_for<T: Send + 'static>(
+        &self,
+        permit: Arc<dyn Permit>,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, S3Error> + Clone + Send + 'static,
+    ) -> Result<T, S3Error> {
+        asked::at_one_instant(&*permit, || self.read(read.clone())).await
     }
 
     /// `x-amz-expiration` of a current object.

@@ -51,17 +51,19 @@ impl Asker {
         self.user.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at the user once more. A key that now is another's, or has another secret, is not the one that signed.
-    async fn confirm(&self) -> S3Result<()> {
+    /// Looks at the user once more, and says whether nothing of them has changed. A key that now is another's, or has another
+    /// secret, is not the one that signed.
+    async fn confirm(&self) -> S3Result<bool> {
         let before = self.user();
         let found = self.identities.find(&before.access_key, self.client).await?;
         let same = found.filter(|now| {
-            let names = |user: &User| (user.account.name.clone(), user.name.clone());
-            now.secret == self.secret && names(&now.user) == names(&before)
+            let is_named = now.user.account.name == before.account.name && now.user.name == before.name;
+            is_named && now.secret == self.secret
         });
         let now = same.ok_or_else(|| s3_error!(InvalidAccessKeyId))?.user;
+        let is_unchanged = now.revision == before.revision;
         *self.user.write().unwrap_or_else(PoisonError::into_inner) = now;
-        Ok(())
+        Ok(is_unchanged)
     }
 }
 
@@ -139,10 +141,10 @@ impl Permit for Held {
         self.asking(self.caller().as_deref()).may_read_tags(on)
     }
 
-    async fn confirm_caller(&self) -> S3Result<()> {
+    async fn confirm_caller(&self) -> S3Result<bool> {
         match &self.asker {
             Some(asker) => asker.confirm().await,
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 }
@@ -151,6 +153,7 @@ impl Permit for Held {
 mod tests {
     use std::sync::Mutex;
 
+    use origin::instance::Instance;
     use origin::regional::UserRow;
     use s3s::S3ErrorCode;
 
@@ -176,7 +179,8 @@ mod tests {
     fn alice(account: &str, level: Level, secret: &str) -> Credential {
         let account =
             Account { name: account.into(), canonical_id: "ab".repeat(32), display_name: account.into() };
-        let user = User { account, level, ..test_user::alice() };
+        let revision = Instance::from_bytes([level as u8; 16]);
+        let user = User { account, level, revision, ..test_user::alice() };
         Credential { user: Arc::new(user), secret: SecretKey::new(secret) }
     }
 
@@ -185,14 +189,15 @@ mod tests {
         let home = Arc::new(Home(Mutex::new(None)));
         let asker = Asker::new(alice("research", Level::Full, "s3cret"), Client::default(), home.clone());
         for (now, expected) in [
-            (Some(alice("research", Level::Full, "s3cret")), Ok(Level::Full)),
-            (Some(alice("research", Level::Read, "s3cret")), Ok(Level::Read)),
+            (Some(alice("research", Level::Full, "s3cret")), Ok((true, Level::Full))),
+            (Some(alice("research", Level::Read, "s3cret")), Ok((false, Level::Read))),
+            (Some(alice("research", Level::Read, "s3cret")), Ok((true, Level::Read))),
             (Some(alice("research", Level::Full, "another")), Err(S3ErrorCode::InvalidAccessKeyId)),
             (Some(alice("video", Level::Full, "s3cret")), Err(S3ErrorCode::InvalidAccessKeyId)),
             (None, Err(S3ErrorCode::InvalidAccessKeyId)),
         ] {
             home.0.lock().expect("no test panics in it").clone_from(&now);
-            let confirmed = asker.confirm().await.map(|()| asker.user().level);
+            let confirmed = asker.confirm().await.map(|is_unchanged| (is_unchanged, asker.user().level));
             assert_eq!(confirmed.map_err(|refused| refused.code().clone()), expected, "{now:?}");
         }
     }

@@ -20,6 +20,9 @@ use crate::read_request::absent;
 use crate::tags::Tags;
 use crate::version_id::NamedVersion;
 
+/// How often what a request asks for is read, while whoever asks changes each time.
+const READS_MAX: usize = 4;
+
 /// A bucket as a request names it, and who asks.
 #[derive(Clone)]
 pub(super) struct AskedBucket {
@@ -83,7 +86,12 @@ impl AskedBucket {
     /// # Errors
     /// Those of [`Permit::confirm_caller`].
     pub(super) async fn confirm_caller(&self) -> S3Result<()> {
-        self.permit.confirm_caller().await
+        self.permit.confirm_caller().await.map(drop)
+    }
+
+    /// What decides about the request.
+    pub(super) fn permit(&self) -> Arc<dyn Permit> {
+        Arc::clone(&self.permit)
     }
 
     /// The bucket, before anything is decided about what is in it.
@@ -253,6 +261,24 @@ impl AskedUpload {
         }
         Err(s3_error!(AccessDenied, "Access Denied"))
     }
+}
+
+/// What `read` finds on a snapshot of its own, and whoever asks with `permit` was the same before that was opened and after
+/// it: what is decided about them and about what was found is so at one instant. Otherwise it is read again.
+///
+/// # Errors
+/// Those of `read` and of [`Permit::confirm_caller`]; `SlowDown` when the user changes again and again.
+pub(super) async fn at_one_instant<T, F>(permit: &dyn Permit, read: impl Fn() -> F) -> S3Result<T>
+where
+    F: Future<Output = S3Result<T>>,
+{
+    for _ in 0..READS_MAX {
+        let found = read().await;
+        if permit.confirm_caller().await? {
+            return found;
+        }
+    }
+    Err(s3_error!(SlowDown, "Please reduce your request rate."))
 }
 
 /// How the store encrypts what is under its key.

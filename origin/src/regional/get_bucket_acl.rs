@@ -17,7 +17,7 @@ pub(super) async fn get_bucket_acl(
 ) -> S3Result<S3Response<GetBucketAclOutput>> {
     let GetBucketAclInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let acl = store.read(move |rows| Ok(bucket.find(rows)?.facts.acl())).await?;
+    let acl = store.read_for(bucket.permit(), move |rows| Ok(bucket.find(rows)?.facts.acl())).await?;
     let (owner, grants) = (Some(owner(acl.owner)), Some(grants(acl.grants)));
     Ok(S3Response::new(GetBucketAclOutput { grants, owner }))
 }

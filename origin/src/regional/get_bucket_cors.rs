@@ -17,7 +17,7 @@ pub(super) async fn get_bucket_cors(
 ) -> S3Result<S3Response<GetBucketCorsOutput>> {
     let GetBucketCorsInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let Some(cors) = found.facts.cors else {
         return Err(s3_error!(NoSuchCORSConfiguration, "The CORS configuration does not exist"));
     };

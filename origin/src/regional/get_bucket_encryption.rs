@@ -21,7 +21,7 @@ pub(super) async fn get_bucket_encryption(
 ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
     let GetBucketEncryptionInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let (by_default, blocked) = (found.facts.default_encryption, found.facts.blocked_encryption);
     if by_default.is_none() && blocked.is_none() {
         return Err(no_encryption());

@@ -20,7 +20,7 @@ pub(super) async fn get_bucket_lifecycle_configuration(
 ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
     let GetBucketLifecycleConfigurationInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let Some(lifecycle) = found.facts.lifecycle else {
         return Err(s3_error!(NoSuchLifecycleConfiguration, "The lifecycle configuration does not exist"));
     };

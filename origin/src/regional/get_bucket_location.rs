@@ -16,7 +16,7 @@ pub(super) async fn get_bucket_location(
 ) -> S3Result<S3Response<GetBucketLocationOutput>> {
     let GetBucketLocationInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    store.read(move |rows| bucket.find(rows)).await?;
+    store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let location = BucketLocationConstraint::from(store.region().to_owned());
     Ok(S3Response::new(GetBucketLocationOutput { location_constraint: Some(location) }))
 }

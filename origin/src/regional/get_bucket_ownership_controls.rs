@@ -19,7 +19,7 @@ pub(super) async fn get_bucket_ownership_controls(
 ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
     let GetBucketOwnershipControlsInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let Some(ownership) = found.facts.ownership else {
         return Err(s3_error!(
             OwnershipControlsNotFoundError,

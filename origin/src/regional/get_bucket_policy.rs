@@ -18,7 +18,7 @@ pub(super) async fn get_bucket_policy(
 ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
     let GetBucketPolicyInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let Some(policy) = found.facts.policy else {
         return Err(s3_error!(NoSuchBucketPolicy, "The bucket policy does not exist"));
     };

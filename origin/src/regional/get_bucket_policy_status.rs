@@ -18,7 +18,7 @@ pub(super) async fn get_bucket_policy_status(
 ) -> S3Result<S3Response<GetBucketPolicyStatusOutput>> {
     let GetBucketPolicyStatusInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let policy_status = Some(PolicyStatus { is_public: Some(is_public(&found.facts)) });
     Ok(S3Response::new(GetBucketPolicyStatusOutput { policy_status }))
 }

@@ -17,7 +17,7 @@ pub(super) async fn get_bucket_tagging(
 ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
     let GetBucketTaggingInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let tags = store.read(move |rows| Ok(bucket.find(rows)?.tags)).await?;
+    let tags = store.read_for(bucket.permit(), move |rows| Ok(bucket.find(rows)?.tags)).await?;
     if tags.is_empty() {
         return Err(s3_error!(NoSuchTagSet, "The TagSet does not exist"));
     }

@@ -17,7 +17,7 @@ pub(super) async fn get_bucket_versioning(
 ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
     let GetBucketVersioningInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let status = match found.facts.versioning {
         Versioning::Never => None,
         Versioning::Enabled => Some(BucketVersioningStatus::ENABLED),

@@ -18,7 +18,7 @@ pub(super) async fn get_bucket_website(
 ) -> S3Result<S3Response<GetBucketWebsiteOutput>> {
     let GetBucketWebsiteInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let website = found.website.ok_or_else(no_website)?;
     Ok(S3Response::new(website.shown()))
 }

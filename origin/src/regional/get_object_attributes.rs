@@ -49,7 +49,7 @@ pub(super) async fn get_object_attributes(
     };
     let object = AskedObject::new(bucket, key, version_id)?;
     let key = CustomerKey::of_target(&request.headers)?;
-    let (facts, head) = store.read(move |rows| object.find(rows)).await?;
+    let (facts, head) = store.read_for(object.bucket.permit(), move |rows| object.find(rows)).await?;
     head.verify_key(key.as_ref())?;
     let wants = |attribute: &Attribute| wanted.contains(attribute);
     Ok(S3Response::new(GetObjectAttributesOutput {

@@ -18,7 +18,7 @@ pub(super) async fn get_public_access_block(
 ) -> S3Result<S3Response<GetPublicAccessBlockOutput>> {
     let GetPublicAccessBlockInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    let found = store.read(move |rows| bucket.find(rows)).await?;
+    let found = store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     let block = found.facts.public_access_block.ok_or_else(none_set)?;
     Ok(S3Response::new(GetPublicAccessBlockOutput { public_access_block_configuration: Some(shown(block)) }))
 }

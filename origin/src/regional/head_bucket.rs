@@ -16,7 +16,7 @@ pub(super) async fn head_bucket(
 ) -> S3Result<S3Response<HeadBucketOutput>> {
     let HeadBucketInput { bucket, expected_bucket_owner } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    store.read_few(move |rows| bucket.find(rows)).await?;
+    store.read_few_for(bucket.permit(), move |rows| bucket.find(rows)).await?;
     Ok(S3Response::new(HeadBucketOutput {
         bucket_region: Some(store.region().to_owned()),
         ..HeadBucketOutput::default()

@@ -9,6 +9,7 @@ use super::answers::{owner, timestamp};
 use super::failure::Failure;
 use super::rows::Reads;
 use crate::caller::Caller;
+use crate::permit::permit_of;
 
 /// Buckets on a page unless the client wants fewer: S3's limit.
 const PAGE_BUCKETS_MAX: usize = 10_000;
@@ -40,7 +41,7 @@ pub(super) async fn list_buckets(
     let elsewhere = bucket_region.is_some_and(|asked| asked != region);
     let (owner, starts_with) = (owner(caller.as_owner()), prefix.clone().unwrap_or_default());
     let mut buckets = store
-        .read(move |rows| {
+        .read_for(permit_of(&request.extensions)?, move |rows| {
             let (mut buckets, mut unreadable_count) = (Vec::new(), 0);
             for row in rows.buckets_of(&caller.account, continuation_token.as_deref())? {
                 let (name, bucket) = match row {

@@ -44,7 +44,7 @@ pub(super) async fn list_multipart_uploads(
     let scope = Scope::parse(prefix, delimiter, key_marker.clone(), ("max-uploads", max_uploads))?;
     let asked = (bucket.clone(), scope.clone(), upload_id_marker.clone());
     let (facts, page) = store
-        .read(move |rows| {
+        .read_for(bucket.permit(), move |rows| {
             let (bucket, scope, upload_id_marker) = asked;
             let facts = bucket.find(rows)?.facts;
             Ok((facts, read_page(rows, &bucket.name, &scope, upload_id_marker.as_deref())?))

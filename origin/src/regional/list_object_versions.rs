@@ -49,7 +49,7 @@ pub(super) async fn list_object_versions(
     let scope = Scope::parse(prefix, delimiter, key_marker.clone(), ("max-keys", max_keys))?;
     let asked = (bucket.clone(), scope.clone());
     let (facts, page) = store
-        .read(move |rows| {
+        .read_for(bucket.permit(), move |rows| {
             let (bucket, scope) = asked;
             let facts = bucket.find(rows)?.facts;
             Ok((facts, read_page(rows, &bucket.name, &scope, behind.as_ref())?))

@@ -68,7 +68,7 @@ pub(super) async fn read_page(
     scope: Scope,
 ) -> S3Result<(Facts, Page<Head>)> {
     store
-        .read(move |rows| {
+        .read_for(bucket.permit(), move |rows| {
             let facts = bucket.find(rows)?.facts;
             Ok((facts, page(&scope, |from| rows.objects(&bucket.name, from))?))
         })

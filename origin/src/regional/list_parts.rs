@@ -39,7 +39,7 @@ pub(super) async fn list_parts(
     let key = CustomerKey::of_target(&request.headers)?;
     let finding = asked.clone();
     let (facts, upload, mut parts) = store
-        .read(move |rows| {
+        .read_for(asked.bucket.permit(), move |rows| {
             let (facts, upload) = finding.find_with_facts(rows)?;
             let parts =
                 rows.parts(&finding.upload_id, marker)?.take(parts_max + 1).collect::<Result<Vec<_>, _>>()?;

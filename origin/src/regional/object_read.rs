@@ -4,7 +4,7 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 use s3s::S3Result;
 
-use super::asked::{AskedObject, no_such_bucket};
+use super::asked::{AskedObject, at_one_instant, no_such_bucket};
 use super::pages::Page;
 use super::{RegionalStore, Resolved};
 use crate::head::{Facts, Head};
@@ -27,8 +27,8 @@ pub(super) struct Found {
 /// Those of [`AskedObject::find`].
 pub(super) async fn find(store: &RegionalStore, object: &AskedObject) -> S3Result<Found> {
     let version = object.version.as_ref().map(NamedVersion::as_str);
-    let Resolved { facts, head, marker, inline } =
-        store.resolve(&object.bucket.name, &object.key, version).await?;
+    let reading = || store.resolve(&object.bucket.name, &object.key, version);
+    let Resolved { facts, head, marker, inline } = at_one_instant(&*object.bucket.permit(), reading).await?;
     let expiration = match (&object.version, &facts, &head) {
         (None, Some(facts), Some(head)) => store.expiration_header(facts, &object.key, head),
         _ => None,

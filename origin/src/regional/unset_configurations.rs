@@ -140,7 +140,7 @@ pub(super) async fn get_object_retention(
 
 /// The answer about a lock of an object whose bucket has none.
 async fn verify_unlocked<T>(store: &RegionalStore, object: AskedObject) -> S3Result<T> {
-    store.read(move |rows| object.find(rows)).await?;
+    store.read_for(object.bucket.permit(), move |rows| object.find(rows)).await?;
     Err(s3_error!(InvalidRequest, "Bucket is missing Object Lock Configuration"))
 }
 
@@ -154,7 +154,7 @@ async fn verify_bucket(
 ) -> S3Result<()> {
     // Some of the inputs leave it out.
     let bucket = AskedBucket::of(extensions, bucket, expected_bucket_owner(headers)?)?;
-    store.read(move |rows| bucket.find(rows)).await.map(|_| ())
+    store.read_for(bucket.permit(), move |rows| bucket.find(rows)).await.map(|_| ())
 }
 
 fn no_such_configuration() -> S3Error {

@@ -1,4 +1,4 @@
-//! Who asks, looked at once more when their request has come whole.
+//! Who asks, looked at once more: when their request has come whole, and when what they ask about has been read.
 
 use crate::region::{Region, md5};
 
@@ -51,4 +51,53 @@ async fn a_caller_who_is_gone_at_the_end_of_the_body_changes_nothing() {
         assert_eq!(region.send("GET", target, &[], "").await.status, status, "{target}");
     }
     assert_eq!(region.send("GET", "/photos?acl", &[], "").await.elements("Permission"), ["FULL_CONTROL"]);
+}
+
+/// Who and what belong to one instant: what was read may have been written after the caller was deleted, or lost the right to
+/// it, and nothing is told of it then, not even that it is not there.
+#[tokio::test]
+async fn a_caller_who_is_gone_or_may_no_more_at_the_snapshot_reads_nothing() {
+    let region = Region::start().await;
+    region.put("there", "before").await;
+    let upload = region.start_upload("parts", &[]).await;
+    let attributes = &[("x-amz-object-attributes", "ETag")][..];
+    let of_upload = format!("/photos/parts?uploadId={upload}");
+    for (method, target, headers) in [
+        ("GET", "/", &[][..]),
+        ("HEAD", "/photos", &[]),
+        ("GET", "/photos", &[]),
+        ("GET", "/photos?list-type=2", &[]),
+        ("GET", "/photos?versions", &[]),
+        ("GET", "/photos?uploads", &[]),
+        ("GET", &of_upload, &[]),
+        ("GET", "/photos?acl", &[]),
+        ("GET", "/photos?cors", &[]),
+        ("GET", "/photos?encryption", &[]),
+        ("GET", "/photos?lifecycle", &[]),
+        ("GET", "/photos?location", &[]),
+        ("GET", "/photos?logging", &[]),
+        ("GET", "/photos?ownershipControls", &[]),
+        ("GET", "/photos?policy", &[]),
+        ("GET", "/photos?policyStatus", &[]),
+        ("GET", "/photos?publicAccessBlock", &[]),
+        ("GET", "/photos?tagging", &[]),
+        ("GET", "/photos?versioning", &[]),
+        ("GET", "/photos?website", &[]),
+        ("GET", "/photos/there", &[]),
+        ("HEAD", "/photos/there", &[]),
+        ("GET", "/photos/there?acl", &[]),
+        ("GET", "/photos/there?attributes", attributes),
+        ("GET", "/photos/there?legal-hold", &[]),
+        ("GET", "/photos/there?tagging", &[]),
+        ("GET", "/photos/missing", &[]),
+    ] {
+        let gone = region.send_and_go(method, target, headers, "").await;
+        let lowered = region.send_and_lose_rights(method, target, headers).await;
+        assert_eq!(gone.status, 403, "{method} {target}: {gone:?}");
+        // Whoever is still a user may list the buckets of their account.
+        assert_eq!(lowered.status, if target == "/" { 200 } else { 403 }, "{method} {target}: {lowered:?}");
+        if method == "GET" {
+            assert_eq!(gone.error().1, "InvalidAccessKeyId", "{target}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -194,8 +194,8 @@ impl Permit for Everybody {
         true
     }
 
-    async fn confirm_caller(&self) -> S3Result<()> {
-        Ok(())
+    async fn confirm_caller(&self) -> S3Result<bool> {
+        Ok(true)
     }
 }
 
@@ -217,8 +217,8 @@ impl Permit for UnlessLocked {
         true
     }
 
-    async fn confirm_caller(&self) -> S3Result<()> {
-        Ok(())
+    async fn confirm_caller(&self) -> S3Result<bool> {
+        Ok(true)
     }
 }
 
@@ -239,8 +239,36 @@ impl Permit for GoneSince {
         true
     }
 
-    async fn confirm_caller(&self) -> S3Result<()> {
+    async fn confirm_caller(&self) -> S3Result<bool> {
         Err(s3_error!(InvalidAccessKeyId))
+    }
+}
+
+/// Lets the caller do everything until they are looked at once more: from then on they are somebody who may do nothing.
+#[derive(Default)]
+struct ChangedSince {
+    is_seen: AtomicBool,
+}
+
+#[async_trait]
+impl Permit for ChangedSince {
+    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
+        match self.is_seen.load(Ordering::SeqCst) {
+            true => Err(s3_error!(AccessDenied)),
+            false => Ok(()),
+        }
+    }
+
+    fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
+        self.decide(role, on).err().unwrap_or_else(|| s3_error!(NoSuchKey))
+    }
+
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
+    }
+
+    async fn confirm_caller(&self) -> S3Result<bool> {
+        Ok(self.is_seen.swap(true, Ordering::SeqCst))
     }
 }
 
@@ -263,8 +291,8 @@ impl Permit for OwnersOnly {
         true
     }
 
-    async fn confirm_caller(&self) -> S3Result<()> {
-        Ok(())
+    async fn confirm_caller(&self) -> S3Result<bool> {
+        Ok(true)
     }
 }
 
@@ -406,6 +434,18 @@ impl Region {
     ) -> Answer {
         let (headers, body) = with_length(&[], body.into());
         let permit: Arc<dyn Permit> = Arc::new(UnlessLocked);
+        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+    }
+
+    /// Sends a request as the owner of `photos`, who is let in and may then do nothing any more.
+    pub(crate) async fn send_and_lose_rights(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let (headers, body) = with_length(headers, Bytes::new());
+        let permit: Arc<dyn Permit> = Arc::new(ChangedSince::default());
         self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
     }
 
