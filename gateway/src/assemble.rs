@@ -318,9 +318,10 @@ impl Node {
         let metrics = self.shared.metrics.clone();
         let of = |connections_max| {
             let all = self.connection.clone();
-            Front::new(listen::Limits { connections_max: all.connections_max.min(connections_max), ..all })
+            let connections_max = all.connections_max.min(connections_max);
+            Front::new(self.region.as_str(), listen::Limits { connections_max, ..all })
         };
-        let clients = Front::new(self.connection.clone());
+        let clients = Front::new(self.region.as_str(), self.connection.clone());
         let (peers, admin) = (of(PEER_CONNECTIONS_MAX), of(ADMIN_CONNECTIONS_MAX));
         let public = match certificate {
             Some(certificate) => Transport::tls(certificate.server_config(), self.windows),

@@ -188,6 +188,8 @@ pub fn hold_for_next(session: &ServerSession, piece: &Bytes) -> Option<Arc<Notif
 /// Listeners of one kind, and their connections.
 #[derive(Debug)]
 pub struct Front {
+    /// The region whose node this is: what refusals say as `x-amz-id-2`.
+    node: Arc<str>,
     limits: Limits,
     connections: Arc<Connections>,
     stop: watch::Sender<bool>,
@@ -195,13 +197,14 @@ pub struct Front {
 }
 
 impl Front {
-    /// One whose connections keep to `limits`.
+    /// One of the node of region `node`, whose connections keep to `limits`.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(node: &str, limits: Limits) -> Self {
         // A head over TLS comes in records, a handshake with the client's certificates.
         let connections = Connections::new(limits.connections_max, 2 * limits.head_bytes_max);
         let connections = Arc::new(connections);
-        Self { limits, connections, stop: watch::Sender::new(false), running: TaskTracker::new() }
+        let (stop, running) = (watch::Sender::new(false), TaskTracker::new());
+        Self { node: node.into(), limits, connections, stop, running }
     }
 
     /// Starts answering on `bound` with `app`, on the current runtime. What is let go unanswered counts in `metrics`.
@@ -210,6 +213,7 @@ impl Front {
         A: HttpServerApp + Send + Sync + 'static,
     {
         let listener = Listener {
+            node: self.node.clone(),
             transport,
             limits: self.limits.clone(),
             connections: self.connections.clone(),
@@ -235,6 +239,7 @@ impl Front {
 
 /// What the connections of one listener share.
 struct Listener<A> {
+    node: Arc<str>,
     transport: Transport,
     limits: Limits,
     connections: Arc<Connections>,
@@ -247,6 +252,7 @@ struct Listener<A> {
 impl<A> Clone for Listener<A> {
     fn clone(&self) -> Self {
         Self {
+            node: self.node.clone(),
             transport: self.transport.clone(),
             limits: self.limits.clone(),
             connections: self.connections.clone(),

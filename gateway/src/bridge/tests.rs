@@ -194,7 +194,7 @@ fn start_with(limits: Limits, transport: Transport) -> Started {
     let mut app = HttpProxy::new(Direct { store, limits, topology }, Arc::new(ServerConf::default()));
     app.handle_init_modules();
     let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let (front, address) = (Front::new(listen::Limits::default()), bound.address());
+    let (front, address) = (Front::new("ord1", listen::Limits::default()), bound.address());
     front.serve(bound, transport, Metrics::new(&Registry::new()), Arc::new(app));
     Started { _front: front, address, seen }
 }

@@ -48,16 +48,24 @@ where
             Head::None => break,
             Head::Unfinished => {
                 listener.metrics.dropped(DropReason::HeaderDeadline);
-                return Box::pin(refuse(stream, early, S3ErrorCode::RequestTimeout)).await;
+                return Box::pin(refuse(stream, early, &listener.node, S3ErrorCode::RequestTimeout)).await;
             }
             Head::NoRoom => {
                 listener.metrics.dropped(DropReason::Heads);
-                return Box::pin(refuse(stream, early, S3ErrorCode::SlowDown)).await;
+                return Box::pin(refuse(stream, early, &listener.node, S3ErrorCode::SlowDown)).await;
             }
             Head::TooLarge => {
-                return Box::pin(refuse(stream, early, S3ErrorCode::RequestHeaderSectionTooLarge)).await;
+                return Box::pin(refuse(
+                    stream,
+                    early,
+                    &listener.node,
+                    S3ErrorCode::RequestHeaderSectionTooLarge,
+                ))
+                .await;
             }
-            Head::FramedTwice => return Box::pin(refuse(stream, early, S3ErrorCode::InvalidRequest)).await,
+            Head::FramedTwice => {
+                return Box::pin(refuse(stream, early, &listener.node, S3ErrorCode::InvalidRequest)).await;
+            }
         };
         if !early.complete() {
             listener.metrics.dropped(DropReason::Connections);
@@ -89,7 +97,7 @@ where
 }
 
 /// Tells the client why its request was not read, and closes.
-async fn refuse(mut stream: Stream, early: &Early, code: S3ErrorCode) {
+async fn refuse(mut stream: Stream, early: &Early, node: &str, code: S3ErrorCode) {
     if !early.is_refused() || stream.get_ssl_digest().is_none() {
         // TLS would keep some of what is thrown away otherwise.
         early.stop_counting();
@@ -98,7 +106,7 @@ async fn refuse(mut stream: Stream, early: &Early, code: S3ErrorCode) {
         method: &Method::GET,
         resource: "",
         request_id: &RequestId::new().to_string(),
-        host_id: "",
+        host_id: node,
     });
     let mut answer = format!("HTTP/1.1 {}\r\nconnection: close\r\n", document.status).into_bytes();
     for (name, value) in &document.headers {

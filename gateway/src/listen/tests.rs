@@ -79,7 +79,7 @@ struct Started {
 
 fn start(limits: Limits) -> Started {
     let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let (front, app, address) = (Front::new(limits), Arc::new(Echo::default()), bound.address());
+    let (front, app, address) = (Front::new("ord1", limits), Arc::new(Echo::default()), bound.address());
     front.serve(bound, Transport::Plain, Metrics::new(&Registry::new()), app.clone());
     Started { front, app, address }
 }
@@ -234,6 +234,8 @@ async fn a_header_flood_is_refused() {
         let answer = String::from_utf8(read_to_close(&mut client).await).unwrap();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         assert!(answer.contains("<Code>RequestHeaderSectionTooLarge</Code>"), "{answer}");
+        let names_node = answer.contains("x-amz-id-2: ord1\r\n") && answer.contains("<HostId>ord1</HostId>");
+        assert!(names_node, "{answer}");
     }
 }
 
