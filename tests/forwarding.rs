@@ -33,6 +33,52 @@ async fn continue_is_handed_on() {
     assert_eq!(&ord1.get("data", "a").await.ok().body[..], b"hello");
 }
 
+/// A client that takes a node for a proxy names host and path in one (RFC 9112 §3.2.2): signed as always, and answered at
+/// the owner and from a cache as anybody is. The host is the target's, whatever else the request says.
+#[tokio::test]
+async fn an_absolute_target_is_a_target() {
+    let cluster = Cluster::start().await;
+    let through = |at, endpoint, region| {
+        let proxy =
+            reqwest::Proxy::http(format!("http://{}", cluster.address(at, endpoint))).expect("an address");
+        let http =
+            reqwest::Client::builder().proxy(proxy).http1_only().build().expect("build the HTTP client");
+        let host = Endpoint::host(endpoint, region);
+        Client::new(http, format!("http://{host}"), host, cluster.keys().clone())
+    };
+    let proxied = through("las1", Endpoint::Standard, "ord1");
+    proxied.create_bucket("data").await;
+    let _ = proxied.put("data", "a/b", "hello").await.ok();
+    let cached = through("lga1", Endpoint::Accelerated, "ord1");
+    for (client, cache) in [(&proxied, None), (&cached, Some("fwd=miss")), (&cached, Some("hit"))] {
+        let answer = client.get("data", "a/b").await.ok();
+        assert_eq!(&answer.body[..], b"hello");
+        let status = answer.headers.get("cache-status").map(|status| status.to_str().expect("text"));
+        assert!(cache.is_none_or(|part| status.is_some_and(|status| status.contains(part))), "{status:?}");
+    }
+
+    let to = cluster.address("ord1", Endpoint::Standard);
+    let host = Endpoint::Standard.host("ord1");
+    let ask = async |target: &str, host: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+        raw::exchange(&to, request.as_bytes()).await
+    };
+    // Anonymous: what it is refused says whether it was understood.
+    for (target, host_line, expected) in [
+        (format!("http://{host}/data/a"), "Host: nowhere.example\r\n", "<Code>AccessDenied</Code>"),
+        (
+            "http://nowhere.example/data/a".to_owned(),
+            &*format!("Host: {host}\r\n"),
+            "<Code>InvalidHostHeader</Code>",
+        ),
+        (format!("http://user@{host}/data/a"), &*format!("Host: {host}\r\n"), "HTTP/1.1 400 "),
+        (format!("http://{host}/data/a"), "", "HTTP/1.1 400 "),
+    ] {
+        let answer = ask(&target, host_line).await;
+        assert!(answer.contains(expected), "{target}: {answer}");
+    }
+}
+
 /// A client may ask for more before it is answered (RFC 9112 §9.3.2): what it asks too soon breaks no answer, and has its
 /// turn after it.
 #[tokio::test]

@@ -8,6 +8,7 @@
 //! Order of events: [`Bound::bind`] every address, then open stores and caches, then [`Front::serve`] each of them,
 //! and on SIGTERM [`Front::drain`].
 
+mod absolute;
 mod buffered;
 mod connection;
 mod early;

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::timeout;
 
 use super::Limits;
+use super::absolute::in_origin_form;
 use super::buffered::READ_BYTES;
 use super::early::{Early, FREE_BYTES};
 use crate::wait::at_most;
@@ -29,7 +30,8 @@ const LINES_MAX: usize = 200;
 /// What came before a request could be parsed.
 #[derive(Debug, PartialEq)]
 pub(super) enum Head {
-    /// A whole header block, and what of its body arrived with it; `rest` is of the requests after it.
+    /// A whole header block, its target in origin form, and what of its body arrived with it; `rest` is of the requests
+    /// after it.
     Whole { block: BytesMut, rest: BytesMut },
     /// The client closed, or stayed idle, without having begun a request.
     None,
@@ -103,7 +105,7 @@ async fn finish(stream: &mut Stream, mut block: BytesMut, early: &Early, bytes_m
                 // Most clients wait for the answer: then there is nothing to ask about.
                 let is_ahead = at < block.len() && has_no_body(&block[..at]);
                 let rest = if is_ahead { block.split_off(at) } else { BytesMut::new() };
-                return Head::Whole { block, rest };
+                return Head::Whole { block: in_origin_form(block, at), rest };
             }
             Scanned::More if block.len() <= bytes_max => (),
             Scanned::More | Scanned::TooMany => return Head::TooLarge,
