@@ -95,12 +95,15 @@ const LAST_SESSIONS_PATIENCE: Duration = Duration::from_secs(1);
 /// The operators' socket of a node, in its directory.
 const OPERATOR_SOCKET: &str = "admin.sock";
 
-/// The operators' sockets of all nodes with their data in `data`, running or not, by region.
+/// The operators' sockets of all nodes with their data in `data`, running or not, by region; none where `data` is not there.
 ///
 /// # Errors
 /// When `data` cannot be listed.
 pub fn operator_sockets(data: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(data)?.collect::<Result<Vec<_>, _>>()?;
+    let entries = match std::fs::read_dir(data) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed?.collect::<Result<Vec<_>, _>>()?,
+    };
     let mut sockets: Vec<_> = entries.iter().map(|entry| entry.path().join(OPERATOR_SOCKET)).collect();
     sockets.retain(|socket| socket.exists());
     sockets.sort();
@@ -139,6 +142,16 @@ impl Sockets {
             peer: Bound::bind(listen.peer)?,
         })
     }
+
+    fn addresses(&self) -> Listen {
+        let Self { standard, accelerated, admin, peer } = self;
+        Listen {
+            standard: standard.address(),
+            accelerated: accelerated.address(),
+            admin: admin.address(),
+            peer: peer.address(),
+        }
+    }
 }
 
 /// A node that is open and does not listen yet.
@@ -167,10 +180,11 @@ impl Node {
     /// [`StartError`], one line that says what is in the way; nothing is damaged then.
     pub async fn open(plan: Plan<'_>) -> Result<Self, StartError> {
         let directory = plan.directory();
+        let cluster = ClusterDir::under(plan.data);
+        cluster.look_for_node(plan.region, plan.credentials)?;
         make_private_directory(&directory)
             .map_err(|cause| StartError::Directory { path: directory.clone(), cause })?;
         clock::check(clock::now_seconds(), &directory)?;
-        let cluster = ClusterDir::under(plan.data);
         let keys = Arc::new(cluster.read_cluster_keys(plan.credentials)?);
         cluster.examine_node(plan.region, plan.topology, clock::now_seconds())?;
         let credentials = Credentials::load(cluster.path(), plan.region)?;
@@ -323,6 +337,7 @@ impl Node {
         };
         let clients = Front::new(self.region.as_str(), self.connection.clone());
         let (peers, admin) = (of(PEER_CONNECTIONS_MAX), of(ADMIN_CONNECTIONS_MAX));
+        let listen = sockets.addresses();
         let public = match certificate {
             Some(certificate) => Transport::tls(certificate.server_config(), self.windows),
             None => Transport::Plain,
@@ -338,7 +353,14 @@ impl Node {
         peers.serve(sockets.peer, self.peer_transport, metrics.clone(), application);
         let application = Admin::new(self.registry, self.readiness.clone(), self.topology, users_api);
         admin.serve(sockets.admin, Transport::Plain, metrics, Arc::new(application));
-        info!(region = %self.region, "node serves");
+        info!(
+            region = %self.region,
+            standard = %listen.standard,
+            accelerated = %listen.accelerated,
+            admin = %listen.admin,
+            peer = %listen.peer,
+            "node serves"
+        );
         let files = Files {
             note_taking: tokio::spawn(note_the_time(self.directory.clone())),
             region: self.region,

@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::assemble::operator_sockets;
 use crate::clock;
 use crate::identity::Level;
-use crate::operator::{self, Answer, Done, ask};
+use crate::operator::{self, Answer, AskError, Done, ask};
 use crate::user_admin::{WantedBucket, WantedGrant};
 
 /// Penstock: a multi-region S3 gateway with a read-through NVMe cache.
@@ -453,7 +453,7 @@ pub(crate) fn show(text: impl fmt::Display) -> Result<(), String> {
 fn running(data: &Path) -> Result<Vec<PathBuf>, String> {
     let sockets = operator_sockets(data).map_err(|error| format!("{}: {error}", data.display()))?;
     match sockets.is_empty() {
-        true => Err(format!("{}: no node is running with its data there", data.display())),
+        true => Err(AskError::NotRunning(data.to_owned()).to_string()),
         false => Ok(sockets),
     }
 }

@@ -22,11 +22,20 @@ use crate::topology::{RegionName, Topology};
 /// The file of the keys that seal secrets, and systemd's name for the same.
 const CLUSTER_KEY: &str = "cluster.key";
 
+/// The authority's certificate.
+const AUTHORITY: &str = "ca.pem";
+
 /// Where systemd has put the credentials of the service that this process is; `None` when it is none. Asked once, when
 /// a command starts.
 #[must_use]
 pub fn credentials_directory() -> Option<PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty()).map(PathBuf::from)
+}
+
+/// The files in a cluster's directory that the node of `region` needs.
+#[must_use]
+pub fn node_files(region: &str) -> [String; 4] {
+    [CLUSTER_KEY.to_owned(), AUTHORITY.to_owned(), format!("{region}.pem"), format!("{region}.key")]
 }
 
 /// Where a cluster's files are.
@@ -47,6 +56,23 @@ pub enum ClusterError {
         /// What the operating system said.
         cause: std::io::Error,
     },
+    /// A node has not all of its files.
+    #[error(
+        "{} has no {missing}: `penstock cluster init`, once for all nodes, and `penstock cluster node {region}` make them, \
+         to be copied there",
+        directory.display()
+    )]
+    Incomplete {
+        /// Where they belong.
+        directory: PathBuf,
+        /// The node's region.
+        region: RegionName,
+        /// Their names.
+        missing: String,
+    },
+    /// What only the machine has that made the cluster is not here.
+    #[error("there is no {}: this is for where `penstock cluster init` was run", .0.display())]
+    Elsewhere(PathBuf),
     /// The keys that seal secrets cannot be used.
     #[error("cluster key {}: {cause}", path.display())]
     Keys {
@@ -93,21 +119,39 @@ impl ClusterDir {
     /// # Errors
     /// `Keys`.
     pub fn read_cluster_keys(&self, credentials: Option<&Path>) -> Result<ClusterKeys, ClusterError> {
-        let credential =
-            credentials.map(|directory| directory.join(CLUSTER_KEY)).filter(|file| file.exists());
-        let (path, keys) = match credential {
+        let (path, keys) = match credential(credentials) {
             Some(path) => (path.clone(), ClusterKeys::read_credential(&path)),
             None => (self.cluster_key(), ClusterKeys::read(&self.cluster_key())),
         };
         keys.map_err(|cause| ClusterError::Keys { path, cause })
     }
 
+    /// Looks whether all is here that the node of `region` needs, before anything is done with it.
+    ///
+    /// # Errors
+    /// `Incomplete`, with all that is missing.
+    pub fn look_for_node(&self, region: &RegionName, credentials: Option<&Path>) -> Result<(), ClusterError> {
+        let mut missing = node_files(region.as_str()).to_vec();
+        missing.retain(|name| !self.0.join(name).exists());
+        if credential(credentials).is_some() {
+            missing.retain(|name| name != CLUSTER_KEY);
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (directory, missing) = (self.0.clone(), missing.join(", "));
+        Err(ClusterError::Incomplete { directory, region: region.clone(), missing })
+    }
+
     /// Puts a new key in front of those that seal secrets; the old ones still open. Returns the file.
     ///
     /// # Errors
-    /// `Keys` when there are none, `Io`.
+    /// `Elsewhere` when there are none, `Keys`, `Io`.
     pub fn rotate_key(&self) -> Result<PathBuf, ClusterError> {
         let path = self.cluster_key();
+        if !path.exists() {
+            return Err(ClusterError::Elsewhere(path));
+        }
         ClusterKeys::read(&path).map_err(|cause| ClusterError::Keys { path: path.clone(), cause })?;
         let text = ClusterKeys::generate() + &self.read(CLUSTER_KEY)?;
         write_private(&path, text.as_bytes())
@@ -121,7 +165,7 @@ impl ClusterDir {
     /// # Errors
     /// `Exists` when there is one already, before anything is written.
     pub fn init(&self) -> Result<Vec<PathBuf>, ClusterError> {
-        let mut making = self.making("ca.pem")?;
+        let mut making = self.making(AUTHORITY)?;
         making.keep_or_write(CLUSTER_KEY, || Ok(ClusterKeys::generate()))?;
         let key_pem = making.keep_or_write("ca.key", Authority::new_key)?;
         making.finish(Authority::with_key("Penstock cluster authority", &key_pem)?.certificate_pem())
@@ -131,7 +175,8 @@ impl ClusterDir {
     /// with [`init`](Self::init).
     ///
     /// # Errors
-    /// `Exists` when the node has a certificate already, before anything is written.
+    /// `Exists` when the node has a certificate already, `Elsewhere` when the authority is not here; before anything is
+    /// written.
     pub fn make_node(&self, region: &RegionName, topology: &Topology) -> Result<Vec<PathBuf>, ClusterError> {
         let mut making = self.making(&format!("{region}.pem"))?;
         let authority = self.authority()?;
@@ -154,7 +199,12 @@ impl ClusterDir {
     /// # Errors
     /// When its files cannot be read, or are not an authority's.
     pub fn authority(&self) -> Result<Authority, ClusterError> {
-        Ok(Authority::parse(&self.read("ca.pem")?, &self.read("ca.key")?)?)
+        for path in [AUTHORITY, "ca.key"].map(|name| self.0.join(name)) {
+            if !path.exists() {
+                return Err(ClusterError::Elsewhere(path));
+            }
+        }
+        Ok(Authority::parse(&self.read(AUTHORITY)?, &self.read("ca.key")?)?)
     }
 
     /// The certificate of `region`'s node.
@@ -174,17 +224,21 @@ impl ClusterDir {
         now_seconds: u64,
     ) -> Result<Duration, ClusterError> {
         let path = self.node_certificate(region);
-        match std::fs::read(&path) {
-            Ok(pem) => examination::examine(&pem, &peer_name(region, topology.domain()), now_seconds)
-                .map_err(|fault| ClusterError::Certificate { path, fault }),
-            Err(cause) => Err(ClusterError::Io { path, cause }),
-        }
+        let pem = std::fs::read(&path).map_err(|cause| ClusterError::Io { path: path.clone(), cause })?;
+        let (authority, name) = (self.read(AUTHORITY)?, peer_name(region, topology.domain()));
+        examination::examine(&pem, authority.as_bytes(), &name, now_seconds)
+            .map_err(|fault| ClusterError::Certificate { path, fault })
     }
 
     fn read(&self, name: &str) -> Result<String, ClusterError> {
         let path = self.0.join(name);
         std::fs::read_to_string(&path).map_err(|cause| ClusterError::Io { path, cause })
     }
+}
+
+/// The file of sealing keys that systemd has put into `credentials`, if it has.
+fn credential(credentials: Option<&Path>) -> Option<PathBuf> {
+    credentials.map(|directory| directory.join(CLUSTER_KEY)).filter(|file| file.exists())
 }
 
 /// Files that make one identity together, the last of which makes it complete.
@@ -272,7 +326,7 @@ mod tests {
     fn a_rotated_key_seals_and_the_old_one_still_opens() {
         let data = tempfile::tempdir().expect("temporary directory");
         let cluster = ClusterDir::under(data.path());
-        assert!(matches!(cluster.rotate_key(), Err(ClusterError::Keys { .. })), "there is none to rotate");
+        assert!(matches!(cluster.rotate_key(), Err(ClusterError::Elsewhere(_))), "there is none to rotate");
         cluster.init().expect("init");
         let sealed = cluster.read_cluster_keys(None).expect("keys").seal("s3cret", b"alice");
         let path = cluster.rotate_key().expect("rotate");

@@ -50,7 +50,8 @@ pub async fn run(arguments: cli::Serve) -> Result<(), ServeError> {
     let settings = Settings::read(&config)?;
     let at_fault = |fault| ServeError::Fault { path: config.clone(), fault };
     let region = settings.topology.region(&arguments.region).ok_or_else(|| {
-        at_fault(Fault::new("region", format!("there is no region called {:?}", arguments.region)))
+        let known = settings.topology.names();
+        at_fault(Fault::new("region", format!("none is called {:?}; there are {known}", arguments.region)))
     })?;
     let region = region.name().clone();
     let listen = settings.listen(&region).map_err(at_fault)?;

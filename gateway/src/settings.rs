@@ -7,6 +7,7 @@ mod fault;
 mod table;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -138,6 +139,12 @@ pub struct Store {
 /// Why there are no settings: the one line that goes to stderr, or several, one for each fault.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
+    /// There is no such file.
+    #[error(
+        "there is no {}: copy the regions.toml that Penstock comes with there and set its addresses, or name yours with --config",
+        .0.display()
+    )]
+    Missing(PathBuf),
     /// The file cannot be read.
     #[error("read {}: {cause}", path.display())]
     Read {
@@ -162,8 +169,10 @@ impl Settings {
     /// # Errors
     /// When the file cannot be read, or with every fault in it.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|cause| SettingsError::Read { path: path.to_owned(), cause })?;
+        let text = std::fs::read_to_string(path).map_err(|cause| match cause.kind() {
+            ErrorKind::NotFound => SettingsError::Missing(path.to_owned()),
+            _ => SettingsError::Read { path: path.to_owned(), cause },
+        })?;
         Self::parse(&text).map_err(|faults| SettingsError::Faults { path: path.to_owned(), faults })
     }
 

@@ -198,6 +198,12 @@ impl Topology {
         &self.regions
     }
 
+    /// The names of all regions, in file order, for people.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.regions.iter().map(|region| region.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     /// The region called exactly `name`.
     #[must_use]
     pub fn region(&self, name: &str) -> Option<&Region> {

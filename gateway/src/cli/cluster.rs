@@ -4,26 +4,29 @@ use std::path::{Path, PathBuf};
 
 use super::{Cluster, Place, show};
 use crate::clock;
-use crate::cluster::{ClusterDir, ClusterError};
+use crate::cluster::{ClusterDir, ClusterError, node_files};
 use crate::settings::Settings;
 
 /// Does what `command` says, at `now`.
 pub(super) fn run(command: Cluster, now: u64) -> Result<(), String> {
-    let made = match command {
+    let (made, next) = match command {
         Cluster::Init { data } => {
             check_clock(now, &data)?;
-            ClusterDir::under(&data).init()
+            let next =
+                "next, with the same --data: `penstock cluster node REGION` for each region".to_owned();
+            (ClusterDir::under(&data).init(), next)
         }
         Cluster::RotateKey { data } => return rotate_key(&data),
         Cluster::Node { region, place } => {
             check_clock(now, &place.data.join(&region))?;
-            make_node(&region, &place)?
+            let made = make_node(&region, &place)?;
+            (made, format!("next: copy {} into DIR/cluster of its node", node_files(&region).join(", ")))
         }
     };
     for path in made.map_err(|error| error.to_string())? {
         show(format_args!("made {}", path.display()))?;
     }
-    Ok(())
+    show(next)
 }
 
 /// A certificate dated by a wrong clock would outlast the mistake.
@@ -42,10 +45,12 @@ fn rotate_key(data: &Path) -> Result<(), String> {
 
 fn make_node(region: &str, place: &Place) -> Result<Result<Vec<PathBuf>, ClusterError>, String> {
     let settings = Settings::read(&place.config).map_err(|error| error.to_string())?;
-    let known = settings.topology.region(region);
-    let region =
-        known.ok_or_else(|| format!("{}: no region is called {region:?}", place.config.display()))?;
-    Ok(ClusterDir::under(&place.data).make_node(region.name(), &settings.topology))
+    let topology = &settings.topology;
+    let region = topology.region(region).ok_or_else(|| {
+        let (file, known) = (place.config.display(), topology.names());
+        format!("{file}: no region is called {region:?}; there are {known}")
+    })?;
+    Ok(ClusterDir::under(&place.data).make_node(region.name(), topology))
 }
 
 #[cfg(test)]
