@@ -112,6 +112,81 @@ async fn the_files_of_a_cluster_are_made_once() {
     }
 }
 
+/// A node that cannot reach home says why, where its operator looks, and says it once: a cluster is made once for all
+/// nodes, and one file of regions is theirs.
+#[tokio::test]
+async fn a_node_that_is_not_of_the_cluster_is_told_so() {
+    let mut site = Site::prepare();
+    let config = site.text("regions.toml");
+    let two = fs::read_to_string(&config).expect("read regions.toml");
+    let alone = two.split_inclusive("[[region]]").take(2).collect::<String>();
+    let rest = two.find("[tls]").expect("there is one");
+    let alone = alone.trim_end_matches("[[region]]").to_owned() + &two[rest..];
+    fs::write(site.path("alone.toml"), alone).expect("write a file of one region");
+    site.launch("ord1", "alone.toml");
+    site.launch("las1", "regions.toml");
+    site.wait_until_ready(0).await;
+    site.wait_for_trouble("users of ord1: no session, the owner ends the stream at once").await;
+    let told = "its region \\\"las1\\\" is not in this node's regions.toml";
+    until("home's log says why", async || site.nodes[0].log().contains(told)).await;
+    site.nodes[1].kill();
+
+    // Somebody made a cluster on each machine.
+    let other = site.text("other");
+    succeed(&["cluster", "init", "--data", &other]);
+    succeed(&["cluster", "node", "las1", "--data", &other, "--config", &config]);
+    let copy = |file: &str| {
+        fs::copy(site.path("other/cluster").join(file), site.path("las1/cluster").join(file)).expect("copy");
+    };
+    copy("las1.pem");
+    copy("las1.key");
+    let data = site.text("las1");
+    for args in [&["check"][..], &["serve", "--region", "las1"]] {
+        let (status, said) = process::run(&[args, &["--config", &config, "--data", &data]].concat());
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("las1.pem: not signed by the ca.pem beside it"), "{said}");
+    }
+    copy("ca.pem");
+    site.nodes.pop();
+    fs::remove_file(site.path("las1.log")).expect("of the node before");
+    site.launch("las1", "regions.toml");
+    site.wait_for_trouble("users of ord1: no session, region does not answer").await;
+    let _ = site.nodes[1].log_lines(&["WARN", "no session with the owner", "users", "ertificate"], 1).await;
+}
+
+/// Whoever begins in an empty folder is told what comes first, and then what comes next; what is refused leaves nothing.
+#[test]
+fn an_empty_folder_says_what_comes_first() {
+    let site = Site::prepare();
+    let (config, data) = (site.text("here.toml"), site.text("here"));
+    let refused = |args: &[&str], expected: &[&str]| {
+        let (status, said) = process::run(args);
+        assert_eq!((status.code(), said.trim().lines().count()), (Some(1), 1), "{args:?}: {said}");
+        assert!(
+            expected.iter().all(|text| said.contains(text)),
+            "{args:?}: {said} has not all of {expected:?}"
+        );
+    };
+    let serve = ["serve", "--region", "ord1", "--config", &config, "--data", &data];
+    let node = ["cluster", "node", "ord1", "--config", &config, "--data", &data];
+    refused(&serve, &["copy the regions.toml that Penstock comes with", "--config"]);
+    fs::copy(site.path("regions.toml"), &config).expect("copy regions.toml");
+    let files = "here/cluster has no cluster.key, ca.pem, ord1.pem, ord1.key: ";
+    refused(&serve, &[files, "`penstock cluster init`", "`penstock cluster node ord1`"]);
+    let elsewhere = ["serve", "--region", "mars1", "--config", &config, "--data", &data];
+    refused(&elsewhere, &["\"mars1\"; there are ord1, las1"]);
+    refused(&node, &["ca.pem", "`penstock cluster init`"]);
+    refused(&["cluster", "rotate-key", "--data", &data], &["cluster.key", "`penstock cluster init`"]);
+    let socket_commands = [&["status"][..], &["user", "list"], &["warm", "s3://a/b"]];
+    for command in socket_commands {
+        refused(&[command, &["--data", &data]].concat(), &["start `penstock dev` or `penstock serve`"]);
+    }
+    assert!(!site.path("here").exists(), "what was refused left something behind");
+    succeed(&["cluster", "init", "--data", &data]);
+    refused(&serve, &["here/cluster has no ord1.pem, ord1.key: "]);
+    succeed(&node);
+}
+
 /// One folder for the operator, one for each node, and the nodes that run.
 struct Site {
     dir: TempDir,
@@ -157,22 +232,44 @@ impl Site {
 
     async fn start() -> Self {
         let mut site = Self::prepare();
-        let config = site.text("regions.toml");
         for region in REGIONS {
-            let args = ["serve", "--region", region, "--config", &config, "--data", &site.text(region)];
-            let args = args.map(str::to_owned);
-            site.nodes.push(Process::start(&args, &site.path(&format!("{region}.log"))));
+            site.launch(region, "regions.toml");
         }
-        let http = http_client();
-        for (index, node) in site.nodes.iter_mut().enumerate() {
-            let url = format!("http://127.0.0.1:{}/readyz", site.port_base + 10 * index as u16 + 2);
-            until(&format!("{url} says yes"), async || {
-                assert!(node.ended().is_none(), "{}", node.log_tail());
-                matches!(http.get(&url).send().await, Ok(answer) if answer.status().is_success())
-            })
-            .await;
+        for index in 0..REGIONS.len() {
+            site.wait_until_ready(index).await;
         }
         site
+    }
+
+    /// Starts the node of `region` with the file called `config`.
+    fn launch(&mut self, region: &str, config: &str) {
+        let args =
+            ["serve", "--region", region, "--config", &self.text(config), "--data", &self.text(region)];
+        let args = args.map(str::to_owned);
+        self.nodes.push(Process::start(&args, &self.path(&format!("{region}.log"))));
+    }
+
+    async fn wait_until_ready(&mut self, index: usize) {
+        let url = format!("http://127.0.0.1:{}/readyz", self.port_base + 10 * index as u16 + 2);
+        let (http, node) = (http_client(), &mut self.nodes[index]);
+        until(&format!("{url} says yes"), async || {
+            assert!(node.ended().is_none(), "{}", node.log_tail());
+            matches!(http.get(&url).send().await, Ok(answer) if answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// Has las1's node look for home until `penstock status` says `trouble`.
+    async fn wait_for_trouble(&self, trouble: &str) {
+        let (http, data) = (http_client(), self.text("las1"));
+        let url = format!("http://127.0.0.1:{}/readyz", self.port_base + 12);
+        until(&format!("las1's status says {trouble:?}"), async || {
+            let answer = http.get(&url).send().await;
+            assert!(!answer.is_ok_and(|answer| answer.status().is_success()), "las1 is ready");
+            let (status, said) = process::run(&["status", "--data", &data]);
+            status.success() && said.contains(trouble)
+        })
+        .await;
     }
 
     fn configuration(&self) -> String {

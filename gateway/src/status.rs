@@ -95,6 +95,9 @@ pub struct Held {
     pub lapses: u64,
     /// Questions that wait to be sent, and batches that wait to be answered.
     pub waiting: usize,
+    /// Why the last way to the owner led nowhere, where it did not; an older node says nothing of it.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 impl Standing {
@@ -111,7 +114,8 @@ impl Standing {
             .followers
             .iter()
             .map(|follower| {
-                held(now, follower.region().as_str(), follower.class().as_str(), &follower.status())
+                let (region, class) = (follower.region().as_str(), follower.class().as_str());
+                Held { trouble: follower.trouble(), ..held(now, region, class, &follower.status()) }
             })
             .collect();
         holds.sort_by(|one, other| (&one.class, &one.region).cmp(&(&other.class, &other.region)));
@@ -156,6 +160,7 @@ fn held(now: Duration, region: &str, class: &str, status: &NodeStatus) -> Held {
         kept_bytes: status.kept_weight,
         lapses: status.lapses_count,
         waiting: status.waiting_count + status.resolves_count,
+        trouble: None,
     }
 }
 
@@ -190,10 +195,11 @@ impl fmt::Display for Status {
         }
         for held in &self.holds {
             let Held { region, class, lease_left_millis, kept, kept_bytes, lapses, waiting, .. } = held;
-            let how = match (lease_left_millis, held.is_connected) {
-                (0, true) => "asks each time".to_owned(),
-                (0, false) => "no session".to_owned(),
-                (left, _) => format!("lease {left} ms"),
+            let how = match (lease_left_millis, held.is_connected, &held.trouble) {
+                (0, _, Some(trouble)) => format!("no session, {trouble}"),
+                (0, true, None) => "asks each time".to_owned(),
+                (0, false, None) => "no session, as nobody asks".to_owned(),
+                (left, _, _) => format!("lease {left} ms"),
             };
             writeln!(
                 f,

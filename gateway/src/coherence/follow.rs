@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::clocks::boottime;
 use super::kept::{Failure, Kept};
@@ -32,6 +32,9 @@ use stream::Ended;
 
 /// Between a stream that broke and the next one.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The same after streams that the owner would not speak on, longer with each of them: it notes every one.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes that a question takes beside its names: the field names of the longest kind and two revisions.
 const ASK_ENVELOPE_BYTES: usize = 160;
@@ -81,6 +84,10 @@ struct State {
     shows_live: bool,
     /// Until when, on CLOCK_BOOTTIME, a session was or will be live.
     last_live: Option<Duration>,
+    /// The owner speaks on the stream that there is, or was.
+    is_opened: bool,
+    /// Why the last way to the owner led nowhere, for people.
+    trouble: Option<String>,
     /// Since when the owner, which has something to answer, has said nothing.
     unheard_since: Option<Instant>,
     /// Renewals and resolves under way, by their numbers.
@@ -136,6 +143,8 @@ impl Follower {
                 is_draining: false,
                 shows_live: false,
                 last_live: None,
+                is_opened: false,
+                trouble: None,
                 unheard_since: None,
                 renewals: HashMap::new(),
                 resolves: HashMap::new(),
@@ -238,6 +247,11 @@ impl Follower {
         self.lock().node.status()
     }
 
+    /// For operators: why the last way to the owner led nowhere; `None` where it did not.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
+    }
+
     /// Gives the session back, for no writer shall wait for a node that goes away; what is asked from here on is asked
     /// each time.
     pub(crate) fn drain(&self) {
@@ -278,6 +292,7 @@ impl Follower {
 
     /// Sees to the stream for as long as somebody waits, or a session lives.
     async fn run(self: Arc<Self>) {
+        let mut pause = RECONNECT_PAUSE;
         loop {
             self.keep_pages_coming();
             let connected = tokio::select! {
@@ -291,18 +306,41 @@ impl Follower {
                         () = self.closed.cancelled() => Ended::Closed,
                     };
                     debug!(region = %self.region(), class = self.class().as_str(), %ended, "session's stream ended");
+                    pause = match self.lock().is_opened {
+                        true => RECONNECT_PAUSE,
+                        false => (2 * pause).min(RECONNECT_PAUSE_MAX),
+                    };
+                    self.note_unopened(&ended);
                 }
                 Err(error) => return self.give_up(&error).await,
             }
             if !self.goes_on() {
                 return self.let_pages_rest();
             }
-            tokio::time::sleep(RECONNECT_PAUSE).await;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The owner took the connection: where it would not speak on it, its log says why.
+    fn note_unopened(&self, ended: &Ended) {
+        if !self.lock().is_opened {
+            self.note_trouble(format!("the owner ends the stream at once ({ended}): its log says why"));
+        }
+    }
+
+    /// Keeps what is in the way for operators, and says so once: whoever asks meets it again and again.
+    fn note_trouble(&self, trouble: String) {
+        if self.closed.is_cancelled() {
+            return;
+        }
+        if self.lock().trouble.replace(trouble.clone()).is_none() {
+            warn!(region = %self.region(), class = self.class().as_str(), %trouble, "no session with the owner");
         }
     }
 
     /// There is no way to the owner: whoever waits is told, and the next one tries again.
     async fn give_up(&self, error: &AskError) {
+        self.note_trouble(error.to_string());
         let lease_left = self.tell_that_nobody_answers(error);
         // Nobody else would notice that the lease runs out.
         tokio::select! {

@@ -300,8 +300,8 @@ impl Sessions {
         let protocol = wire::common_protocol(newest, oldest)
             .ok_or_else(|| Ended::Violation(format!("it speaks versions {oldest} to {newest}")))?;
         let region = self.topology.region(&node);
-        let region =
-            region.ok_or_else(|| Ended::Violation("its region is not known here".to_owned()))?.name();
+        let unknown = || Ended::Violation(format!("its region {node:?} is not in this node's regions.toml"));
+        let region = region.ok_or_else(unknown)?.name();
         let name = peer_name(region, self.topology.domain());
         if !certificate.is_some_and(|certificate| certificate.is_for(&name)) {
             return Err(Ended::Violation(format!("its certificate is not that of {region}'s node")));

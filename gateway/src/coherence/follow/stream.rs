@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::time::{Instant, timeout};
+use tracing::info;
 
 use super::{Follower, Sent, State, Unanswered};
 use crate::coherence::clocks::{boottime, monotonic};
@@ -39,7 +40,11 @@ impl From<io::Error> for Ended {
 impl Follower {
     /// Speaks with the owner until the stream ends, and says why it did.
     pub(super) async fn converse(&self, stream: impl AsyncRead + AsyncWrite) -> Ended {
-        self.lock().node.connected();
+        {
+            let mut state = self.lock();
+            state.node.connected();
+            state.is_opened = false;
+        }
         let (reader, writer) = tokio::io::split(stream);
         let ended = tokio::select! {
             ended = self.read(BufReader::new(reader)) => ended,
@@ -132,6 +137,7 @@ impl Follower {
             FromOwner::Opened { protocol } if (PROTOCOL_OLDEST..=PROTOCOL).contains(&protocol) => {}
             _ => return Err(Ended::Violation("no version that both speak")),
         }
+        self.note_opened();
         loop {
             let (message, bytes) =
                 wire::read_counted::<FromOwner>(&mut stream).await?.ok_or(Ended::Closed)?;
@@ -143,6 +149,14 @@ impl Follower {
                 self.parts.room.settle();
             }
             self.stir.notify_one();
+        }
+    }
+
+    fn note_opened(&self) {
+        let mut state = self.lock();
+        state.is_opened = true;
+        if state.trouble.take().is_some() {
+            info!(region = %self.region(), class = self.class().as_str(), "the owner answers again");
         }
     }
 
