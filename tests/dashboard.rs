@@ -1,5 +1,7 @@
-//! The shipped dashboards show something: each of their queries is run by a real Prometheus that scraped the regions.
+//! The shipped dashboards show something, and the shipped alerts nothing while all is well: each of their queries is run by a
+//! real Prometheus that scraped the regions.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,6 +45,38 @@ async fn each_query_of_the_cache_dashboard_has_an_answer() {
     }
 }
 
+/// Prometheus takes the shipped alerts, asks for nothing that a node does not serve, and none is raised where all is well.
+#[tokio::test]
+async fn no_alert_is_raised_of_a_healthy_cluster() {
+    let cluster = Cluster::start().await;
+    let prometheus = Prometheus::start(&cluster);
+    prometheus.wait_for_numbers("sum(up) == 3", &[vec![]]).await;
+    cluster.standard("ord1").create_bucket("data").await;
+    let answered = "sum(penstock_requests_total{status=\"200\"}) > 0";
+    prometheus.wait_for_numbers(answered, &[vec![]]).await;
+
+    let rules = fs::read_to_string(repository().join("ops/alerts.yml")).expect("read the alerts");
+    let served = cluster.scrape("ord1").await.families().clone();
+    let words = rules.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let asked: BTreeSet<_> = words.filter(|word| word.starts_with("penstock_")).map(str::to_owned).collect();
+    assert!(asked.len() >= 6, "{asked:?}");
+    assert_eq!(asked.difference(&served).collect::<Vec<_>>(), [""; 0], "asked for, and not served");
+
+    let answer = prometheus.get("rules?type=alert").await.expect("the rules");
+    let groups = answer["data"]["groups"].as_array().expect("groups");
+    let rules: Vec<_> = groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")).collect();
+    assert!(rules.len() >= 7, "{answer}");
+    for rule in rules {
+        let query = rule["query"].as_str().expect("a rule has a query");
+        let answer = prometheus.ask(query).await.expect("an answer");
+        assert_eq!(
+            (&answer["status"], &answer["data"]["result"]),
+            (&"success".into(), &Value::Array(vec![])),
+            "{query}"
+        );
+    }
+}
+
 /// The expression of each target of each panel, its interval put in as Grafana would.
 fn queries() -> Vec<String> {
     let text =
@@ -72,7 +106,9 @@ impl Prometheus {
             REGIONS.map(|region| format!("'{}'", cluster.admin(region).trim_start_matches("http://")));
         let config = format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+             rule_files: [{:?}]\n\
              scrape_configs: [{{ job_name: penstock, static_configs: [{{ targets: [{}] }}] }}]\n",
+            repository().join("ops/alerts.yml"),
             targets.join(", ")
         );
         fs::write(dir.path().join("prometheus.yml"), config).expect("write its configuration");
@@ -124,7 +160,11 @@ impl Prometheus {
     /// The answer to `query`, once Prometheus answers at all.
     async fn ask(&self, query: &str) -> Option<Value> {
         let form: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let answer = self.http.get(format!("{}/api/v1/query?query={form}", self.url)).send().await.ok()?;
+        self.get(&format!("query?query={form}")).await
+    }
+
+    async fn get(&self, what: &str) -> Option<Value> {
+        let answer = self.http.get(format!("{}/api/v1/{what}", self.url)).send().await.ok()?;
         serde_json::from_slice(&answer.bytes().await.ok()?).ok()
     }
 }
