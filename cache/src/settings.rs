@@ -80,7 +80,8 @@ pub struct Nvme {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NvmeDevice {
     /// A file, which is made when it is not there, or a block device. It is held with an exclusive lock while the cache
-    /// is open. A device that holds anything else than a slab, or zeros, is refused.
+    /// is open. A device or a file that holds anything else than a slab, or zeros, is refused; of one that begins with zeros
+    /// the first mebibyte tells.
     pub path: PathBuf,
     /// How much of it is used; a file is allocated at once. At least 16 blocks. Its index takes about 64 bytes of memory
     /// a block, beyond the limits of [`Settings`].

@@ -401,6 +401,28 @@ async fn a_file_of_another_kind_is_refused_and_left_alone() {
     assert_eq!(fs::read_to_string(&slab).expect("read"), "somebody's thesis");
 }
 
+/// What begins with zeros may be somebody's all the same, as an image of a disk is: refused like a device that holds something. A
+/// file of zeros alone, however short, is what a reset that was cut off leaves: it is made a slab.
+#[tokio::test]
+async fn a_file_that_only_begins_with_zeros_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let slab = folder.path().join("slab");
+    for (len, mark) in [(8192, 4096), (SLAB_BYTES, 64 * KIB), (2 * SLAB_BYTES, MIB - 1)] {
+        let mut image = vec![0; len as usize];
+        image[mark as usize] = 0x53;
+        fs::write(&slab, &image).expect("written");
+        let error = open_error(nvme_only(folder.path(), SLAB_BYTES)).await;
+        assert!(matches!(error, OpenError::NotASlab(_)), "{error}");
+        assert!(fs::read(&slab).expect("read") == image, "it was written to");
+    }
+    for len in [1, 4096, 64 * KIB, SLAB_BYTES] {
+        fs::write(&slab, vec![0; len as usize]).expect("written");
+        let node = Node::open(nvme_only(folder.path(), SLAB_BYTES)).await;
+        assert_eq!(node.metric("cache_nvme_in_use", None), 1, "{len} zeros");
+        node.cache.close().await;
+    }
+}
+
 /// A node whose slab another process holds starts without it, and takes it, with what is in it, once it is free. Until
 /// then it does not write to it.
 #[tokio::test]

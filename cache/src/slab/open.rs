@@ -93,7 +93,7 @@ pub(crate) fn open(
         Ok(found) if found.file_bytes != device.bytes => Err("its size was another"),
         Ok(_) if file_bytes < device.bytes => Err("it was cut short"),
         Ok(found) => Ok(found.slab_id),
-        Err(Unusable::Blank) if is_raw && !is_blank(&file).map_err(failed("look for something else"))? => {
+        Err(Unusable::Blank) if !is_blank(&file).map_err(failed("look for something else"))? => {
             return Err(OpenError::NotASlab(path.clone()));
         }
         Err(Unusable::Blank) => Err("it is new"),
@@ -170,7 +170,8 @@ fn read_start(file: &File, sector: &mut [u8]) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Whether there is nothing in the first mebibyte, which is where file systems and volume managers leave their marks.
+/// Whether there is nothing in the first mebibyte, or in all of a shorter file: file systems and volume managers leave their
+/// marks there, and so do images of disks. A file of ours whose making was cut off is all zeros.
 fn is_blank(file: &File) -> io::Result<bool> {
     let mut start = vec![0; 1024 * 1024];
     let read = read_start(file, &mut start)?;
