@@ -178,7 +178,9 @@ fn is_blank(file: &File) -> io::Result<bool> {
     Ok(start[..read].iter().all(|byte| *byte == 0))
 }
 
-/// Sees to it that there is room for all of the slab, and that nothing is left of an earlier superblock.
+/// Sees to it that there is room for all of the slab. A file is empty afterwards; a raw device keeps what it holds, the
+/// superblock too: without one, headers that are still there would be somebody's, should this process end before it has
+/// written the new one.
 fn allocate(file: &File, is_raw: bool, file_bytes: u64, device: &NvmeDevice) -> io::Result<()> {
     if is_raw {
         if file_bytes < device.bytes {
@@ -187,7 +189,7 @@ fn allocate(file: &File, is_raw: bool, file_bytes: u64, device: &NvmeDevice) -> 
                 format!("the device has {file_bytes} bytes, fewer than {}", device.bytes),
             ));
         }
-        return file.write_all_at(&[0; SECTOR_BYTES], 0);
+        return Ok(());
     }
     file.set_len(0)?;
     // Asked first: what is allocated until the disk is full is missing elsewhere meanwhile.
@@ -209,7 +211,8 @@ fn allocate(file: &File, is_raw: bool, file_bytes: u64, device: &NvmeDevice) -> 
     }
 }
 
-/// Makes it an empty slab. The superblock comes last: a crash before leaves a blank file.
+/// Makes it an empty slab: headers of an earlier one do not count under the new id. The superblock comes last, so a crash
+/// before leaves a blank file, or the slab that the device was; one in the middle of it, a damaged superblock.
 fn format(file: &File, node: &str, geometry: Geometry) -> io::Result<u64> {
     file.sync_all()?;
     let slab_id = random()?;
@@ -272,9 +275,42 @@ fn rebuild(
 
 #[cfg(test)]
 mod tests {
+    use prometheus::Registry;
+
     use super::*;
     use crate::Instance;
+    use crate::metrics::Metrics;
+    use crate::settings::Nvme;
     use crate::slab::header::Header;
+
+    /// A process that is killed while it resets a raw device, after it made room and before it wrote the superblock, leaves
+    /// what the next one resets in turn.
+    #[test]
+    fn a_reset_of_a_device_that_was_cut_off_is_done_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let settings = Nvme::new(folder.path().join("slab"), 4 << 20);
+        let device = &settings.devices[0];
+        let opening = |block_bytes| Opening {
+            settings: settings.clone(),
+            block_bytes,
+            weights: Arc::default(),
+            kept: Arc::default(),
+            metrics: Arc::new(Metrics::new(&Registry::new()).expect("registers")),
+        };
+        let (file, opened) = open(&opening(128 << 10), device, Duration::ZERO).expect("opens");
+        let key = BlockKey { instance: Instance([1; 16]), index: 0 };
+        let header =
+            Header { key, generation: 1, block_len: 1000, tenant: Tenant::named("lab"), sums: vec![1] };
+        let geometry = opened.geometry;
+        let header = header.encode(opened.slab_id, 0, geometry.header_bytes());
+        file.write_all_at(&header, geometry.header_offset(0)).expect("written");
+        allocate(&file, true, device.bytes, device).expect("there is room");
+        drop(file);
+        for block_bytes in [256 << 10, 128 << 10] {
+            let (_, opened) = open(&opening(block_bytes), device, Duration::ZERO).expect("opens");
+            assert_eq!(opened.index.blocks_count(), 0);
+        }
+    }
 
     /// How long does it take to open a slab of a million blocks of 1 MiB? The file is sparse but for its headers.
     /// `cargo test --release -p cache --lib a_million -- --ignored --nocapture`

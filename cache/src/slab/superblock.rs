@@ -170,6 +170,19 @@ mod tests {
         }
     }
 
+    /// A superblock that is half written over another is that of a slab still: it is reset, and not taken for somebody's.
+    #[test]
+    fn a_torn_write_over_a_superblock_is_a_damaged_slab() {
+        let old = superblock().encode();
+        let new = Superblock { slab_id: 8, block_bytes: 1 << 18, ..superblock() }.encode();
+        for cut in (512..SECTOR_BYTES).step_by(512) {
+            for (start, end) in [(&new, &old), (&old, &new)] {
+                let torn = [&start[..cut], &end[cut..]].concat();
+                assert_eq!(Superblock::decode(&torn), Err(Unusable::Damaged), "at {cut}");
+            }
+        }
+    }
+
     #[test]
     fn blank_foreign_and_other_versions_are_told_apart() {
         assert_eq!(Superblock::decode(&[0; SECTOR_BYTES]), Err(Unusable::Blank));
