@@ -3,8 +3,8 @@
 //! A write is queued and answered at once; until it is on disk the block is served out of the queue, and a block that
 //! finds the queue full is not kept (and counted). A read takes a slot's header and the pages it wants in one
 //! request and verifies each page; a bad page makes the block a miss, and it is forgotten. Slots being read are never
-//! overwritten. A device that fails too often is taken out of use: everything is a miss from then on, and the node
-//! goes on.
+//! overwritten. A device that fails too often, or does not answer, is taken out of use: everything is a miss from then on, and
+//! the node goes on.
 //!
 //! The index in memory says where a block lies; page sums stay on disk, in the headers. What is given up for a new block,
 //! and whether a block is worth a write at all, is [`eviction`]'s to say.
@@ -17,11 +17,12 @@ mod tests;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::engine::{self, Engine, SlotRead, SlotWrite};
@@ -47,6 +48,11 @@ use crate::tenant::{Tenant, Weights};
 /// sector, whose slot is not used again; a device that fails this often fails more, and each failure costs a reader
 /// the kernel's own retries, seconds long.
 const ERRORS_MAX: u32 = 8;
+
+/// How long a device is waited for: for the answer to a read, and for all that is left to do when it is closed. Far longer than
+/// any read that was measured (0.7 s, among many), and shorter than the kernel's own patience, which for some devices has no
+/// end (`ops/decisions/2026-11-30-what-a-device-may-do-to-a-node.md`).
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Slots that are looked at for a purge while readers wait: less than a millisecond of work.
 const PURGED_AT_ONCE: u32 = 16_384;
@@ -75,6 +81,9 @@ struct Inner {
     /// A queued block was written, or given up.
     settled: Notify,
     queue_bytes_max: usize,
+    patience: Duration,
+    /// Reads that came back, whatever with.
+    answers_count: AtomicU64,
     errors: AtomicU32,
     in_use: AtomicBool,
     kept: Arc<Kept>,
@@ -127,10 +136,10 @@ impl Device {
         let failed = |cause| OpenError::Io { path: device.path.clone(), doing: "start", cause };
         let file = SlabFile::new(&device.path, file).map_err(failed)?;
         let engine = engine::start(opening.settings.engine, Arc::new(file)).map_err(failed)?;
-        Ok(Self::start(opening, found, engine))
+        Ok(Self::start(opening, found, engine, PATIENCE))
     }
 
-    fn start(opening: &Opening, opened: Opened, engine: Box<dyn Engine>) -> Self {
+    fn start(opening: &Opening, opened: Opened, engine: Box<dyn Engine>, patience: Duration) -> Self {
         let Opening { settings, kept, metrics, .. } = opening;
         metrics.nvme_device_in();
         metrics.nvme_slots_came(opened.geometry.slots_count);
@@ -149,6 +158,8 @@ impl Device {
             }),
             settled: Notify::new(),
             queue_bytes_max: layout::to_len(settings.write_queue_bytes) / settings.devices.len().max(1),
+            patience,
+            answers_count: AtomicU64::new(0),
             errors: AtomicU32::new(0),
             in_use: AtomicBool::new(true),
             kept: kept.clone(),
@@ -290,17 +301,29 @@ impl Device {
         tokio::spawn(blanking).await.expect("blanking headers does not panic")
     }
 
-    /// Writes what is queued, makes it durable, and lets go of the file. Nothing is found from now on.
+    /// Writes what is queued, makes it durable, and lets go of the file; of a device that does not answer, once it was waited
+    /// for long enough, without. Nothing is found from now on.
     pub(crate) async fn close(&self) {
         lock(&self.0.state).closing = true;
-        self.settled(|state| state.queue.is_empty()).await;
+        let stopping = async {
+            self.settled(|state| state.queue.is_empty()).await;
+            self.end_use();
+            let device = self.clone();
+            tokio::task::spawn_blocking(move || device.0.engine.stop()).await
+        };
+        match timeout(self.0.patience, stopping).await {
+            Ok(Ok(Err(error))) => error!(%error, "close slab"),
+            Ok(_) => {}
+            Err(_) => {
+                error!("NVMe device does not answer: closed without what it has not written");
+                self.end_use();
+            }
+        }
+    }
+
+    fn end_use(&self) {
         if self.0.in_use.swap(false, Ordering::AcqRel) {
             self.gone();
-        }
-        let device = self.clone();
-        let stopped = tokio::task::spawn_blocking(move || device.0.engine.stop()).await;
-        if let Ok(Err(error)) = stopped {
-            error!(%error, "close slab");
         }
     }
 
@@ -370,6 +393,25 @@ impl Device {
         }
     }
 
+    /// A read has no answer in time, when there had been `answers_before` at its start. Its block is forgotten, so that nobody
+    /// waits for it again; its slot stays pinned for as long as the device has the read.
+    ///
+    /// Where others were answered meanwhile the device is slow, or has lost this one: that alone does not take it out. If it
+    /// loses more, they hold every place at the device in the end, and nobody is answered.
+    fn is_late(&self, key: &BlockKey, slot: u32, answers_before: u64) {
+        {
+            let mut state = lock(&self.0.state);
+            state.index.forget_block(key);
+            self.count_blocks(&mut state);
+        }
+        if self.0.answers_count.load(Ordering::Relaxed) == answers_before {
+            self.device_failed("read", slot, &io::ErrorKind::TimedOut.into());
+        } else if self.in_use() {
+            self.0.metrics.device_error();
+            warn!(slot, "NVMe device has not answered a read in time");
+        }
+    }
+
     /// Nothing is found here any more.
     fn gone(&self) {
         self.0.metrics.nvme_device_gone();
@@ -389,22 +431,25 @@ impl Device {
 
 impl Pin {
     /// Reads the pages `pages` (counted within the block, which is `block_len` bytes long) into the start of
-    /// `buffer`, and verifies each. `None` when the block is not to be had after all: it is a miss then.
+    /// `buffer`, and verifies each. `None` when the block is not to be had after all, or not in time: it is a miss then.
     pub(crate) async fn read(self, block_len: usize, pages: Range<usize>, buffer: Buffer) -> Option<Buffer> {
-        let inner = self.device.0.clone();
+        let (device, key, slot) = (self.device.clone(), self.key, self.slot);
+        let inner = &device.0;
         let start = pages.start * PAGE_LEN;
         let end = (pages.end * PAGE_LEN).min(block_len);
         let data_bytes = (end - start).next_multiple_of(SECTOR_BYTES);
         let (answer, answered) = oneshot::channel();
         let started = Instant::now();
+        let answers_before = inner.answers_count.load(Ordering::Relaxed);
         inner.engine.read(SlotRead {
-            header_offset: inner.geometry.header_offset(self.slot),
+            header_offset: inner.geometry.header_offset(slot),
             header_bytes: inner.geometry.header_bytes(),
-            data_offset: inner.geometry.data_offset(self.slot) + start as u64,
+            data_offset: inner.geometry.data_offset(slot) + start as u64,
             data_bytes,
             buffer,
             // The pin moves with the request: the slot is safe even if the reader goes away.
             done: Box::new(move |outcome| {
+                self.device.0.answers_count.fetch_add(1, Ordering::Relaxed);
                 let bytes = pages_len(&pages, block_len);
                 if let Some(read) = self.counted(outcome, bytes, started) {
                     let _ = answer.send((self, pages, read));
@@ -412,7 +457,11 @@ impl Pin {
             }),
         });
         // Sums are worked out where the bytes are wanted, not on the engine's thread; nobody's are not.
-        let (pin, pages, (header, buffer)) = answered.await.ok()?;
+        let Ok(answered) = timeout(inner.patience, answered).await else {
+            device.is_late(&key, slot, answers_before);
+            return None;
+        };
+        let (pin, pages, (header, buffer)) = answered.ok()?;
         pin.is_good(&header, &buffer, block_len, pages).then_some(buffer)
     }
 

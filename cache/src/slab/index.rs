@@ -192,6 +192,13 @@ impl Index {
         }
     }
 
+    /// The block is not found any more, for whatever became of a read of it; whoever reads it has its slot until then.
+    pub(crate) fn forget_block(&mut self, key: &BlockKey) {
+        if let Some(number) = self.find(key) {
+            self.forget(number, false);
+        }
+    }
+
     /// Forgets the blocks in `slots` that `goes` names. Their slots are not used before [`Index::blanked`].
     pub(crate) fn purge(&mut self, slots: Range<u32>, goes: impl Fn(&BlockKey) -> bool) -> Vec<u32> {
         let slots = slots.start.min(self.slots_count())..slots.end.min(self.slots_count());

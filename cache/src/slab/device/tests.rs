@@ -21,6 +21,8 @@ struct Faulty {
 #[derive(Default)]
 struct Faults {
     reads_fail: AtomicBool,
+    reads_wait: AtomicBool,
+    waiting_reads: Mutex<Vec<SlotRead>>,
     writes_fail: AtomicBool,
     writes_wait: AtomicBool,
     waiting: Mutex<Vec<SlotWrite>>,
@@ -28,9 +30,12 @@ struct Faults {
 
 impl Engine for Faulty {
     fn read(&self, read: SlotRead) {
-        match self.faults.reads_fail.load(Ordering::SeqCst) {
-            true => (read.done)(Err(rustix::io::Errno::IO.into())),
-            false => self.engine.read(read),
+        if self.faults.reads_wait.load(Ordering::SeqCst) {
+            lock(&self.faults.waiting_reads).push(read);
+        } else if self.faults.reads_fail.load(Ordering::SeqCst) {
+            (read.done)(Err(rustix::io::Errno::IO.into()));
+        } else {
+            self.engine.read(read);
         }
     }
 
@@ -60,15 +65,22 @@ struct Bench {
     slab: Device,
     faults: Arc<Faults>,
     pool: Pool,
+    registry: Registry,
     _folder: tempfile::TempDir,
 }
 
 impl Bench {
     fn new() -> Self {
+        Self::with_patience(PATIENCE)
+    }
+
+    /// One whose device is waited for so long.
+    fn with_patience(patience: Duration) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let mut settings = Nvme::new(folder.path().join("slab"), 4 << 20);
         settings.write_queue_bytes = 2 * BLOCK_BYTES;
-        let metrics = Arc::new(Metrics::new(&Registry::new()).expect("registers"));
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::new(&registry).expect("registers"));
         let opening = Opening {
             settings: settings.clone(),
             block_bytes: BLOCK_BYTES,
@@ -82,8 +94,14 @@ impl Bench {
         let engine = engine::start(settings.engine, file).expect("starts");
         let faults = Arc::new(Faults::default());
         let engine = Box::new(Faulty { engine, faults: faults.clone() });
-        let slab = Device::start(&opening, opened, engine);
-        Self { slab, faults, pool: Pool::new(4 << 20, 0), _folder: folder }
+        let slab = Device::start(&opening, opened, engine, patience);
+        Self { slab, faults, pool: Pool::new(4 << 20, 0), registry, _folder: folder }
+    }
+
+    fn errors_told(&self) -> u64 {
+        let families = self.registry.gather();
+        let errors = families.iter().find(|family| family.name() == "cache_nvme_device_errors_total");
+        errors.expect("a series").get_metric()[0].get_counter().get_value() as u64
     }
 
     fn key(index: u32) -> BlockKey {
@@ -210,4 +228,93 @@ async fn a_purge_waits_for_readers_and_fails_aloud() {
     assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
     assert!(bench.read(2).await.is_none());
     assert_eq!(bench.slab.0.errors.load(Ordering::SeqCst), 1);
+}
+
+/// A device that answers no read any more: each is a miss after a while, is not looked for there again, and eight of them take the
+/// device out.
+#[tokio::test]
+async fn a_device_that_does_not_answer_is_taken_out() {
+    let bench = Bench::with_patience(Duration::from_millis(20));
+    for index in 0..=ERRORS_MAX {
+        bench.stored(index).await;
+    }
+    bench.faults.reads_wait.store(true, Ordering::SeqCst);
+    for index in 0..ERRORS_MAX {
+        assert!(bench.slab.in_use());
+        assert!(bench.read(index).await.is_none());
+        assert!(!bench.slab.contains(&Bench::key(index)));
+    }
+    assert!(!bench.slab.in_use());
+    assert!(bench.slab.find(&Bench::key(ERRORS_MAX)).is_none());
+    assert_eq!(bench.errors_told(), u64::from(ERRORS_MAX));
+    assert_eq!(lock(&bench.faults.waiting_reads).len(), ERRORS_MAX as usize);
+    bench.slab.close().await;
+}
+
+/// A read that was given up still has its slot and its memory until the device answers.
+#[tokio::test]
+async fn a_read_that_was_given_up_keeps_its_slot_until_it_is_answered() {
+    let bench = Bench::with_patience(Duration::from_millis(20));
+    bench.stored(1).await;
+    bench.faults.reads_wait.store(true, Ordering::SeqCst);
+    assert!(bench.read(1).await.is_none());
+    for index in 2..100 {
+        bench.stored(index).await;
+    }
+    let slots_count = bench.slab.0.geometry.slots_count as usize;
+    let blocks_count = || lock(&bench.slab.0.state).index.blocks_count();
+    assert_eq!(blocks_count(), slots_count - 1);
+    let mut read = lock(&bench.faults.waiting_reads).pop().expect("it hangs");
+    let (tell, told) = oneshot::channel();
+    let (slab_id, slot, done) = (bench.slab.slab_id(), 0, read.done);
+    read.done = Box::new(move |outcome| {
+        let header = outcome.as_ref().ok().and_then(|(header, _)| Header::decode(header, slab_id, slot));
+        tell.send(header.map(|header| header.key)).expect("somebody waits");
+        done(outcome);
+    });
+    bench.faults.reads_wait.store(false, Ordering::SeqCst);
+    bench.slab.0.engine.read(read);
+    assert_eq!(told.await.expect("answered"), Some(Bench::key(1)));
+    until("the slot is free", || !lock(&bench.slab.0.state).index.is_pinned(slot)).await;
+    bench.stored(1).await;
+    assert_eq!(blocks_count(), slots_count);
+}
+
+/// A device that answers others meanwhile is slow: what it does not answer in time is a miss, and it stays.
+#[tokio::test]
+async fn a_slow_device_is_not_taken_out() {
+    let bench = Arc::new(Bench::with_patience(Duration::from_secs(1)));
+    for index in 0..=2 * ERRORS_MAX {
+        bench.stored(index).await;
+    }
+    bench.faults.reads_wait.store(true, Ordering::SeqCst);
+    let reading = (0..2 * ERRORS_MAX).map(|index| {
+        let bench = bench.clone();
+        tokio::spawn(async move { bench.read(index).await.is_none() })
+    });
+    let reading: Vec<_> = reading.collect();
+    let waiting_count = || lock(&bench.faults.waiting_reads).len();
+    until("all reads hang", || waiting_count() == 2 * ERRORS_MAX as usize).await;
+    bench.faults.reads_wait.store(false, Ordering::SeqCst);
+    assert!(bench.read(2 * ERRORS_MAX).await.is_some());
+    for read in reading {
+        assert!(read.await.expect("no panic"), "answered by nobody");
+    }
+    assert!(bench.slab.in_use());
+    assert_eq!(bench.errors_told(), u64::from(2 * ERRORS_MAX));
+}
+
+/// A device that does not take its last writes does not keep a node from closing.
+#[tokio::test]
+async fn a_device_that_does_not_answer_is_closed_all_the_same() {
+    let bench = Bench::with_patience(Duration::from_millis(20));
+    bench.faults.writes_wait.store(true, Ordering::SeqCst);
+    assert_eq!(bench.offer(1), Offered::Kept);
+    bench.slab.close().await;
+    assert!(bench.slab.find(&Bench::key(1)).is_none());
+    assert_eq!(bench.offer(2), Offered::Refused(NotKept::DeviceOut));
+    for write in std::mem::take(&mut *lock(&bench.faults.waiting)) {
+        (write.done)(Ok(()));
+    }
+    assert!(bench.slab.find(&Bench::key(1)).is_none());
 }
