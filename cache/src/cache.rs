@@ -203,7 +203,7 @@ impl Cache {
     pub async fn purge(&self, objects: &[(Instance, u64)]) -> Result<Purged, PurgeError> {
         let instances: Arc<HashSet<Instance>> =
             Arc::new(objects.iter().map(|(instance, _)| *instance).collect());
-        let nvme_blocks = self.purge_nvme(move |instance| instances.contains(instance)).await?;
+        let nvme_blocks = self.purge_nvme(move |instance| instances.contains(instance)).await;
         let mut memory_blocks = 0;
         for (instance, object_bytes) in objects {
             let layout = Layout::new(*object_bytes, self.0.settings.block_bytes);
@@ -212,7 +212,7 @@ impl Cache {
             memory_blocks += self.0.memory.remove(keys);
             tokio::task::yield_now().await;
         }
-        Ok(Purged { memory_blocks, nvme_blocks })
+        Ok(Purged { memory_blocks, nvme_blocks: nvme_blocks? })
     }
 
     /// Drops everything from both tiers, and ends all pins; otherwise as [`Cache::purge`].
@@ -220,8 +220,9 @@ impl Cache {
     /// # Errors
     /// See [`PurgeError`].
     pub async fn purge_all(&self) -> Result<Purged, PurgeError> {
-        let nvme_blocks = self.purge_nvme(|_| true).await?;
-        Ok(Purged { memory_blocks: self.0.memory.clear(), nvme_blocks })
+        let nvme_blocks = self.purge_nvme(|_| true).await;
+        let memory_blocks = self.0.memory.clear();
+        Ok(Purged { memory_blocks, nvme_blocks: nvme_blocks? })
     }
 
     async fn purge_nvme(

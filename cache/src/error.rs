@@ -79,9 +79,17 @@ pub enum PurgeError {
     /// The pins of what was to go could not be ended.
     #[error(transparent)]
     Pins(#[from] PinError),
-    /// A device of the NVMe tier did not take it: what was to go may be there again after a restart.
-    #[error("blank headers on NVMe: {0}")]
-    Device(io::Error),
+    /// A device of the NVMe tier did not take it, or is not in use: what was to go may be there again after a restart, or when the
+    /// device is back.
+    #[error(
+        "NVMe device {path}: {cause}; what it holds may be found again later: purge again once it is in use, or empty it"
+    )]
+    Device {
+        /// The file or raw device.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
 }
 
 /// Why a cache could not be opened.

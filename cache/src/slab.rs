@@ -186,18 +186,27 @@ impl Slab {
     /// their pins. Returns how many blocks there were.
     ///
     /// # Errors
-    /// Where the file of pins, or a device, cannot be written.
+    /// Where the file of pins, or a device, cannot be written, or a device that was set is not in use: what it holds would come
+    /// back with it. The other devices are purged all the same.
     pub(crate) async fn purge(
         &self,
         goes: impl Fn(&Instance) -> bool + Clone + Send + Sync + 'static,
     ) -> Result<u64, PurgeError> {
         self.kept.release(goes.clone()).await?;
-        let mut purged_count = 0;
-        for device in self.in_use_now() {
-            let purged = device.purge(&|key: &BlockKey| goes(&key.instance)).await;
-            purged_count += purged.map_err(PurgeError::Device)?;
+        let goes = |key: &BlockKey| goes(&key.instance);
+        let mut outcome = Ok(0);
+        for (device, path) in self.devices.iter().zip(self.late.paths()) {
+            let purged = match device.get() {
+                Some(device) => device.purge(&goes).await,
+                None => Err(device::out_of_use()),
+            };
+            outcome = match (outcome, purged) {
+                (Ok(purged_count), Ok(more)) => Ok(purged_count + more),
+                (Ok(_), Err(cause)) => Err(PurgeError::Device { path: path.clone(), cause }),
+                (failed, _) => failed,
+            };
         }
-        Ok(purged_count)
+        outcome
     }
 
     /// Writes what is queued, makes it durable, and lets go of the devices and of the file of pins. Nothing is found from now

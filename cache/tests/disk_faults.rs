@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use cache::{Cache, Mode, NvmeDevice, Settings, Tenant};
+use cache::{Cache, Mode, NvmeDevice, PurgeError, Settings, Tenant};
 use prometheus::Registry;
 
 use crate::origin::Origin;
@@ -98,6 +98,34 @@ async fn another_nodes_device_is_left_alone() {
     assert_eq!(node.read_all(&origin).await.origin_bytes, MIB);
     node.cache.close().await;
     assert!(fs::read(folder.path().join("second")).expect("read") == before, "it was written to");
+}
+
+/// A purge does not say that it is done while another process has a device, which comes with its blocks once that is gone: it says
+/// which, and everything else is purged.
+#[tokio::test]
+async fn a_purge_names_the_device_that_it_could_not_reach() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Origin::new(1, 8 * MIB);
+    filled(two_devices(folder.path()), &origin).await;
+    let second = folder.path().join("second");
+    let mut of_second = nvme_only(folder.path(), SLAB_BYTES);
+    of_second.nvme.as_mut().expect("nvme").devices[0].path.clone_from(&second);
+    let old = Node::open(of_second).await;
+    let there = old.metric("cache_nvme_blocks", None);
+    let new = Node::open(two_devices(folder.path())).await;
+    assert_eq!(new.metric("cache_nvme_blocks", None), 32 - there);
+    match new.cache.purge_all().await {
+        Err(PurgeError::Device { path, .. }) => assert_eq!(path, second),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(new.metric("cache_nvme_blocks", None), 0);
+    old.cache.close().await;
+    until("the second is taken", || new.metric("cache_nvme_in_use", None) == 2).await;
+    assert_eq!(new.metric("cache_nvme_blocks", None), there);
+    assert_eq!(new.cache.purge_all().await.expect("purged").nvme_blocks, there);
+    new.cache.close().await;
+    let node = Node::open(two_devices(folder.path())).await;
+    assert_eq!(node.metric("cache_nvme_blocks", None), 0);
 }
 
 /// A disk without room for the slab: nothing is taken of it, and the node does without.

@@ -92,12 +92,21 @@ struct Inner {
 
 struct State {
     index: Index,
-    queue: HashMap<BlockKey, Block>,
+    queue: HashMap<BlockKey, Queued>,
     queue_bytes: usize,
     generation_next: u64,
+    /// Purges that are at the device's headers.
+    blankings_count: usize,
     closing: bool,
     /// What the count of blocks was last said to be.
     blocks_told: usize,
+}
+
+/// A block that waits to be written.
+struct Queued {
+    block: Block,
+    /// Whose header lies in its slot until then.
+    over: Option<BlockKey>,
 }
 
 /// A block on disk that cannot go away while this is held.
@@ -154,6 +163,7 @@ impl Device {
                 queue: HashMap::new(),
                 queue_bytes: 0,
                 generation_next: opened.generation_next,
+                blankings_count: 0,
                 closing: false,
             }),
             settled: Notify::new(),
@@ -198,8 +208,8 @@ impl Device {
         if !self.in_use() {
             return None;
         }
-        if let Some(block) = state.queue.get(key) {
-            return Some(Found::Queued(block.clone()));
+        if let Some(queued) = state.queue.get(key) {
+            return Some(Found::Queued(queued.block.clone()));
         }
         let pinned = state.index.pin(key)?;
         let (slot, touched_ago) = (pinned.slot, pinned.touched_ago);
@@ -240,7 +250,8 @@ impl Device {
             let generation = state.generation_next;
             state.generation_next += 1;
             state.queue_bytes += block.footprint();
-            state.queue.insert(key, block.clone());
+            let over = state.index.header_in(chosen.slot);
+            state.queue.insert(key, Queued { block: block.clone(), over });
             let header = Header { key, generation, block_len: len32(block.len()), tenant, sums };
             self.write(chosen.slot, block, header)
         };
@@ -257,31 +268,58 @@ impl Device {
     /// waits to be written is waited for; what is read of them meanwhile is read to its end.
     ///
     /// # Errors
-    /// Where the device did not take it. Nothing is found any more all the same, until a restart.
+    /// Where the device did not take it, or is not in use. Nothing is found any more all the same, until a restart.
     pub(crate) async fn purge(&self, goes: &(impl Fn(&BlockKey) -> bool + Sync)) -> io::Result<u64> {
-        self.settled(|state| !state.queue.keys().any(goes)).await;
+        self.settled_in_time(|state| !state.queue.keys().any(goes)).await?;
+        let mut purged_count = self.purge_slots(goes).await?;
+        let gives_way =
+            |state: &State| state.queue.values().any(|queued| queued.over.as_ref().is_some_and(goes));
+        let waits = gives_way(&lock(&self.0.state));
+        if waits {
+            self.settled_in_time(|state| !gives_way(state)).await?;
+            // A write that failed may have left it.
+            purged_count += self.purge_slots(goes).await?;
+        }
+        // What was written over until now is to be gone for good as well.
+        self.clone().blank(Vec::new()).await?;
+        Ok(purged_count)
+    }
+
+    async fn purge_slots(&self, goes: &(impl Fn(&BlockKey) -> bool + Sync)) -> io::Result<u64> {
         let slots_count = self.0.geometry.slots_count;
         let mut purged_count = 0;
         for start in (0..slots_count).step_by(PURGED_AT_ONCE as usize) {
             let slots = start..start.saturating_add(PURGED_AT_ONCE);
             let purged = {
                 let mut state = lock(&self.0.state);
-                let purged = if self.in_use() { state.index.purge(slots, goes) } else { Vec::new() };
+                let before = state.index.blocks_count();
+                let purged = state.index.purge(slots, goes);
+                purged_count += (before - state.index.blocks_count()) as u64;
                 self.count_blocks(&mut state);
                 purged
             };
             if !purged.is_empty() {
-                purged_count += purged.len() as u64;
                 self.clone().blank(purged).await?;
             }
         }
         Ok(purged_count)
     }
 
-    /// Makes the headers of purged slots unreadable, once nobody reads them. It goes on where its caller goes away.
+    /// Makes the headers of purged slots unreadable, once nobody reads them or was waited for long enough, and durable what was
+    /// written to headers before. It goes on where its caller goes away; who closes the device waits for it.
     async fn blank(self, slots: Vec<u32>) -> io::Result<()> {
+        {
+            let mut state = lock(&self.0.state);
+            if state.closing || !self.in_use() {
+                return Err(out_of_use());
+            }
+            state.blankings_count += 1;
+        }
         let blanking = async move {
-            while slots.iter().any(|slot| lock(&self.0.state).index.is_pinned(*slot)) {
+            let begun = Instant::now();
+            while begun.elapsed() < self.0.patience
+                && slots.iter().any(|slot| lock(&self.0.state).index.is_pinned(*slot))
+            {
                 tokio::time::sleep(PINNED_PAUSE).await;
             }
             let device = self.clone();
@@ -291,12 +329,15 @@ impl Device {
                 let outcome = device.0.engine.blank(&offsets, geometry.header_bytes());
                 let mut state = lock(&device.0.state);
                 slots.iter().for_each(|slot| state.index.blanked(*slot, outcome.is_ok()));
-                outcome.map_err(|error| (slots[0], error))
+                outcome.map_err(|error| (slots.first().copied().unwrap_or_default(), error))
             });
-            blanked.await.expect("blanking headers does not panic").map_err(|(slot, error)| {
-                self.device_failed("blank", slot, &error);
-                error
-            })
+            let blanked = blanked.await.expect("blanking headers does not panic");
+            if let Err((slot, error)) = &blanked {
+                self.device_failed("blank", *slot, error);
+            }
+            lock(&self.0.state).blankings_count -= 1;
+            self.0.settled.notify_waiters();
+            blanked.map_err(|(_, error)| error)
         };
         tokio::spawn(blanking).await.expect("blanking headers does not panic")
     }
@@ -307,6 +348,8 @@ impl Device {
         lock(&self.0.state).closing = true;
         let stopping = async {
             self.settled(|state| state.queue.is_empty()).await;
+            // Also at a device that is out of use: its lock is not given up while it is written to.
+            self.changed(|state| state.blankings_count == 0).await;
             self.end_use();
             let device = self.clone();
             tokio::task::spawn_blocking(move || device.0.engine.stop()).await
@@ -327,12 +370,21 @@ impl Device {
         }
     }
 
+    async fn settled_in_time(&self, holds: impl Fn(&State) -> bool) -> io::Result<()> {
+        timeout(self.0.patience, self.settled(holds)).await.map_err(|_| io::ErrorKind::TimedOut.into())
+    }
+
+    /// Waits until it holds, or the device goes out of use.
     async fn settled(&self, holds: impl Fn(&State) -> bool) {
+        self.changed(|state| !self.in_use() || holds(state)).await;
+    }
+
+    async fn changed(&self, holds: impl Fn(&State) -> bool) {
         loop {
             let settled = self.0.settled.notified();
             tokio::pin!(settled);
             settled.as_mut().enable();
-            if !self.in_use() || holds(&lock(&self.0.state)) {
+            if holds(&lock(&self.0.state)) {
                 return;
             }
             settled.await;
@@ -365,7 +417,7 @@ impl Device {
 
     /// A queued block is on disk, for a tenant, or never will be.
     fn settle(&self, key: BlockKey, slot: u32, footprint: usize, stored: Option<Tenant>) {
-        let block = {
+        let queued = {
             let mut state = lock(&self.0.state);
             state.queue_bytes -= footprint;
             match stored {
@@ -375,7 +427,7 @@ impl Device {
             self.count_blocks(&mut state);
             state.queue.remove(&key)
         };
-        drop(block);
+        drop(queued);
         self.0.settled.notify_waiters();
     }
 
@@ -498,6 +550,11 @@ impl Pin {
         state.index.forget(self.slot, device_failed);
         self.device.count_blocks(&mut state);
     }
+}
+
+/// Why a device that is not in use is not purged.
+pub(super) fn out_of_use() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "it is not in use now")
 }
 
 const PAGE_LEN: usize = PAGE_BYTES as usize;

@@ -31,13 +31,15 @@ pub(crate) struct Index {
 
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Meaningful while `Stored`.
+    /// Meaningful while `Stored`, and while `has_header`.
     key: BlockKey,
     /// The next slot of the bucket while `Stored`, the next free one while `Free`.
     next: u32,
     /// Reads in progress.
     pins: u16,
     use_: Use,
+    /// A header of `key` may lie there on the device, whatever the slot is used for: a restart would find it.
+    has_header: bool,
     /// Which read of all, counted over the slab, its last one was; 0: none since it was stored.
     touched_at: u32,
 }
@@ -50,7 +52,7 @@ enum Use {
     Stored,
     /// No longer to be found; free once its last reader is done.
     Forgotten,
-    /// No longer to be found; free once its header is gone from the device.
+    /// No longer to be found; free once its header is gone from the device, and its last reader is done.
     Purged,
     /// The device failed here; never used again.
     Broken,
@@ -77,7 +79,7 @@ impl Index {
         let key = BlockKey { instance: crate::Instance([0; 16]), index: 0 };
         let slot = |number: u32| {
             let next = if number + 1 < slots_count { number + 1 } else { NONE };
-            Slot { key, next, pins: 0, use_: Use::Free, touched_at: 0 }
+            Slot { key, next, pins: 0, use_: Use::Free, has_header: false, touched_at: 0 }
         };
         Self {
             slots: (0..slots_count).map(slot).collect(),
@@ -106,12 +108,7 @@ impl Index {
             let whose = index.whose(tenant);
             index.eviction.insert_old(slot, whose);
         }
-        index.free = NONE;
-        for number in (0..slots_count).rev() {
-            if index.slots[number as usize].use_ == Use::Free {
-                index.set_free(number);
-            }
-        }
+        index.find_free();
         index
     }
 
@@ -173,7 +170,7 @@ impl Index {
         self.eviction.insert(number, key.hash64(), whose);
     }
 
-    /// The chosen slot could not be written: it is not used again.
+    /// The chosen slot could not be written: it is not used again. What it held before may still be there.
     pub(crate) fn not_stored(&mut self, number: u32) {
         self.slots[number as usize].use_ = Use::Broken;
     }
@@ -199,18 +196,39 @@ impl Index {
         }
     }
 
-    /// Forgets the blocks in `slots` that `goes` names. Their slots are not used before [`Index::blanked`].
+    /// Which block a restart would find in the slot, as far as is known.
+    pub(crate) fn header_in(&self, number: u32) -> Option<BlockKey> {
+        let slot = &self.slots[number as usize];
+        slot.has_header.then_some(slot.key)
+    }
+
+    /// Forgets the blocks in `slots` that `goes` names, and says where headers of such blocks lie: also of those that are not
+    /// found any more, because they proved bad. None of these slots is used before [`Index::blanked`]. What a slot that is
+    /// being written held before is not among them.
     pub(crate) fn purge(&mut self, slots: Range<u32>, goes: impl Fn(&BlockKey) -> bool) -> Vec<u32> {
         let slots = slots.start.min(self.slots_count())..slots.end.min(self.slots_count());
         let goes = |number: &u32| {
             let slot = &self.slots[*number as usize];
-            slot.use_ == Use::Stored && goes(&slot.key)
+            slot.has_header && !matches!(slot.use_, Use::Writing | Use::Purged) && goes(&slot.key)
         };
         let purged: Vec<u32> = slots.filter(goes).collect();
+        let mut were_free = false;
         for number in &purged {
-            self.eviction.remove(*number);
-            self.take_out(*number);
+            let use_ = self.slots[*number as usize].use_;
+            match use_ {
+                Use::Stored => {
+                    self.eviction.remove(*number);
+                    self.take_out(*number);
+                }
+                Use::Free => were_free = true,
+                Use::Forgotten | Use::Writing | Use::Purged => {}
+                // It stays so.
+                Use::Broken => continue,
+            }
             self.slots[*number as usize].use_ = Use::Purged;
+        }
+        if were_free {
+            self.find_free();
         }
         purged
     }
@@ -220,12 +238,15 @@ impl Index {
         self.slots[number as usize].pins > 0
     }
 
-    /// The header of a purged slot, which nobody reads, is gone; or could not be written, and the slot is not used again.
+    /// The header of a purged slot is gone; or could not be written, and the slot is not used again.
     pub(crate) fn blanked(&mut self, number: u32, is_gone: bool) {
-        debug_assert_eq!(self.slots[number as usize].use_, Use::Purged);
-        match is_gone {
-            true => self.set_free(number),
-            false => self.not_stored(number),
+        let slot = &mut self.slots[number as usize];
+        slot.has_header &= !is_gone;
+        debug_assert!(matches!(slot.use_, Use::Purged | Use::Broken));
+        match (slot.use_, is_gone) {
+            (Use::Purged, true) if slot.pins > 0 => slot.use_ = Use::Forgotten,
+            (Use::Purged, true) => self.set_free(number),
+            _ => slot.use_ = Use::Broken,
         }
     }
 
@@ -235,6 +256,16 @@ impl Index {
 
     fn whose(&self, tenant: Tenant) -> Whose {
         Whose { tenant: tenant.to_bits(), weight: self.weights.of(tenant) }
+    }
+
+    /// Puts together anew which slots are free: a look at each.
+    fn find_free(&mut self) {
+        self.free = NONE;
+        for number in (0..self.slots_count()).rev() {
+            if self.slots[number as usize].use_ == Use::Free {
+                self.set_free(number);
+            }
+        }
     }
 
     fn set_free(&mut self, number: u32) {
@@ -260,7 +291,7 @@ impl Index {
         let slot = &mut self.slots[number as usize];
         debug_assert_eq!(slot.use_, Use::Writing);
         let next = std::mem::replace(&mut self.buckets[bucket], number);
-        *slot = Slot { key, next, pins: 0, use_: Use::Stored, touched_at: 0 };
+        *slot = Slot { key, next, pins: 0, use_: Use::Stored, has_header: true, touched_at: 0 };
         self.blocks_count += 1;
     }
 

@@ -3,6 +3,7 @@
 //! The old process of a restart may take longer to end than the new one can wait before it serves. Blocks that belong to
 //! a missing device are kept on the others meanwhile, or in memory alone.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -29,6 +30,11 @@ impl Late {
     /// Nothing is waited for yet.
     pub(super) fn new(opening: Arc<Opening>, devices: Arc<[OnceLock<Device>]>) -> Self {
         Self { opening, devices, waiting: Mutex::default() }
+    }
+
+    /// Where the devices are, as they were set: each in its place.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.opening.settings.devices.iter().map(|device| &device.path)
     }
 
     /// Puts the device of `place` into its place once no other process holds it.

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use prometheus::Registry;
+use tokio::time::sleep;
 
 use super::*;
 use crate::Instance;
@@ -26,6 +27,9 @@ struct Faults {
     writes_fail: AtomicBool,
     writes_wait: AtomicBool,
     waiting: Mutex<Vec<SlotWrite>>,
+    blanks_wait: AtomicBool,
+    /// What came to its end, in this order.
+    ended: Mutex<Vec<&'static str>>,
 }
 
 impl Engine for Faulty {
@@ -50,6 +54,10 @@ impl Engine for Faulty {
     }
 
     fn blank(&self, offsets: &[u64], header_bytes: usize) -> io::Result<()> {
+        while self.faults.blanks_wait.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        lock(&self.faults.ended).push("a purge");
         match self.faults.writes_fail.load(Ordering::SeqCst) {
             true => Err(rustix::io::Errno::IO.into()),
             false => self.engine.blank(offsets, header_bytes),
@@ -57,6 +65,7 @@ impl Engine for Faulty {
     }
 
     fn stop(&self) -> io::Result<()> {
+        lock(&self.faults.ended).push("the device");
         self.engine.stop()
     }
 }
@@ -66,7 +75,7 @@ struct Bench {
     faults: Arc<Faults>,
     pool: Pool,
     registry: Registry,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Bench {
@@ -76,7 +85,16 @@ impl Bench {
 
     /// One whose device is waited for so long.
     fn with_patience(patience: Duration) -> Self {
-        let folder = tempfile::tempdir().expect("folder");
+        Self::open(tempfile::tempdir().expect("folder"), patience)
+    }
+
+    /// The same device after a restart, without faults.
+    async fn restarted(self) -> Self {
+        self.slab.close().await;
+        Self::open(self.folder, PATIENCE)
+    }
+
+    fn open(folder: tempfile::TempDir, patience: Duration) -> Self {
         let mut settings = Nvme::new(folder.path().join("slab"), 4 << 20);
         settings.write_queue_bytes = 2 * BLOCK_BYTES;
         let registry = Registry::new();
@@ -95,7 +113,7 @@ impl Bench {
         let faults = Arc::new(Faults::default());
         let engine = Box::new(Faulty { engine, faults: faults.clone() });
         let slab = Device::start(&opening, opened, engine, patience);
-        Self { slab, faults, pool: Pool::new(4 << 20, 0), registry, _folder: folder }
+        Self { slab, faults, pool: Pool::new(4 << 20, 0), registry, folder }
     }
 
     fn errors_told(&self) -> u64 {
@@ -119,6 +137,15 @@ impl Bench {
     async fn stored(&self, index: u32) {
         assert_eq!(self.offer(index), Offered::Kept);
         self.slab.settled(|state| state.queue.is_empty()).await;
+    }
+
+    fn contains(&self, index: u32) -> bool {
+        self.slab.contains(&Self::key(index))
+    }
+
+    /// Purges one block.
+    async fn purge(&self, index: u32) -> io::Result<u64> {
+        self.slab.purge(&|key: &BlockKey| key.index == index).await
     }
 
     /// The second page of a block on disk.
@@ -317,4 +344,107 @@ async fn a_device_that_does_not_answer_is_closed_all_the_same() {
         (write.done)(Ok(()));
     }
     assert!(bench.slab.find(&Bench::key(1)).is_none());
+}
+
+/// A block whose page proved bad, or whose device failed, is found no more while its header may lie there still: a purge takes that
+/// too, also where the block lies elsewhere by now, and a restart finds none.
+#[tokio::test]
+async fn a_purge_takes_headers_of_blocks_that_proved_bad() {
+    let bench = Bench::new();
+    for index in 0..4 {
+        bench.stored(index).await;
+    }
+    bench.faults.reads_fail.store(true, Ordering::SeqCst);
+    assert!(bench.read(0).await.is_none() && bench.read(1).await.is_none());
+    bench.faults.reads_fail.store(false, Ordering::SeqCst);
+    bench.stored(1).await;
+    let geometry = bench.slab.0.geometry;
+    let slab = std::fs::File::options().write(true).open(bench.folder.path().join("slab")).expect("opens");
+    let second_page = geometry.data_offset(2) + PAGE_BYTES;
+    std::os::unix::fs::FileExt::write_all_at(&slab, &[0; 4096], second_page).expect("written");
+    slab.sync_all().expect("synced");
+    assert!(bench.read(2).await.is_none());
+    for (index, purged_count) in [(0, 0), (2, 0)] {
+        assert!(!bench.contains(index));
+        assert_eq!(bench.purge(index).await.expect("purged"), purged_count);
+    }
+    let bench = bench.restarted().await;
+    assert_eq!([0, 1, 2, 3].map(|index| bench.contains(index)), [false, true, false, true]);
+    // It lies in two slots, and is found in one.
+    assert_eq!(bench.purge(1).await.expect("purged"), 1);
+    let bench = bench.restarted().await;
+    assert_eq!([1, 3].map(|index| bench.contains(index)), [false, true]);
+    for index in 10..10 + bench.slab.0.geometry.slots_count - 1 {
+        bench.stored(index).await;
+    }
+    assert!(bench.contains(3), "what was purged is room again");
+}
+
+/// A block that gave way to one that is still to be written lies on the device until then: a purge waits for that write, and
+/// does itself what a write that fails has not done.
+#[tokio::test]
+async fn a_purge_waits_for_writes_over_what_it_takes() {
+    for write_fails in [false, true] {
+        let bench = Bench::new();
+        let slots_count = bench.slab.0.geometry.slots_count;
+        for index in 0..slots_count {
+            bench.stored(index).await;
+        }
+        bench.faults.writes_wait.store(true, Ordering::SeqCst);
+        assert_eq!(bench.offer(100), Offered::Kept);
+        let gone = (0..slots_count).find(|index| !bench.contains(*index)).expect("one gave way");
+        let purging = tokio::spawn({
+            let slab = bench.slab.clone();
+            async move { slab.purge(&|key: &BlockKey| key.index == gone).await }
+        });
+        sleep(Duration::from_millis(20)).await;
+        assert!(!purging.is_finished(), "its header is still there");
+        bench.faults.writes_wait.store(false, Ordering::SeqCst);
+        for write in std::mem::take(&mut *lock(&bench.faults.waiting)) {
+            match write_fails {
+                true => (write.done)(Err(rustix::io::Errno::IO.into())),
+                false => bench.slab.0.engine.write(write),
+            }
+        }
+        assert_eq!(purging.await.expect("no panic").expect("purged"), 0);
+        let bench = bench.restarted().await;
+        assert!(!bench.contains(gone));
+    }
+}
+
+/// A device is not let go of while a purge is at its headers: they may be another process's from then on.
+#[tokio::test]
+async fn closing_waits_for_a_purge() {
+    let bench = Bench::new();
+    bench.stored(1).await;
+    bench.faults.blanks_wait.store(true, Ordering::SeqCst);
+    let purging = tokio::spawn({
+        let slab = bench.slab.clone();
+        async move { slab.purge(&|_: &BlockKey| true).await }
+    });
+    until("the purge is at the headers", || lock(&bench.slab.0.state).blankings_count == 1).await;
+    let closing = tokio::spawn({
+        let slab = bench.slab.clone();
+        async move { slab.close().await }
+    });
+    until("it closes", || lock(&bench.slab.0.state).closing).await;
+    sleep(Duration::from_millis(20)).await;
+    bench.faults.blanks_wait.store(false, Ordering::SeqCst);
+    closing.await.expect("no panic");
+    // Its second step comes too late, and says so.
+    let error = purging.await.expect("no panic").expect_err("closed");
+    assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+    assert_eq!(*lock(&bench.faults.ended), ["a purge", "the device"]);
+}
+
+/// A device that was taken out still has its blocks, and comes back with them: a purge does not say that it is done.
+#[tokio::test]
+async fn a_device_that_is_out_is_not_purged() {
+    let bench = Bench::new();
+    bench.stored(1).await;
+    for _ in 0..ERRORS_MAX {
+        bench.slab.device_failed("read", 0, &rustix::io::Errno::IO.into());
+    }
+    assert_eq!(bench.purge(1).await.expect_err("out").kind(), io::ErrorKind::NotConnected);
+    assert!(bench.restarted().await.contains(1));
 }
