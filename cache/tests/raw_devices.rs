@@ -198,6 +198,22 @@ async fn a_raw_device_that_is_too_small_is_refused() {
     assert!(device.content().iter().all(|byte| *byte == 0));
 }
 
+/// A sector of headers that cannot be read costs the blocks whose headers lie there, not the device.
+#[tokio::test]
+async fn headers_that_cannot_be_read_cost_their_blocks_alone() {
+    let Some(device) = LoopDevice::new() else { return };
+    let origin = Origin::new(1, 10 * MIB);
+    let node = opened(device.settings()).await;
+    store(&node, &origin).await;
+    node.cache.close().await;
+    drop(node);
+    // Of two pages of 32 headers each the second is gone, and every block behind it.
+    device.file.set_len(8192).expect("cut");
+    let node = opened(device.settings()).await;
+    assert_eq!(node.metric("cache_nvme_blocks", None), 32);
+    node.read_as(&origin, 0..MIB, Mode::LookOnly).await; // compares every byte
+}
+
 /// Two caches never write to one device: the second does without it until the first has let go of it.
 #[tokio::test]
 async fn a_raw_device_has_one_user_at_a_time() {

@@ -47,7 +47,7 @@ use crate::tenant::{Tenant, Weights};
 /// Failed reads and writes after which the device is taken out of use, until the node starts again. One can be a bad
 /// sector, whose slot is not used again; a device that fails this often fails more, and each failure costs a reader
 /// the kernel's own retries, seconds long.
-const ERRORS_MAX: u32 = 8;
+pub(super) const ERRORS_MAX: u32 = 8;
 
 /// How long a device is waited for: for the answer to a read, and for all that is left to do when it is closed. Far longer than
 /// any read that was measured (0.7 s, among many), and shorter than the kernel's own patience, which for some devices has no

@@ -112,6 +112,14 @@ impl Index {
         index
     }
 
+    /// Nothing could be read of these slots, in which no block was found: they are not used.
+    pub(crate) fn leave_out(&mut self, slots: &[u32]) {
+        for number in slots {
+            self.slots[*number as usize].use_ = Use::Broken;
+        }
+        self.find_free();
+    }
+
     pub(crate) fn blocks_count(&self) -> usize {
         self.blocks_count
     }

@@ -8,6 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock, fstat
 use rustix::io::Errno;
 use tracing::{info, warn};
 
-use super::device::Opening;
+use super::device::{ERRORS_MAX, Opening};
 use super::header::Fixed;
 use super::index::Index;
 use super::superblock::{Geometry, Superblock, Unusable};
@@ -30,6 +31,9 @@ use crate::tenant::{Tenant, Weights};
 
 /// Headers are read in runs of about this many bytes.
 const HEADERS_RUN_BYTES: usize = 1024 * 1024;
+
+/// Headers that cannot be read, and the device still be used: as many sectors as a device may have errors.
+const UNREADABLE_BYTES_MAX: usize = ERRORS_MAX as usize * SECTOR_BYTES;
 
 /// How long a lock is waited for before a node starts without. The kernel ends a killed process's transfers after the process, and its lock with them:
 /// whoever has the lock is the only one who writes.
@@ -241,7 +245,8 @@ struct FoundBlock {
     tenant: Tenant,
 }
 
-/// The index of every good header, and the generation after the latest. Takes 40 bytes a block on the way.
+/// The index of every good header, and the generation after the latest. Takes 40 bytes a block on the way. Slots whose headers
+/// cannot be read are not used.
 fn rebuild(
     file: &File,
     geometry: Geometry,
@@ -252,13 +257,29 @@ fn rebuild(
     let run_slots = (HEADERS_RUN_BYTES / header_bytes).max(1);
     let mut run = vec![0; run_slots * header_bytes];
     let mut found = Vec::new();
+    let mut broken = Vec::new();
+    let mut unreadable_bytes = 0;
     let mut slot = 0;
     while slot < geometry.slots_count {
         let count = run_slots.min((geometry.slots_count - slot) as usize);
         let run = &mut run[..count * header_bytes];
-        file.read_exact_at(run, geometry.header_offset(slot))?;
-        for bytes in run.chunks_exact(header_bytes) {
-            if let Some(Fixed { key, generation, block_len, tenant, .. }) =
+        let offset = geometry.header_offset(slot);
+        let mut unreadable = Vec::new();
+        match file.read_exact_at(run, offset) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
+                unreadable = read_in_pieces(run, |piece, at| file.read_exact_at(piece, offset + at as u64))?;
+                unreadable_bytes += unreadable.len() * SECTOR_BYTES;
+                if unreadable_bytes > UNREADABLE_BYTES_MAX {
+                    return Err(error);
+                }
+            }
+            read => read?,
+        }
+        for (bytes, number) in run.chunks_exact(header_bytes).zip(0..) {
+            let header = number * header_bytes..(number + 1) * header_bytes;
+            if unreadable.iter().any(|piece| piece.start < header.end && header.start < piece.end) {
+                broken.push(slot);
+            } else if let Some(Fixed { key, generation, block_len, tenant, .. }) =
                 Fixed::decode(bytes, slab_id, slot)
                 && u64::from(block_len) <= geometry.block_bytes
             {
@@ -270,11 +291,41 @@ fn rebuild(
     found.sort_unstable_by_key(|block| (block.generation, block.slot));
     let generation_next = found.last().map_or(1, |latest| latest.generation.saturating_add(1));
     let found = found.into_iter().map(|block| (block.key, block.slot, block.tenant));
-    Ok((Index::rebuilt(geometry.slots_count, weights.clone(), found), generation_next))
+    let mut index = Index::rebuilt(geometry.slots_count, weights.clone(), found);
+    if !broken.is_empty() {
+        warn!(slots = broken.len(), "headers that cannot be read: what lies in their slots is fetched again");
+        index.leave_out(&broken);
+    }
+    Ok((index, generation_next))
+}
+
+/// Reads `bytes`, of which something cannot be read, piece by piece, and says where nothing could be; there are zeros then.
+/// After a few such pieces nothing more is tried, each of them taking the kernel seconds: what is left is among them.
+fn read_in_pieces(
+    bytes: &mut [u8],
+    read: impl Fn(&mut [u8], usize) -> io::Result<()>,
+) -> io::Result<Vec<Range<usize>>> {
+    let mut unreadable = Vec::new();
+    let mut at = 0;
+    for piece in bytes.chunks_mut(SECTOR_BYTES) {
+        let is_enough = unreadable.len() * SECTOR_BYTES > UNREADABLE_BYTES_MAX;
+        let outcome = if is_enough { Err(Errno::IO.into()) } else { read(piece, at) };
+        match outcome {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
+                piece.fill(0);
+                unreadable.push(at..at + piece.len());
+            }
+            outcome => outcome?,
+        }
+        at += piece.len();
+    }
+    Ok(unreadable)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use prometheus::Registry;
 
     use super::*;
@@ -282,6 +333,33 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::settings::Nvme;
     use crate::slab::header::Header;
+
+    /// What cannot be read is told by the sector, what lies around it is read, and a device that has much of it is not tried
+    /// to its end.
+    #[test]
+    fn only_sectors_that_cannot_be_read_are_left_out() {
+        let read = |bad: Range<usize>, tries: &Cell<usize>| {
+            let mut bytes = vec![1; 64 * SECTOR_BYTES + 100];
+            let unreadable = read_in_pieces(&mut bytes, |piece, at| {
+                tries.set(tries.get() + 1);
+                if bad.contains(&(at / SECTOR_BYTES)) {
+                    return Err(Errno::IO.into());
+                }
+                piece.fill(2);
+                Ok(())
+            });
+            (bytes, unreadable.expect("no other error"))
+        };
+        let tries = Cell::new(0);
+        let (bytes, unreadable) = read(3..4, &tries);
+        assert_eq!((unreadable.len(), tries.get()), (1, 65));
+        assert_eq!(unreadable[0], 3 * SECTOR_BYTES..4 * SECTOR_BYTES);
+        let readable = |(at, _): &(usize, &u8)| at / SECTOR_BYTES != 3;
+        assert!(bytes.iter().enumerate().filter(readable).all(|(_, byte)| *byte == 2));
+        let tries = Cell::new(0);
+        let (_, unreadable) = read(0..65, &tries);
+        assert_eq!((unreadable.len(), tries.get()), (65, ERRORS_MAX as usize + 1));
+    }
 
     /// A process that is killed while it resets a raw device, after it made room and before it wrote the superblock, leaves
     /// what the next one resets in turn.
