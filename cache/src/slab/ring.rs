@@ -131,7 +131,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// A ring of at most `transfers_max` transfers at a time over `page_cache` and `direct`, which it keeps open.
+    /// A ring that has room for `transfers_max` transfers at a time, over `page_cache` and `direct`, which it keeps open.
     ///
     /// # Errors
     /// Where the kernel has no io_uring, or does not let this process have it.
@@ -168,7 +168,8 @@ impl Ring {
         self.running_count
     }
 
-    /// Starts what is left of a transfer. There must be fewer than the most already.
+    /// Starts what is left of a transfer. There may be a few more than the most, as where a merged one is split: those wait
+    /// until the kernel has taken others.
     pub(super) fn start(&mut self, mut transfer: Transfer) {
         let iovecs = transfer.memory.iovecs(transfer.moved);
         let place = self.free.pop().unwrap_or_else(|| {
@@ -193,7 +194,7 @@ impl Ring {
         // before this call until the entry's completion was taken; `drop` waits for completions or leaks both. Memory
         // that is read into is owned by nobody else: a `Vec`, or a `Buffer`, which is not cloned.
         while unsafe { self.kernel.submission().push(entry) }.is_err() {
-            // The queue is as long as all transfers together: full only of what the kernel was not told of yet.
+            // Full of what the kernel was not told of yet: it has room once that is.
             let _ = self.kernel.submit();
         }
     }
