@@ -108,7 +108,8 @@ async fn fill_window(shared: &Arc<Shared>, object: &Object, blocks: Range<u32>) 
         if shared.has(&key) {
             next += 1;
         } else if shared.flights.get(&key).is_some() {
-            next = ended(shared, object, next..next + 1).await?;
+            // It is another's, who may give it up: then it is looked for again.
+            ended(shared, object, next..next + 1).await?;
         } else {
             let first_page = object.layout.block_pages(next).start;
             if let Some(interest) = fill::start(shared, object, next..blocks.end, first_page, Why::Prestage) {

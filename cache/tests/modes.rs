@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{Busy, Limit, Mode, PinError, Prestaged, Purged, Purpose, ReadError, Settings, Tenant};
+use futures::FutureExt as _;
 use tokio::time::timeout;
 
 use crate::disk_faults::store;
@@ -138,6 +139,26 @@ async fn a_prestage_outlives_the_patience_of_its_readers() {
         node.metric("cache_prestages_total", Some("completed")) > 0
     })
     .await;
+    assert_eq!(node.read_all(&staged).await.memory_bytes, MIB);
+}
+
+/// A block that another reader's fill was to bring, and does not because that reader left, is brought by the pre-stage.
+#[tokio::test]
+async fn a_prestage_brings_what_another_fill_gives_up() {
+    let node = Node::open(Settings { fills_per_origin_max: 1, ..settings() }).await;
+    let (holds, staged) = (Origin::gated(1, 256 * KIB), Origin::new(2, MIB));
+    holds.open(1);
+    let mut slow = node.reader(&holds, 0..256 * KIB, Mode::Fill);
+    slow.next().await.expect("a piece").expect("good");
+    let mut leaves = node.reader(&staged, 0..MIB, Mode::Fill);
+    assert!(leaves.next().now_or_never().is_none(), "there is one place");
+    node.cache.prestage(lab(), staged.instance, MIB, staged.clone()).expect("room");
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    drop(leaves);
+    holds.open(u64::MAX);
+    until("the pre-stage is complete", || node.metric("cache_prestages_total", Some("completed")) > 0).await;
     assert_eq!(node.read_all(&staged).await.memory_bytes, MIB);
 }
 
