@@ -5,8 +5,10 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::buffer::Buffer;
+use crate::layout;
 use crate::lend::Loan;
-use crate::page::VerifiedPage;
+use crate::page::{self, VerifiedPage};
+use crate::source::PAGE_BYTES;
 
 /// What the NVMe tier reads and writes at a time, whatever the disk's own sectors: 4 KiB.
 pub(crate) const SECTOR_BYTES: usize = 4096;
@@ -46,6 +48,11 @@ impl Block {
     pub(crate) fn slice(&self, range: Range<usize>) -> Bytes {
         debug_assert!(range.end <= self.len);
         self.buffer.slice(range)
+    }
+
+    /// The checksums of its pages.
+    pub(crate) fn sums(&self) -> Vec<u32> {
+        self.buffer[..self.len].chunks(layout::to_len(PAGE_BYTES)).map(page::checksum).collect()
     }
 
     /// What clients hold of it.

@@ -29,6 +29,9 @@ use crate::source::Source;
 use crate::tenant::{Tenant, Weights};
 use crate::walk::Walks;
 
+/// Blocks that are looked for in one go while others wait: a few milliseconds of work.
+const LOOKS_AT_ONCE: u32 = 16 * 1024;
+
 /// A node's block cache. Clones are the same cache.
 #[derive(Clone)]
 pub struct Cache(Arc<Shared>);
@@ -175,6 +178,19 @@ impl Cache {
         self.0.prestages.are_running(instance)
     }
 
+    /// How much of an object is where a pre-stage brings it: on NVMe, or in memory where no NVMe is in use. Costs a look a block.
+    pub async fn staged_bytes(&self, instance: Instance, object_bytes: u64) -> u64 {
+        let Some(layout) = Layout::new(object_bytes, self.0.settings.block_bytes) else { return 0 };
+        let mut bytes = 0;
+        for first in (0..layout.blocks_count()).step_by(LOOKS_AT_ONCE as usize) {
+            let looked_at = first..layout.blocks_count().min(first.saturating_add(LOOKS_AT_ONCE));
+            let staged = looked_at.filter(|index| self.0.has_staged(&BlockKey { instance, index: *index }));
+            bytes += staged.map(|index| layout.block_len(index) as u64).sum::<u64>();
+            tokio::task::yield_now().await;
+        }
+        bytes
+    }
+
     /// Pins an object to NVMe: for as long as `lasting` says, in whole seconds, none of its blocks is given up for others,
     /// whether they are there by now or come later. Nothing is fetched. A pin replaces the one before; zero ends it.
     /// Once this has returned, pins outlive the process where the settings name a file for them.
@@ -240,6 +256,14 @@ impl Shared {
     /// Whether a block is in a tier.
     pub(crate) fn has(&self, key: &BlockKey) -> bool {
         self.memory.contains(key) || self.slab.as_ref().is_some_and(|slab| slab.contains(key))
+    }
+
+    /// Whether a block is where it lasts: on NVMe, or in memory where there is nothing else.
+    pub(crate) fn has_staged(&self, key: &BlockKey) -> bool {
+        match self.slab.as_ref().filter(|slab| slab.in_use()) {
+            Some(slab) => slab.contains(key),
+            None => self.memory.contains(key),
+        }
     }
 
     /// Whether there is a tier to keep anything in.

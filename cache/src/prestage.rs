@@ -1,4 +1,7 @@
 //! Pre-staging: fills a whole object in the background, before anybody asks for its bytes.
+//!
+//! What is staged is to be there for long: where NVMe is in use a block counts as staged there alone, for memory turns
+//! over within seconds. A block that only memory has is put on NVMe from there.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,12 +10,15 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt as _;
 use tracing::warn;
 
+use crate::block::Block;
 use crate::cache::Shared;
 use crate::error::{Busy, Limit, ReadError};
 use crate::fill::{self, Why};
 use crate::instance::Instance;
-use crate::metrics::PrestageEnd;
+use crate::layout::BlockKey;
+use crate::metrics::{NotKept, PrestageEnd};
 use crate::object::Object;
+use crate::slab::{Keep, Offered, Slab};
 use crate::sync::lock;
 use crate::tenant::Tenant;
 
@@ -100,24 +106,43 @@ async fn run(place: Place, object: Object) {
     shared.metrics.prestage_ended(end);
 }
 
-/// Sees to it that every block of `blocks` has been in the cache or on its way.
+/// Sees to it that every block of `blocks` is staged, or was brought and found no place.
 async fn fill_window(shared: &Arc<Shared>, object: &Object, blocks: Range<u32>) -> Result<(), ReadError> {
-    let mut next = blocks.start;
+    let (mut next, mut brought_to) = (blocks.start, blocks.start);
     while next < blocks.end && !shared.is_closed() {
         let key = object.key(next);
-        if shared.has(&key) {
+        if shared.has_staged(&key) {
             next += 1;
+        } else if let Some((slab, block)) = shared.slab.as_ref().zip(shared.memory.get(&key)) {
+            if from_memory(shared, object, slab, key, &block).await {
+                next += 1;
+            }
         } else if shared.flights.get(&key).is_some() {
             // It is another's, who may give it up: then it is looked for again.
             ended(shared, object, next..next + 1).await?;
+        } else if next < brought_to {
+            next += 1; // no tier had room for it: bringing it again would be no better
         } else {
             let first_page = object.layout.block_pages(next).start;
             if let Some(interest) = fill::start(shared, object, next..blocks.end, first_page, Why::Prestage) {
-                next = ended(shared, object, interest.blocks()).await?;
+                brought_to = ended(shared, object, interest.blocks()).await?;
             }
         }
     }
     Ok(())
+}
+
+/// Puts a block that memory has on NVMe, once there is room in the queue of writes. False: others took that room, look again.
+async fn from_memory(shared: &Shared, object: &Object, slab: &Slab, key: BlockKey, block: &Block) -> bool {
+    slab.room(&key, block.footprint()).await;
+    match slab.offer(key, block, block.sums(), object.tenant, Keep::Surely) {
+        Offered::Kept => true,
+        Offered::Refused(NotKept::QueueFull) => false,
+        Offered::Refused(reason) => {
+            shared.metrics.not_kept(reason);
+            true
+        }
+    }
 }
 
 /// Waits until the flights of `blocks` have ended, and says from which block on to look again: where a reader joined

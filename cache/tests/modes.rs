@@ -162,6 +162,25 @@ async fn a_prestage_brings_what_another_fill_gives_up() {
     assert_eq!(node.read_all(&staged).await.memory_bytes, MIB);
 }
 
+/// What lies in memory alone when a pre-stage comes to it is put on NVMe from there, and counts as staged from then on.
+#[tokio::test]
+async fn a_prestage_puts_on_nvme_what_memory_has() {
+    let folder = tempfile::tempdir().expect("folder");
+    let settings = Settings { memory_bytes: 16 * MIB, ..nvme_only(folder.path(), 16 * MIB) };
+    let (old, new) = (Node::open(settings.clone()).await, Node::open(settings).await);
+    let origin = Origin::new(1, 2 * MIB + 5);
+    new.read_all(&origin).await;
+    assert_eq!(new.read_all(&origin).await.memory_bytes, origin.object_bytes);
+    old.cache.close().await;
+    until("the device is taken", || new.metric("cache_nvme_awaited", None) == 0).await;
+    new.cache.prestage(lab(), origin.instance, origin.object_bytes, origin.clone()).expect("room");
+    until("the pre-stage is complete", || new.metric("cache_prestages_total", Some("completed")) > 0).await;
+    new.cache.close().await;
+    let settings = nvme_only(folder.path(), 16 * MIB);
+    assert_eq!(Node::open(settings).await.read_all(&origin).await.nvme_bytes, origin.object_bytes);
+    assert_eq!(origin.pages_given(), origin.pages_count());
+}
+
 /// What is pinned stays while far more than fits goes through, until its time is over; more than half of the tier cannot
 /// be.
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache::{Instance, Mode, Prestaged, Tenant};
+use cache::{Instance, Prestaged, Tenant};
 use serde::{Deserialize, Serialize};
 
 use super::Accelerated;
@@ -31,14 +31,11 @@ pub struct Warmed {
     pub node: String,
     /// The object's size.
     pub object_bytes: u64,
-    /// How much of it is here.
+    /// How much of it is on NVMe here; in memory, at a node that has no NVMe in use.
     pub cached_bytes: u64,
     /// The rest is being brought.
     pub is_running: bool,
 }
-
-/// The most that is looked at in one go: what a plan looks at, in the smallest blocks.
-const STRETCH_BYTES: u64 = 1 << 30;
 
 impl Accelerated {
     /// Does what `wanted` says. What is brought counts for the account of the bucket's owner.
@@ -70,19 +67,13 @@ impl Accelerated {
             let lasting = Duration::from_secs(seconds);
             cache.pin(instance, object_bytes, lasting).await.map_err(|error| error.to_string())?;
         }
-        let stretches = (0..object_bytes).step_by(STRETCH_BYTES as usize);
-        let cached_bytes = stretches.map(|start| {
-            let range = start..start.saturating_add(STRETCH_BYTES);
-            let plan =
-                cache.read(tenant, instance, object_bytes, range, Mode::LookOnly, owner.clone()).plan();
-            plan.memory_bytes + plan.nvme_bytes
-        });
-        Ok(Warmed {
-            node: self.parts.region.to_string(),
-            object_bytes,
-            cached_bytes: if is_small { object_bytes } else { cached_bytes.sum() },
-            is_running: cache.is_prestaging(&instance),
-        })
+        // Asked before: what is staged once it no longer runs is all that it stages.
+        let is_running = cache.is_prestaging(&instance);
+        let cached_bytes = match is_small {
+            true => object_bytes,
+            false => cache.staged_bytes(instance, object_bytes).await,
+        };
+        Ok(Warmed { node: self.parts.region.to_string(), object_bytes, cached_bytes, is_running })
     }
 
     /// The region that has the bucket, and the account of the bucket's owner.
