@@ -112,11 +112,10 @@ fn claim(shared: &Arc<Shared>, object: &Object, index: u32, interest: &Arc<Inter
 
 impl Fill {
     async fn run(mut self) {
-        if let Err(error) = self.take_place().await {
-            return self.fail(&error);
-        }
-        if self.unwanted() {
-            return;
+        match self.take_place().await {
+            Ok(()) if self.unwanted() => return,
+            Ok(()) => {}
+            Err(error) => return self.fail(&error),
         }
         self.shared.metrics.fill_started();
         let end = match self.bring_all().await {
@@ -137,18 +136,19 @@ impl Fill {
         }
     }
 
+    /// Takes a place among the fills of the origin, unless nobody wants this one any more.
     async fn take_place(&mut self) -> Result<(), ReadError> {
         if self.place.is_none() {
             let (origin, tenant) = (self.object.source.origin(), self.object.tenant);
             let place = self.take(|urgency| self.shared.budget.fill(origin, tenant, urgency)).await?;
-            self.place = Some(place);
+            self.place = place;
         }
         Ok(())
     }
 
-    /// Takes a place out of the budget. What no reader waits for stands in line with its like, and from the moment that
-    /// one does, with readers.
-    async fn take<T, F>(&self, place: impl Fn(Urgency) -> F) -> Result<T, ReadError>
+    /// Takes a place out of the budget; `None` where nobody wants this fill any more. What no reader waits for stands in
+    /// line with its like, and from the moment that one does, with readers.
+    async fn take<T, F>(&self, place: impl Fn(Urgency) -> F) -> Result<Option<T>, ReadError>
     where
         F: Future<Output = Result<T, ReadError>>,
     {
@@ -160,15 +160,17 @@ impl Fill {
         if let Some(urgency) = urgency
             && let Some(taken) = self.unless_reader_waits(place(urgency)).await
         {
-            return taken;
+            return taken.map(Some);
         }
-        place(Urgency::Demand).await
+        match select(pin!(Interest::left(&self.interest)), pin!(place(Urgency::Demand))).await {
+            Either::Left(_) => Ok(None),
+            Either::Right((taken, _)) => taken.map(Some),
+        }
     }
 
     /// What `patient` brings, or `None` once a reader waits for this fill, or nobody wants it any more.
     async fn unless_reader_waits<T>(&self, patient: impl Future<Output = T>) -> Option<T> {
-        let interest = self.interest.upgrade()?;
-        match select(pin!(patient), pin!(interest.reader_waits())).await {
+        match select(pin!(patient), pin!(Interest::reader_waits(&self.interest))).await {
             Either::Left((brought, _)) => Some(brought),
             Either::Right(_) => None,
         }
@@ -198,7 +200,13 @@ impl Fill {
             begun.notified().await;
             self.bring(head, || {}).await
         };
-        let (end, _) = try_join(self.bring(rest, || begun.notify_one()), head).await?;
+        let rest = async {
+            let end = self.bring(rest, || begun.notify_one()).await;
+            // Where it ended before its first page, so does what waits for that.
+            begun.notify_one();
+            end
+        };
+        let (end, _) = try_join(rest, head).await?;
         Ok(end)
     }
 
@@ -215,7 +223,8 @@ impl Fill {
                 let (origin, tenant) = (self.object.source.origin(), self.object.tenant);
                 let count = self.object.pages_count(flight.key.index);
                 let room = |urgency| self.shared.budget.fill_pages(origin, tenant, count, urgency);
-                flight.hold(self.take(room).await?);
+                let Some(room) = self.take(room).await? else { return Ok(FillEnd::Abandoned) };
+                flight.hold(room);
             }
             let Some(arrived) = pull.next().await else { break };
             if flight.put(self.place_of(page, flight), arrived?) {

@@ -41,7 +41,8 @@ pub(crate) struct Interest {
     end: AtomicU32,
     /// Readers that have taken all there is and wait for more.
     waiting: AtomicUsize,
-    came_to_wait: Notify,
+    /// A reader came to wait, or the last who held this has left.
+    changed: Arc<Notify>,
     /// What it takes of the room for blocks filled ahead, until every reader has passed them, or has not come for a while.
     ahead: Mutex<Option<Place>>,
 }
@@ -50,13 +51,7 @@ impl Interest {
     /// Interest in a fill of `blocks`, or of as many of them as it can claim, which has the places `ahead`.
     pub(crate) fn new(blocks: Range<u32>, ahead: Option<Place>) -> Self {
         let (first, end) = (blocks.start, AtomicU32::new(blocks.end));
-        Self {
-            first,
-            end,
-            waiting: AtomicUsize::new(0),
-            came_to_wait: Notify::new(),
-            ahead: Mutex::new(ahead),
-        }
+        Self { first, end, waiting: AtomicUsize::new(0), changed: Arc::default(), ahead: Mutex::new(ahead) }
     }
 
     /// Nobody came to the blocks for so long that others may have their room.
@@ -76,22 +71,39 @@ impl Interest {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Waits until a reader waits for the fill.
-    pub(crate) async fn reader_waits(&self) {
+    /// Waits until a reader waits for the fill, or nobody wants it any more.
+    pub(crate) async fn reader_waits(this: &Weak<Self>) {
+        Self::until(this, Self::has_waiting).await;
+    }
+
+    /// Waits until nobody wants the fill any more.
+    pub(crate) async fn left(this: &Weak<Self>) {
+        Self::until(this, |_| false).await;
+    }
+
+    /// Waits until `holds`, or nobody holds it any more: whoever waits here must not be one who does.
+    async fn until(this: &Weak<Self>, holds: impl Fn(&Self) -> bool) {
+        let Some(news) = this.upgrade().map(|interest| interest.changed.clone()) else { return };
         loop {
-            let came = self.came_to_wait.notified();
-            tokio::pin!(came);
-            came.as_mut().enable();
-            if self.has_waiting() {
+            let changed = news.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if this.upgrade().is_none_or(|interest| holds(&interest)) {
                 return;
             }
-            came.await;
+            changed.await;
         }
     }
 
     /// The blocks that the fill brings.
     pub(crate) fn blocks(&self) -> Range<u32> {
         self.first..self.end.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.changed.notify_waiters();
     }
 }
 
@@ -106,7 +118,7 @@ impl Waiting {
         };
         if let Some(interest) = &interest {
             interest.waiting.fetch_add(1, Ordering::AcqRel);
-            interest.came_to_wait.notify_waiters();
+            interest.changed.notify_waiters();
         }
         Self(interest)
     }
@@ -423,11 +435,26 @@ mod tests {
     async fn a_fill_is_told_when_a_reader_waits() {
         let (flights, interest) = (Flights::new(), interest());
         let flight = claimed(&flights, &interest);
-        assert!(interest.reader_waits().now_or_never().is_none());
+        let watched = Arc::downgrade(&interest);
+        assert!(Interest::reader_waits(&watched).now_or_never().is_none());
         let reader = tokio::spawn(async move { flight.ready(0).await });
-        interest.reader_waits().await;
+        Interest::reader_waits(&watched).await;
         reader.abort();
         assert!(reader.await.is_err());
-        assert!(interest.reader_waits().now_or_never().is_none());
+        assert!(Interest::reader_waits(&watched).now_or_never().is_none());
+    }
+
+    /// Whoever waits for readers does not keep the fill wanted, and is told when nobody wants it.
+    #[tokio::test]
+    async fn a_fill_is_told_when_nobody_wants_it() {
+        let interest = interest();
+        let watched = Arc::downgrade(&interest);
+        let waits = async { tokio::join!(Interest::reader_waits(&watched), Interest::left(&watched)) };
+        tokio::pin!(waits);
+        assert!((&mut waits).now_or_never().is_none());
+        drop(interest);
+        assert!(watched.upgrade().is_none());
+        assert!(waits.now_or_never().is_some());
+        assert!(Interest::left(&watched).now_or_never().is_some());
     }
 }

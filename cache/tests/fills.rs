@@ -133,6 +133,31 @@ async fn an_unwanted_fill_ends_with_its_block() {
     assert_eq!(origin.pages_given(), before);
 }
 
+/// A fill that waits for room ends when its last reader leaves, whether one had waited for it or it ran ahead.
+#[tokio::test]
+async fn an_unwanted_fill_that_waits_ends_at_once() {
+    // Room for three blocks of one origin.
+    let wait_max = Duration::from_secs(3600);
+    let node = Node::open(Settings { fill_bytes_max: MIB, wait_max, ..settings() }).await;
+    let (first, second) = (Origin::gated(1, 4 * MIB), Origin::gated(2, 256 * KIB));
+    let mut holds = node.reader(&first, 0..4 * MIB, Mode::Fill);
+    assert!(holds.next().now_or_never().is_none(), "nothing comes");
+    let started = || node.metric("cache_fills_started_total", None);
+    let abandoned = || node.metric("cache_fills_total", Some("abandoned"));
+    until("three windows have room", || first.asked().len() == 3).await;
+    let mut waits = node.reader(&second, 0..256 * KIB, Mode::Fill);
+    assert!(waits.next().now_or_never().is_none(), "there is no room");
+    until("five fills have begun", || started() == 5).await;
+    drop(waits);
+    until("the reader's fill is over", || abandoned() == 1).await;
+    drop(holds);
+    until("the fill ahead that waited is over", || abandoned() == 2).await;
+    assert_eq!((first.asked().len(), second.asked().len()), (3, 0));
+    first.open(u64::MAX);
+    until("all are over", || abandoned() == 5).await;
+    assert_eq!(node.metric("cache_fill_bytes", None), 0);
+}
+
 /// A reader that joined keeps the fill going after the one that started it has left.
 #[tokio::test]
 async fn a_fill_outlives_its_first_reader_for_those_who_joined() {
