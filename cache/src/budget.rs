@@ -44,7 +44,7 @@ struct Limits {
 struct Origin {
     fills: Arc<Fair>,
     fill_bytes: Arc<Fair>,
-    direct_reads: Arc<Semaphore>,
+    direct_reads: Arc<Fair>,
     pace: Arc<Pace>,
 }
 
@@ -139,10 +139,9 @@ impl Budget {
     }
 
     /// A place among the reads of `origin` that go past the cache.
-    pub(crate) async fn direct_read(&self, origin: &str) -> Result<OwnedSemaphorePermit, ReadError> {
+    pub(crate) async fn direct_read(&self, origin: &str, tenant: Tenant) -> Result<Place, ReadError> {
         let reads = self.origin(origin).direct_reads.clone();
-        let place = self.wait(reads.acquire_owned(), Urgency::Demand, Limit::DirectReads).await?;
-        Ok(place.expect("semaphores are never closed"))
+        self.wait(reads.take(tenant, 1, Urgency::Demand), Urgency::Demand, Limit::DirectReads).await
     }
 
     /// How fast `origin` answers.
@@ -161,7 +160,7 @@ impl Budget {
         let origin = Arc::new(Origin {
             fills: Fair::new(fills_per_origin_max, background_max, self.weights.clone()),
             fill_bytes: Fair::new(fill_pages_max / 4 * 3, fill_pages_max / 2, self.weights.clone()),
-            direct_reads: Arc::new(Semaphore::new(direct_reads_per_origin_max)),
+            direct_reads: Fair::held_long(direct_reads_per_origin_max, self.weights.clone()),
             pace: Arc::default(),
         });
         origins.insert(name.to_owned(), origin.clone());

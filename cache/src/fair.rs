@@ -1,6 +1,7 @@
 //! Places that tenants share.
 //!
-//! Places are never kept free for somebody who does not ask: one tenant alone has them all. When several wait, the most
+//! Places are never kept free for somebody who does not ask: one tenant alone has them all, but for places that are
+//! [held for long](Fair::held_long). When several wait, the most
 //! urgent goes first, and among equals the tenant that holds least for its weight; of one tenant, whoever came first.
 //! Where places come back soon, each tenant's part settles at its share however many it has in line. Those of blocks filled
 //! ahead come back when their reader has passed them or goes away, or has not come for a while: readers that stall, of
@@ -28,6 +29,8 @@ pub(crate) enum Urgency {
 /// A number of places.
 pub(crate) struct Fair {
     places_count: usize,
+    /// The most that one tenant holds of them while it waits for more.
+    tenant_max: usize,
     weights: Arc<Weights>,
     state: Mutex<State>,
 }
@@ -63,13 +66,23 @@ pub(crate) struct Place {
 impl Fair {
     /// So many places, of which [`Urgency::Background`] gets at most `background_max`.
     pub(crate) fn new(places_count: usize, background_max: usize, weights: Arc<Weights>) -> Arc<Self> {
+        Arc::new(Self::of(places_count, places_count, background_max, weights))
+    }
+
+    /// So many places that are held for as long as a client takes: one tenant gets at most three quarters of them, because
+    /// they do not come back soon for others.
+    pub(crate) fn held_long(places_count: usize, weights: Arc<Weights>) -> Arc<Self> {
+        Arc::new(Self::of(places_count, (places_count * 3).div_ceil(4), 0, weights))
+    }
+
+    fn of(places_count: usize, tenant_max: usize, background_max: usize, weights: Arc<Weights>) -> Self {
         let state = State {
             free_count: places_count,
             background_free_count: background_max,
             held: HashMap::new(),
             waiting: Vec::new(),
         };
-        Arc::new(Self { places_count, weights, state: Mutex::new(state) })
+        Self { places_count, tenant_max, weights, state: Mutex::new(state) }
     }
 
     pub(crate) fn held_count(&self) -> usize {
@@ -117,7 +130,9 @@ impl Fair {
     /// Gives free places to those who wait.
     fn serve(self: &Arc<Self>) {
         loop {
-            let Some((granted, wanted)) = lock(&self.state).next(&self.weights) else { return };
+            let Some((granted, wanted)) = lock(&self.state).next(&self.weights, self.tenant_max) else {
+                return;
+            };
             // Outside of the lock: whoever has left meanwhile gives its places back here.
             let _ = granted.send(Place { fair: self.clone(), wanted });
         }
@@ -133,13 +148,14 @@ impl State {
     }
 
     /// Takes the next out of the line, if there are places for it.
-    fn next(&mut self, weights: &Weights) -> Option<(oneshot::Sender<Place>, Wanted)> {
+    fn next(&mut self, weights: &Weights, tenant_max: usize) -> Option<(oneshot::Sender<Place>, Wanted)> {
         self.waiting.retain(|waiting| !waiting.granted.is_closed());
-        let held = |wanted: &Wanted| {
-            self.held.get(&wanted.tenant).copied().unwrap_or(0) as f64 / f64::from(weights.of(wanted.tenant))
-        };
+        let held_count = |wanted: &Wanted| self.held.get(&wanted.tenant).copied().unwrap_or(0);
+        let held = |wanted: &Wanted| held_count(wanted) as f64 / f64::from(weights.of(wanted.tenant));
         let may = |wanted: &Wanted| {
-            wanted.urgency != Urgency::Background || wanted.count <= self.background_free_count
+            let background = wanted.urgency == Urgency::Background;
+            held_count(wanted) + wanted.count <= tenant_max
+                && (!background || wanted.count <= self.background_free_count)
         };
         let (at, _) = self.waiting.iter().enumerate().filter(|(_, waiting)| may(&waiting.wanted)).min_by(
             |(_, one), (_, other)| {

@@ -35,7 +35,7 @@ pub struct Settings {
     pub fills_per_origin_max: usize,
     /// Readers that may read from one origin at one time past the cache (`LookOnly` and `Bypass`); further ones wait.
     /// Each holds a place at the origin for as long as its client takes, so this should be less than an origin has
-    /// places for such reads. Default 16.
+    /// places for such reads. One tenant gets three quarters of them at most. Default 16.
     pub direct_reads_per_origin_max: usize,
     /// Bytes that one fill asks an origin for, whole blocks; longer ones, up to 64 MiB, once a reader proves that fast.
     /// Default 8 MiB.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Mode, Settings};
+use cache::{Limit, Mode, ReadError, Settings};
 use futures::FutureExt as _;
 
 use crate::origin::Origin;
@@ -57,6 +57,29 @@ async fn room_for_fills_is_shared_by_the_weights_that_are_set() {
         origin.open(u64::MAX);
         assert!(drain(&mut reader).await.expect("reads") == origin.content(0..BLOCK_BYTES));
     }
+}
+
+/// Slow readers past the cache, however many one tenant has, leave others a place at their origin.
+#[tokio::test]
+async fn slow_direct_readers_of_a_tenant_leave_places_to_others() {
+    let wait_max = Duration::from_millis(500);
+    let node = Node::open(Settings { direct_reads_per_origin_max: 4, wait_max, ..settings() }).await;
+    let origin = Origin::new(1, MIB);
+    let begun = async |tenant: &str| {
+        let mut reader = node.reader_of(tenant, &origin, 0..MIB, Mode::Bypass);
+        reader.next().await.expect("a piece").map(|piece| (reader, piece))
+    };
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        slow.push(begun("lab").await.expect("a place"));
+    }
+    assert!(matches!(begun("lab").await, Err(ReadError::Busy(Limit::DirectReads))));
+    // One that waits for its own part stands in nobody's way.
+    let mut waits = node.reader_of("lab", &origin, 0..MIB, Mode::Bypass);
+    assert!(waits.next().now_or_never().is_none(), "lab has its part");
+    begun("shop").await.expect("a place");
+    slow.clear();
+    assert!(drain(&mut waits).await.expect("reads") == origin.content(0..MIB));
 }
 
 /// Two tenants that each read far more than fits have slots three to one; alone, one has them all.

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cache::Shared;
 use crate::error::ReadError;
+use crate::fair::Place;
 use crate::layout;
 use crate::object::Object;
 use crate::pull::Pull;
@@ -17,7 +17,7 @@ use crate::source::{PAGE_BYTES, Purpose};
 pub(super) struct Direct {
     pull: Pull,
     page_next: u64,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Direct {
@@ -27,7 +27,7 @@ impl Direct {
         object: &Object,
         range: Range<u64>,
     ) -> Result<Self, ReadError> {
-        let place = shared.budget.direct_read(object.source.origin()).await?;
+        let place = shared.budget.direct_read(object.source.origin(), object.tenant).await?;
         let pages = layout::pages_of(&range);
         Ok(Self { page_next: pages.start, pull: object.pull(pages, Purpose::Direct, shared), _place: place })
     }
