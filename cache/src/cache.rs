@@ -84,7 +84,7 @@ impl Cache {
         let shared = Arc::new(Shared {
             memory: MemoryTier::new(settings.memory_bytes, settings.block_bytes),
             slab,
-            lending: Lending::new(settings.working_bytes / 2, pool.clone(), settings.wait_max),
+            lending: Lending::new(settings.working_bytes / 2, pool.clone()),
             pool,
             flights: Flights::new(),
             budget: Budget::new(&settings, weights),

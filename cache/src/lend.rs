@@ -4,15 +4,17 @@
 //! long after the block left the memory tier. So lending out of whole blocks has a limit; past it a client gets a page
 //! at a time, copied into a buffer of its own: a thousand stalled clients then hold 64 MiB, not a GiB. A buffer counts
 //! once, however many clients hold parts of it: a thousand that read the same block keep one buffer from being used again.
+//!
+//! Where no buffer is free for the copy, the page is lent out of the block after all: what is in memory is never waited
+//! for. The pool has its capacity, so this takes no more memory; it may keep blocks from being replaced until clients
+//! let go, in a pool that has nothing to replace them with anyway.
 
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::buffer::Pool;
-use crate::error::{Limit, ReadError};
+use crate::buffer::{For, Pool};
 use crate::layout;
 use crate::source::PAGE_BYTES;
 use crate::sync::lock;
@@ -26,7 +28,6 @@ pub(crate) struct Lending {
     pages: Arc<Semaphore>,
     pages_max: usize,
     pool: Pool,
-    wait_max: Duration,
 }
 
 /// One buffer, as far as clients hold parts of it. Clones are of the same buffer.
@@ -36,8 +37,8 @@ pub(crate) struct Loan(Arc<Mutex<Weak<OwnedSemaphorePermit>>>);
 /// What a client gets.
 pub(crate) struct Piece {
     pub(crate) piece: Bytes,
-    /// The limit is reached: this is a copy, of a page at most.
-    pub(crate) is_copy: bool,
+    /// The limit is reached: this is a page at most, mostly a copy.
+    pub(crate) is_past_limit: bool,
 }
 
 /// A part of a block's buffer, which is counted until the last such part is dropped.
@@ -54,9 +55,9 @@ impl AsRef<[u8]> for Lent {
 
 impl Lending {
     /// Lends up to `bytes_max` of block buffers.
-    pub(crate) fn new(bytes_max: u64, pool: Pool, wait_max: Duration) -> Self {
+    pub(crate) fn new(bytes_max: u64, pool: Pool) -> Self {
         let pages_max = layout::to_len(bytes_max / PAGE_BYTES);
-        Self { pages: Arc::new(Semaphore::new(pages_max)), pages_max, pool, wait_max }
+        Self { pages: Arc::new(Semaphore::new(pages_max)), pages_max, pool }
     }
 
     /// How long a piece may be that is not yet in memory.
@@ -70,20 +71,24 @@ impl Lending {
         2 * self.pages.available_permits() >= self.pages_max
     }
 
-    /// Lends `piece`, a part of a buffer of `footprint` bytes, or a copy of its first page.
-    pub(crate) async fn lend(&self, piece: Bytes, footprint: usize, loan: &Loan) -> Result<Piece, ReadError> {
+    /// Lends `piece`, a part of a buffer of `footprint` bytes, or its first page.
+    pub(crate) fn lend(&self, piece: Bytes, footprint: usize, loan: &Loan) -> Piece {
         if footprint as u64 <= PAGE_BYTES {
-            return Ok(Piece { piece, is_copy: false }); // as small as its copy
+            return Piece { piece, is_past_limit: false }; // as small as its copy
         }
         if let Some(pages) = self.pages_of(footprint, loan) {
             let piece = Bytes::from_owner(Lent { bytes: piece, _pages: pages });
-            return Ok(Piece { piece, is_copy: false });
+            return Piece { piece, is_past_limit: false };
         }
         let len = piece.len().min(layout::to_len(PAGE_BYTES));
-        let buffer = self.pool.take(len, self.wait_max).await;
-        let mut buffer = buffer.ok_or(ReadError::Busy(Limit::Buffers))?;
-        buffer[..len].copy_from_slice(&piece[..len]);
-        Ok(Piece { piece: Bytes::from_owner(buffer).slice(..len), is_copy: true })
+        let piece = match self.pool.try_take(len, For::Demand) {
+            Some(mut buffer) => {
+                buffer[..len].copy_from_slice(&piece[..len]);
+                Bytes::from_owner(buffer).slice(..len)
+            }
+            None => piece.slice(..len),
+        };
+        Piece { piece, is_past_limit: true }
     }
 
     /// The places of a buffer of `footprint` bytes: those that it has while others hold it, or new ones.
@@ -102,31 +107,45 @@ impl Lending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::For;
 
     const MIB: usize = 1024 * 1024;
 
     /// A buffer counts once and for as long as anybody holds a part of it; another one is then lent as a copy of a page.
-    #[tokio::test]
-    async fn a_buffer_counts_once_however_many_hold_it() {
+    #[test]
+    fn a_buffer_counts_once_however_many_hold_it() {
         let pool = Pool::new(4 * MIB, 0);
-        let lending = Lending::new(MIB as u64, pool.clone(), Duration::from_secs(60));
+        let lending = Lending::new(MIB as u64, pool.clone());
         let [one, other] = [(); 2].map(|()| {
             let buffer = pool.try_take(MIB, For::Demand).expect("room");
             (Bytes::from_owner(buffer), Loan::default())
         });
-        let lend = async |(bytes, loan): &(Bytes, Loan)| {
-            let lent = lending.lend(bytes.slice(5..), MIB, loan).await.expect("a piece");
-            assert_eq!(lent.is_copy, lent.piece.as_ptr() != bytes[5..].as_ptr());
+        let lend = |(bytes, loan): &(Bytes, Loan)| {
+            let lent = lending.lend(bytes.slice(5..), MIB, loan);
+            assert_eq!(lent.is_past_limit, lent.piece.as_ptr() != bytes[5..].as_ptr());
             lent.piece
         };
-        let (first, second) = (lend(&one).await, lend(&one).await);
+        let (first, second) = (lend(&one), lend(&one));
         assert_eq!([first.len(), second.len()], [MIB - 5; 2]);
-        assert_eq!(lend(&other).await.len(), 64 * 1024);
+        assert_eq!(lend(&other).len(), 64 * 1024);
         drop(first);
-        assert_eq!(lend(&other).await.len(), 64 * 1024);
+        assert_eq!(lend(&other).len(), 64 * 1024);
         drop(second);
-        let third = lend(&other).await;
-        assert_eq!((third.len(), lend(&one).await.len()), (MIB - 5, 64 * 1024));
+        let third = lend(&other);
+        assert_eq!((third.len(), lend(&one).len()), (MIB - 5, 64 * 1024));
+    }
+
+    /// Where the pool has no buffer for a copy, the page is lent out of the block, and the pool holds what it held.
+    #[test]
+    fn a_page_is_lent_where_there_is_no_buffer_for_its_copy() {
+        let pool = Pool::new(MIB, 0);
+        let lending = Lending::new(0, pool.clone());
+        let block = Bytes::from_owner(pool.try_take(MIB, For::Demand).expect("room"));
+        let lent = lending.lend(block.slice(5..), MIB, &Loan::default());
+        assert!(lent.is_past_limit);
+        assert_eq!((lent.piece.as_ptr(), lent.piece.len()), (block[5..].as_ptr(), 64 * 1024));
+        drop(block);
+        assert_eq!(pool.used_bytes(), MIB);
+        drop(lent);
+        assert_eq!(pool.used_bytes(), 0);
     }
 }

@@ -228,8 +228,8 @@ impl Reader {
                 Some(Here { served, held: Held::Bytes(held) }) => {
                     let served = *served;
                     let piece = self.cut(held.start, &held.bytes);
-                    let lent = self.shared.lending.lend(piece, held.footprint, &held.loan).await?;
-                    if lent.is_copy {
+                    let lent = self.shared.lending.lend(piece, held.footprint, &held.loan);
+                    if lent.is_past_limit {
                         // The limit of lending is reached: the rest of the buffer is of more use to others.
                         self.here = None;
                     }

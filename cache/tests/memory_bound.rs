@@ -73,6 +73,45 @@ async fn a_block_is_lent_whole_to_everyone_who_reads_it() {
     assert_eq!(node.metric("cache_buffer_bytes", None), 256 * KIB);
 }
 
+/// What is in memory is given out although every buffer is in somebody's hands: to as many as ask, a page at a time, and
+/// within the same memory.
+#[tokio::test]
+async fn a_hit_in_memory_needs_no_buffer() {
+    let settings = Settings {
+        memory_bytes: 32 * MIB,
+        working_bytes: 4 * MIB,
+        wait_max: Duration::from_millis(500),
+        ..settings()
+    };
+    let bound = settings.memory_bytes + settings.working_bytes;
+    let node = Node::open(settings).await;
+    let (lent, resident) = (Origin::new(1, 2 * MIB), Origin::new(2, 32 * MIB));
+    let piece = async |origin: &Arc<Origin>, block: u64| {
+        let range = block * 256 * KIB..(block + 1) * 256 * KIB;
+        let mut reader = node.reader(origin, range.clone(), Mode::Fill);
+        let piece = reader.next().await.expect("a piece").expect("no buffer is needed");
+        assert!(piece == origin.content(range)[..piece.len()]);
+        (reader, piece)
+    };
+    node.read_all(&lent).await;
+    let mut stalled = Vec::new();
+    for block in 0..8 {
+        stalled.push(piece(&lent, block).await);
+    }
+    // The tier turns over, and what clients hold of it stays where it is.
+    node.read_all(&resident).await;
+    until("the tier is full", || node.metric("cache_memory_bytes", None) == 32 * MIB).await;
+    for block in 0..128 {
+        stalled.push(piece(&resident, block).await);
+    }
+    let of_size = |bytes: u64| stalled.iter().filter(|(_, piece)| piece.len() as u64 == bytes).count();
+    assert_eq!((of_size(256 * KIB), of_size(64 * KIB)), (8, 128));
+    assert_eq!(node.metric("cache_buffer_bytes", None), bound);
+    stalled.clear();
+    assert_eq!(node.metric("cache_buffer_bytes", None), 32 * MIB);
+    assert_eq!(node.read_all(&resident).await.memory_bytes, 32 * MIB);
+}
+
 /// What is in memory is given without waiting, every byte of it; what is not there is not asked for, and what goes past the
 /// cache is never at hand.
 #[tokio::test]
