@@ -196,7 +196,10 @@ impl Accelerated {
             Ok(sender) => renewal::during(renewing, body.send(sender, &mut tally)).await,
             Err(error) => Err(error),
         };
-        self.record(session, target, &plan, &tally);
+        // Of an answer that broke off before its first byte nothing came from anywhere.
+        if sent.is_ok() || tally != Tally::default() {
+            self.record(session, target, &plan, &tally);
+        }
         Ok(Read::Served(Served { sent: sent.map_err(Failed::Broken)?, tally, caller: granted.caller }))
     }
 
