@@ -53,9 +53,8 @@ impl Windows {
 
     /// The same, from a connection that is ending.
     pub(super) async fn lend_within(&self, time: Duration) -> Option<Lent> {
-        let freed = timeout(time, self.room.clone().acquire_many_owned(FIRST_BYTES / KIB)).await;
-        drop(freed.ok()?.ok()?);
-        self.lend()
+        let room = timeout(time, self.room.clone().acquire_many_owned(FIRST_BYTES / KIB)).await;
+        self.lend_of(room.ok()?.ok()?)
     }
 
     /// Lends more to a connection on which an upload has its place, up to half of what is left: others come. Returns the
@@ -73,18 +72,24 @@ impl Windows {
     }
 
     fn take(&self, bytes: u32) -> Option<Lent> {
-        let room = self.room.clone().try_acquire_many_owned(bytes / KIB).ok()?;
-        let requests = (u64::from(bytes) * TAKEN_BY_BYTE).div_ceil(REQUEST_BYTES);
-        let requests = self.requests.clone().try_acquire_many_owned(u32::try_from(requests).ok()?).ok()?;
-        Some(Lent { room, requests })
+        self.lend_of(self.room.clone().try_acquire_many_owned(bytes / KIB).ok()?)
+    }
+
+    /// `room`, if as much can be taken from requests.
+    fn lend_of(&self, room: OwnedSemaphorePermit) -> Option<Lent> {
+        let bytes = room.num_permits() as u64 * u64::from(KIB);
+        let requests = u32::try_from((bytes * TAKEN_BY_BYTE).div_ceil(REQUEST_BYTES)).ok()?;
+        let requests = self.requests.clone().try_acquire_many_owned(requests).ok()?;
+        Some(Lent { requests, room })
     }
 }
 
 /// What was lent to one connection; given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Lent {
-    room: OwnedSemaphorePermit,
+    /// Given back first: who waits for the room takes these with it.
     requests: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 impl Lent {
@@ -162,6 +167,21 @@ mod tests {
         assert!(lent.0.is_some() && lent.1.is_some() && lent.2.is_none());
         assert_eq!(windows.requests.available_permits(), 1);
         assert_eq!(lent_bytes(&windows, 100), 2 * FIRST_BYTES as usize, "what was refused is not kept");
+    }
+
+    /// Who waits for the window of a connection that is ending has all of it, and waits no longer than it should.
+    #[tokio::test]
+    async fn what_is_given_back_is_lent_to_who_waits() {
+        let each = (TAKEN_BY_BYTE * u64::from(FIRST_BYTES)).div_ceil(REQUEST_BYTES) as usize;
+        let windows = Windows::new(u64::from(FIRST_BYTES), Arc::new(Semaphore::new(each)));
+        let ending = windows.lend().expect("room");
+        assert!(windows.lend_within(Duration::ZERO).await.is_none(), "nothing is left");
+        let waiting = windows.lend_within(Duration::from_secs(60));
+        tokio::pin!(waiting);
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(ending);
+        let lent = waiting.now_or_never().flatten().expect("what was given back");
+        assert_eq!((lent.bytes(), windows.requests.available_permits()), (FIRST_BYTES, 0));
     }
 
     /// One gets half of what is left, up to its largest; when little is left it stays as it is.
