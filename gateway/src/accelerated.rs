@@ -19,6 +19,7 @@ mod renewal;
 mod warm;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -280,11 +281,11 @@ impl Accelerated {
         let owner = self.parts.owners.get(&target.region).ok_or(S3ErrorCode::ServiceUnavailable)?.clone();
         let head = session.req_header();
         let asked = Asked { head, target, claim: claim.as_ref(), mode, client };
-        let (tell, told) = oneshot::channel();
-        let (found, beside) = futures::join!(
-            self.look_up(asked, &owner, &name, tell),
-            self.first_pages(asked, &owner, &name, told),
-        );
+        let (found, beside) = match self.pages_beside(asked, &owner, &name) {
+            None => (self.look_up(asked, &owner, &name, None).await, None),
+            // Seldom: what it takes is no part of other requests.
+            Some(pages) => Box::pin(self.look_up_beside(asked, &owner, &name, pages)).await,
+        };
         let (found, credential) = found?;
         let object = found.as_ref().ok().and_then(|found| found.object.as_ref());
         if object.is_some_and(|object| object.head.is_under_store_key()) {
@@ -342,24 +343,45 @@ impl Accelerated {
         Ok(Some(Granted { owner, name, tenant, object, was_known, beside, reading, headers, caller }))
     }
 
-    /// Asks for the first pages of an object that nothing is known of here, at the same time as for its head; for a caller
-    /// whose signature holds. Who that is, [`look_up`](Self::look_up) tells where it asks: a key that nobody holds is looked
-    /// for, and charged for, once.
-    async fn first_pages(
+    /// The pages to ask for at the same time as for the object's head, where nothing is known of it here.
+    fn pages_beside(&self, asked: Asked<'_>, owner: &Owner, name: &ObjectName) -> Option<Range<u64>> {
+        let Asked { head, target, claim, mode, .. } = asked;
+        // Where a part begins is in the head.
+        let is_of_part = target.query.has("partNumber");
+        let may_fill = claim.is_some() && head.method == Method::GET && mode == Mode::Fill && !is_of_part;
+        if !may_fill || !owner.knows_nothing_of(name) {
+            return None;
+        }
+        first_pages(&head.headers, self.parts.cache.block_bytes())
+    }
+
+    /// Asks for `pages` at the same time as it [looks up](Self::look_up) the object.
+    async fn look_up_beside(
         &self,
         asked: Asked<'_>,
         owner: &Arc<Owner>,
         name: &ObjectName,
+        pages: Range<u64>,
+    ) -> (Result<(S3Result<Found>, Option<Credential>), Refusal>, Option<Beside>) {
+        let (tell, told) = oneshot::channel();
+        futures::join!(
+            self.look_up(asked, owner, name, Some(tell)),
+            self.begin_first_pages(asked, owner, name, pages, told),
+        )
+    }
+
+    /// Asks for `pages`, for a caller whose signature holds. Who that is, [`look_up`](Self::look_up) tells where it asks: a key
+    /// that nobody holds is looked for, and charged for, once.
+    async fn begin_first_pages(
+        &self,
+        asked: Asked<'_>,
+        owner: &Arc<Owner>,
+        name: &ObjectName,
+        pages: Range<u64>,
         told: oneshot::Receiver<Option<Credential>>,
     ) -> Option<Beside> {
-        let Asked { head, target, claim, mode, client } = asked;
+        let Asked { head, claim, client, .. } = asked;
         let claim = claim?;
-        // Where a part begins is in the head.
-        let is_of_part = target.query.has("partNumber");
-        if head.method != Method::GET || mode != Mode::Fill || is_of_part || !owner.knows_nothing_of(name) {
-            return None;
-        }
-        let pages = first_pages(&head.headers, self.parts.cache.block_bytes())?;
         let credential = match told.await {
             Ok(first_seen) => first_seen?,
             Err(_) => self.parts.identities.find(claim.access_key(), client).await.ok()??,
@@ -382,7 +404,7 @@ impl Accelerated {
         asked: Asked<'_>,
         owner: &Owner,
         name: &ObjectName,
-        tell: oneshot::Sender<Option<Credential>>,
+        tell: Option<oneshot::Sender<Option<Credential>>>,
     ) -> Result<(S3Result<Found>, Option<Credential>), Refusal> {
         let Asked { claim, mode, client, .. } = asked;
         let Some(access_key) = claim.map(Claim::access_key) else {
@@ -402,8 +424,10 @@ impl Accelerated {
                 let finding = self.heads.current(owner, name, mode, client);
                 let first_seen = async {
                     let first_seen = identities.find(access_key, client).await;
-                    // Nobody may want to know.
-                    let _ = tell.send(first_seen.as_ref().ok().cloned().flatten());
+                    if let Some(tell) = tell {
+                        // Who wanted to know may have gone.
+                        let _ = tell.send(first_seen.as_ref().ok().cloned().flatten());
+                    }
                     first_seen
                 };
                 let (found, credential) = futures::join!(finding, first_seen);
