@@ -137,41 +137,29 @@ async fn of_names_that_a_client_tries_a_bounded_number_is_kept() {
     assert!(interest().await > kept);
 }
 
-/// Somebody who makes up access keys has home asked about no more of them than one client may: then who is not known here is
-/// told to slow down, and who is known is answered as before. Another client has all of its own.
+/// Somebody who makes up access keys keeps nobody else behind the same address out: neither who is known here, nor who comes
+/// for the first time.
 #[tokio::test]
-async fn of_access_keys_that_a_client_makes_up_a_bounded_number_is_asked_about() {
+async fn who_makes_up_access_keys_keeps_no_user_out() {
     let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
     cluster.standard("lga1").create_bucket("data").await;
     let _ = cluster.standard("lga1").put("data", "k", "hot").await.ok();
     let [reader, writer] = [cluster.accelerated("las1", "lga1"), cluster.standard("las1")];
     let _ = reader.get("data", "k").await.ok();
     let unknown = |n: usize| Keys { access_key: format!("PKMADEUP{n}"), secret_key: "s3cret".to_owned() };
-    // How many it takes is a matter of time: a few more are asked about with each second.
-    let (mut tried, mut refused) = (0, 0);
-    while refused == 0 {
-        assert!(tried < TRIED_AT_MOST, "home is asked about all of {tried} keys");
+    // More than may be missed, however long it takes: a few more may be with each second.
+    for tried in (0..2 * MISSED_AT_ONCE).step_by(50) {
         // By turns at the cache's door, for what nothing is known of here, and at the store's.
         let some =
             (tried..tried + 50).map(|n| ([&reader, &writer][n % 2].with_keys(unknown(n)), format!("k{n}")));
         let some: Vec<_> = some.collect();
-        tried += some.len();
         for answer in join_all(some.iter().map(|(client, key)| client.get("data", key))).await {
-            match answer.refusal() {
-                (403, code) if code == "InvalidAccessKeyId" => {}
-                (503, code) if code == "SlowDown" => refused += 1,
-                other => panic!("{other:?}"),
-            }
+            assert_eq!(answer.refusal(), (403, "InvalidAccessKeyId".to_owned()));
         }
     }
-    assert!(tried - refused >= MISSED_AT_ONCE, "{refused} of {tried}");
     assert_eq!(reader.get("data", "k").await.ok().text(), "hot");
-
-    let elsewhere = reqwest::Client::builder().local_address(Some("127.0.0.2".parse().expect("an address")));
-    let query = reader.with_keys(unknown(tried)).presigned("GET", "/data/k", 600);
-    let url = format!("{}/data/k?{query}", reader.origin());
-    let other = elsewhere.no_proxy().build().expect("a client").get(url).header("host", reader.host());
-    assert_eq!(other.send().await.expect("an answer").status(), 403);
+    let newcomer = cluster.create_user("newcomer", &["--account", "dev", "--level", "read"]);
+    assert_eq!(reader.with_keys(newcomer).get("data", "k").await.ok().text(), "hot");
 }
 
 /// Buckets that `node` has ord1 tell it about, as ord1 counts them.

@@ -215,7 +215,7 @@ impl Accelerated {
     }
 
     /// Whether a request with this head is signed by a user; `false` where nobody has signed its head, and where home cannot be
-    /// asked who did. It is `client` who asks: with a key that is not known here, as often as with any other.
+    /// asked who did. It is `client` who asks.
     ///
     /// # Errors
     /// `InvalidAccessKeyId`, `SignatureDoesNotMatch`, and those of [`Identities::find`] but that.

@@ -156,8 +156,7 @@ pub trait Identities: Send + Sync {
     /// who names the key.
     ///
     /// # Errors
-    /// `ServiceUnavailable` when home cannot be asked: an identity that cannot be confirmed is not believed. `SlowDown` when
-    /// home would have to be asked for a client that has named too many keys that nobody holds.
+    /// `ServiceUnavailable` when home cannot be asked: an identity that cannot be confirmed is not believed.
     /// `InternalError` when the stored user cannot be opened.
     async fn find(&self, access_key: &str, client: Client) -> S3Result<Option<Credential>>;
 

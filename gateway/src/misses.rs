@@ -1,6 +1,5 @@
 //! How often one client may ask for what is not there and have others pay for it: a caller that tries names shall not push out
-//! what others read, nor have owners tell this node of buckets that nobody has, nor keep home busy with access keys that
-//! nobody holds.
+//! what others read, nor users that others are, nor have owners tell this node of buckets that nobody has.
 //!
 //! Each new "there is none" is charged to the client's address: a signature is verified later, and says little of who tries
 //! names. What becomes of a client past its limit is for whoever asks.

@@ -1,7 +1,6 @@
 //! Finding a user: beside this node's own store where the region is home, under a session with home everywhere else.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use origin::regional::{RegionalStore, UserRow};
@@ -14,10 +13,6 @@ use crate::coherence::scope::Subject;
 use crate::coherence::{Follower, Kept, KeptUser, OnHomeLoss, Own, Unanswered, Use};
 use crate::metrics::Metrics;
 use crate::misses::Misses;
-use crate::refusal::Refusal;
-
-/// When a client should come again that has named too many keys that nobody holds.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Users as the home region's own node finds them: in its store, or as the store said and has not changed since.
 pub struct AtHome {
@@ -31,7 +26,8 @@ pub struct FromHome {
     home: Arc<Follower>,
     keys: Arc<ClusterKeys>,
     on_home_loss: OnHomeLoss,
-    /// Of keys that nobody holds.
+    /// Of keys that nobody holds. Past its limit a client is answered as before; what it asks is asked each time, and that there is
+    /// no such key is not kept.
     misses: Misses,
     metrics: Metrics,
 }
@@ -85,12 +81,16 @@ impl Identities for FromHome {
             return opened(live.value.and_then(Kept::into_user), &self.keys);
         }
         // What was somebody's key when home last spoke of it is not made up, though it has to be asked about again.
-        if !self.home.knew(&subject) && !self.misses.has_room(client).await {
-            return Err(too_many_unknown());
+        let is_made_up = !self.home.knew(&subject) && !self.misses.has_room(client).await;
+        let how = if is_made_up { Use::LookOnly } else { Use::LookAndKeep };
+        let mut found = self.home.find(subject.clone(), how).await;
+        if is_made_up && found.as_ref().is_ok_and(|found| found.value.is_some()) {
+            // It is somebody's after all, who shall be known from now on.
+            found = self.home.find(subject.clone(), Use::LookAndKeep).await;
         }
-        let row = match self.home.find(subject.clone(), Use::LookAndKeep).await {
+        let row = match found {
             Ok(found) => {
-                if found.value.is_none() && !found.was_held {
+                if !is_made_up && found.value.is_none() && !found.was_held {
                     self.misses.note(client).await;
                 }
                 found.value.and_then(Kept::into_user)
@@ -106,11 +106,6 @@ impl Identities for FromHome {
     fn open(&self, row: &UserRow) -> S3Result<Option<Credential>> {
         open(row, &self.keys)
     }
-}
-
-/// A client that has named too many keys that nobody holds names another one that is not held here.
-fn too_many_unknown() -> S3Error {
-    Refusal::slow_down(RETRY_AFTER).into_s3_error()
 }
 
 fn opened(user: Option<Arc<KeptUser>>, keys: &ClusterKeys) -> S3Result<Option<Credential>> {
