@@ -133,6 +133,21 @@ async fn who_lingers_gives_way() {
     assert!(is_answered(&mut kept, "keep-alive").await);
 }
 
+/// Nor do they keep a place among requests.
+#[tokio::test]
+async fn who_lingers_keeps_no_place_among_requests() {
+    const REQUESTS_MAX: usize = 4;
+    let limits = format!("[limits]\nrequests_in_flight_max = {REQUESTS_MAX}\n");
+    let cluster = Cluster::start_with(Options::settings(&limits)).await;
+    let address = cluster.address("ord1", Endpoint::Standard);
+    let mut lingering = Vec::new();
+    for _ in 0..3 * REQUESTS_MAX {
+        let mut connection = TcpStream::connect(&address).await.expect("connect");
+        assert!(is_answered(&mut connection, "close").await, "behind {}", lingering.len());
+        lingering.push(connection);
+    }
+}
+
 /// Asks for what is not there, and reads the refusal to its end, if the connection lasts that long.
 async fn is_answered(stream: &mut TcpStream, connection: &str) -> bool {
     let request = format!("GET /nobody/k HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: {connection}\r\n\r\n");

@@ -17,7 +17,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -72,7 +71,7 @@ pub(super) struct Early {
     is_known: AtomicBool,
     /// It speaks HTTP/2, and was lent a window for it.
     has_window: AtomicBool,
-    let_go: Arc<Notify>,
+    let_go: Notify,
     sent: Mutex<Sent>,
 }
 
@@ -117,7 +116,7 @@ impl Connections {
             since: AtomicU64::new(self.now()),
             is_known: AtomicBool::new(false),
             has_window: AtomicBool::new(false),
-            let_go: Arc::default(),
+            let_go: Notify::new(),
             sent: Mutex::new(Sent { is_counted: true, bytes: 0, lent: None, is_refused: false }),
         });
         open.by_number.insert(early.number, Arc::downgrade(&early));
@@ -203,11 +202,6 @@ impl Early {
     /// Waits until another connection needs this one's place.
     pub(super) async fn until_let_go(&self) {
         self.let_go.notified().await;
-    }
-
-    /// The same, for whoever keeps it.
-    pub(super) fn let_go(&self) -> OwnedNotified {
-        self.let_go.clone().notified_owned()
     }
 
     /// Whether `bytes` that the client has sent of a head may be kept.
@@ -394,7 +388,7 @@ mod tests {
         // Who lingers behind the last answer gives way like one that waits.
         busy.lingers();
         let (last, ()) = tokio::join!(all.admit(), async {
-            busy.let_go().await;
+            busy.until_let_go().await;
             drop(busy);
         });
         assert!(last.is_some());

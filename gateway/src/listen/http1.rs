@@ -1,7 +1,6 @@
 //! HTTP/1.1 on one connection: a header block, a request, the next header block.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use bytes::BytesMut;
 use futures::FutureExt;
@@ -17,17 +16,18 @@ use tokio::time::timeout;
 use super::Listener;
 use super::early::Early;
 use super::head::{self, Head};
-use super::turn::{LINGER, Turn};
+use super::turn::{LINGER, Left, Turn};
 use crate::metrics::DropReason;
 use crate::refusal::{Refusal, Subject};
 use crate::request_id::RequestId;
 
 /// Serves requests on `stream` until one side has had enough.
-pub(super) async fn serve<A>(stream: Stream, early: &Arc<Early>, mut listener: Listener<A>)
+pub(super) async fn serve<A>(stream: Stream, early: &Early, mut listener: Listener<A>)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let mut stream: Stream = Box::new(Turn::new(stream, early.clone()));
+    let left = Left::default();
+    let mut stream: Stream = Box::new(Turn::new(stream, left.clone()));
     let mut rest = BytesMut::new();
     loop {
         early.begin();
@@ -40,45 +40,38 @@ where
             head = head::read(&mut stream, std::mem::take(&mut rest), early, &listener.limits) => head,
             _ = listener.stop.wait_for(|stop| *stop) => Head::None,
         };
-        let block = match head {
-            Head::Whole { block, rest: after } => {
-                rest = after;
-                block
-            }
-            Head::None => break,
+        let code = match head {
+            Head::Whole { .. } | Head::None => None,
             Head::Unfinished => {
                 listener.metrics.dropped(DropReason::HeaderDeadline);
-                return Box::pin(refuse(stream, early, &listener.node, S3ErrorCode::RequestTimeout)).await;
+                Some(S3ErrorCode::RequestTimeout)
             }
             Head::NoRoom => {
                 listener.metrics.dropped(DropReason::Heads);
-                return Box::pin(refuse(stream, early, &listener.node, S3ErrorCode::SlowDown)).await;
+                Some(S3ErrorCode::SlowDown)
             }
-            Head::TooLarge => {
-                return Box::pin(refuse(
-                    stream,
-                    early,
-                    &listener.node,
-                    S3ErrorCode::RequestHeaderSectionTooLarge,
-                ))
-                .await;
-            }
-            Head::FramedTwice => {
-                return Box::pin(refuse(stream, early, &listener.node, S3ErrorCode::InvalidRequest)).await;
-            }
+            Head::TooLarge => Some(S3ErrorCode::RequestHeaderSectionTooLarge),
+            Head::FramedTwice => Some(S3ErrorCode::InvalidRequest),
         };
+        if let Some(code) = code {
+            return Box::pin(refuse(stream, left, early, &listener.node, code)).await;
+        }
+        let Head::Whole { block, rest: after } = head else { break };
+        rest = after;
         if !early.complete() {
             listener.metrics.dropped(DropReason::Connections);
             break;
         }
         match answer(stream, block, &listener).await {
             Some(reusable) => (stream, _) = reusable.consume(),
-            None => return,
+            None => return Box::pin(left.close(early)).await,
         }
         Turn::give_back(&stream);
     }
-    // The client may be gone already. Nobody waits for an answer: whatever takes its time is left out.
-    let _ = stream.shutdown().now_or_never();
+    let _ = stream.shutdown().await;
+    drop(stream);
+    // Nobody waits for an answer: whatever takes its time is left out.
+    let _ = left.close(early).now_or_never();
 }
 
 /// Answers the request that begins with `block`. The session is the application's: a connection that waits has none.
@@ -97,7 +90,7 @@ where
 }
 
 /// Tells the client why its request was not read, and closes.
-async fn refuse(mut stream: Stream, early: &Early, node: &str, code: S3ErrorCode) {
+async fn refuse(mut stream: Stream, left: Left, early: &Early, node: &str, code: S3ErrorCode) {
     if !early.is_refused() || stream.get_ssl_digest().is_none() {
         // TLS would keep some of what is thrown away otherwise.
         early.stop_counting();
@@ -123,7 +116,9 @@ async fn refuse(mut stream: Stream, early: &Early, node: &str, code: S3ErrorCode
     };
     // The client is unlikely to listen: nothing depends on it.
     tokio::select! {
-        _ = timeout(2 * LINGER, last_words) => (),
+        _ = timeout(LINGER, last_words) => (),
         () = early.until_let_go() => (),
     }
+    drop(stream);
+    left.close(early).await;
 }

@@ -7,13 +7,14 @@
 //!
 //! After the last answer the connection closes in two steps (§9.6): it says that no more comes, and throws away for a while
 //! what the client sends all the same. Closed with something unread it would be reset, and what the client has not received
-//! of the answer would be lost.
+//! of the answer would be lost. Nothing of the request is left by then: pingora closes the stream and lets go of it, and of
+//! all that it held for the request, and only then whoever serves the connection takes its time with it ([`Left`]).
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,10 +26,9 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
     TimingDigest, UniqueID,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
-use tokio::time::{Sleep, sleep};
+use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::early::Early;
@@ -47,32 +47,57 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// A stream on which requests take turns.
 #[derive(Debug)]
 pub(super) struct Turn {
-    stream: Stream,
+    /// `None` when it was left.
+    stream: Option<Stream>,
     /// A request has been read to its end and is not answered yet.
     is_taken: AtomicBool,
     /// What came too soon.
     ahead: BytesMut,
     /// The last answer was given: nothing of what comes is told any more.
-    closing: Option<Closing>,
-    early: Arc<Early>,
+    is_last: bool,
+    left: Left,
 }
 
-/// What is left to do until a connection is closed.
-#[derive(Debug)]
-struct Closing {
-    /// The client was told that no more comes.
-    is_told: bool,
-    /// Nothing more is waited for.
-    is_over: bool,
-    until: Pin<Box<Sleep>>,
-    /// Another connection needs this one's place.
-    let_go: Pin<Box<OwnedNotified>>,
+/// Where a stream is left whose last answer was given. Clones are one place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Left(Arc<Mutex<Option<Stream>>>);
+
+impl Left {
+    /// Closes the stream that was left here, if one was.
+    pub(super) async fn close(self, early: &Early) {
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(stream) = stream {
+            close_within(LINGER, stream, early).await;
+        }
+    }
+}
+
+/// Says that no more comes, and throws away what does, to the client's own end, or for so long, or until another connection needs
+/// this one's place.
+async fn close_within(time: Duration, mut stream: Stream, early: &Early) {
+    early.lingers();
+    let closing = async {
+        // The client is unlikely to listen any more: nothing depends on how it ends.
+        let _ = AsyncWriteExt::shutdown(&mut stream).await;
+        let mut space = [0; PIECE_BYTES];
+        while stream.read(&mut space).await.is_ok_and(|bytes| bytes > 0) {}
+    };
+    tokio::select! {
+        _ = timeout(time, closing) => (),
+        () = early.until_let_go() => (),
+    }
 }
 
 impl Turn {
-    /// `stream`, whose next request has its turn.
-    pub(super) fn new(stream: Stream, early: Arc<Early>) -> Self {
-        Self { stream, is_taken: AtomicBool::new(false), ahead: BytesMut::new(), closing: None, early }
+    /// `stream`, whose next request has its turn. It is left in `left` when it was closed.
+    pub(super) fn new(stream: Stream, left: Left) -> Self {
+        Self {
+            stream: Some(stream),
+            is_taken: AtomicBool::new(false),
+            ahead: BytesMut::new(),
+            is_last: false,
+            left,
+        }
     }
 
     /// From now on what comes on `stream` is kept for later. Where it is no `Turn`, nothing happens.
@@ -91,7 +116,7 @@ impl Turn {
     }
 
     fn connection(stream: &Stream) -> Option<&Connection> {
-        stream.as_any().downcast_ref::<Self>()?.stream.as_any().downcast_ref()
+        stream.as_any().downcast_ref::<Self>()?.stream().as_any().downcast_ref()
     }
 
     /// See [`hold_for_next`](super::hold_for_next).
@@ -99,12 +124,20 @@ impl Turn {
         Self::connection(stream).map(|connection| connection.hold(piece))
     }
 
+    fn stream(&self) -> &Stream {
+        self.stream.as_ref().expect("it is left no sooner than dropped")
+    }
+
+    fn stream_mut(&mut self) -> Pin<&mut Stream> {
+        Pin::new(self.stream.as_mut().expect("it is left no sooner than dropped"))
+    }
+
     /// Keeps what comes, and tells of nothing but the end.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.ahead.len() < AHEAD_BYTES_MAX {
             let mut space = [MaybeUninit::uninit(); PIECE_BYTES];
             let mut read = ReadBuf::uninit(&mut space);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            ready!(self.stream_mut().poll_read(cx, &mut read))?;
             if read.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -112,37 +145,6 @@ impl Turn {
         }
         // Nobody is woken: whoever waits here waits for something else as well.
         Poll::Pending
-    }
-
-    /// Says that no more comes, and throws away what does, to the client's own end or for [`LINGER`].
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, closing, early, .. } = self;
-        let Closing { is_told, is_over, until, let_go } =
-            closing.get_or_insert_with(|| Closing::within(LINGER, early));
-        *is_over |= until.as_mut().poll(cx).is_ready() || let_go.as_mut().poll(cx).is_ready();
-        while !*is_over {
-            if !*is_told {
-                ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
-                *is_told = true;
-            }
-            let mut space = [MaybeUninit::uninit(); PIECE_BYTES];
-            let mut read = ReadBuf::uninit(&mut space);
-            // The client is unlikely to listen any more: nothing depends on how it ends.
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)) {
-                Ok(()) => *is_over = read.filled().is_empty(),
-                Err(_) => *is_over = true,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Closing {
-    /// All of it.
-    fn within(time: Duration, early: &Early) -> Self {
-        early.lingers();
-        let let_go = Box::pin(early.let_go());
-        Self { is_told: false, is_over: false, until: Box::pin(sleep(time)), let_go }
     }
 }
 
@@ -158,14 +160,14 @@ impl AsyncRead for Turn {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.closing.is_some() {
+        if self.is_last {
             return Poll::Ready(Ok(()));
         }
         if self.is_taken.load(Ordering::Relaxed) {
             return self.poll_end(cx);
         }
         if self.ahead.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+            return self.stream_mut().poll_read(cx, buf);
         }
         let taken = self.ahead.len().min(buf.remaining());
         buf.put_slice(&self.ahead[..taken]);
@@ -179,16 +181,17 @@ impl AsyncRead for Turn {
 
 impl AsyncWrite for Turn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.stream_mut().poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream_mut().poll_flush(cx)
     }
 
-    /// Lingers. It takes no longer than [`LINGER`].
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_close(cx)
+    /// The last answer was given. Whoever serves the connection closes it, once the turn is dropped.
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_last = true;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(
@@ -196,11 +199,19 @@ impl AsyncWrite for Turn {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.stream_mut().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream().is_write_vectored()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.is_last {
+            *self.left.0.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+        }
     }
 }
 
@@ -214,21 +225,21 @@ impl Shutdown for Turn {
 
 impl UniqueID for Turn {
     fn id(&self) -> i32 {
-        self.stream.id()
+        self.stream().id()
     }
 }
 
 impl Ssl for Turn {
     fn get_ssl(&self) -> Option<&TlsRef> {
-        self.stream.get_ssl()
+        self.stream().get_ssl()
     }
 
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
+        self.stream().get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
+        self.stream().selected_alpn_proto()
     }
 }
 
@@ -237,27 +248,27 @@ impl Peek for Turn {}
 
 impl GetTimingDigest for Turn {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
+        self.stream().get_timing_digest()
     }
 
     fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_read_pending_time()
+        self.stream().get_read_pending_time()
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_write_pending_time()
+        self.stream().get_write_pending_time()
     }
 }
 
 impl GetProxyDigest for Turn {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.stream().get_proxy_digest()
     }
 }
 
 impl GetSocketDigest for Turn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
+        self.stream().get_socket_digest()
     }
 }
 
@@ -266,15 +277,15 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use futures::FutureExt;
-    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::io::duplex;
     use tokio::net::{TcpListener, TcpSocket, TcpStream};
-    use tokio::time::timeout;
 
     use super::super::early::Connections;
     use super::*;
 
-    /// A client and what serves it. Its window is small: most of an answer is on its way when the server closes.
-    async fn connected() -> (TcpStream, Stream) {
+    /// A client, what serves it, and where that is left. The client's window is small: most of an answer is on its way when the
+    /// server closes.
+    async fn connected() -> (TcpStream, Stream, impl Future<Output = ()>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a window");
@@ -282,7 +293,10 @@ mod tests {
         let (server, _) = listener.accept().await.expect("a client");
         let early = Arc::new(Connections::new(1, 1 << 20)).admit().await.expect("a place");
         assert!(early.complete());
-        (client, Box::new(Turn::new(Box::new(Connection::new(server, early.clone()).expect("fresh")), early)))
+        let connection = Connection::new(server, early.clone()).expect("fresh");
+        let left = Left::default();
+        let turn = Turn::new(Box::new(connection), left.clone());
+        (client, Box::new(turn), async move { left.close(&early).await })
     }
 
     /// A connection that nothing is known of.
@@ -294,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_too_soon_waits_for_its_turn() {
         let (mut client, server) = duplex(1 << 16);
-        let mut stream: Stream = Box::new(Turn::new(Box::new(server), stranger().await));
+        let mut stream: Stream = Box::new(Turn::new(Box::new(server), Left::default()));
         let sent: Vec<_> = (0..3 * AHEAD_BYTES_MAX).map(|at| (at % 251) as u8).collect();
         let (first, rest) = sent.split_at(10);
         client.write_all(first).await.expect("room");
@@ -322,7 +336,7 @@ mod tests {
     async fn the_end_is_told_at_once() {
         for ahead in [0, 10, AHEAD_BYTES_MAX - 1] {
             let (mut client, server) = duplex(1 << 16);
-            let mut stream: Stream = Box::new(Turn::new(Box::new(server), stranger().await));
+            let mut stream: Stream = Box::new(Turn::new(Box::new(server), Left::default()));
             Turn::take(&stream);
             let mut probe = [0; 1];
             client.write_all(&vec![b'a'; ahead]).await.expect("room");
@@ -336,14 +350,15 @@ mod tests {
     /// A client that has sent more than anybody reads gets the answer whole, and its end, over a connection that closes.
     #[tokio::test]
     async fn a_close_takes_nothing_from_the_answer() {
-        let (mut client, mut stream) = connected().await;
+        let (mut client, mut stream, closing) = connected().await;
         Turn::take(&stream);
         client.write_all(&[b'a'; 4 * AHEAD_BYTES_MAX]).await.expect("room");
         let answer = vec![b'b'; 512 * 1024];
         let answering = async {
             stream.write_all(&answer).await.expect("a client");
-            stream.shutdown().await.expect("a client");
+            stream.shutdown().await.expect("nothing in the way");
             drop(stream);
+            closing.await;
         };
         let mut got = Vec::new();
         let (read, ()) = tokio::join!(client.read_to_end(&mut got), answering);
@@ -354,12 +369,10 @@ mod tests {
     #[tokio::test]
     async fn however_much_is_sent_in_time_is_thrown_away() {
         let (mut client, server) = duplex(1 << 16);
-        let mut stream = Turn::new(Box::new(server), stranger().await);
-        stream.closing = Some(Closing::within(100 * LINGER, &*stranger().await));
+        let mut stream: Stream = Box::new(server);
         let refusing = async {
             stream.write_all(b"refused").await.expect("room");
-            AsyncWriteExt::shutdown(&mut stream).await.expect("no fault");
-            drop(stream);
+            close_within(100 * LINGER, stream, &*stranger().await).await;
         };
         let sending = async {
             let piece = vec![b'a'; 1 << 20];
@@ -377,11 +390,12 @@ mod tests {
     /// A client that neither takes the rest of its answer nor closes is waited for no longer than others.
     #[tokio::test]
     async fn lingering_ends_though_nobody_reads() {
-        let (_client, mut stream) = connected().await;
+        let (_client, mut stream, closing) = connected().await;
         // As long as there is room.
         while timeout(Duration::from_millis(200), stream.write(&[b'b'; 64 * 1024])).await.is_ok() {}
         stream.write_all(b"the end").await.expect("room in the buffer");
-        let closed = timeout(10 * LINGER, stream.shutdown()).await.expect("an end");
-        closed.expect("no fault");
+        stream.shutdown().await.expect("nothing in the way");
+        drop(stream);
+        timeout(10 * LINGER, closing).await.expect("an end");
     }
 }

@@ -107,16 +107,6 @@ impl Exchange {
         }
     }
 
-    /// Records the request, which is answered, and gives back what its connection need not hold while it lingers. It keeps
-    /// its place among requests: its buffers are still there.
-    pub(super) fn end(&mut self, passed: Passed, error: Option<&Error>) {
-        self._forward_place = None;
-        self._charged = None;
-        if !self.is_recorded {
-            self.record(passed, error);
-        }
-    }
-
     /// The request, as far as it was understood.
     pub(super) fn asked(&self) -> Asked<'_> {
         Asked {

@@ -173,7 +173,6 @@ impl ProxyHttp for Proxy {
             }
         }
         if is_whole && !session.is_http2() {
-            exchange.end(passed(session), Some(error));
             session.as_downstream_mut().shutdown().await;
         }
         FailToProxy { error_code, can_reuse_downstream: false }
@@ -195,7 +194,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        exchange.end(passed(session), error);
+        exchange.record(passed(session), error);
     }
 }
 
