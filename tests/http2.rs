@@ -30,6 +30,9 @@ const SMALL_FRAME_BYTES: usize = 256;
 /// The window that a connection begins with.
 const FIRST_BYTES: u64 = MIB / 4;
 
+/// The window of each stream.
+const STREAM_BYTES: u64 = 4 * MIB / 8 * 7;
+
 /// What the windows of a node may have together, where they are filled.
 const WINDOWS_BYTES: u64 = 32 * MIB;
 
@@ -166,6 +169,36 @@ async fn a_download_fills_the_window_that_its_client_gives() {
     }
 }
 
+/// A body that nobody reads yet, of an upload that waits for its place, leaves room to one that has its place on the same
+/// connection.
+#[tokio::test]
+async fn a_body_that_nobody_reads_holds_up_no_other() {
+    const SILENCE: Duration = Duration::from_millis(300);
+    let one_place = "[limits]\nuploads_in_flight_max = 1\nhttp2_windows_bytes = \"16 MiB\"\n";
+    let cluster = Cluster::start_with(Options::settings(one_place).tls()).await;
+    let content = Content::new(1, MIB);
+    cluster.standard("ord1").create_bucket("data").await;
+    let mut connection = Connection::open_to(&cluster, &cluster.address("ord1", Endpoint::Standard)).await;
+    let (answer_to_first, mut first) = connection.put("/data/first", MIB as usize, Some(&cluster)).await;
+    // Its connection has a wide window once it has its place.
+    wait_for_window(&mut first, 2 * FIRST_BYTES).await;
+    first.reserve_capacity(0);
+    let (mut answer_to_second, mut second) = connection.put("/data/second", 8 << 20, Some(&cluster)).await;
+    loop {
+        second.reserve_capacity(16 << 10);
+        let more = std::future::poll_fn(|context| second.poll_capacity(context));
+        let Ok(more) = timeout(SILENCE, more).await else { break };
+        let more = more.expect("an open stream").expect("no reset");
+        second.send_data(vec![7; more].into(), false).expect("there is a window");
+    }
+    first.send_data(content.all(), true).expect("send all");
+    tokio::select! {
+        refused = &mut answer_to_second => panic!("the first waited for {refused:?}"),
+        (status, _) = answer(answer_to_first) => assert_eq!(status, 200),
+    }
+    assert!(cluster.standard("ord1").get("data", "first").await.ok().body == content.all());
+}
+
 /// A mebibyte of an upload leaves on one stream before a word comes back, sixteen times what HTTP/2 begins with.
 #[tokio::test]
 async fn an_upload_is_on_its_way_before_a_word_comes_back() {
@@ -213,15 +246,19 @@ async fn windows_hold_no_more_than_is_counted() {
     let sent = Arc::new(AtomicU64::new(0));
     let mut held = Vec::new();
     while let Some(mut connection) = Connection::offered_to(&cluster, &address).await {
-        // An upload has the window widened; what fills it is the body of a read.
+        // An upload has the window widened; what fills it is the bodies of reads, none of which may have all of it.
         let upload = connection.put("/data/never", 1 << 30, Some(&cluster)).await;
-        let target = format!("/data/k?{}", owner.presigned("GET", "/data/k", 600));
-        let (answer, body) = connection.get_with_body(owner.host(), &target).await;
-        held.push((connection, upload, answer, tokio::spawn(fill(body, sent.clone()))));
+        let mut reads = Vec::new();
+        for _ in 0..2 {
+            let target = format!("/data/k?{}", owner.presigned("GET", "/data/k", 600));
+            let (answer, body) = connection.get_with_body(owner.host(), &target).await;
+            reads.push((answer, tokio::spawn(fill(body, sent.clone()))));
+        }
+        held.push((connection, upload, reads));
         assert!(held.len() as u64 <= WINDOWS_BYTES / FIRST_BYTES, "a connection has a window");
         // One without a request would give way to the next.
-        until("both are being served", async || {
-            cluster.scrape("ord1").await.sum("penstock_requests_in_flight", &[]) >= 2.0 * held.len() as f64
+        until("all are being served", async || {
+            cluster.scrape("ord1").await.sum("penstock_requests_in_flight", &[]) >= 3.0 * held.len() as f64
         })
         .await;
     }
@@ -233,8 +270,8 @@ async fn windows_hold_no_more_than_is_counted() {
     let grown = cluster.process("ord1").peak_memory_bytes() - before;
     println!("{} connections sent {} KiB; the peak grew by {} KiB", held.len(), sent >> 10, grown >> 10);
     assert!(sent <= WINDOWS_BYTES, "{sent} bytes");
-    // As `memory.rs` counts: four bytes for each of a window, and on each connection a read and an upload.
-    let counted = 4 * WINDOWS_BYTES + held.len() as u64 * 2 * (112 << 10);
+    // As `memory.rs` counts: four bytes for each of a window, and on each connection two reads and an upload.
+    let counted = 4 * WINDOWS_BYTES + held.len() as u64 * 3 * (112 << 10);
     assert!(grown <= counted, "{} KiB of {}", grown >> 10, counted >> 10);
 }
 
@@ -265,7 +302,7 @@ async fn http2_is_offered_while_there_is_room() {
     until("HTTP/2 is offered", async || Connection::offered_to(&cluster, &address).await.is_some()).await;
 }
 
-/// An upload that has its place may send four mebibytes ahead; who sends a body that nobody asks for, a quarter of one.
+/// An upload that has its place may send three and a half mebibytes ahead; who sends a body that nobody asks for, a quarter of one.
 #[tokio::test]
 async fn only_a_body_that_is_read_has_its_window_widened() {
     let plenty = "[limits]\nhttp2_windows_bytes = \"16 MiB\"\n";
@@ -285,7 +322,7 @@ async fn only_a_body_that_is_read_has_its_window_widened() {
 
     let mut writer = Connection::open_to(&cluster, &address).await;
     let (_answer, mut upload) = writer.put("/data/other", 8 << 20, Some(&cluster)).await;
-    wait_for_window(&mut upload, 4 * MIB).await;
+    wait_for_window(&mut upload, STREAM_BYTES).await;
     assert_eq!(unread.capacity() as u64, FIRST_BYTES);
 }
 

@@ -14,7 +14,7 @@ use tracing::debug;
 
 use super::Listener;
 use super::early::Early;
-use super::windows::{BYTES_MAX, FIRST_BYTES, Window};
+use super::windows::{FIRST_BYTES, STREAM_BYTES, Window};
 use crate::metrics::DropReason;
 
 /// Malformed requests on one connection before it is closed.
@@ -100,7 +100,7 @@ where
 
 fn options(head_bytes_max: usize) -> H2Options {
     let mut options = server::default_h2_options();
-    options.initial_window_size(BYTES_MAX).initial_connection_window_size(FIRST_BYTES);
+    options.initial_window_size(STREAM_BYTES).initial_connection_window_size(FIRST_BYTES);
     options.max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX));
     options
 }

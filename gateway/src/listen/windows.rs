@@ -20,8 +20,11 @@ const KIB: u32 = 1 << 10;
 /// The window of a connection that was accepted: bodies on one that finds no more have 6 MiB a second over 40 ms.
 pub(super) const FIRST_BYTES: u32 = 256 * KIB;
 
-/// The largest window of a connection, and that of each stream: a stream may use all that its connection was lent.
+/// The largest window of a connection.
 pub(super) const BYTES_MAX: u32 = 4 << 20;
+
+/// That of each stream: less, so that what nobody reads of one leaves room to the others.
+pub(super) const STREAM_BYTES: u32 = BYTES_MAX / 8 * 7;
 
 /// Less than this is not worth a change.
 const WIDER_BY_MIN: u32 = 256 * KIB;
