@@ -18,11 +18,14 @@ use origin::regional::{
     Settings, Unsealed,
 };
 use origin::{Caller, Directory, On, Permit, Role};
+use prometheus::Registry;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use s3s::dto::{PutBucketEncryptionInput, ServerSideEncryptionConfiguration, ServerSideEncryptionRule};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3Request, S3Result, s3_error};
 use tempfile::TempDir;
+
+use crate::test_until::until;
 
 /// 2026-11-22T12:00:00Z: when every region starts, so that no test runs into midnight.
 pub(crate) const NOON_MILLIS: u64 = 1_795_348_800_000;
@@ -80,6 +83,8 @@ pub(crate) struct Region {
     pub(crate) announcements: Arc<Announcements>,
     service: S3Service,
     settings: Settings,
+    /// What the store counts since it was opened.
+    counted: Registry,
     /// Removed with the region, unless the folder is somebody else's.
     dir: Option<TempDir>,
 }
@@ -97,7 +102,7 @@ async fn open(
     clock: Arc<AheadClock>,
     sealing: SealingKeys,
     announcer: Arc<Announcements>,
-) -> Result<RegionalStore, OpenError> {
+) -> Result<(RegionalStore, Registry), OpenError> {
     let seams = Seams {
         directory: Arc::new(Accounts),
         clock,
@@ -105,7 +110,8 @@ async fn open(
         announcer,
         ..Seams::default()
     };
-    RegionalStore::open(settings, seams, &prometheus::Registry::new()).await
+    let counted = Registry::new();
+    Ok((RegionalStore::open(settings, seams, &counted).await?, counted))
 }
 
 /// Keys of 32 times the same byte. What one has sealed begins with that byte.
@@ -327,9 +333,9 @@ impl Region {
         let sealing = SealingKeys(vec![1]);
         let announcements = Arc::<Announcements>::default();
         let opening = open(settings.clone(), Arc::clone(&clock), sealing.clone(), Arc::clone(&announcements));
-        let store = opening.await.expect("opened");
+        let (store, counted) = opening.await.expect("opened");
         let service = S3ServiceBuilder::new(store.clone()).build();
-        Self { store, clock, sealing, announcements, service, settings, dir: None }
+        Self { store, clock, sealing, announcements, service, settings, counted, dir: None }
     }
 
     /// Closes the store and opens it again.
@@ -342,7 +348,7 @@ impl Region {
         self.store.close().await;
         let (settings, clock, sealing) =
             (self.settings.clone(), Arc::clone(&self.clock), self.sealing.clone());
-        self.store = open(settings, clock, sealing, Arc::clone(&self.announcements)).await?;
+        (self.store, self.counted) = open(settings, clock, sealing, Arc::clone(&self.announcements)).await?;
         self.service = S3ServiceBuilder::new(self.store.clone()).build();
         Ok(())
     }
@@ -351,6 +357,17 @@ impl Region {
     pub(crate) async fn close(self) -> TempDir {
         self.store.close().await;
         self.dir.expect("a folder of its own")
+    }
+
+    /// Waits until the store has made the pass of the lifecycle rules that it begins with: what goes from then on goes by
+    /// passes of the test's.
+    pub(crate) async fn first_pass(&self) {
+        let passes = || {
+            let families = self.counted.gather();
+            let family = families.iter().find(|family| family.name() == "store_lifecycle_pass_seconds");
+            family.expect("counted").get_metric()[0].get_histogram().get_sample_count()
+        };
+        until("the first pass", async || passes() > 0).await;
     }
 
     /// How many files there are in the store's folder.
