@@ -208,8 +208,11 @@ async fn what_is_dropped_is_lost() {
     site.link.cut(Direction::There, Cut::Drop);
     near.write_all(b"lost").await.expect("send");
     until_taken(&site.link, 5).await;
-    // Until the lost bytes would have arrived.
-    sleep(Duration::from_millis(20)).await;
+    // Until the lost bytes would have arrived. After one sleep that ends late this task may go on before the link's has
+    // had a turn.
+    for _ in 0..20 {
+        sleep(Duration::from_millis(1)).await;
+    }
     site.link.heal();
     near.write_all(b"after it").await.expect("send");
     until_taken(&site.link, 13).await;
