@@ -19,7 +19,7 @@ pub use options::{LONG_LEASES, Options, SHORT_LEASES};
 use crate::MIB;
 use crate::client::Client;
 use crate::metrics::Scrape;
-use crate::ports;
+use crate::ports::Block;
 use crate::process::{self, Process, target_dir};
 use crate::sign::Keys;
 use crate::until::{until, until_some};
@@ -67,7 +67,7 @@ impl Endpoint {
 pub struct Cluster {
     processes: Vec<Process>,
     dir: TempDir,
-    port_base: u16,
+    ports: Block,
     options: Options,
     keys: Keys,
     http: reqwest::Client,
@@ -92,7 +92,7 @@ impl Cluster {
         let mut cluster = Self {
             processes: Vec::new(),
             dir,
-            port_base: ports::free_block(),
+            ports: Block::take(),
             options,
             keys: Keys { access_key: String::new(), secret_key: String::new() },
             http: http_client(),
@@ -351,7 +351,7 @@ impl Cluster {
     }
 
     fn start_dev(&mut self) {
-        let mut args = vec!["dev".to_owned(), "--port-base".into(), self.port_base.to_string()];
+        let mut args = vec!["dev".to_owned(), "--port-base".into(), self.ports.first().to_string()];
         args.extend(self.place_arguments(REGIONS[0]));
         args.extend(self.options.is_tls().then(|| "--tls".to_owned()));
         self.processes = vec![Process::start(&args, &self.dir.path().join("dev.log"))];
@@ -365,7 +365,7 @@ impl Cluster {
 
     fn write_config(&self) {
         for node in REGIONS {
-            let file = self.options.regions_toml(node, self.port_base);
+            let file = self.options.regions_toml(node, self.ports.first());
             fs::write(self.config_argument(node), file).expect("write a node's regions.toml");
         }
     }
@@ -390,7 +390,7 @@ impl Cluster {
 
     /// Address and port of `region`'s listener at `offset`.
     fn port(&self, region: &str, offset: u16) -> String {
-        format!("127.0.0.1:{}", self.port_base + 10 * index_of(region) as u16 + offset)
+        format!("127.0.0.1:{}", self.ports.first() + 10 * index_of(region) as u16 + offset)
     }
 
     fn process_index(&self, region: &str) -> usize {

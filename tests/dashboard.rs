@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::cluster::{REGIONS, http_client, repository};
+use tests::ports::Block;
 use tests::process::target_dir;
 use tests::{Cluster, Content, MIB};
 
@@ -97,6 +98,7 @@ struct Prometheus {
     url: String,
     http: reqwest::Client,
     _dir: tempfile::TempDir,
+    _ports: Block,
 }
 
 impl Prometheus {
@@ -112,7 +114,8 @@ impl Prometheus {
             targets.join(", ")
         );
         fs::write(dir.path().join("prometheus.yml"), config).expect("write its configuration");
-        let address = format!("127.0.0.1:{}", tests::ports::free_block());
+        let ports = Block::take();
+        let address = format!("127.0.0.1:{}", ports.first());
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(target_dir().join("clients/tools/usr/bin/prometheus"))
@@ -124,7 +127,7 @@ impl Prometheus {
             .stderr(Stdio::null())
             .spawn()
             .expect("start the Prometheus that tests/run fetches");
-        Self { child, url: format!("http://{address}"), http: http_client(), _dir: dir }
+        Self { child, url: format!("http://{address}"), http: http_client(), _dir: dir, _ports: ports }
     }
 
     /// Asks `query` until for each of `wanted` a series with these labels is a number.

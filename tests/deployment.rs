@@ -10,9 +10,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::cluster::{Endpoint, http_client, secure_http_client};
+use tests::ports::Block;
 use tests::process::{self, Process, target_dir};
 use tests::sign::Keys;
-use tests::{Client, Content, MIB, Request, ports, until};
+use tests::{Client, Content, MIB, Request, until};
 
 /// Two nodes: home, and one that asks it.
 const REGIONS: [&str; 2] = ["ord1", "las1"];
@@ -190,7 +191,7 @@ fn an_empty_folder_says_what_comes_first() {
 /// One folder for the operator, one for each node, and the nodes that run.
 struct Site {
     dir: TempDir,
-    port_base: u16,
+    ports: Block,
     /// Certificates for the public listeners, as DER, and their keys; the first is the one at the start.
     certificates: [Vec<u8>; 2],
     pems: [(String, String); 2],
@@ -209,7 +210,7 @@ impl Site {
         });
         let site = Self {
             dir,
-            port_base: ports::free_block(),
+            ports: Block::take(),
             certificates: made.each_ref().map(|made| made.cert.der().to_vec()),
             pems: made.each_ref().map(|made| (made.cert.pem(), made.signing_key.serialize_pem())),
             nodes: Vec::new(),
@@ -250,7 +251,7 @@ impl Site {
     }
 
     async fn wait_until_ready(&mut self, index: usize) {
-        let url = format!("http://127.0.0.1:{}/readyz", self.port_base + 10 * index as u16 + 2);
+        let url = format!("http://127.0.0.1:{}/readyz", self.ports.first() + 10 * index as u16 + 2);
         let (http, node) = (http_client(), &mut self.nodes[index]);
         until(&format!("{url} says yes"), async || {
             assert!(node.ended().is_none(), "{}", node.log_tail());
@@ -262,7 +263,7 @@ impl Site {
     /// Has las1's node look for home until `penstock status` says `trouble`.
     async fn wait_for_trouble(&self, trouble: &str) {
         let (http, data) = (http_client(), self.text("las1"));
-        let url = format!("http://127.0.0.1:{}/readyz", self.port_base + 12);
+        let url = format!("http://127.0.0.1:{}/readyz", self.ports.first() + 12);
         until(&format!("las1's status says {trouble:?}"), async || {
             let answer = http.get(&url).send().await;
             assert!(!answer.is_ok_and(|answer| answer.status().is_success()), "las1 is ready");
@@ -273,7 +274,7 @@ impl Site {
     }
 
     fn configuration(&self) -> String {
-        let regions = REGIONS.iter().zip((self.port_base..).step_by(10)).map(|(region, base)| {
+        let regions = REGIONS.iter().zip((self.ports.first()..).step_by(10)).map(|(region, base)| {
             let [standard, accelerated, admin, peer] =
                 [0, 1, 2, 3].map(|offset| format!("\"127.0.0.1:{}\"", base + offset));
             format!(
@@ -345,7 +346,7 @@ impl Site {
     fn client(&self, region: &str, endpoint: Endpoint, keys: &Keys) -> Client {
         let index = REGIONS.iter().position(|known| *known == region).expect("one of the regions");
         let offset = if endpoint == Endpoint::Standard { 0 } else { 1 };
-        let address = format!("127.0.0.1:{}", self.port_base + 10 * index as u16 + offset);
+        let address = format!("127.0.0.1:{}", self.ports.first() + 10 * index as u16 + offset);
         let http = secure_http_client(&self.certificates);
         Client::new(http, format!("https://{address}"), endpoint.host(region), keys.clone())
     }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use rustix::process::Signal;
 use tests::cluster::repository;
+use tests::ports::Block;
 use tests::process;
 use tests::{Cluster, Content, Endpoint, MIB, Options, Request, until};
 use tokio::net::TcpStream;
@@ -91,7 +92,8 @@ async fn a_restart_keeps_users_and_objects() {
 async fn a_data_folder_in_use_is_refused() {
     let cluster = Cluster::start().await;
     let (data, config) = (cluster.data_argument(), cluster.config_argument("ord1"));
-    let base = free_port_base();
+    let ports = Block::take();
+    let base = ports.first().to_string();
     let (status, said) = process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &base]);
     assert_refusal(status, &said, "in use");
     let client = cluster.standard("ord1");
@@ -107,8 +109,9 @@ async fn a_clock_set_back_is_refused() {
     let year_2100 = "4102444800";
     fs::write(cluster.data_dir().join("ord1/last-running"), year_2100).expect("note a time to come");
     let (data, config) = (cluster.data_argument(), cluster.config_argument("ord1"));
-    let (status, said) =
-        process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &free_port_base()]);
+    let ports = Block::take();
+    let base = ports.first().to_string();
+    let (status, said) = process::run(&["dev", "--data", &data, "--config", &config, "--port-base", &base]);
     assert_refusal(status, &said, "the clock says");
     fs::remove_file(cluster.data_dir().join("ord1/last-running")).expect("take the note away");
     cluster.start_again().await;
@@ -116,7 +119,8 @@ async fn a_clock_set_back_is_refused() {
 
 #[test]
 fn a_busy_port_is_refused() {
-    let base: u16 = free_port_base().parse().expect("a port");
+    let ports = Block::take();
+    let base = ports.first();
     let taken = TcpListener::bind(("127.0.0.1", base + 11)).expect("take a port");
     let dir = tempfile::tempdir().expect("a fresh folder");
     let data = dir.path().to_str().expect("a path of plain text");
@@ -190,8 +194,4 @@ fn assert_refusal(status: std::process::ExitStatus, said: &str, what: &str) {
     assert_eq!(status.code(), Some(1), "{said}");
     assert_eq!(said.trim().lines().count(), 1, "more than one line: {said}");
     assert!(said.contains(what), "{said:?} does not name {what:?}");
-}
-
-fn free_port_base() -> String {
-    tests::ports::free_block().to_string()
 }

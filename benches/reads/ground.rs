@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
-use tests::ports;
+use tests::ports::Block;
 use tests::process::target_dir;
 
 use crate::case::{Before, Case};
@@ -24,6 +24,8 @@ pub(crate) struct Ground {
     pub(crate) tls: Tls,
     pub(crate) origin: Address,
     _origin: Program,
+    /// Held until all that listens on this ground is gone.
+    ports: Mutex<Vec<Block>>,
 }
 
 /// A certificate for 127.0.0.1 that every server shows.
@@ -44,11 +46,12 @@ impl Ground {
         if case.before == Before::PagesDropped {
             fs::write(file(&dir), vec![0x5a; FILE_BYTES]).expect("write the floor server's file");
         }
-        let origin = Address { at: free_address(), tls: None };
+        let ports = Mutex::default();
+        let origin = Address { at: free_address(&ports), tls: None };
         let mut command = floor();
         command.arg(&origin.at);
         let program = Program::start(command, &origin.at).await;
-        Self { dir, tls, origin, _origin: program }
+        Self { dir, tls, origin, _origin: program, ports }
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
@@ -56,7 +59,7 @@ impl Ground {
     }
 
     pub(crate) fn free_address(&self) -> String {
-        free_address()
+        free_address(&self.ports)
     }
 
     /// The floor server of `case`, listening at `address`.
@@ -111,6 +114,9 @@ fn file(dir: &TempDir) -> PathBuf {
     dir.path().join("floor")
 }
 
-fn free_address() -> String {
-    format!("127.0.0.1:{}", ports::free_block())
+fn free_address(ports: &Mutex<Vec<Block>>) -> String {
+    let block = Block::take();
+    let address = format!("127.0.0.1:{}", block.first());
+    ports.lock().expect("no panic while locked").push(block);
+    address
 }
