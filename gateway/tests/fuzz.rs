@@ -14,6 +14,7 @@ mod targets;
 mod vectors;
 
 use std::collections::HashSet;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -64,7 +65,7 @@ fn fuzz(target: &dyn Target) {
     let watched = Watched::default();
     let mut corpus = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(target.name()));
     corpus.extend(target.more_inputs());
-    let (seeds_count, started) = (corpus.len(), Instant::now());
+    let seeds_count = corpus.len();
     let executions = thread::scope(|scope| {
         scope.spawn(|| watched.guard(target.name()));
         let run = |input: &[u8]| {
@@ -80,6 +81,8 @@ fn fuzz(target: &dyn Target) {
         let mut outcomes: HashSet<String> = corpus.iter().map(|input| run(input)).collect();
         let mut mutator = Mutator::new(seed, target.tokens());
         let mut executions = corpus.len() as u64;
+        // The corpus alone may take as long as the budget, on a busy machine.
+        let started = Instant::now();
         while started.elapsed() < budget {
             let input = mutator.mutation(&corpus, INPUT_BYTES_MAX);
             executions += 1;
@@ -89,7 +92,7 @@ fn fuzz(target: &dyn Target) {
         }
         watched.is_over.store(true, Ordering::Relaxed);
         eprintln!(
-            "{}: {executions} executions in {:?} from {seeds_count} inputs, {} outcomes, seed {seed}",
+            "{}: {executions} executions from {seeds_count} inputs, the last in {:?}, {} outcomes, seed {seed}",
             target.name(),
             started.elapsed(),
             outcomes.len(),
@@ -124,7 +127,9 @@ impl Watched {
             let resident_bytes = resident_bytes();
             if since.elapsed() > STUCK || resident_bytes > RESIDENT_BYTES_MAX {
                 let kept = keep(name, input);
-                eprintln!("{name}: {:?}, {resident_bytes} bytes: see {}", since.elapsed(), kept.display());
+                // Not `eprintln!`, of which nothing is left when the process aborts.
+                let said = format!("{name}: {:?}, {resident_bytes} bytes", since.elapsed());
+                let _ = writeln!(io::stderr(), "{said}: see {}", kept.display());
                 process::abort();
             }
         }
