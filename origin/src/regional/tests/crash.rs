@@ -97,7 +97,6 @@ fn start_child(dir: &Path, round: u64) -> std::process::Child {
         .env(DIR_VARIABLE, dir)
         .env(ROUND_VARIABLE, round.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .unwrap()
 }
@@ -106,7 +105,8 @@ fn start_child(dir: &Path, round: u64) -> std::process::Child {
 fn run_and_kill(dir: &Path, round: u64, expected: &mut BTreeMap<String, Expected>) {
     let mut child = start_child(dir, round);
     let said = BufReader::new(child.stdout.take().unwrap());
-    let mut kill_after = 20 + bytes(round ^ std::process::id() as u64, 1)[0] as usize * 2;
+    let kill_after = 20 + bytes(round ^ std::process::id() as u64, 1)[0] as usize * 2;
+    let mut said_count = 0;
     for line in said.lines().map_while(Result::ok) {
         let Some(said) = line.strip_prefix("crash ") else { continue };
         let words: Vec<_> = said.split(' ').collect();
@@ -118,14 +118,14 @@ fn run_and_kill(dir: &Path, round: u64, expected: &mut BTreeMap<String, Expected
             "done" => (expected.answered, expected.begun) = (content, None),
             _ => panic!("{line}"),
         }
-        kill_after -= 1;
-        if kill_after == 0 {
+        said_count += 1;
+        if said_count == kill_after {
             // The pipe is read to its end all the same: what was answered before the kill counts.
             child.kill().unwrap();
-            kill_after = usize::MAX;
         }
     }
     child.wait().unwrap();
+    assert!(said_count >= kill_after, "round {round}: the child has ended by itself");
 }
 
 fn object(seed: u64) -> Vec<u8> {
