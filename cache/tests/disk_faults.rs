@@ -207,7 +207,6 @@ impl Writer {
             .env("CACHE_TEST_FOLDER", folder)
             .env("CACHE_TEST_DEVICES", devices_count.to_string())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .expect("starts");
         let lines = BufReader::new(child.stdout.as_mut().expect("piped")).lines();

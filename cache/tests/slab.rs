@@ -156,7 +156,7 @@ async fn hits_are_lent_whole_mebibytes_and_not_copied() {
     let settings = Settings { block_bytes: MIB, ..nvme_only(folder.path(), 64 * MIB) };
     let origin = Origin::new(1, 6 * MIB);
     let node = Node::open(settings.clone()).await;
-    node.read_all(&origin).await;
+    store(&node, &origin).await;
     node.cache.close().await;
     let node = Node::open(Settings { memory_bytes: 16 * MIB, working_bytes: 16 * MIB, ..settings }).await;
     let mut lent = Vec::new();
