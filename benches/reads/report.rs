@@ -23,6 +23,8 @@ pub(crate) struct Round {
     pub(crate) wall: Duration,
     /// Of the server's processes, in user and kernel.
     pub(crate) cpu: Duration,
+    /// For which the server's core was not idle, whoever kept it.
+    pub(crate) core: Duration,
     /// Served.
     pub(crate) bytes: u64,
     pub(crate) requests: usize,
@@ -44,12 +46,14 @@ impl Measured {
         figures[figures.len() / 2]
     }
 
-    /// Seconds a GiB, or seconds a request.
+    /// Of the server's processes: seconds a GiB, or seconds a request.
     fn cpu(&self, per: Per) -> f64 {
-        self.median(|round| match per {
-            Per::Gib => round.cpu.as_secs_f64() * GIB / round.bytes as f64,
-            Per::Request => round.cpu.as_secs_f64() / round.requests as f64,
-        })
+        self.median(|round| round.each(round.cpu, per))
+    }
+
+    /// The same of the server's core.
+    fn core(&self, per: Per) -> f64 {
+        self.median(|round| round.each(round.core, per))
     }
 
     fn megabytes_per_second(&self) -> f64 {
@@ -72,11 +76,20 @@ impl Measured {
     }
 }
 
+impl Round {
+    fn each(&self, time: Duration, per: Per) -> f64 {
+        match per {
+            Per::Gib => time.as_secs_f64() * GIB / self.bytes as f64,
+            Per::Request => time.as_secs_f64() / self.requests as f64,
+        }
+    }
+}
+
 pub(crate) fn print_table(cases: &[(&Case, Vec<Measured>)]) {
     println!(
-        "| case | server | CPU | speed | of the floor | first byte, median | whole, median | 99 % | 99.9 % | peak memory | origin bytes a byte | disk bytes a byte |"
+        "| case | server | CPU | its core | speed | of the floor | first byte, median | whole, median | 99 % | 99.9 % | peak memory | origin bytes a byte | disk bytes a byte |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for (case, rows) in cases {
         for row in rows {
             println!("{}", line_beside(case, row, &rows[0]));
@@ -92,11 +105,12 @@ pub(crate) fn line(case: &Case, row: &Measured) -> String {
 fn line_beside(case: &Case, row: &Measured, first: &Measured) -> String {
     let per = case.per();
     // A server without processes of its own is the origin: its CPU is no cache's.
-    let cpu = match (row.kind, per) {
+    let each = |seconds: f64| match (row.kind, per) {
         (Kind::Direct, _) => String::new(),
-        (_, Per::Gib) => format!("{:.2} s/GiB", row.cpu(per)),
-        (_, Per::Request) => format!("{:.0} µs/request", row.cpu(per) * 1e6),
+        (_, Per::Gib) => format!("{seconds:.2} s/GiB"),
+        (_, Per::Request) => format!("{:.0} µs/request", seconds * 1e6),
     };
+    let (cpu, core) = (each(row.cpu(per)), each(row.core(per)));
     let (first_byte, whole) = (row.all(|round| &round.first_byte), row.all(|round| &round.whole));
     let memory = match row.kind {
         Kind::Direct => String::new(),
@@ -114,7 +128,7 @@ fn line_beside(case: &Case, row: &Measured, first: &Measured) -> String {
         _ => format!("{:.2}", row.disk_share()),
     };
     format!(
-        "| {} | {} | {cpu} | {:.0} MB/s | {:.2} | {} | {} | {} | {} | {memory} | {origin} | {disk} |",
+        "| {} | {} | {cpu} | {core} | {:.0} MB/s | {:.2} | {} | {} | {} | {} | {memory} | {origin} | {disk} |",
         case.what,
         row.kind.name(),
         row.megabytes_per_second(),
@@ -131,6 +145,7 @@ pub(crate) fn print_json(cases: &[(&Case, Vec<Measured>)]) {
         json!({
             "seconds": round.wall.as_secs_f64(),
             "cpu_seconds": round.cpu.as_secs_f64(),
+            "core_seconds": round.core.as_secs_f64(),
             "bytes": round.bytes,
             "requests": round.requests,
             "origin_bytes": round.origin_bytes,
@@ -141,14 +156,15 @@ pub(crate) fn print_json(cases: &[(&Case, Vec<Measured>)]) {
     };
     let row = |case: &Case, row: &Measured, first: &Measured| {
         let (per, whole) = (case.per(), row.all(|round| &round.whole));
-        let cpu = match per {
-            Per::Gib => "cpu_seconds_per_gib",
-            Per::Request => "cpu_seconds_per_request",
+        let (cpu, core) = match per {
+            Per::Gib => ("cpu_seconds_per_gib", "core_seconds_per_gib"),
+            Per::Request => ("cpu_seconds_per_request", "core_seconds_per_request"),
         };
         let is_ours = matches!(row.kind, Kind::Penstock | Kind::PenstockAtOwner);
         json!({
             "server": row.kind.name(),
             cpu: (row.kind != Kind::Direct).then(|| row.cpu(per)),
+            core: (row.kind != Kind::Direct).then(|| row.core(per)),
             "megabytes_per_second": row.megabytes_per_second(),
             "speed_of_the_floor": row.megabytes_per_second() / first.megabytes_per_second(),
             "first_byte_ms": quantiles(&row.all(|round| &round.first_byte)),

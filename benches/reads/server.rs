@@ -192,6 +192,18 @@ impl Server {
     }
 }
 
+/// How long the server's core has had nothing to do since the machine started, to a hundredth of a second. The kernel stops
+/// this clock for interrupts. Time that a hypervisor gave to others is in it too: nothing was done then.
+pub(crate) fn core_idle_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").expect("read the cores' times");
+    let name = format!("cpu{SERVER_CORE} ");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name)).expect("a core that there is");
+    // user, nice, system, idle, iowait, irq, softirq, steal, …
+    let times: Vec<u64> = line.split_whitespace().map(|time| time.parse().expect("a number")).collect();
+    // USER_HZ is 100 on every Linux that a bench runs on.
+    Duration::from_millis((times[3] + times[4] + times[7]) * 10)
+}
+
 /// What every connection asks for first.
 pub(crate) fn warm_up() -> Object {
     Object::new("warm-up", WARM_UP_BYTES)
