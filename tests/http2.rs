@@ -302,7 +302,8 @@ async fn http2_is_offered_while_there_is_room() {
     until("HTTP/2 is offered", async || Connection::offered_to(&cluster, &address).await.is_some()).await;
 }
 
-/// An upload that has its place may send three and a half mebibytes ahead; who sends a body that nobody asks for, a quarter of one.
+/// An upload that has its place may send three and a half mebibytes ahead; who sends a body that nobody asks for, a quarter
+/// of one.
 #[tokio::test]
 async fn only_a_body_that_is_read_has_its_window_widened() {
     let plenty = "[limits]\nhttp2_windows_bytes = \"16 MiB\"\n";
