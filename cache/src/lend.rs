@@ -2,12 +2,13 @@
 //!
 //! A piece is a part of a block's buffer, and a client that does not take it keeps the buffer from being used again,
 //! long after the block left the memory tier. So lending out of whole blocks has a limit; past it a client gets a page
-//! at a time, copied into a buffer of its own: a thousand stalled clients then hold 64 MiB, not a GiB. A buffer counts
-//! once, however many clients hold parts of it: a thousand that read the same block keep one buffer from being used again.
+//! at a time, copied into a buffer of its own: a thousand stalled clients then hold 64 MiB, not a GiB, while there are
+//! buffers for them. A buffer counts once, however many clients hold parts of it: a thousand that read the same block keep
+//! one buffer from being used again.
 //!
 //! Where no buffer is free for the copy, the page is lent out of the block after all: what is in memory is never waited
-//! for. The pool has its capacity, so this takes no more memory; it may keep blocks from being replaced until clients
-//! let go, in a pool that has nothing to replace them with anyway.
+//! for. The pool has its capacity, so this takes no more memory. But such a client keeps a whole block from being replaced
+//! until it lets go, half a minute if it takes nothing: for fills a short want of buffers may last longer by that.
 
 use std::sync::{Arc, Mutex, Weak};
 

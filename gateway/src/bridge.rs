@@ -265,7 +265,7 @@ async fn refused(status: StatusCode, mut headers: HeaderMap, body: s3s::Body) ->
     read_document(status, &headers, &document).unwrap_or_else(|| S3ErrorCode::InternalError.into())
 }
 
-/// Says yes, or where else to go, in nothing but `status` and `headers`.
+/// Says yes, where else to go, or no to whom nothing more can be told, in nothing but `status` and `headers`.
 ///
 /// # Errors
 /// The client is gone.
@@ -277,6 +277,9 @@ pub async fn say(
     limits: &response::Limits,
 ) -> pingora::Result<Sent> {
     name(&mut headers, named, &session.req_header().method);
+    if status.is_client_error() || status.is_server_error() {
+        headers.remove(CACHE_STATUS);
+    }
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     let unread = settle_unread_body(session);
     let sent = Sender::begin(session, status, headers, limits).await?.finish().await?;

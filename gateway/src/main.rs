@@ -57,7 +57,7 @@ fn raise_open_files() {
 /// Has no crash leave the memory of a node behind, with keys and secrets in it. One byte is less than any core takes, and the
 /// one limit that the system also keeps to where it hands cores to a program: none at all it takes for the file's size alone.
 fn leave_no_core() {
-    // Refused, as nothing refuses it, a node would still be better than none.
+    // Refused where the system allows none at all: then none is written to a file.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) });
 }
 

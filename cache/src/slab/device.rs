@@ -105,6 +105,8 @@ struct State {
 /// A block that waits to be written.
 struct Queued {
     block: Block,
+    /// Which write it is: later ones have greater numbers.
+    generation: u64,
     /// Whose header lies in its slot until then.
     over: Option<BlockKey>,
 }
@@ -251,7 +253,7 @@ impl Device {
             state.generation_next += 1;
             state.queue_bytes += block.footprint();
             let over = state.index.header_in(chosen.slot);
-            state.queue.insert(key, Queued { block: block.clone(), over });
+            state.queue.insert(key, Queued { block: block.clone(), generation, over });
             let header = Header { key, generation, block_len: len32(block.len()), tenant, sums };
             self.write(chosen.slot, block, header)
         };
@@ -265,19 +267,25 @@ impl Device {
     }
 
     /// Drops the blocks that `goes` names, also from what a restart would find, and returns how many there were. What of them
-    /// waits to be written is waited for; what is read of them meanwhile is read to its end.
+    /// waits to be written is waited for, as far as it waits by now; what is read of them meanwhile is read to its end.
     ///
     /// # Errors
-    /// Where the device did not take it, or is not in use. Nothing is found any more all the same, until a restart.
+    /// Where the device did not take it in time, or is not in use. What was stored is not found any more all the same, until a
+    /// restart.
     pub(crate) async fn purge(&self, goes: &(impl Fn(&BlockKey) -> bool + Sync)) -> io::Result<u64> {
-        self.settled_in_time(|state| !state.queue.keys().any(goes)).await?;
         let mut purged_count = self.purge_slots(goes).await?;
-        let gives_way =
-            |state: &State| state.queue.values().any(|queued| queued.over.as_ref().is_some_and(goes));
-        let waits = gives_way(&lock(&self.0.state));
+        let is_under_way = |state: &State, before: u64| {
+            state.queue.iter().any(|(key, queued)| {
+                queued.generation < before && (goes(key) || queued.over.as_ref().is_some_and(goes))
+            })
+        };
+        let (now, waits) = {
+            let state = lock(&self.0.state);
+            (state.generation_next, is_under_way(&state, state.generation_next))
+        };
         if waits {
-            self.settled_in_time(|state| !gives_way(state)).await?;
-            // A write that failed may have left it.
+            self.settled_in_time(|state| !is_under_way(state, now)).await?;
+            // They are stored by now; or failed, and may have left what was there.
             purged_count += self.purge_slots(goes).await?;
         }
         // What was written over until now is to be gone for good as well.
@@ -453,7 +461,7 @@ impl Device {
     fn is_late(&self, key: &BlockKey, slot: u32, answers_before: u64) {
         {
             let mut state = lock(&self.0.state);
-            state.index.forget_block(key);
+            state.index.forget_block(key, slot);
             self.count_blocks(&mut state);
         }
         if self.0.answers_count.load(Ordering::Relaxed) == answers_before {

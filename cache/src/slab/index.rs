@@ -183,9 +183,14 @@ impl Index {
         self.slots[number as usize].use_ = Use::Broken;
     }
 
-    /// The block in a slot proved bad: it is not found any more. A slot whose device failed is not used again.
+    /// The block in a slot proved bad: it is not found any more. A slot whose device failed is not used again, also where the
+    /// block was forgotten before. The caller has it pinned.
     pub(crate) fn forget(&mut self, number: u32, device_failed: bool) {
-        if self.slots[number as usize].use_ != Use::Stored {
+        let use_ = &mut self.slots[number as usize].use_;
+        if device_failed && matches!(*use_, Use::Forgotten | Use::Purged) {
+            *use_ = Use::Broken;
+        }
+        if *use_ != Use::Stored {
             return;
         }
         self.eviction.remove(number);
@@ -197,9 +202,10 @@ impl Index {
         }
     }
 
-    /// The block is not found any more, for whatever became of a read of it; whoever reads it has its slot until then.
-    pub(crate) fn forget_block(&mut self, key: &BlockKey) {
-        if let Some(number) = self.find(key) {
+    /// The block is not found in this slot any more, for whatever became of a read of it; whoever reads it has the slot until
+    /// then. By now it may lie in another one.
+    pub(crate) fn forget_block(&mut self, key: &BlockKey, number: u32) {
+        if self.find(key) == Some(number) {
             self.forget(number, false);
         }
     }

@@ -40,7 +40,10 @@ pub(super) async fn create_bucket(
     let ownership = object_ownership.map(|ownership| parse_ownership(ownership.as_str())).transpose()?;
     let wanted_acl = WantedAcl::of_headers(store, &caller, &request.headers).await?;
     let answer = CreateBucketOutput { location: Some(format!("/{name}")) };
-    permit_of(&request.extensions)?.confirm_caller().await?;
+    if !permit_of(&request.extensions)?.confirm_caller().await? {
+        // Whether they may is decided at the door: they are to knock again.
+        return Err(s3_error!(SlowDown, "Please reduce your request rate."));
+    }
     let owner = caller.as_owner();
     let mut facts = Facts::new(store.random_id(), store.random_id(), caller.account, owner.clone());
     let acl = wanted_acl.map(|wanted| wanted.acl(owner.clone(), &facts)).transpose()?;

@@ -17,10 +17,11 @@ use crate::instance::Instance;
 
 /// Removes an empty bucket: one without old versions and delete markers too. Its unfinished uploads are aborted before,
 /// each in a change of its own, for one may have ten thousand parts and others wait for the writer. A bucket that is
-/// written to meanwhile stays, without them.
+/// written to meanwhile, or whose own change fails, stays, without them. There may be many: whoever asks is looked at again
+/// before some more go.
 ///
 /// # Errors
-/// `BucketNotEmpty`, `NoSuchBucket`, `AccessDenied`.
+/// `BucketNotEmpty`, `NoSuchBucket`, `AccessDenied`, and those of [`AskedBucket::confirm_caller`].
 pub(super) async fn delete_bucket(
     store: &RegionalStore,
     request: S3Request<DeleteBucketInput>,
@@ -28,6 +29,7 @@ pub(super) async fn delete_bucket(
     let DeleteBucketInput { bucket: name, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, name.clone(), expected_bucket_owner)?;
     loop {
+        bucket.confirm_caller().await?;
         // Decided before anybody is told, too.
         let asked = bucket.clone();
         let (incarnation, uploads) = store

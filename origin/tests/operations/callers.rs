@@ -32,6 +32,7 @@ async fn a_caller_who_is_gone_at_the_end_of_the_body_changes_nothing() {
         ("PUT", "/photos?publicAccessBlock".to_owned(), &[], block),
         ("PUT", "/photos?acl".to_owned(), &[("x-amz-acl", "public-read")], ""),
         ("PUT", "/made".to_owned(), &[], ""),
+        ("DELETE", "/photos".to_owned(), &[], ""),
     ] {
         let refused = region.send_and_go(method, &target, headers, body.to_owned()).await;
         assert_eq!(refused.error(), (403, "InvalidAccessKeyId".into()), "{method} {target}");
@@ -51,6 +52,15 @@ async fn a_caller_who_is_gone_at_the_end_of_the_body_changes_nothing() {
         assert_eq!(region.send("GET", target, &[], "").await.status, status, "{target}");
     }
     assert_eq!(region.send("GET", "/photos?acl", &[], "").await.elements("Permission"), ["FULL_CONTROL"]);
+}
+
+/// Who may make buckets is decided before the request has come whole: whoever has changed by then is to ask again.
+#[tokio::test]
+async fn a_caller_who_has_changed_makes_no_bucket() {
+    let region = Region::start().await;
+    let refused = region.send_and_lose_rights("PUT", "/made", &[]).await;
+    assert_eq!(refused.error(), (503, "SlowDown".into()));
+    assert_eq!(region.send("GET", "/made?acl", &[], "").await.status, 404);
 }
 
 /// Who and what belong to one instant: what was read may have been written after the caller was deleted, or lost the right to
