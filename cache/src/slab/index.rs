@@ -394,6 +394,26 @@ mod tests {
         assert_eq!(index.choose(|_| true), Some(Chosen { slot: 0, evicted: true }));
     }
 
+    /// A read that is late has its block forgotten; when it fails in the end its slot is not used again, and when its block was
+    /// stored in another slot by then, that one stays.
+    #[test]
+    fn a_slot_that_failed_late_is_not_used_again() {
+        let mut index = full(2);
+        for _ in 0..2 {
+            index.pin(&key(0)).expect("there");
+        }
+        index.forget_block(&key(0), 0);
+        let other = index.choose(|_| true).expect("one may go").slot;
+        index.stored(other, key(0), Tenant::named(""));
+        index.forget_block(&key(0), 0);
+        assert!(index.contains(&key(0)), "it was stored anew");
+        index.unpin(0);
+        index.forget(0, true);
+        index.unpin(0);
+        assert_eq!(index.choose(|_| true), Some(Chosen { slot: other, evicted: true }));
+        assert_eq!(index.choose(|_| true), None);
+    }
+
     /// A pass over more than fits is spared although a write is always on its way, and although the device has a bad sector.
     #[test]
     fn a_pass_is_spared_while_slots_are_written_or_broken() {

@@ -412,6 +412,24 @@ async fn a_purge_waits_for_writes_over_what_it_takes() {
     }
 }
 
+/// What a device has goes also where it takes no writes: what waits for them fails the purge, and no more than that.
+#[tokio::test]
+async fn a_purge_drops_what_is_stored_whatever_hangs() {
+    let bench = Bench::with_patience(Duration::from_millis(20));
+    bench.stored(1).await;
+    bench.faults.writes_wait.store(true, Ordering::SeqCst);
+    assert_eq!(bench.offer(2), Offered::Kept);
+    let refused = bench.slab.purge(&|_: &BlockKey| true).await.expect_err("it waits in the queue");
+    assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+    assert!(!bench.contains(1));
+    bench.faults.writes_wait.store(false, Ordering::SeqCst);
+    for write in std::mem::take(&mut *lock(&bench.faults.waiting)) {
+        bench.slab.0.engine.write(write);
+    }
+    let bench = bench.restarted().await;
+    assert!(!bench.contains(1), "it is gone for good");
+}
+
 /// A device is not let go of while a purge is at its headers: they may be another process's from then on.
 #[tokio::test]
 async fn closing_waits_for_a_purge() {
