@@ -12,7 +12,7 @@ use bytes::BytesMut;
 /// become longer.
 pub(super) fn in_origin_form(block: BytesMut, head_bytes: usize) -> BytesMut {
     let Some(target) = Target::of(&block[..head_bytes]) else { return block };
-    let Some(host) = host_line(&block[..head_bytes]) else { return block };
+    let Some(host) = host_line(&block[..head_bytes], target.path) else { return block };
     let mut written = BytesMut::with_capacity(block.len());
     written.extend_from_slice(&block[..target.start]);
     if block.get(target.path) != Some(&b'/') {
@@ -48,11 +48,11 @@ impl Target {
 }
 
 /// Where the one `Host` header of `head` is, without its line's end; `None` where there is none, or several, or its value
-/// goes on in the next line.
-fn host_line(head: &[u8]) -> Option<std::ops::Range<usize>> {
+/// goes on in the next line. Headers begin with the line after that of `path`.
+fn host_line(head: &[u8], path: usize) -> Option<std::ops::Range<usize>> {
     let mut found = None;
-    let mut start = 0;
-    for line in head.split_inclusive(|&byte| byte == b'\n') {
+    let mut start = path + head[path..].iter().position(|&byte| byte == b'\n')? + 1;
+    for line in head[start..].split_inclusive(|&byte| byte == b'\n') {
         let is_host = line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:"));
         let goes_on = line.starts_with(b" ") || line.starts_with(b"\t");
         if goes_on || (is_host && found.is_some()) {
@@ -128,6 +128,8 @@ mod tests {
             "GET http://a/ HTTP/1.1\r\nX-Host: a\r\n\r\n",
             "GET http://a/ HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
             "GET http://a/ HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+            "Host: http://a/ HTTP/1.1\r\n\r\n",
+            "host:x http://a/ HTTP/1.1\r\nA: b\r\n\r\n",
             "\n\n",
             "GET",
             "",
