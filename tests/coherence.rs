@@ -20,16 +20,22 @@ const MISSED_AT_ONCE: usize = 1_000;
 /// Far more than one may miss while this many are asked for, however long that takes.
 const TRIED_AT_MOST: usize = 10_000;
 
-/// A hit of another region's object, by a user whom another region knows, under a policy that has to be asked: no
-/// message but renewals goes to, or comes from, any other node.
-#[tokio::test]
-async fn a_hit_under_a_live_session_is_no_message_to_anybody() {
-    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+/// Puts `k` into a new bucket of las1's that has a policy to be asked: everybody may read. Gives las1's client.
+async fn put_for_everybody(cluster: &Cluster) -> Client {
     let owner = cluster.standard("las1");
     owner.create_bucket("data").await;
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::data/*"}]}"#;
     let _ = owner.send(Request::new("PUT", "/data?policy").body(policy)).await.ok();
     let _ = owner.put("data", "k", "hot").await.ok();
+    owner
+}
+
+/// A hit of another region's object, by a user whom another region knows, under a policy that has to be asked: no
+/// message but renewals goes to, or comes from, any other node.
+#[tokio::test]
+async fn a_hit_under_a_live_session_is_no_message_to_anybody() {
+    let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
+    put_for_everybody(&cluster).await;
     let visitor = cluster.create_user("visitor", &["--account", "visitors", "--level", "read"]);
     // Its objects are las1's and its users ord1's: both are elsewhere.
     let reader = cluster.accelerated("lga1", "las1").with_keys(visitor);
@@ -50,11 +56,7 @@ async fn a_hit_under_a_live_session_is_no_message_to_anybody() {
 #[tokio::test]
 async fn what_strangers_are_refused_empties_no_cache() {
     let cluster = Cluster::start_with(Options::settings(LONG_LEASES)).await;
-    let owner = cluster.standard("las1");
-    owner.create_bucket("data").await;
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::data/*"}]}"#;
-    let _ = owner.send(Request::new("PUT", "/data?policy").body(policy)).await.ok();
-    let _ = owner.put("data", "k", "hot").await.ok();
+    let owner = put_for_everybody(&cluster).await;
     let stranger = cluster.create_user("stranger", &["--account", "strangers", "--level", "full"]);
     let stranger = owner.with_keys(stranger);
     let reader = cluster.accelerated("lga1", "las1");

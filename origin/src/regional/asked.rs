@@ -278,7 +278,7 @@ where
             return found;
         }
     }
-    Err(s3_error!(SlowDown, "Please reduce your request rate."))
+    Err(s3_error!(SlowDown))
 }
 
 /// How the store encrypts what is under its key.

@@ -42,7 +42,7 @@ pub(super) async fn create_bucket(
     let answer = CreateBucketOutput { location: Some(format!("/{name}")) };
     if !permit_of(&request.extensions)?.confirm_caller().await? {
         // Whether they may is decided at the door: they are to knock again.
-        return Err(s3_error!(SlowDown, "Please reduce your request rate."));
+        return Err(s3_error!(SlowDown));
     }
     let owner = caller.as_owner();
     let mut facts = Facts::new(store.random_id(), store.random_id(), caller.account, owner.clone());
