@@ -11,6 +11,8 @@ mod ask;
 #[path = "reads/case.rs"]
 mod case;
 mod cores;
+#[path = "reads/cpu_time.rs"]
+mod cpu_time;
 #[path = "reads/exchange.rs"]
 mod exchange;
 mod figures;
@@ -111,7 +113,7 @@ async fn one_round(case: &Case, server: &Server, round: usize) -> Round {
         }
         None => None,
     };
-    let (cpu, origin, disk) = (server.cpu_time(), server.origin_bytes(), server.disk_bytes());
+    let (cpu, origin, disk) = (server.cpu_times(), server.origin_bytes(), server.disk_bytes());
     let (idle, began) = (core_idle_time(), Instant::now());
     let (pulled, timed) = match &mut beside {
         None => {
@@ -125,7 +127,7 @@ async fn one_round(case: &Case, server: &Server, round: usize) -> Round {
     let core = began.elapsed().saturating_sub(core_idle_time() - idle);
     Round {
         wall: pulled.wall,
-        cpu: server.cpu_time() - cpu,
+        cpu: server.cpu_times().since(&cpu),
         core,
         bytes: pulled.bytes,
         requests: pulled.whole.count(),

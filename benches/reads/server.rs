@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
 use rustix::process::{Pid, Signal, kill_process};
-use tests::process::{cpu_time, disk_read_bytes, peak_memory_bytes};
+use tests::process::{disk_read_bytes, peak_memory_bytes};
 use tests::wan::{Direction, Link};
 use tokio::net::TcpStream;
 
 use crate::ask::{Ask, Object, Tenant};
 use crate::case::{Before, Case};
 use crate::cores::run_on_core;
+use crate::cpu_time::CpuTimes;
 use crate::exchange::Address;
 use crate::ground::Ground;
 use crate::penstock::Penstock;
@@ -76,6 +77,7 @@ enum Running {
 impl Server {
     /// Starts a server of `kind` as `case` wants it, on its core.
     pub(crate) async fn start(kind: Kind, case: &Case, ground: &Ground) -> Self {
+        put_free_memory_together();
         run_on_core(SERVER_CORE);
         let server = Self::start_here(kind, case, ground).await;
         run_on_core(CLIENT_CORE);
@@ -159,9 +161,9 @@ impl Server {
         }
     }
 
-    /// Processor time that the server's processes have used.
-    pub(crate) fn cpu_time(&self) -> Duration {
-        self.processes().into_iter().map(cpu_time).sum()
+    /// Processor time that the threads of the server's processes have used.
+    pub(crate) fn cpu_times(&self) -> CpuTimes {
+        CpuTimes::of(&self.processes())
     }
 
     /// The most memory that its processes had, each by itself. Pages of files that the kernel keeps do not count.
@@ -190,6 +192,13 @@ impl Server {
             Running::Origin => Vec::new(),
         }
     }
+}
+
+/// Has the kernel make huge pages of its free memory, as there are after a start of the machine: what ran here before, a
+/// build say, leaves it in pieces, and the server that starts first would have the last ones.
+fn put_free_memory_together() {
+    // Who is not root measures with what there is.
+    let _ = std::fs::write("/proc/sys/vm/compact_memory", "1");
 }
 
 /// How long the server's core has had nothing to do since the machine started, to a hundredth of a second. The kernel stops
