@@ -37,6 +37,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// What the system maps at a time, at the least.
 const SYSTEM_PAGE_BYTES: usize = 4096;
 
+/// What it maps at a time where it can, on x86-64 and on most of Arm: from a multiple of that on.
+const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
+
 /// The node's block buffers. Clones are the same pool.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<Inner>);
@@ -125,6 +128,8 @@ impl Pool {
             state.used_bytes += count * bytes;
             count
         };
+        // Until all of them are mapped: they are to lie below.
+        let _gap = huge_page_gap(bytes);
         let buffers: Vec<Buffer> = (0..count)
             .map_while(|_| MmapOptions::new().len(bytes).map_anon().ok())
             .map(|map| {
@@ -265,6 +270,17 @@ impl Pool {
     }
 }
 
+/// Address space that nobody touches, as much as keeps what is mapped next from ending where a huge page does. The system maps
+/// downwards, each below the one before: buffers that would straddle huge pages share fewer of them. Where it maps elsewhere,
+/// nothing is lost but that.
+fn huge_page_gap(next_bytes: usize) -> Option<MmapMut> {
+    let map = |len| MmapOptions::new().len(len).map_anon().ok();
+    let next = map(next_bytes)?;
+    let gap_bytes = next.as_ptr_range().end.addr() % HUGE_PAGE_BYTES;
+    drop(next);
+    if gap_bytes > 0 { map(gap_bytes) } else { None }
+}
+
 /// Which size of buffer holds `len` bytes.
 fn class_of(len: usize) -> usize {
     let pages = len.div_ceil(SMALLEST_BYTES).max(1).next_power_of_two();
@@ -384,6 +400,19 @@ mod tests {
         let wanted = pool.try_take(MIB, For::Demand).expect("room");
         let preallocated = pool.map_unused(MIB, 4);
         assert!(preallocated.iter().all(|buffer| has_advice(buffer)) && !has_advice(&wanted));
+    }
+
+    /// Two buffers of a MiB share each huge page, and none straddles two. Other tests map memory meanwhile, seldom just then.
+    #[test]
+    fn what_is_preallocated_begins_and_ends_with_huge_pages() {
+        let straddling = |buffers: &[Buffer]| {
+            let all: Vec<_> = buffers.iter().map(|buffer| buffer.as_ptr().addr()).collect();
+            let shares = |one: usize| all.contains(&(one ^ MIB)) && one.is_multiple_of(MIB);
+            all.iter().filter(|one| !shares(**one)).count()
+        };
+        let counts: Vec<_> =
+            (0..8).map(|_| straddling(&Pool::new(32 * MIB, 0).map_unused(MIB, 32))).collect();
+        assert!(counts.contains(&0), "{counts:?}");
     }
 
     /// Whether the mapping that `buffer` lies in has `hg` among its flags.
