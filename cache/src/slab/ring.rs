@@ -267,6 +267,19 @@ impl Drop for Ring {
     }
 }
 
+/// Has the kernel schedule this thread as one that works in batches: when it is woken, whoever runs is not interrupted for it.
+///
+/// # Errors
+/// Where the process may not choose.
+pub(super) fn work_in_batches() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters are read during the call alone, and 0 is the thread that calls.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 fn event_fd() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };

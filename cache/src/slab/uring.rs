@@ -20,7 +20,7 @@ use bytes::Bytes;
 use super::engine::{Done, Engine, SlotRead, SlotWrite, stopped};
 use super::file::SlabFile;
 use super::order::{HELD_BACK_MAX, READS_MAX, Running, Waiting};
-use super::ring::{Bell, Memory, Ring, Through, Transfer};
+use super::ring::{Bell, Memory, Ring, Through, Transfer, work_in_batches};
 use crate::buffer::Buffer;
 use crate::sync::lock;
 
@@ -71,6 +71,10 @@ impl Uring {
             // A ring belongs to the thread that makes it.
             move || match Ring::new(TRANSFERS_MAX, file.page_cache(), file.direct()) {
                 Ok(mut ring) => {
+                    // Whoever wakes it has more to hand in as often as not. It works without, woken more often.
+                    if let Err(error) = work_in_batches() {
+                        tracing::debug!(%error, "schedule the ring's thread");
+                    }
                     prepare(&mut ring);
                     let _ = tell.send(Ok(ring.bell()));
                     Worker::new(ring, inbox).run();

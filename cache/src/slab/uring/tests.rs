@@ -86,6 +86,19 @@ fn assert_is_slot(outcome: &io::Result<(Vec<u8>, Buffer)>, slot: u8) {
     assert!(data[..SLOT_BYTES].iter().all(|byte| *byte == slot + 100));
 }
 
+/// What it is woken for waits for its turn.
+#[test]
+fn the_ring_s_thread_works_in_batches() {
+    let (tell, told) = mpsc::channel();
+    let _bench = Bench::with(move |_| {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("the kernel tells of threads");
+        // Number 41 of all, 39 after the name in parentheses.
+        let policy = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(38));
+        tell.send(policy.and_then(|number| number.parse::<i32>().ok())).expect("somebody waits");
+    });
+    assert_eq!(told.recv().expect("it was told"), Some(libc::SCHED_BATCH));
+}
+
 /// What the kernel moves in part, or has to be asked for again, is whole in the end.
 #[test]
 fn short_and_interrupted_transfers_go_on_where_they_stopped() {
