@@ -21,8 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tracing::{error, warn};
 
 use super::engine::{self, Engine, SlotRead, SlotWrite};
@@ -88,6 +89,8 @@ struct Inner {
     in_use: AtomicBool,
     kept: Arc<Kept>,
     metrics: Arc<Metrics>,
+    /// Where reads are waited for whose readers went away.
+    runtime: Handle,
 }
 
 struct State {
@@ -176,6 +179,7 @@ impl Device {
             in_use: AtomicBool::new(true),
             kept: kept.clone(),
             metrics: metrics.clone(),
+            runtime: Handle::current(),
         }))
     }
 
@@ -493,6 +497,16 @@ impl Pin {
     /// Reads the pages `pages` (counted within the block, which is `block_len` bytes long) into the start of
     /// `buffer`, and verifies each. `None` when the block is not to be had after all, or not in time: it is a miss then.
     pub(crate) async fn read(self, block_len: usize, pages: Range<usize>, buffer: Buffer) -> Option<Buffer> {
+        let mut waiting = Waiting(Some(self.ask(block_len, pages, buffer)));
+        let answer = waiting.0.as_mut().expect("until it was answered").answer().await;
+        waiting.0 = None;
+        // Sums are worked out where the bytes are wanted, not on the engine's thread; nobody's are not.
+        let (pin, pages, (header, buffer)) = answer?;
+        pin.is_good(&header, &buffer, block_len, pages).then_some(buffer)
+    }
+
+    /// Hands the read to the device. The pin goes with it: the slot is safe even if the reader goes away.
+    fn ask(self, block_len: usize, pages: Range<usize>, buffer: Buffer) -> Asked {
         let (device, key, slot) = (self.device.clone(), self.key, self.slot);
         let inner = &device.0;
         let start = pages.start * PAGE_LEN;
@@ -507,37 +521,21 @@ impl Pin {
             data_offset: inner.geometry.data_offset(slot) + start as u64,
             data_bytes,
             buffer,
-            // The pin moves with the request: the slot is safe even if the reader goes away.
             done: Box::new(move |outcome| {
-                self.device.0.answers_count.fetch_add(1, Ordering::Relaxed);
-                let bytes = pages_len(&pages, block_len);
-                if let Some(read) = self.counted(outcome, bytes, started) {
-                    let _ = answer.send((self, pages, read));
+                let inner = &self.device.0;
+                inner.answers_count.fetch_add(1, Ordering::Relaxed);
+                if outcome.is_ok() {
+                    inner.metrics.nvme_read(pages_len(&pages, block_len), started.elapsed());
+                }
+                // Who does not wait any more has counted it as late.
+                if let Err(Answer { pin, outcome: Err(_), .. }) = answer.send(Answer { pin: self, pages, outcome })
+                {
+                    pin.forget(true);
                 }
             }),
         });
-        // Sums are worked out where the bytes are wanted, not on the engine's thread; nobody's are not.
-        let Ok(answered) = timeout(inner.patience, answered).await else {
-            device.is_late(&key, slot, answers_before);
-            return None;
-        };
-        let (pin, pages, (header, buffer)) = answered.ok()?;
-        pin.is_good(&header, &buffer, block_len, pages).then_some(buffer)
-    }
-
-    /// What was read, once it is counted. A failure costs the block.
-    fn counted<R>(&self, outcome: io::Result<R>, bytes: usize, started: Instant) -> Option<R> {
-        match outcome {
-            Ok(read) => {
-                self.device.0.metrics.nvme_read(bytes, started.elapsed());
-                Some(read)
-            }
-            Err(error) => {
-                self.forget(true);
-                self.device.device_failed("read", self.slot, &error);
-                None
-            }
-        }
+        let until = (started + inner.patience).into();
+        Asked { device, key, slot, answers_before, until, answered }
     }
 
     /// Verifies what was read. A block that proves bad is forgotten.
@@ -557,6 +555,61 @@ impl Pin {
         let mut state = lock(&self.device.0.state);
         state.index.forget(self.slot, device_failed);
         self.device.count_blocks(&mut state);
+    }
+}
+
+/// A read that the device has.
+struct Asked {
+    device: Device,
+    key: BlockKey,
+    slot: u32,
+    answers_before: u64,
+    until: tokio::time::Instant,
+    answered: oneshot::Receiver<Answer>,
+}
+
+/// What the device made of a read.
+struct Answer {
+    pin: Pin,
+    pages: Range<usize>,
+    outcome: io::Result<(Vec<u8>, Buffer)>,
+}
+
+impl Asked {
+    /// What was read. `None` if that failed, or is late: which costs the block, and counts, once.
+    async fn answer(&mut self) -> Option<(Pin, Range<usize>, (Vec<u8>, Buffer))> {
+        let answer = match timeout_at(self.until, &mut self.answered).await {
+            Ok(answer) => answer.ok(),
+            Err(_) => {
+                // It cannot come any more, and whoever brings it is told so; but it may just have come.
+                self.answered.close();
+                self.answered.try_recv().ok()
+            }
+        };
+        let Some(Answer { pin, pages, outcome }) = answer else {
+            self.device.is_late(&self.key, self.slot, self.answers_before);
+            return None;
+        };
+        match outcome {
+            Ok(read) => Some((pin, pages, read)),
+            Err(error) => {
+                pin.forget(true);
+                self.device.device_failed("read", self.slot, &error);
+                None
+            }
+        }
+    }
+}
+
+/// A read that is waited for. Where its reader goes away the device is waited for all the same: a reader with less patience than
+/// we have hides no device that fails or is silent.
+struct Waiting(Option<Asked>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(mut asked) = self.0.take() {
+            asked.device.0.runtime.clone().spawn(async move { drop(asked.answer().await) });
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use futures::FutureExt as _;
 use prometheus::Registry;
 use tokio::time::sleep;
 
@@ -276,6 +277,47 @@ async fn a_device_that_does_not_answer_is_taken_out() {
     assert_eq!(bench.errors_told(), u64::from(ERRORS_MAX));
     assert_eq!(lock(&bench.faults.waiting_reads).len(), ERRORS_MAX as usize);
     bench.slab.close().await;
+}
+
+/// A read that was late, and then fails, is one error: eight such reads take a device out, not four.
+#[tokio::test]
+async fn a_late_read_that_fails_counts_once() {
+    let bench = Bench::with_patience(Duration::from_millis(20));
+    bench.stored(1).await;
+    bench.faults.reads_wait.store(true, Ordering::SeqCst);
+    assert!(bench.read(1).await.is_none());
+    let read = lock(&bench.faults.waiting_reads).pop().expect("it hangs");
+    (read.done)(Err(rustix::io::Errno::IO.into()));
+    assert!(!lock(&bench.slab.0.state).index.is_pinned(0));
+    assert_eq!((bench.errors_told(), bench.slab.0.errors.load(Ordering::SeqCst)), (1, 1));
+    // Its slot is not used again.
+    let slots_count = bench.slab.0.geometry.slots_count;
+    for index in 2..2 + slots_count {
+        bench.stored(index).await;
+    }
+    assert_eq!(lock(&bench.slab.0.state).index.blocks_count(), slots_count as usize - 1);
+}
+
+/// Readers that go away before the device is given up on do not keep it from being taken out, nor what fails from being counted.
+#[tokio::test]
+async fn a_read_counts_though_its_reader_goes_away() {
+    for is_answered in [true, false] {
+        let bench = Bench::with_patience(Duration::from_millis(200));
+        for index in 0..ERRORS_MAX {
+            bench.stored(index).await;
+        }
+        bench.faults.reads_wait.store(true, Ordering::SeqCst);
+        for index in 0..ERRORS_MAX {
+            assert!(bench.read(index).now_or_never().is_none());
+        }
+        if is_answered {
+            for read in std::mem::take(&mut *lock(&bench.faults.waiting_reads)) {
+                (read.done)(Err(rustix::io::Errno::IO.into()));
+            }
+        }
+        until("the device is out", || !bench.slab.in_use()).await;
+        assert_eq!(bench.errors_told(), u64::from(ERRORS_MAX));
+    }
 }
 
 /// A read that was given up still has its slot and its memory until the device answers.
