@@ -29,7 +29,7 @@ use crate::layout::BlockKey;
 use crate::settings::NvmeDevice;
 use crate::tenant::{Tenant, Weights};
 
-/// Headers are read in runs of about this many bytes.
+/// Headers are read in runs of about this many bytes, whole sectors each.
 const HEADERS_RUN_BYTES: usize = 1024 * 1024;
 
 /// Headers that cannot be read, and the device still be used: as many sectors as a device may have errors.
@@ -253,8 +253,18 @@ fn rebuild(
     slab_id: u64,
     weights: &Arc<Weights>,
 ) -> io::Result<(Index, u64)> {
+    rebuild_from(|bytes, offset| file.read_exact_at(bytes, offset), geometry, slab_id, weights)
+}
+
+/// The same of what `read` reads from an offset on.
+fn rebuild_from(
+    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
+    geometry: Geometry,
+    slab_id: u64,
+    weights: &Arc<Weights>,
+) -> io::Result<(Index, u64)> {
     let header_bytes = geometry.header_bytes();
-    let run_slots = (HEADERS_RUN_BYTES / header_bytes).max(1);
+    let run_slots = run_slots(header_bytes);
     let mut run = vec![0; run_slots * header_bytes];
     let mut found = Vec::new();
     let mut broken = Vec::new();
@@ -265,15 +275,15 @@ fn rebuild(
         let run = &mut run[..count * header_bytes];
         let offset = geometry.header_offset(slot);
         let mut unreadable = Vec::new();
-        match file.read_exact_at(run, offset) {
+        match read(run, offset) {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
-                unreadable = read_in_pieces(run, |piece, at| file.read_exact_at(piece, offset + at as u64))?;
+                unreadable = read_in_pieces(run, |piece, at| read(piece, offset + at as u64))?;
                 unreadable_bytes += unreadable.len() * SECTOR_BYTES;
                 if unreadable_bytes > UNREADABLE_BYTES_MAX {
                     return Err(error);
                 }
             }
-            read => read?,
+            outcome => outcome?,
         }
         for (bytes, number) in run.chunks_exact(header_bytes).zip(0..) {
             let header = number * header_bytes..(number + 1) * header_bytes;
@@ -297,6 +307,13 @@ fn rebuild(
         index.leave_out(&broken);
     }
     Ok((index, generation_next))
+}
+
+/// How many headers are read at a time. They fill whole sectors, so that one that cannot be read is one piece of one run, though
+/// some headers of blocks of 2 MiB and more lie across two.
+fn run_slots(header_bytes: usize) -> usize {
+    // A header is a multiple of 64 bytes.
+    (HEADERS_RUN_BYTES / header_bytes).next_multiple_of(SECTOR_BYTES / 64)
 }
 
 /// Reads `bytes`, of which something cannot be read, piece by piece, and says where nothing could be; there are zeros then.
@@ -359,6 +376,44 @@ mod tests {
         let tries = Cell::new(0);
         let (_, unreadable) = read(0..65, &tries);
         assert_eq!((unreadable.len(), tries.get()), (65, ERRORS_MAX as usize + 1));
+    }
+
+    /// A sector that cannot be read counts as one, and costs the slots whose headers lie in it alone, whatever size headers have
+    /// and in whichever run it lies: so eight of them are borne, and the ninth is not.
+    #[test]
+    fn a_sector_that_cannot_be_read_is_one() {
+        for block_bytes in [64 << 10, 1 << 20, 2 << 20, 16 << 20] {
+            // Headers of a little more than three runs.
+            let header_bytes = Geometry::new(1 << 40, block_bytes).header_bytes() as u64;
+            let slots_count = 3 * HEADERS_RUN_BYTES as u64 / header_bytes + 200;
+            let geometry = Geometry::new(slots_count * (block_bytes + header_bytes), block_bytes);
+            // Across all runs, the second to last sector of them all among them.
+            let last = geometry.headers().end / SECTOR_BYTES as u64 - 2;
+            let bad = |count: u64| (0..count).map(move |number| last - number * 90);
+            let rebuild = |count: u64| {
+                let overlaps = |offset: u64, len: usize| {
+                    bad(count).any(|sector| {
+                        let start = sector * SECTOR_BYTES as u64;
+                        start < offset + len as u64 && offset < start + SECTOR_BYTES as u64
+                    })
+                };
+                let read = |bytes: &mut [u8], offset: u64| {
+                    bytes.fill(0);
+                    if overlaps(offset, bytes.len()) { Err(Errno::IO.into()) } else { Ok(()) }
+                };
+                rebuild_from(read, geometry, 11, &Arc::default())
+            };
+            let (mut index, _) = rebuild(u64::from(ERRORS_MAX)).expect("borne");
+            let free_count = std::iter::from_fn(|| index.choose(|_| true)).count();
+            let lies_in_one = |slot: &u32| {
+                let start = geometry.header_offset(*slot);
+                let sectors = start / SECTOR_BYTES as u64..=(start + header_bytes - 1) / SECTOR_BYTES as u64;
+                bad(u64::from(ERRORS_MAX)).any(|sector| sectors.contains(&sector))
+            };
+            let lost_count = (0..geometry.slots_count).filter(lies_in_one).count();
+            assert_eq!(geometry.slots_count as usize - free_count, lost_count, "{block_bytes}");
+            assert!(rebuild(u64::from(ERRORS_MAX) + 1).is_err(), "{block_bytes}");
+        }
     }
 
     /// A process that is killed while it resets a raw device, after it made room and before it wrote the superblock, leaves
