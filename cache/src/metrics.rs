@@ -228,7 +228,7 @@ impl Metrics {
             )?,
             nvme_device_errors: counter(
                 "cache_nvme_device_errors_total",
-                "Failed reads and writes of NVMe, and reads not answered within 10 s.",
+                "Failed reads and writes of NVMe, and those not answered within 10 s.",
             )?,
             nvme_read_bytes: counter("cache_nvme_read_bytes_total", "Bytes of pages read from NVMe.")?,
             nvme_read_seconds: seconds(

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 use tracing::{error, warn};
 
 use super::engine::{self, Engine, SlotRead, SlotWrite};
@@ -50,9 +50,9 @@ use crate::tenant::{Tenant, Weights};
 /// the kernel's own retries, seconds long.
 pub(super) const ERRORS_MAX: u32 = 8;
 
-/// How long a device is waited for: for the answer to a read, and for all that is left to do when it is closed. Far longer than
-/// any read that was measured (0.7 s, among many), and shorter than the kernel's own patience, which for some devices has no
-/// end (`ops/decisions/2026-11-30-what-a-device-may-do-to-a-node.md`).
+/// How long a device is waited for: for the answer to a read or a write, and for all that is left to do when it is closed. Far
+/// longer than any read that was measured (0.7 s, among many), and shorter than the kernel's own patience, which for some devices
+/// has no end (`ops/decisions/2026-11-30-what-a-device-may-do-to-a-node.md`).
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Slots that are looked at for a purge while readers wait: less than a millisecond of work.
@@ -98,6 +98,10 @@ struct State {
     queue: HashMap<BlockKey, Queued>,
     queue_bytes: usize,
     generation_next: u64,
+    /// Writes that came back, whatever with.
+    writes_answered_count: u64,
+    /// A task looks for writes that do not.
+    are_writes_watched: bool,
     /// Purges that are at the device's headers.
     blankings_count: usize,
     closing: bool,
@@ -110,8 +114,15 @@ struct Queued {
     block: Block,
     /// Which write it is: later ones have greater numbers.
     generation: u64,
-    /// Whose header lies in its slot until then.
+    /// Where it goes,
+    slot: u32,
+    /// and whose header lies there until then.
     over: Option<BlockKey>,
+    offered: Instant,
+    /// How many writes had been answered then.
+    answered_before: u64,
+    /// The device was waited for long enough, and that has counted.
+    is_late: bool,
 }
 
 /// A block on disk that cannot go away while this is held.
@@ -168,6 +179,8 @@ impl Device {
                 queue: HashMap::new(),
                 queue_bytes: 0,
                 generation_next: opened.generation_next,
+                writes_answered_count: 0,
+                are_writes_watched: false,
                 blankings_count: 0,
                 closing: false,
             }),
@@ -256,8 +269,17 @@ impl Device {
             let generation = state.generation_next;
             state.generation_next += 1;
             state.queue_bytes += block.footprint();
-            let over = state.index.header_in(chosen.slot);
-            state.queue.insert(key, Queued { block: block.clone(), generation, over });
+            let queued = Queued {
+                block: block.clone(),
+                generation,
+                slot: chosen.slot,
+                over: state.index.header_in(chosen.slot),
+                offered: Instant::now(),
+                answered_before: state.writes_answered_count,
+                is_late: false,
+            };
+            state.queue.insert(key, queued);
+            self.watch_writes(&mut state);
             let header = Header { key, generation, block_len: len32(block.len()), tenant, sums };
             self.write(chosen.slot, block, header)
         };
@@ -418,19 +440,22 @@ impl Device {
                 if stored {
                     device.0.metrics.nvme_written(bytes, started.elapsed());
                 }
-                device.settle(key, slot, footprint, stored.then_some(tenant));
+                let was_late = device.settle(key, slot, footprint, stored.then_some(tenant));
                 if let Err(error) = outcome {
                     device.0.metrics.not_kept(NotKept::DeviceError);
-                    device.device_failed("write", slot, &error);
+                    if !was_late {
+                        device.device_failed("write", slot, &error);
+                    }
                 }
             }),
         }
     }
 
-    /// A queued block is on disk, for a tenant, or never will be.
-    fn settle(&self, key: BlockKey, slot: u32, footprint: usize, stored: Option<Tenant>) {
+    /// A queued block is on disk, for a tenant, or never will be. True if it was late.
+    fn settle(&self, key: BlockKey, slot: u32, footprint: usize, stored: Option<Tenant>) -> bool {
         let queued = {
             let mut state = lock(&self.0.state);
+            state.writes_answered_count += 1;
             state.queue_bytes -= footprint;
             match stored {
                 Some(tenant) => state.index.stored(slot, key, tenant),
@@ -439,8 +464,66 @@ impl Device {
             self.count_blocks(&mut state);
             state.queue.remove(&key)
         };
-        drop(queued);
+        let was_late = queued.is_some_and(|queued| queued.is_late);
         self.0.settled.notify_waiters();
+        was_late
+    }
+
+    /// Sees to it that writes that are not answered in time are told of, if nobody does by now.
+    fn watch_writes(&self, state: &mut State) {
+        if std::mem::replace(&mut state.are_writes_watched, true) {
+            return;
+        }
+        // A device that is let go of is not held by this until it next looks.
+        let (device, patience) = (Arc::downgrade(&self.0), self.0.patience);
+        self.0.runtime.spawn(async move {
+            let mut next = Instant::now() + patience;
+            loop {
+                sleep_until(next.into()).await;
+                let Some(device) = device.upgrade().map(Self) else { return };
+                match device.tell_of_late_writes() {
+                    Some(later) => next = later,
+                    None => return,
+                }
+            }
+        });
+    }
+
+    /// Counts the writes that were waited for long enough, each once, as reads are: the device is slow if it answered another
+    /// one meanwhile. Returns when the next one will have been, if there is one.
+    ///
+    /// A device that has no room for another write, and answered none for so long, takes no more: of large blocks it has
+    /// fewer than it may have errors.
+    fn tell_of_late_writes(&self) -> Option<Instant> {
+        let mut late = Vec::new();
+        let (next, takes_none) = {
+            let mut state = lock(&self.0.state);
+            let now = Instant::now();
+            let answered_count = state.writes_answered_count;
+            for queued in state.queue.values_mut().filter(|queued| !queued.is_late) {
+                if now.duration_since(queued.offered) >= self.0.patience {
+                    queued.is_late = true;
+                    late.push((queued.slot, queued.answered_before == answered_count));
+                }
+            }
+            let waiting = state.queue.values().filter(|queued| !queued.is_late);
+            let next = waiting.map(|queued| queued.offered + self.0.patience).min();
+            state.are_writes_watched = next.is_some();
+            let is_full =
+                state.queue_bytes + layout::to_len(self.0.geometry.block_bytes) > self.0.queue_bytes_max;
+            let hangs = |queued: &Queued| queued.is_late && queued.answered_before == answered_count;
+            (next, is_full && state.queue.values().all(hangs))
+        };
+        for (slot, is_silent) in late {
+            match is_silent {
+                true => self.device_failed("write", slot, &io::ErrorKind::TimedOut.into()),
+                false => self.is_slow("write", slot),
+            }
+        }
+        if takes_none {
+            self.take_out();
+        }
+        next
     }
 
     fn device_failed(&self, doing: &'static str, slot: u32, cause: &io::Error) {
@@ -450,10 +533,25 @@ impl Device {
         self.0.metrics.device_error();
         let errors = self.0.errors.fetch_add(1, Ordering::AcqRel) + 1;
         warn!(doing, slot, errors, error = %cause, "NVMe device error");
-        if errors >= ERRORS_MAX && self.0.in_use.swap(false, Ordering::AcqRel) {
+        if errors >= ERRORS_MAX {
+            self.take_out();
+        }
+    }
+
+    fn take_out(&self) {
+        if self.0.in_use.swap(false, Ordering::AcqRel) {
+            let errors = self.0.errors.load(Ordering::Acquire);
             error!(errors, "NVMe device taken out of use: its blocks are fetched again");
             self.gone();
             self.0.metrics.nvme_device_out();
+        }
+    }
+
+    /// The device has not answered this in time, but others.
+    fn is_slow(&self, doing: &'static str, slot: u32) {
+        if self.in_use() {
+            self.0.metrics.device_error();
+            warn!(doing, slot, "NVMe device has not answered in time");
         }
     }
 
@@ -470,9 +568,8 @@ impl Device {
         }
         if self.0.answers_count.load(Ordering::Relaxed) == answers_before {
             self.device_failed("read", slot, &io::ErrorKind::TimedOut.into());
-        } else if self.in_use() {
-            self.0.metrics.device_error();
-            warn!(slot, "NVMe device has not answered a read in time");
+        } else {
+            self.is_slow("read", slot);
         }
     }
 
@@ -528,7 +625,8 @@ impl Pin {
                     inner.metrics.nvme_read(pages_len(&pages, block_len), started.elapsed());
                 }
                 // Who does not wait any more has counted it as late.
-                if let Err(Answer { pin, outcome: Err(_), .. }) = answer.send(Answer { pin: self, pages, outcome })
+                if let Err(Answer { pin, outcome: Err(_), .. }) =
+                    answer.send(Answer { pin: self, pages, outcome })
                 {
                     pin.forget(true);
                 }

@@ -96,8 +96,13 @@ impl Bench {
     }
 
     fn open(folder: tempfile::TempDir, patience: Duration) -> Self {
+        Self::open_with_queue(folder, patience, 2)
+    }
+
+    /// One whose queue of writes has room for so many blocks.
+    fn open_with_queue(folder: tempfile::TempDir, patience: Duration, blocks_count: u64) -> Self {
         let mut settings = Nvme::new(folder.path().join("slab"), 4 << 20);
-        settings.write_queue_bytes = 2 * BLOCK_BYTES;
+        settings.write_queue_bytes = blocks_count * BLOCK_BYTES;
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(&registry).expect("registers"));
         let opening = Opening {
@@ -371,6 +376,47 @@ async fn a_slow_device_is_not_taken_out() {
     }
     assert!(bench.slab.in_use());
     assert_eq!(bench.errors_told(), u64::from(2 * ERRORS_MAX));
+}
+
+/// A device that answers no write any more is taken out as one that answers no read: once eight hang, or all that it may have.
+#[tokio::test]
+async fn a_device_that_takes_no_writes_is_taken_out() {
+    for (queue, offered_count) in [(9, ERRORS_MAX), (2, 2)] {
+        let folder = tempfile::tempdir().expect("folder");
+        let bench = Bench::open_with_queue(folder, Duration::from_millis(20), queue);
+        bench.stored(100).await;
+        bench.faults.writes_wait.store(true, Ordering::SeqCst);
+        assert_eq!(bench.offer(0), Offered::Kept);
+        until("one is told of", || bench.errors_told() == 1).await;
+        assert!(bench.slab.in_use());
+        for index in 1..offered_count {
+            assert_eq!(bench.offer(index), Offered::Kept);
+        }
+        until("the device is out", || !bench.slab.in_use()).await;
+        assert!(bench.slab.find(&Bench::key(100)).is_none());
+        assert_eq!(bench.errors_told(), u64::from(offered_count));
+        // What it answers in the end is no error once more.
+        for write in std::mem::take(&mut *lock(&bench.faults.waiting)) {
+            (write.done)(Err(rustix::io::Errno::IO.into()));
+        }
+        assert_eq!(bench.slab.0.errors.load(Ordering::SeqCst), offered_count);
+    }
+}
+
+/// A write that hangs where others come through is told of, is none of the eight errors, and is one no more when it fails.
+#[tokio::test]
+async fn a_write_that_hangs_alone_is_told_of() {
+    let bench = Bench::with_patience(Duration::from_secs(5));
+    bench.faults.writes_wait.store(true, Ordering::SeqCst);
+    assert_eq!(bench.offer(1), Offered::Kept);
+    bench.faults.writes_wait.store(false, Ordering::SeqCst);
+    assert_eq!(bench.offer(2), Offered::Kept);
+    until("the other one is written", || lock(&bench.slab.0.state).queue.len() == 1).await;
+    until("it is told of", || bench.errors_told() == 1).await;
+    let write = lock(&bench.faults.waiting).pop().expect("it hangs");
+    (write.done)(Err(rustix::io::Errno::IO.into()));
+    assert!(bench.slab.in_use() && !bench.contains(1) && bench.contains(2));
+    assert_eq!((bench.errors_told(), bench.slab.0.errors.load(Ordering::SeqCst)), (1, 0));
 }
 
 /// A device that does not take its last writes does not keep a node from closing.
