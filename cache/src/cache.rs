@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -24,7 +24,7 @@ use crate::prestage::{self, Prestaged, Prestages};
 use crate::pull::Patience;
 use crate::reader::{Mode, Reader};
 use crate::settings::Settings;
-use crate::slab::Slab;
+use crate::slab::{Handling, Slab, Withheld};
 use crate::source::Source;
 use crate::tenant::{Tenant, Weights};
 use crate::walk::Walks;
@@ -69,6 +69,15 @@ impl Cache {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(settings: Settings, registry: &Registry) -> Result<Self, OpenError> {
+        Self::open_handling(settings, registry, Handling::default()).await
+    }
+
+    /// The same, with devices handled so.
+    pub(crate) async fn open_handling(
+        settings: Settings,
+        registry: &Registry,
+        handling: Handling,
+    ) -> Result<Self, OpenError> {
         let faults = settings.check();
         if !faults.is_empty() {
             return Err(OpenError::Settings(faults));
@@ -76,7 +85,7 @@ impl Cache {
         let metrics = Arc::new(Metrics::new(registry)?);
         let weights = Arc::new(Weights::new(&settings.tenant_weights));
         let slab = match &settings.nvme {
-            Some(nvme) => Some(Slab::open(nvme, settings.block_bytes, &weights, &metrics).await?),
+            Some(nvme) => Some(Slab::open(nvme, settings.block_bytes, &weights, &metrics, handling).await?),
             None => None,
         };
         let capacity = settings.memory_bytes.saturating_add(settings.working_bytes);
@@ -97,6 +106,10 @@ impl Cache {
             settings,
         });
         shared.metrics.watch(registry, &shared)?;
+        if let Some(slab) = &shared.slab {
+            let making_up = make_up_for_devices(Arc::downgrade(&shared), Arc::downgrade(slab.withheld()));
+            shared.runtime.spawn(making_up);
+        }
         if shared.settings.preallocate_memory
             && let Err(error) = shared.pool.preallocate(layout::to_len(shared.settings.block_bytes))
         {
@@ -252,6 +265,30 @@ impl Cache {
     }
 }
 
+/// Makes the memory tier smaller by what devices keep that do not answer, and larger again, for as long as the cache is there:
+/// then there are as many buffers for everything else as are set, within the same memory.
+async fn make_up_for_devices(shared: Weak<Shared>, withheld: Weak<Withheld>) {
+    let Some(news) = withheld.upgrade().map(|withheld| withheld.changed()) else { return };
+    let mut left = 0;
+    loop {
+        let changed = news.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        let (Some(shared), Some(withheld)) = (shared.upgrade(), withheld.upgrade()) else { return };
+        let bytes = withheld.bytes();
+        drop(withheld);
+        if bytes != left {
+            left = bytes;
+            // It waits for threads of its own.
+            let leaving = tokio::task::spawn_blocking(move || shared.memory.leave(bytes));
+            leaving.await.expect("resizing the memory tier does not panic");
+            continue;
+        }
+        drop(shared);
+        changed.await;
+    }
+}
+
 impl Shared {
     /// Whether a block is in a tier.
     pub(crate) fn has(&self, key: &BlockKey) -> bool {
@@ -282,3 +319,6 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! (`ops/decisions/2026-11-22-memory-tier-and-slab.md`).
 
 use foyer::{Cache, CacheBuilder, LruConfig};
+use tracing::warn;
 
 use crate::block::Block;
 use crate::layout::BlockKey;
@@ -19,23 +20,25 @@ const LASTING_BLOCKS_MIN: u64 = 32;
 /// Blocks in memory. Without room for a single block it keeps nothing.
 pub(crate) struct MemoryTier {
     blocks: Option<Cache<BlockKey, Block>>,
+    bytes_max: usize,
     blocks_max: u64,
 }
 
 impl MemoryTier {
     pub(crate) fn new(memory_bytes: u64, block_bytes: u64) -> Self {
         if memory_bytes < block_bytes {
-            return Self { blocks: None, blocks_max: 0 };
+            return Self { blocks: None, bytes_max: 0, blocks_max: 0 };
         }
+        let bytes_max = crate::layout::to_len(memory_bytes);
         let shards = (memory_bytes / block_bytes / SHARD_BLOCKS_MIN).clamp(1, SHARDS_MAX);
-        let builder = CacheBuilder::new(crate::layout::to_len(memory_bytes))
+        let builder = CacheBuilder::new(bytes_max)
             .with_name("cache")
             .with_shards(crate::layout::to_len(shards))
             // What was filled ahead of a reader must outlive what was read. S3-FIFO gives up blocks that nobody read
             // yet first: a reader just ahead of its tier's size then fetched 1.46 times its object.
             .with_eviction_config(LruConfig::default())
             .with_weighter(|_: &BlockKey, block: &Block| block.footprint());
-        Self { blocks: Some(builder.build()), blocks_max: memory_bytes / block_bytes }
+        Self { blocks: Some(builder.build()), bytes_max, blocks_max: memory_bytes / block_bytes }
     }
 
     /// Whether blocks are kept at all.
@@ -83,6 +86,14 @@ impl MemoryTier {
         let count = blocks.entries() as u64;
         blocks.clear();
         count
+    }
+
+    /// Keeps `bytes` less than it may, but half of that at the least. Blocks while it gives up what it has beyond.
+    pub(crate) fn leave(&self, bytes: usize) {
+        let Some(blocks) = &self.blocks else { return };
+        if let Err(error) = blocks.resize(self.bytes_max - bytes.min(self.bytes_max / 2)) {
+            warn!(%error, "the memory tier keeps its size");
+        }
     }
 
     pub(crate) fn used_bytes(&self) -> usize {

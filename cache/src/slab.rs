@@ -7,6 +7,8 @@
 mod device;
 mod engine;
 mod eviction;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod file;
 mod header;
 mod index;
@@ -18,6 +20,7 @@ mod ring;
 mod superblock;
 mod threads;
 mod uring;
+mod withheld;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -33,10 +36,12 @@ use crate::layout::{BlockKey, mix};
 use crate::metrics::{Metrics, NotKept};
 use crate::settings::Nvme;
 use crate::tenant::{Tenant, Weights};
+pub(crate) use device::Handling;
 pub(crate) use device::Pin;
 use device::{Device, Opening};
 use kept::Kept;
 use late::Late;
+pub(crate) use withheld::Withheld;
 
 /// Blocks on NVMe. Clones are the same slab.
 #[derive(Clone)]
@@ -45,6 +50,7 @@ pub(crate) struct Slab {
     devices: Arc<[OnceLock<Device>]>,
     late: Arc<Late>,
     kept: Arc<Kept>,
+    withheld: Arc<Withheld>,
 }
 
 /// Where a block was found.
@@ -81,10 +87,14 @@ impl Slab {
         block_bytes: u64,
         weights: &Arc<Weights>,
         metrics: &Arc<Metrics>,
+        handling: Handling,
     ) -> Result<Self, OpenError> {
         let bytes_max = settings.devices.iter().map(|device| device.bytes).sum::<u64>() / 2;
         let kept = Arc::new(Kept::new(settings.pins.clone(), bytes_max));
+        let withheld = Arc::default();
         let opening = Arc::new(Opening {
+            handling,
+            withheld: Arc::clone(&withheld),
             settings: settings.clone(),
             block_bytes,
             weights: weights.clone(),
@@ -109,12 +119,17 @@ impl Slab {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { devices, late: Arc::new(late), kept })
+        Ok(Self { devices, late: Arc::new(late), kept, withheld })
     }
 
     /// Whether blocks are kept and found at all.
     pub(crate) fn in_use(&self) -> bool {
         self.in_use_now().next().is_some()
+    }
+
+    /// Memory that devices keep which were waited for long enough.
+    pub(crate) fn withheld(&self) -> &Arc<Withheld> {
+        &self.withheld
     }
 
     /// Bytes of blocks that there is room for.

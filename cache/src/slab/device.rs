@@ -33,6 +33,7 @@ use super::index::Index;
 use super::kept::Kept;
 use super::open::{self, Opened};
 use super::superblock::Geometry;
+use super::withheld::Withheld;
 use super::{Found, Keep, Offered};
 use crate::block::{Block, SECTOR_BYTES};
 use crate::buffer::Buffer;
@@ -61,8 +62,48 @@ const PURGED_AT_ONCE: u32 = 16_384;
 /// Between two looks whether what was purged is still read: about what a read takes.
 const PINNED_PAUSE: Duration = Duration::from_millis(1);
 
+/// How long devices are waited for, and what tests put before them.
+#[derive(Clone)]
+pub(crate) struct Handling {
+    pub(crate) patience: Duration,
+    #[cfg(test)]
+    pub(crate) before: Option<Before>,
+}
+
+/// Puts something before a device's engine.
+#[cfg(test)]
+pub(crate) type Before = Arc<dyn Fn(Box<dyn Engine>) -> Box<dyn Engine> + Send + Sync>;
+
+impl Default for Handling {
+    fn default() -> Self {
+        Self {
+            patience: PATIENCE,
+            #[cfg(test)]
+            before: None,
+        }
+    }
+}
+
+impl Handling {
+    #[cfg(test)]
+    fn engine(&self, engine: Box<dyn Engine>) -> Box<dyn Engine> {
+        match &self.before {
+            Some(before) => before(engine),
+            None => engine,
+        }
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "tests put something before it")]
+    fn engine(&self, engine: Box<dyn Engine>) -> Box<dyn Engine> {
+        engine
+    }
+}
+
 /// What devices are opened with.
 pub(crate) struct Opening {
+    pub(crate) handling: Handling,
+    pub(crate) withheld: Arc<Withheld>,
     pub(crate) settings: Nvme,
     pub(crate) block_bytes: u64,
     pub(crate) weights: Arc<Weights>,
@@ -83,6 +124,7 @@ struct Inner {
     settled: Notify,
     queue_bytes_max: usize,
     patience: Duration,
+    withheld: Arc<Withheld>,
     /// Reads that came back, whatever with.
     answers_count: AtomicU64,
     errors: AtomicU32,
@@ -161,18 +203,18 @@ impl Device {
         let failed = |cause| OpenError::Io { path: device.path.clone(), doing: "start", cause };
         let file = SlabFile::new(&device.path, file).map_err(failed)?;
         let engine = engine::start(opening.settings.engine, Arc::new(file)).map_err(failed)?;
-        Ok(Self::start(opening, found, engine, PATIENCE))
+        Ok(Self::start(opening, found, engine))
     }
 
-    fn start(opening: &Opening, opened: Opened, engine: Box<dyn Engine>, patience: Duration) -> Self {
-        let Opening { settings, kept, metrics, .. } = opening;
+    fn start(opening: &Opening, opened: Opened, engine: Box<dyn Engine>) -> Self {
+        let Opening { settings, kept, metrics, handling, withheld, .. } = opening;
         metrics.nvme_device_in();
         metrics.nvme_slots_came(opened.geometry.slots_count);
         metrics.nvme_blocks_came(opened.index.blocks_count());
         Self(Arc::new(Inner {
             geometry: opened.geometry,
             slab_id: opened.slab_id,
-            engine,
+            engine: handling.engine(engine),
             state: Mutex::new(State {
                 blocks_told: opened.index.blocks_count(),
                 index: opened.index,
@@ -186,7 +228,8 @@ impl Device {
             }),
             settled: Notify::new(),
             queue_bytes_max: layout::to_len(settings.write_queue_bytes) / settings.devices.len().max(1),
-            patience,
+            patience: handling.patience,
+            withheld: withheld.clone(),
             answers_count: AtomicU64::new(0),
             errors: AtomicU32::new(0),
             in_use: AtomicBool::new(true),
@@ -465,6 +508,9 @@ impl Device {
             state.queue.remove(&key)
         };
         let was_late = queued.is_some_and(|queued| queued.is_late);
+        if was_late {
+            self.0.withheld.sub(footprint);
+        }
         self.0.settled.notify_waiters();
         was_late
     }
@@ -503,6 +549,7 @@ impl Device {
             for queued in state.queue.values_mut().filter(|queued| !queued.is_late) {
                 if now.duration_since(queued.offered) >= self.0.patience {
                     queued.is_late = true;
+                    self.0.withheld.add(queued.block.footprint());
                     late.push((queued.slot, queued.answered_before == answered_count));
                 }
             }
@@ -594,6 +641,9 @@ impl Pin {
     /// Reads the pages `pages` (counted within the block, which is `block_len` bytes long) into the start of
     /// `buffer`, and verifies each. `None` when the block is not to be had after all, or not in time: it is a miss then.
     pub(crate) async fn read(self, block_len: usize, pages: Range<usize>, buffer: Buffer) -> Option<Buffer> {
+        if !self.device.in_use() {
+            return None; // since it was found: a silent device would keep this buffer too
+        }
         let mut waiting = Waiting(Some(self.ask(block_len, pages, buffer)));
         let answer = waiting.0.as_mut().expect("until it was answered").answer().await;
         waiting.0 = None;
@@ -609,6 +659,7 @@ impl Pin {
         let start = pages.start * PAGE_LEN;
         let end = (pages.end * PAGE_LEN).min(block_len);
         let data_bytes = (end - start).next_multiple_of(SECTOR_BYTES);
+        let footprint = buffer.len();
         let (answer, answered) = oneshot::channel();
         let started = Instant::now();
         let answers_before = inner.answers_count.load(Ordering::Relaxed);
@@ -625,15 +676,17 @@ impl Pin {
                     inner.metrics.nvme_read(pages_len(&pages, block_len), started.elapsed());
                 }
                 // Who does not wait any more has counted it as late.
-                if let Err(Answer { pin, outcome: Err(_), .. }) =
-                    answer.send(Answer { pin: self, pages, outcome })
-                {
-                    pin.forget(true);
+                if let Err(Answer { pin, outcome, .. }) = answer.send(Answer { pin: self, pages, outcome }) {
+                    if outcome.is_err() {
+                        pin.forget(true);
+                    }
+                    drop(outcome);
+                    pin.device.0.withheld.sub(footprint);
                 }
             }),
         });
         let until = (started + inner.patience).into();
-        Asked { device, key, slot, answers_before, until, answered }
+        Asked { device, key, slot, footprint, answers_before, until, answered }
     }
 
     /// Verifies what was read. A block that proves bad is forgotten.
@@ -661,6 +714,8 @@ struct Asked {
     device: Device,
     key: BlockKey,
     slot: u32,
+    /// Of its buffer.
+    footprint: usize,
     answers_before: u64,
     until: tokio::time::Instant,
     answered: oneshot::Receiver<Answer>,
@@ -679,9 +734,15 @@ impl Asked {
         let answer = match timeout_at(self.until, &mut self.answered).await {
             Ok(answer) => answer.ok(),
             Err(_) => {
+                let withheld = &self.device.0.withheld;
+                withheld.add(self.footprint);
                 // It cannot come any more, and whoever brings it is told so; but it may just have come.
                 self.answered.close();
-                self.answered.try_recv().ok()
+                let answer = self.answered.try_recv().ok();
+                if answer.is_some() {
+                    withheld.sub(self.footprint);
+                }
+                answer
             }
         };
         let Some(Answer { pin, pages, outcome }) = answer else {

@@ -349,6 +349,7 @@ mod tests {
     use crate::Instance;
     use crate::metrics::Metrics;
     use crate::settings::Nvme;
+    use crate::slab::device::Handling;
     use crate::slab::header::Header;
 
     /// What cannot be read is told by the sector, what lies around it is read, and a device that has much of it is not tried
@@ -424,6 +425,8 @@ mod tests {
         let settings = Nvme::new(folder.path().join("slab"), 4 << 20);
         let device = &settings.devices[0];
         let opening = |block_bytes| Opening {
+            handling: Handling::default(),
+            withheld: Arc::default(),
             settings: settings.clone(),
             block_bytes,
             weights: Arc::default(),

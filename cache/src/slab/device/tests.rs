@@ -1,7 +1,5 @@
 //! A device whose reads and writes fail, or take their time.
 
-use std::sync::atomic::AtomicBool;
-
 use futures::FutureExt as _;
 use prometheus::Registry;
 use tokio::time::sleep;
@@ -10,66 +8,10 @@ use super::*;
 use crate::Instance;
 use crate::buffer::{For, Pool};
 use crate::page::VerifiedPage;
+use crate::slab::faulty::Faults;
 use crate::test_until::until;
 
 const BLOCK_BYTES: u64 = 128 * 1024;
-
-/// The real engine, but for what a test has fail or wait.
-struct Faulty {
-    engine: Box<dyn Engine>,
-    faults: Arc<Faults>,
-}
-
-#[derive(Default)]
-struct Faults {
-    reads_fail: AtomicBool,
-    reads_wait: AtomicBool,
-    waiting_reads: Mutex<Vec<SlotRead>>,
-    writes_fail: AtomicBool,
-    writes_wait: AtomicBool,
-    waiting: Mutex<Vec<SlotWrite>>,
-    blanks_wait: AtomicBool,
-    /// What came to its end, in this order.
-    ended: Mutex<Vec<&'static str>>,
-}
-
-impl Engine for Faulty {
-    fn read(&self, read: SlotRead) {
-        if self.faults.reads_wait.load(Ordering::SeqCst) {
-            lock(&self.faults.waiting_reads).push(read);
-        } else if self.faults.reads_fail.load(Ordering::SeqCst) {
-            (read.done)(Err(rustix::io::Errno::IO.into()));
-        } else {
-            self.engine.read(read);
-        }
-    }
-
-    fn write(&self, write: SlotWrite) {
-        if self.faults.writes_wait.load(Ordering::SeqCst) {
-            lock(&self.faults.waiting).push(write);
-        } else if self.faults.writes_fail.load(Ordering::SeqCst) {
-            (write.done)(Err(rustix::io::Errno::NOSPC.into()));
-        } else {
-            self.engine.write(write);
-        }
-    }
-
-    fn blank(&self, offsets: &[u64], header_bytes: usize) -> io::Result<()> {
-        while self.faults.blanks_wait.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        lock(&self.faults.ended).push("a purge");
-        match self.faults.writes_fail.load(Ordering::SeqCst) {
-            true => Err(rustix::io::Errno::IO.into()),
-            false => self.engine.blank(offsets, header_bytes),
-        }
-    }
-
-    fn stop(&self) -> io::Result<()> {
-        lock(&self.faults.ended).push("the device");
-        self.engine.stop()
-    }
-}
 
 struct Bench {
     slab: Device,
@@ -105,7 +47,10 @@ impl Bench {
         settings.write_queue_bytes = blocks_count * BLOCK_BYTES;
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(&registry).expect("registers"));
+        let faults = Arc::<Faults>::default();
         let opening = Opening {
+            handling: Handling { patience, before: Some(faults.before()) },
+            withheld: Arc::default(),
             settings: settings.clone(),
             block_bytes: BLOCK_BYTES,
             weights: Arc::default(),
@@ -116,9 +61,7 @@ impl Bench {
         let (file, opened) = open::open(&opening, device, Duration::ZERO).expect("opens");
         let file = Arc::new(SlabFile::new(&device.path, file).expect("opens"));
         let engine = engine::start(settings.engine, file).expect("starts");
-        let faults = Arc::new(Faults::default());
-        let engine = Box::new(Faulty { engine, faults: faults.clone() });
-        let slab = Device::start(&opening, opened, engine, patience);
+        let slab = Device::start(&opening, opened, engine);
         Self { slab, faults, pool: Pool::new(4 << 20, 0), registry, folder }
     }
 
