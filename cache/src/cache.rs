@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::prestage::{self, Prestaged, Prestages};
 use crate::pull::Patience;
 use crate::reader::{Mode, Reader};
 use crate::settings::Settings;
-use crate::slab::{Handling, Slab, Withheld};
+use crate::slab::{DeviceState, Handling, Slab, Withheld};
 use crate::source::Source;
 use crate::tenant::{Tenant, Weights};
 use crate::walk::Walks;
@@ -177,6 +178,12 @@ impl Cache {
     #[must_use]
     pub fn block_bytes(&self) -> u64 {
         self.0.settings.block_bytes
+    }
+
+    /// How each device of the NVMe tier stands, in the order in which they are set.
+    #[must_use]
+    pub fn devices(&self) -> Vec<(PathBuf, DeviceState)> {
+        self.0.slab.as_ref().map(Slab::devices).unwrap_or_default()
     }
 
     /// Whether there is anything on NVMe.

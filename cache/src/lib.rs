@@ -49,5 +49,6 @@ pub use instance::Instance;
 pub use prestage::Prestaged;
 pub use reader::{Mode, Plan, Reader, Tally};
 pub use settings::{Engine, Fault, Nvme, NvmeDevice, Settings};
+pub use slab::DeviceState;
 pub use source::{PAGE_BYTES, Page, Pages, Purpose, Source, SourceError};
 pub use tenant::Tenant;

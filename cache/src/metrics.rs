@@ -131,6 +131,7 @@ pub(crate) struct Metrics {
     prestages: Counters,
     nvme_in_use: IntGauge,
     nvme_out: IntGauge,
+    nvme_returns: IntCounter,
     nvme_awaited: IntGauge,
     nvme_slots: IntGauge,
     nvme_blocks: IntGauge,
@@ -213,7 +214,11 @@ impl Metrics {
             nvme_in_use: gauge("cache_nvme_in_use", "NVMe devices in use.")?,
             nvme_out: gauge(
                 "cache_nvme_out",
-                "NVMe devices that were set but failed, or are another node's: out of use until the next start.",
+                "NVMe devices that were set but failed, or are another node's: out of use, and tried again from time to time.",
+            )?,
+            nvme_returns: counter(
+                "cache_nvme_returns_total",
+                "Times that an NVMe device which was out was taken into use again.",
             )?,
             nvme_awaited: gauge(
                 "cache_nvme_awaited",
@@ -325,9 +330,15 @@ impl Metrics {
         self.nvme_in_use.dec();
     }
 
-    /// A device is out until the next start.
+    /// A device is out.
     pub(crate) fn nvme_device_out(&self) {
         self.nvme_out.inc();
+    }
+
+    /// A device that was out is in use.
+    pub(crate) fn nvme_device_returned(&self) {
+        self.nvme_out.dec();
+        self.nvme_returns.inc();
     }
 
     /// Another process holds a device.

@@ -13,21 +13,21 @@ mod file;
 mod header;
 mod index;
 mod kept;
-mod late;
 mod open;
 mod order;
+mod place;
 mod ring;
 mod superblock;
+mod tending;
 mod threads;
 mod uring;
 mod withheld;
 
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tracing::{error, warn};
 
 use crate::block::Block;
 use crate::error::{OpenError, PinError, PurgeError};
@@ -38,19 +38,33 @@ use crate::settings::Nvme;
 use crate::tenant::{Tenant, Weights};
 pub(crate) use device::Handling;
 pub(crate) use device::Pin;
-use device::{Device, Opening};
+use device::{Device, Occasion, Opening};
 use kept::Kept;
-use late::Late;
+use place::{Content, Place};
+use tending::Tending;
 pub(crate) use withheld::Withheld;
 
 /// Blocks on NVMe. Clones are the same slab.
 #[derive(Clone)]
 pub(crate) struct Slab {
-    /// A place for each device that is set; empty for as long as another process holds it.
-    devices: Arc<[OnceLock<Device>]>,
-    late: Arc<Late>,
+    /// One for each device that is set.
+    places: Arc<[Place]>,
+    tending: Arc<Tending>,
     kept: Arc<Kept>,
     withheld: Arc<Withheld>,
+}
+
+/// How a device of the NVMe tier stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeviceState {
+    /// It is in use.
+    InUse,
+    /// Another process holds it: it is taken into use once that lets go of it.
+    Awaited,
+    /// It was taken out, and has not given back what it was asked; once it has, it is tried again.
+    Silent,
+    /// It failed, or is another node's: it is tried again from time to time.
+    Out,
 }
 
 /// Where a block was found.
@@ -80,8 +94,8 @@ pub(crate) enum Offered {
 }
 
 impl Slab {
-    /// Opens the devices that `settings` describe. One that has failed, or belongs to another node, is left out; one that
-    /// another process holds is waited for, and joins later.
+    /// Opens the devices that `settings` describe. One that has failed, or belongs to another node, is left out and tried again
+    /// later; one that another process holds is waited for.
     pub(crate) async fn open(
         settings: &Nvme,
         block_bytes: u64,
@@ -101,30 +115,20 @@ impl Slab {
             kept: kept.clone(),
             metrics: metrics.clone(),
         });
-        let opened =
-            settings.devices.iter().map(|device| Device::open(&opening, device, open::LOCK_WAIT_MAX));
+        let opened = settings.devices.iter().map(|device| Device::open(&opening, device, Occasion::Start));
         let opened = join_all(opened).await;
         kept.catch_up().await;
-        let devices: Arc<[_]> = settings.devices.iter().map(|_| OnceLock::new()).collect();
-        let late = Late::new(opening, devices.clone());
-        for (place, opened) in opened.into_iter().enumerate() {
-            let path = &settings.devices[place].path;
-            match opened {
-                Ok(device) => _ = devices[place].set(device),
-                Err(OpenError::InUse(_)) => {
-                    warn!(path = %path.display(), "another process holds the slab: the node goes on without it until it is free");
-                    late.wait_for(place);
-                }
-                Err(error) if error.leaves_device_out() => leave_out(path, &error, metrics),
-                Err(error) => return Err(error),
-            }
+        let places: Arc<[_]> = settings.devices.iter().map(|_| Place::new()).collect();
+        let tending = Tending::new(opening, places.clone());
+        for (at, opened) in opened.into_iter().enumerate() {
+            tending.begin(at, opened)?;
         }
-        Ok(Self { devices, late: Arc::new(late), kept, withheld })
+        Ok(Self { places, tending: Arc::new(tending), kept, withheld })
     }
 
     /// Whether blocks are kept and found at all.
     pub(crate) fn in_use(&self) -> bool {
-        self.in_use_now().next().is_some()
+        self.look_at_devices(|_| ()).next().is_some()
     }
 
     /// Memory that devices keep which were waited for long enough.
@@ -134,12 +138,12 @@ impl Slab {
 
     /// Bytes of blocks that there is room for.
     pub(crate) fn bytes(&self) -> u64 {
-        self.in_use_now().map(Device::bytes).sum()
+        self.look_at_devices(Device::bytes).sum()
     }
 
     /// Whether there is any block.
     pub(crate) fn has_blocks(&self) -> bool {
-        self.in_use_now().any(Device::has_blocks)
+        self.look_at_devices(Device::has_blocks).any(|has| has)
     }
 
     /// Gives up no block of an object of `object_bytes` bytes for as long as `lasting` says; zero: from now on any.
@@ -167,7 +171,7 @@ impl Slab {
 
     /// How many devices are in use.
     pub(crate) fn devices_count(&self) -> usize {
-        self.in_use_now().count()
+        self.look_at_devices(|_| ()).count()
     }
 
     /// Finds the block, which counts as used.
@@ -210,10 +214,10 @@ impl Slab {
         self.kept.release(goes.clone()).await?;
         let goes = |key: &BlockKey| goes(&key.instance);
         let mut outcome = Ok(0);
-        for (device, path) in self.devices.iter().zip(self.late.paths()) {
-            let purged = match device.get() {
-                Some(device) => device.purge(&goes).await,
-                None => Err(device::out_of_use()),
+        for (place, path) in self.places.iter().zip(self.tending.paths()) {
+            let purged = match place.content() {
+                Content::Device(device) => device.purge(&goes).await,
+                Content::Awaited | Content::Silent | Content::Out => Err(device::out_of_use()),
             };
             outcome = match (outcome, purged) {
                 (Ok(purged_count), Ok(more)) => Ok(purged_count + more),
@@ -227,32 +231,43 @@ impl Slab {
     /// Writes what is queued, makes it durable, and lets go of the devices and of the file of pins. Nothing is found from now
     /// on, and nothing pinned.
     pub(crate) async fn close(&self) {
-        self.late.give_up().await;
+        self.tending.give_up().await;
         self.kept.close().await;
-        join_all(self.devices.iter().filter_map(OnceLock::get).map(Device::close)).await;
+        let close = async |place: &Place| {
+            if let Content::Device(device) = place.content() {
+                device.close().await;
+            }
+        };
+        join_all(self.places.iter().map(close)).await;
+    }
+
+    /// How each device stands.
+    pub(crate) fn devices(&self) -> Vec<(PathBuf, DeviceState)> {
+        let state = |place: &Place| match place.content() {
+            Content::Device(device) if device.in_use() => DeviceState::InUse,
+            Content::Awaited => DeviceState::Awaited,
+            Content::Silent => DeviceState::Silent,
+            Content::Device(_) | Content::Out => DeviceState::Out,
+        };
+        self.tending.paths().cloned().zip(self.places.iter().map(state)).collect()
     }
 
     /// The device that the block belongs to.
-    fn device(&self, key: &BlockKey) -> Option<&Device> {
-        let mut in_use = self.in_use_now();
-        match &*self.devices {
-            [_] | [] => in_use.next(),
-            _ => {
-                let hash = key.hash64();
-                in_use.min_by(|one, other| distance(hash, one).total_cmp(&distance(hash, other)))
-            }
+    fn device(&self, key: &BlockKey) -> Option<Device> {
+        if let [alone] = &*self.places {
+            return alone.in_use();
         }
+        let hash = key.hash64();
+        let distances = self
+            .places
+            .iter()
+            .filter_map(|place| Some((place, place.look_at_device(|device| distance(hash, device))?)));
+        distances.min_by(|(_, one), (_, other)| one.total_cmp(other))?.0.in_use()
     }
 
-    fn in_use_now(&self) -> impl Iterator<Item = &Device> {
-        self.devices.iter().filter_map(OnceLock::get).filter(|device| device.in_use())
+    fn look_at_devices<R>(&self, look: impl Fn(&Device) -> R) -> impl Iterator<Item = R> {
+        self.places.iter().filter_map(move |place| place.look_at_device(&look))
     }
-}
-
-/// Says that a device stays out, and why.
-fn leave_out(path: &Path, error: &OpenError, metrics: &Metrics) {
-    error!(path = %path.display(), %error, "an NVMe device cannot be used: the node goes on without it");
-    metrics.nvme_device_out();
 }
 
 /// The nearest device has the block. Exponentially distributed with the device's size as its rate, so each is nearest

@@ -326,7 +326,8 @@ impl Node {
     ) -> Result<Running, StartError> {
         let users = self.users.ok_or_else(|| self.topology.home().name().clone());
         let users_api = UsersApi::new(users.clone(), self.identities.clone(), self.topology.clone());
-        let standing = Standing::new(self.region.clone(), self.sessions.clone(), self.followers.all.clone());
+        let standing = Standing::new(self.region.clone(), self.sessions.clone(), self.followers.all.clone())
+            .with_cache(self.cache.clone());
         let operators = self.directory.join(OPERATOR_SOCKET);
         let operators = OperatorSocket::open(&operators, users, standing, self.shared.clone())?;
         let metrics = self.shared.metrics.clone();

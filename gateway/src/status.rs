@@ -1,9 +1,11 @@
-//! How a node stands with the other nodes, for `penstock status`: the sessions that it grants, and those that it holds.
+//! How a node stands, for `penstock status`: with the other nodes, the sessions that it grants, and those that it holds; and with the
+//! disks of its cache.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache::{Cache, DeviceState};
 use serde::{Deserialize, Serialize};
 
 use crate::coherence::node::NodeStatus;
@@ -16,6 +18,7 @@ pub struct Standing {
     region: RegionName,
     sessions: Arc<Sessions>,
     followers: Vec<Arc<Follower>>,
+    cache: Option<Cache>,
 }
 
 /// How a node stands.
@@ -27,6 +30,18 @@ pub struct Status {
     pub grants: Vec<Grants>,
     /// What it holds of other owners.
     pub holds: Vec<Held>,
+    /// The disks of its cache; an older node says nothing of them.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+}
+
+/// A disk of a node's cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The file or raw device.
+    pub path: String,
+    /// `in_use`, `awaited` for another process to let go of it, `silent`, or `out`.
+    pub state: String,
 }
 
 /// What an owner grants.
@@ -103,7 +118,12 @@ pub struct Held {
 impl Standing {
     /// Of the node of `region`.
     pub(crate) fn new(region: RegionName, sessions: Arc<Sessions>, followers: Vec<Arc<Follower>>) -> Self {
-        Self { region, sessions, followers }
+        Self { region, sessions, followers, cache: None }
+    }
+
+    /// Of a node with this cache.
+    pub(crate) fn with_cache(self, cache: Cache) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     /// How it stands at this moment.
@@ -121,7 +141,19 @@ impl Standing {
         holds.sort_by(|one, other| (&one.class, &one.region).cmp(&(&other.class, &other.region)));
         let grants = self.sessions.status().into_iter();
         let grants = grants.map(|(class, status)| granted(now, class.as_str(), status)).collect();
-        Status { region: self.region.to_string(), grants, holds }
+        let devices = self.cache.iter().flat_map(Cache::devices);
+        let disks = devices
+            .map(|(path, state)| Disk { path: path.display().to_string(), state: word_of(state).into() });
+        Status { region: self.region.to_string(), grants, holds, disks: disks.collect() }
+    }
+}
+
+fn word_of(state: DeviceState) -> &'static str {
+    match state {
+        DeviceState::InUse => "in_use",
+        DeviceState::Awaited => "awaited",
+        DeviceState::Silent => "silent",
+        DeviceState::Out => "out",
     }
 }
 
@@ -206,6 +238,16 @@ impl fmt::Display for Status {
                 "  {class} of {region}: {how}, keeps {kept} ({kept_bytes} bytes), lapses {lapses}, waiting {waiting}"
             )?;
         }
+        for Disk { path, state } in &self.disks {
+            let how = match state.as_str() {
+                "in_use" => "in use",
+                "awaited" => "another process holds it",
+                "silent" => "taken out, and does not answer",
+                "out" => "out, and tried again from time to time",
+                other => other,
+            };
+            writeln!(f, "  cache on {path}: {how}")?;
+        }
         Ok(())
     }
 }
@@ -238,7 +280,9 @@ mod tests {
         let session = &grants.sessions[0];
         assert_eq!((session.lease_left_millis, session.lag_millis, session.unapplied), (2000, 1000, 3));
         assert_eq!((grants.withheld_millis, grants.quarantined[0].left_millis), (1000, 5000));
-        let status = Status { region: "ord1".into(), grants: vec![grants], holds: Vec::new() };
+        let disk = Disk { path: "/cache/slab".into(), state: word_of(DeviceState::Silent).into() };
+        let status =
+            Status { region: "ord1".into(), grants: vec![grants], holds: Vec::new(), disks: vec![disk] };
         let read: Status =
             serde_json::from_str(&serde_json::to_string(&status).expect("JSON")).expect("read");
         assert_eq!(read, status);
@@ -247,5 +291,6 @@ mod tests {
                 .to_string()
                 .contains("las1: connected, lease 2000 ms, interest 2, unapplied 3, lag 1000 ms")
         );
+        assert!(status.to_string().ends_with("cache on /cache/slab: taken out, and does not answer\n"));
     }
 }

@@ -73,7 +73,8 @@ async fn memory_makes_up_for_what_a_silent_device_keeps() {
     };
     let bound = 24 * MIB as usize;
     let faults = Arc::<Faults>::default();
-    let handling = Handling { patience: Duration::from_millis(500), before: Some(faults.before()) };
+    let patience = Duration::from_millis(500);
+    let handling = Handling { patience, before: Some(faults.before()), ..Handling::default() };
     let cache = Cache::open_handling(settings, &Registry::new(), handling).await.expect("opens");
     let shared = &cache.0;
     let used = || (shared.memory.used_bytes() as u64 / MIB, shared.pool.used_bytes() as u64 / MIB);

@@ -3,8 +3,8 @@
 //! A write is queued and answered at once; until it is on disk the block is served out of the queue, and a block that
 //! finds the queue full is not kept (and counted). A read takes a slot's header and the pages it wants in one
 //! request and verifies each page; a bad page makes the block a miss, and it is forgotten. Slots being read are never
-//! overwritten. A device that fails too often, or does not answer, is taken out of use: everything is a miss from then on, and
-//! the node goes on.
+//! overwritten. A device that fails too often, or does not answer, is taken out of use for good: everything is a miss from then on,
+//! and the node goes on. Where it is opened anew, that is another `Device`.
 //!
 //! The index in memory says where a block lies; page sums stay on disk, in the headers. What is given up for a new block,
 //! and whether a block is worth a write at all, is [`eviction`]'s to say.
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tracing::{error, warn};
 
 use super::engine::{self, Engine, SlotRead, SlotWrite};
@@ -32,7 +32,7 @@ use super::header::Header;
 use super::index::Index;
 use super::kept::Kept;
 use super::open::{self, Opened};
-use super::superblock::Geometry;
+use super::superblock::{Geometry, Superblock};
 use super::withheld::Withheld;
 use super::{Found, Keep, Offered};
 use crate::block::{Block, SECTOR_BYTES};
@@ -46,7 +46,7 @@ use crate::source::PAGE_BYTES;
 use crate::sync::lock;
 use crate::tenant::{Tenant, Weights};
 
-/// Failed reads and writes after which the device is taken out of use, until the node starts again. One can be a bad
+/// Failed reads and writes after which the device is taken out of use. One can be a bad
 /// sector, whose slot is not used again; a device that fails this often fails more, and each failure costs a reader
 /// the kernel's own retries, seconds long.
 pub(super) const ERRORS_MAX: u32 = 8;
@@ -55,6 +55,15 @@ pub(super) const ERRORS_MAX: u32 = 8;
 /// longer than any read that was measured (0.7 s, among many), and shorter than the kernel's own patience, which for some devices
 /// has no end (`ops/decisions/2026-11-30-what-a-device-may-do-to-a-node.md`).
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Before a device that was taken out is tried again: three times as long as it was waited for.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Between two such tries. A device that comes back and fails again costs its readers no more than a minute or two of each hour.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// Between two looks whether a device that was taken out has given back what it was asked.
+const LET_GO_PAUSE: Duration = Duration::from_millis(100);
 
 /// Slots that are looked at for a purge while readers wait: less than a millisecond of work.
 const PURGED_AT_ONCE: u32 = 16_384;
@@ -65,7 +74,13 @@ const PINNED_PAUSE: Duration = Duration::from_millis(1);
 /// How long devices are waited for, and what tests put before them.
 #[derive(Clone)]
 pub(crate) struct Handling {
+    /// With a read, and with all that is left to do when it is closed.
     pub(crate) patience: Duration,
+    pub(crate) write_patience: Duration,
+    /// Before a device that was taken out is tried again for the first time.
+    pub(crate) pause: Duration,
+    /// Between two such tries at the most.
+    pub(crate) pause_max: Duration,
     #[cfg(test)]
     pub(crate) before: Option<Before>,
 }
@@ -78,6 +93,9 @@ impl Default for Handling {
     fn default() -> Self {
         Self {
             patience: PATIENCE,
+            write_patience: PATIENCE,
+            pause: PAUSE,
+            pause_max: PAUSE_MAX,
             #[cfg(test)]
             before: None,
         }
@@ -98,6 +116,17 @@ impl Handling {
     fn engine(&self, engine: Box<dyn Engine>) -> Box<dyn Engine> {
         engine
     }
+}
+
+/// When a device is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Occasion {
+    /// The node starts.
+    Start,
+    /// Another process held it when the node started.
+    Late,
+    /// It was out.
+    Again,
 }
 
 /// What devices are opened with.
@@ -124,6 +153,7 @@ struct Inner {
     settled: Notify,
     queue_bytes_max: usize,
     patience: Duration,
+    write_patience: Duration,
     withheld: Arc<Withheld>,
     /// Reads that came back, whatever with.
     answers_count: AtomicU64,
@@ -183,25 +213,26 @@ impl Drop for Pin {
 }
 
 impl Device {
-    /// Opens `device`, waiting at most `lock_wait_max` for another process's lock.
+    /// Opens `device`.
     pub(crate) async fn open(
         opening: &Arc<Opening>,
         device: &NvmeDevice,
-        lock_wait_max: Duration,
+        occasion: Occasion,
     ) -> Result<Self, OpenError> {
         let (opening, device) = (opening.clone(), device.clone());
-        let open = move || Self::open_blocking(&opening, &device, lock_wait_max);
+        let open = move || Self::open_blocking(&opening, &device, occasion);
         tokio::task::spawn_blocking(open).await.expect("opening a slab does not panic")
     }
 
-    fn open_blocking(
-        opening: &Opening,
-        device: &NvmeDevice,
-        lock_wait_max: Duration,
-    ) -> Result<Self, OpenError> {
-        let (file, found) = open::open(opening, device, lock_wait_max)?;
+    fn open_blocking(opening: &Opening, device: &NvmeDevice, occasion: Occasion) -> Result<Self, OpenError> {
+        let (file, found) = open::open(opening, device, occasion)?;
         let failed = |cause| OpenError::Io { path: device.path.clone(), doing: "start", cause };
         let file = SlabFile::new(&device.path, file).map_err(failed)?;
+        // The device itself answers, and is the one that was just looked at through the page cache: it is opened twice.
+        let sector = file.read_first_sector().map_err(failed)?;
+        if Superblock::decode(&sector).map(|superblock| superblock.slab_id) != Ok(found.slab_id) {
+            return Err(failed(io::Error::other("another device has come into its place")));
+        }
         let engine = engine::start(opening.settings.engine, Arc::new(file)).map_err(failed)?;
         Ok(Self::start(opening, found, engine))
     }
@@ -229,6 +260,7 @@ impl Device {
             settled: Notify::new(),
             queue_bytes_max: layout::to_len(settings.write_queue_bytes) / settings.devices.len().max(1),
             patience: handling.patience,
+            write_patience: handling.write_patience,
             withheld: withheld.clone(),
             answers_count: AtomicU64::new(0),
             errors: AtomicU32::new(0),
@@ -265,7 +297,7 @@ impl Device {
     }
 
     /// Finds the block, which counts as used.
-    pub(crate) fn find(&self, key: &BlockKey) -> Option<Found> {
+    pub(crate) fn find(self, key: &BlockKey) -> Option<Found> {
         let mut state = lock(&self.0.state);
         if !self.in_use() {
             return None;
@@ -274,8 +306,9 @@ impl Device {
             return Some(Found::Queued(queued.block.clone()));
         }
         let pinned = state.index.pin(key)?;
+        drop(state);
         let (slot, touched_ago) = (pinned.slot, pinned.touched_ago);
-        Some(Found::Stored(Pin { device: self.clone(), key: *key, slot, touched_ago }))
+        Some(Found::Stored(Pin { device: self, key: *key, slot, touched_ago }))
     }
 
     /// Offers a block of `tenant`'s, whose pages have these checksums, to be written in the background.
@@ -397,7 +430,7 @@ impl Device {
             while begun.elapsed() < self.0.patience
                 && slots.iter().any(|slot| lock(&self.0.state).index.is_pinned(*slot))
             {
-                tokio::time::sleep(PINNED_PAUSE).await;
+                sleep(PINNED_PAUSE).await;
             }
             let device = self.clone();
             let blanked = tokio::task::spawn_blocking(move || {
@@ -439,6 +472,25 @@ impl Device {
                 self.end_use();
             }
         }
+    }
+
+    /// Waits until the device is not in use any more.
+    pub(crate) async fn goes_out(&self) {
+        self.changed(|_| !self.in_use()).await;
+    }
+
+    /// Waits until nobody has anything of the device any more, nor the device of anybody, and lets go of it. That is never, if it
+    /// never answers.
+    pub(crate) async fn let_go(self) -> io::Result<()> {
+        let mut inner = self.0;
+        let inner = loop {
+            match Arc::try_unwrap(inner) {
+                Ok(inner) => break inner,
+                Err(held) => inner = held,
+            }
+            sleep(LET_GO_PAUSE).await;
+        };
+        tokio::task::spawn_blocking(move || inner.engine.stop()).await.expect("an engine stops without panic")
     }
 
     fn end_use(&self) {
@@ -521,7 +573,7 @@ impl Device {
             return;
         }
         // A device that is let go of is not held by this until it next looks.
-        let (device, patience) = (Arc::downgrade(&self.0), self.0.patience);
+        let (device, patience) = (Arc::downgrade(&self.0), self.0.write_patience);
         self.0.runtime.spawn(async move {
             let mut next = Instant::now() + patience;
             loop {
@@ -547,14 +599,14 @@ impl Device {
             let now = Instant::now();
             let answered_count = state.writes_answered_count;
             for queued in state.queue.values_mut().filter(|queued| !queued.is_late) {
-                if now.duration_since(queued.offered) >= self.0.patience {
+                if now.duration_since(queued.offered) >= self.0.write_patience {
                     queued.is_late = true;
                     self.0.withheld.add(queued.block.footprint());
                     late.push((queued.slot, queued.answered_before == answered_count));
                 }
             }
             let waiting = state.queue.values().filter(|queued| !queued.is_late);
-            let next = waiting.map(|queued| queued.offered + self.0.patience).min();
+            let next = waiting.map(|queued| queued.offered + self.0.write_patience).min();
             state.are_writes_watched = next.is_some();
             let is_full =
                 state.queue_bytes + layout::to_len(self.0.geometry.block_bytes) > self.0.queue_bytes_max;

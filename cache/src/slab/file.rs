@@ -9,8 +9,11 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use memmap2::MmapMut;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use tracing::warn;
+
+use crate::block::SECTOR_BYTES;
 
 /// A file that is there. Reads and writes are positioned and whole.
 pub(crate) struct SlabFile {
@@ -59,6 +62,13 @@ impl SlabFile {
         let zeros = vec![0; header_bytes];
         offsets.iter().try_for_each(|offset| self.write_header(&zeros, *offset))?;
         self.buffered.sync_data()
+    }
+
+    /// The first sector, as the device has it, past the page cache.
+    pub(super) fn read_first_sector(&self) -> io::Result<MmapMut> {
+        let mut sector = MmapMut::map_anon(SECTOR_BYTES)?;
+        self.read_data(&mut sector, 0)?;
+        Ok(sector)
     }
 
     /// Length, offset and memory are on sectors.

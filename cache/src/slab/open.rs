@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock, fstatvfs};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, flock, fstatvfs};
 use rustix::io::Errno;
 use tracing::{info, warn};
 
-use super::device::{ERRORS_MAX, Opening};
+use super::device::{ERRORS_MAX, Occasion, Opening};
 use super::header::Fixed;
 use super::index::Index;
 use super::superblock::{Geometry, Superblock, Unusable};
@@ -37,7 +37,7 @@ const UNREADABLE_BYTES_MAX: usize = ERRORS_MAX as usize * SECTOR_BYTES;
 
 /// How long a lock is waited for before a node starts without. The kernel ends a killed process's transfers after the process, and its lock with them:
 /// whoever has the lock is the only one who writes.
-pub(super) const LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
 
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
@@ -57,11 +57,12 @@ pub(crate) struct Opened {
 }
 
 /// Opens, and where needed makes, the slab that `device` describes. It stays locked while the file is open.
-/// Another process's lock is waited for at most `lock_wait_max`. Blocks: it may allocate a whole file.
+/// Another process's lock is waited for a little at the start alone; a file that is not there is not made where it was before.
+/// Blocks: it may allocate a whole file.
 pub(crate) fn open(
     opening: &Opening,
     device: &NvmeDevice,
-    lock_wait_max: Duration,
+    occasion: Occasion,
 ) -> Result<(File, Opened), OpenError> {
     let (block_bytes, node) = (opening.block_bytes, opening.settings.node.as_str());
     let path = &device.path;
@@ -73,8 +74,12 @@ pub(crate) fn open(
         // Refused while it is mounted, or part of anything that is.
         options.custom_flags(i32::try_from(OFlags::EXCL.bits()).expect("O_EXCL fits an i32"));
     } else {
-        options.create(true).truncate(false).mode(PRIVATE_MODE);
+        options.create(occasion != Occasion::Again).truncate(false).mode(PRIVATE_MODE);
     }
+    let lock_wait_max = match occasion {
+        Occasion::Start => LOCK_WAIT_MAX,
+        Occasion::Late | Occasion::Again => Duration::ZERO,
+    };
     let file = options.open(path).map_err(|cause| match cause.kind() {
         io::ErrorKind::ResourceBusy => OpenError::InUse(path.clone()),
         _ => failed("open")(cause),
@@ -84,6 +89,11 @@ pub(crate) fn open(
         other => failed("lock")(other.into()),
     })?;
     let file_bytes = (&file).seek(SeekFrom::End(0)).map_err(failed("measure"))?;
+
+    if occasion == Occasion::Again {
+        // The device is to answer, not what the system remembers of it; a file system that cannot forget is no fault of its.
+        let _ = fadvise(&file, 0, None, Advice::DontNeed);
+    }
 
     let geometry = Geometry::new(device.bytes, block_bytes);
     let mut sector = vec![0; SECTOR_BYTES];
@@ -433,7 +443,7 @@ mod tests {
             kept: Arc::default(),
             metrics: Arc::new(Metrics::new(&Registry::new()).expect("registers")),
         };
-        let (file, opened) = open(&opening(128 << 10), device, Duration::ZERO).expect("opens");
+        let (file, opened) = open(&opening(128 << 10), device, Occasion::Late).expect("opens");
         let key = BlockKey { instance: Instance([1; 16]), index: 0 };
         let header =
             Header { key, generation: 1, block_len: 1000, tenant: Tenant::named("lab"), sums: vec![1] };
@@ -443,7 +453,7 @@ mod tests {
         allocate(&file, true, device.bytes, device).expect("there is room");
         drop(file);
         for block_bytes in [256 << 10, 128 << 10] {
-            let (_, opened) = open(&opening(block_bytes), device, Duration::ZERO).expect("opens");
+            let (_, opened) = open(&opening(block_bytes), device, Occasion::Late).expect("opens");
             assert_eq!(opened.index.blocks_count(), 0);
         }
     }
@@ -474,7 +484,7 @@ mod tests {
         for cache in ["cold", "warm"] {
             if cache == "cold" {
                 file.sync_all().expect("synced");
-                rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("dropped");
+                fadvise(&file, 0, None, Advice::DontNeed).expect("dropped");
             }
             let begun = Instant::now();
             let (index, _) = rebuild(&file, geometry, 11, &Arc::default()).expect("read");
