@@ -65,8 +65,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// Between two looks whether a device that was taken out has given back what it was asked.
 const LET_GO_PAUSE: Duration = Duration::from_millis(100);
 
-/// Slots that are looked at for a purge while readers wait: less than a millisecond of work.
-const PURGED_AT_ONCE: u32 = 16_384;
+/// Slots that are purged while readers wait: about half a millisecond of work.
+const PURGED_AT_ONCE: u32 = 1024;
+
+/// Slots whose headers are made unreadable, and that durable, in one go.
+const BLANKED_AT_ONCE: u32 = 16_384;
 
 /// Between two looks whether what was purged is still read: about what a read takes.
 const PINNED_PAUSE: Duration = Duration::from_millis(1);
@@ -398,21 +401,29 @@ impl Device {
     async fn purge_slots(&self, goes: &(impl Fn(&BlockKey) -> bool + Sync)) -> io::Result<u64> {
         let slots_count = self.0.geometry.slots_count;
         let mut purged_count = 0;
-        for start in (0..slots_count).step_by(PURGED_AT_ONCE as usize) {
-            let slots = start..start.saturating_add(PURGED_AT_ONCE);
-            let purged = {
-                let mut state = lock(&self.0.state);
-                let before = state.index.blocks_count();
-                let purged = state.index.purge(slots, goes);
-                purged_count += (before - state.index.blocks_count()) as u64;
-                self.count_blocks(&mut state);
-                purged
-            };
+        for start in (0..slots_count).step_by(BLANKED_AT_ONCE as usize) {
+            let end = slots_count.min(start.saturating_add(BLANKED_AT_ONCE));
+            let mut purged = Vec::new();
+            for start in (start..end).step_by(PURGED_AT_ONCE as usize) {
+                purged_count +=
+                    self.purge_some(start..end.min(start.saturating_add(PURGED_AT_ONCE)), goes, &mut purged);
+                // Whoever waits for the lock has its turn. Not by an await: a caller that goes away here would leave them so.
+                std::thread::yield_now();
+            }
             if !purged.is_empty() {
                 self.clone().blank(purged).await?;
             }
         }
         Ok(purged_count)
+    }
+
+    /// Purges what there is in `slots`, adds those of which a header is left to `purged`, and returns how many blocks there were.
+    fn purge_some(&self, slots: Range<u32>, goes: impl Fn(&BlockKey) -> bool, purged: &mut Vec<u32>) -> u64 {
+        let mut state = lock(&self.0.state);
+        let before = state.index.blocks_count();
+        purged.extend(state.index.purge(slots, goes));
+        self.count_blocks(&mut state);
+        (before - state.index.blocks_count()) as u64
     }
 
     /// Makes the headers of purged slots unreadable, once nobody reads them or was waited for long enough, and durable what was
@@ -437,8 +448,10 @@ impl Device {
                 let geometry = &device.0.geometry;
                 let offsets: Vec<u64> = slots.iter().map(|slot| geometry.header_offset(*slot)).collect();
                 let outcome = device.0.engine.blank(&offsets, geometry.header_bytes());
-                let mut state = lock(&device.0.state);
-                slots.iter().for_each(|slot| state.index.blanked(*slot, outcome.is_ok()));
+                for slots in slots.chunks(PURGED_AT_ONCE as usize) {
+                    let mut state = lock(&device.0.state);
+                    slots.iter().for_each(|slot| state.index.blanked(*slot, outcome.is_ok()));
+                }
                 outcome.map_err(|error| (slots.first().copied().unwrap_or_default(), error))
             });
             let blanked = blanked.await.expect("blanking headers does not panic");

@@ -20,7 +20,7 @@ pub(crate) struct Index {
     slots: Vec<Slot>,
     /// The first slot of each bucket of keys; the others hang on it.
     buckets: Vec<u32>,
-    /// The first free slot; the others hang on it.
+    /// The first free slot; the others hang on it. Among them may be some that are not free any more.
     free: u32,
     blocks_count: usize,
     eviction: Eviction,
@@ -54,6 +54,8 @@ enum Use {
     Forgotten,
     /// No longer to be found; free once its header is gone from the device, and its last reader is done.
     Purged,
+    /// The same of a slot that was free, and still hangs among the free ones: whoever comes upon it there takes it off.
+    PurgedFree,
     /// The device failed here; never used again.
     Broken,
 }
@@ -157,9 +159,7 @@ impl Index {
     /// Chooses a slot to write to: a free one, or that of the block to be given up next, of those that `may_go` allows.
     /// `None` when none may, or every slot is being read, written, or broken; or so many are that the search ends.
     pub(crate) fn choose(&mut self, may_go: impl Fn(&BlockKey) -> bool) -> Option<Chosen> {
-        if self.free != NONE {
-            let slot = self.free;
-            self.free = self.slots[slot as usize].next;
+        if let Some(slot) = self.take_free() {
             self.slots[slot as usize].use_ = Use::Writing;
             return Some(Chosen { slot, evicted: false });
         }
@@ -223,10 +223,10 @@ impl Index {
         let slots = slots.start.min(self.slots_count())..slots.end.min(self.slots_count());
         let goes = |number: &u32| {
             let slot = &self.slots[*number as usize];
-            slot.has_header && !matches!(slot.use_, Use::Writing | Use::Purged) && goes(&slot.key)
+            let is_left = matches!(slot.use_, Use::Writing | Use::Purged | Use::PurgedFree);
+            slot.has_header && !is_left && goes(&slot.key)
         };
         let purged: Vec<u32> = slots.filter(goes).collect();
-        let mut were_free = false;
         for number in &purged {
             let use_ = self.slots[*number as usize].use_;
             match use_ {
@@ -234,15 +234,15 @@ impl Index {
                     self.eviction.remove(*number);
                     self.take_out(*number);
                 }
-                Use::Free => were_free = true,
-                Use::Forgotten | Use::Writing | Use::Purged => {}
+                Use::Free => {
+                    self.slots[*number as usize].use_ = Use::PurgedFree;
+                    continue;
+                }
+                Use::Forgotten | Use::Writing | Use::Purged | Use::PurgedFree => {}
                 // It stays so.
                 Use::Broken => continue,
             }
             self.slots[*number as usize].use_ = Use::Purged;
-        }
-        if were_free {
-            self.find_free();
         }
         purged
     }
@@ -256,10 +256,11 @@ impl Index {
     pub(crate) fn blanked(&mut self, number: u32, is_gone: bool) {
         let slot = &mut self.slots[number as usize];
         slot.has_header &= !is_gone;
-        debug_assert!(matches!(slot.use_, Use::Purged | Use::Broken));
+        debug_assert!(matches!(slot.use_, Use::Purged | Use::PurgedFree | Use::Broken));
         match (slot.use_, is_gone) {
             (Use::Purged, true) if slot.pins > 0 => slot.use_ = Use::Forgotten,
             (Use::Purged, true) => self.set_free(number),
+            (Use::PurgedFree, true) => slot.use_ = Use::Free,
             _ => slot.use_ = Use::Broken,
         }
     }
@@ -280,6 +281,22 @@ impl Index {
                 self.set_free(number);
             }
         }
+    }
+
+    /// Takes a slot off the free ones, and those before it that are not free any more.
+    fn take_free(&mut self) -> Option<u32> {
+        while self.free != NONE {
+            let number = self.free;
+            let slot = &mut self.slots[number as usize];
+            self.free = slot.next;
+            match slot.use_ {
+                Use::Free => return Some(number),
+                Use::PurgedFree => slot.use_ = Use::Purged,
+                // Its header could not be written meanwhile.
+                Use::Writing | Use::Stored | Use::Forgotten | Use::Purged | Use::Broken => {}
+            }
+        }
+        None
     }
 
     fn set_free(&mut self, number: u32) {
@@ -473,6 +490,33 @@ mod tests {
         index.blanked(2, false);
         assert_eq!(index.choose(|_| true), Some(Chosen { slot: 1, evicted: false }));
         assert_eq!((index.choose(|_| true), index.blocks_count()), (None, 0));
+    }
+
+    /// A purge of slots that are free, whose headers are there still, looks at no others: they are chosen again once their headers are
+    /// gone, each once, whether somebody came upon them meanwhile or not, and never where that failed.
+    #[test]
+    fn a_free_slot_that_is_purged_is_free_again_afterwards() {
+        for are_come_upon in [false, true] {
+            let mut index = full(6);
+            for slot in [0, 1, 2, 4] {
+                index.forget(slot, false);
+            }
+            assert_eq!(index.purge(0..3, |_| true), [0, 1, 2]);
+            assert_eq!(index.purge(0..3, |_| true), []);
+            if are_come_upon {
+                assert_eq!(index.choose(|_| false), Some(Chosen { slot: 4, evicted: false }));
+                assert_eq!(index.choose(|_| false), None);
+                index.stored(4, key(4), Tenant::named(""));
+                index.forget(4, false);
+            }
+            index.blanked(0, true);
+            index.blanked(1, false);
+            index.blanked(2, true);
+            let mut chosen: Vec<_> = std::iter::from_fn(|| index.choose(|_| false)).collect();
+            chosen.sort_by_key(|chosen| chosen.slot);
+            assert_eq!(chosen, [0, 2, 4].map(|slot| Chosen { slot, evicted: false }));
+            assert_eq!(index.blocks_count(), 2);
+        }
     }
 
     #[test]
