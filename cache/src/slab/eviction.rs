@@ -25,6 +25,7 @@
 //!
 //! It takes 24 bytes a slot.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// No slot.
@@ -87,6 +88,18 @@ struct Queues {
     reused: u32,
     /// How many blocks had been inserted when one of these last was, or was read.
     active_at: u32,
+}
+
+/// What a tenant has: more of it gives a block up first.
+struct Holding {
+    is_idle: bool,
+    for_weight: f64,
+}
+
+impl Holding {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.is_idle.cmp(&other.is_idle).then(self.for_weight.total_cmp(&other.for_weight))
+    }
 }
 
 /// A slot's place in its queue.
@@ -221,31 +234,41 @@ impl Eviction {
         may_go: impl Fn(u32) -> bool,
         hash_of: impl Fn(u32) -> u64,
     ) -> Option<u32> {
-        let mut in_vain = Vec::new();
-        while let Some(place) = self.next_to_give(&in_vain) {
-            let held_max = IN_VAIN_MAX.checked_shr(in_vain.len() as u32).unwrap_or(0).max(1);
+        let most = self.most_to_give()?;
+        if let Some(slot) = self.evict_from(most, IN_VAIN_MAX, &may_go, &hash_of) {
+            return Some(slot);
+        }
+        for (place, in_vain_count) in self.next_to_give(most).into_iter().zip(1..) {
+            let held_max = IN_VAIN_MAX.checked_shr(in_vain_count).unwrap_or(0).max(1);
             if let Some(slot) = self.evict_from(place, held_max, &may_go, &hash_of) {
                 return Some(slot);
             }
-            in_vain.push(place);
         }
         None
     }
 
-    /// The tenant that is idle, or else has most for its weight; of those that have any, but for `in_vain`.
-    fn next_to_give(&self, in_vain: &[usize]) -> Option<usize> {
+    /// The tenant that is idle, or else has most for its weight; of those that have any.
+    fn most_to_give(&self) -> Option<usize> {
+        let holding = self.holding();
+        holding.max_by(|(_, one), (_, other)| one.cmp(other)).map(|(place, _)| place)
+    }
+
+    /// Those that come after `most`, put in order once: there may be thousands, and readers wait.
+    fn next_to_give(&self, most: usize) -> Vec<usize> {
+        let mut others: Vec<_> = self.holding().filter(|(place, _)| *place != most).collect();
+        // Of two that have alike the later comes first, as above.
+        others.sort_by(|(at, one), (other_at, other)| other.cmp(one).then(other_at.cmp(at)));
+        others.into_iter().map(|(place, _)| place).collect()
+    }
+
+    /// Tenants that have any block, and how much.
+    fn holding(&self) -> impl Iterator<Item = (usize, Holding)> {
         let idle_after = (self.links.len() as u32).saturating_mul(IDLE_TURNS);
-        let held = |queues: &Queues| {
-            let idle = self.inserted_count.wrapping_sub(queues.active_at) > idle_after;
-            (idle, f64::from(queues.len()) / f64::from(queues.weight))
-        };
-        let holding = self.tenants.iter().enumerate();
-        let holding = holding.filter(|(place, queues)| queues.len() > 0 && !in_vain.contains(place));
-        let most = holding.max_by(|(_, one), (_, other)| {
-            let (one, other) = (held(one), held(other));
-            one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
-        });
-        most.map(|(place, _)| place)
+        let holding = self.tenants.iter().enumerate().filter(|(_, queues)| queues.len() > 0);
+        holding.map(move |(place, queues)| {
+            let is_idle = self.inserted_count.wrapping_sub(queues.active_at) > idle_after;
+            (place, Holding { is_idle, for_weight: f64::from(queues.len()) / f64::from(queues.weight) })
+        })
     }
 
     /// Passes by at most `held_max` blocks of each queue that may not go; then it is the other's turn.
@@ -629,6 +652,28 @@ mod tests {
         };
         assert_eq!(eviction.evict(of_the_other, |slot| u64::from(slot) << 40), Some(39_999));
         assert!(looks.get() <= 4 * IN_VAIN_MAX, "{} looks", looks.get());
+    }
+
+    /// Where none of very many tenants has a block that may go, a search asks each a few times, and comes to its end before long; the
+    /// one that has is found by one of the next, whichever it is.
+    #[test]
+    fn a_search_among_very_many_tenants_ends() {
+        let slots_count = 2 * TENANTS_MAX as u32;
+        let mut eviction = Eviction::new(slots_count);
+        for slot in 0..slots_count {
+            eviction.insert_old(slot, Whose { tenant: slot / 2, weight: 1 + slot % 7 });
+        }
+        let looks = std::cell::Cell::new(0);
+        let asked = |slot: u32, may_go: Option<u32>| {
+            looks.set(looks.get() + 1);
+            may_go == Some(slot)
+        };
+        assert_eq!(eviction.evict(|slot| asked(slot, None), u64::from), None);
+        assert!(looks.get() <= 2 * slots_count, "{} looks", looks.get());
+        for slot in [0, 5_000, slots_count - 1] {
+            let mut search = || eviction.evict(|other| asked(other, Some(slot)), u64::from);
+            assert_eq!((0..4).find_map(|_| search()), Some(slot));
+        }
     }
 
     /// A tenant that reads far more than fits, again and again, leaves another's working set alone, as long as that is
