@@ -65,7 +65,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// Between two looks whether a device that was taken out has given back what it was asked.
 const LET_GO_PAUSE: Duration = Duration::from_millis(100);
 
-/// Slots that are purged while readers wait: about half a millisecond of work.
+/// Slots that are purged while readers wait: about a tenth of a millisecond of work.
 const PURGED_AT_ONCE: u32 = 1024;
 
 /// Slots whose headers are made unreadable, and that durable, in one go.
@@ -427,7 +427,8 @@ impl Device {
     }
 
     /// Makes the headers of purged slots unreadable, once nobody reads them or was waited for long enough, and durable what was
-    /// written to headers before. It goes on where its caller goes away; who closes the device waits for it.
+    /// written to headers before. It goes on where its caller goes away, or has waited for the device for long enough; who
+    /// closes the device waits for it.
     async fn blank(self, slots: Vec<u32>) -> io::Result<()> {
         {
             let mut state = lock(&self.0.state);
@@ -436,6 +437,7 @@ impl Device {
             }
             state.blankings_count += 1;
         }
+        let (device, first) = (self.clone(), slots.first().copied().unwrap_or_default());
         let blanking = async move {
             let begun = Instant::now();
             while begun.elapsed() < self.0.patience
@@ -462,7 +464,14 @@ impl Device {
             self.0.settled.notify_waiters();
             blanked.map_err(|(_, error)| error)
         };
-        tokio::spawn(blanking).await.expect("blanking headers does not panic")
+        // Readers and the device have the same patience each.
+        match timeout(2 * device.0.patience, tokio::spawn(blanking)).await {
+            Ok(blanked) => blanked.expect("blanking headers does not panic"),
+            Err(_) => {
+                device.is_slow("blank", first);
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
     }
 
     /// Writes what is queued, makes it durable, and lets go of the file; of a device that does not answer, once it was waited

@@ -40,8 +40,10 @@ impl Bench {
 
     /// The same device after a restart, without faults.
     async fn restarted(self) -> Self {
-        self.slab.close().await;
-        Self::open(self.folder, Handling::default(), 2)
+        let Self { slab, folder, .. } = self;
+        slab.close().await;
+        drop(slab);
+        Self::open(folder, Handling::default(), 2)
     }
 
     fn open(folder: tempfile::TempDir, handling: Handling, queue: u64) -> Self {
@@ -466,6 +468,21 @@ async fn a_purge_drops_what_is_stored_whatever_hangs() {
     }
     let bench = bench.restarted().await;
     assert!(!bench.contains(1), "it is gone for good");
+}
+
+/// A purge does not wait for ever for a device that does not take it: it says so, and is done all the same once the device does.
+#[tokio::test]
+async fn a_purge_has_an_end_where_the_device_hangs() {
+    let bench = Bench::with_patience(Duration::from_millis(20));
+    bench.stored(1).await;
+    bench.stored(2).await;
+    bench.faults.blanks_wait.store(true, Ordering::SeqCst);
+    assert_eq!(bench.purge(1).await.expect_err("it hangs").kind(), io::ErrorKind::TimedOut);
+    assert_eq!((bench.contains(1), bench.contains(2), bench.errors_told()), (false, true, 1));
+    bench.faults.blanks_wait.store(false, Ordering::SeqCst);
+    until("it is done", || lock(&bench.slab.0.state).blankings_count == 0).await;
+    let bench = bench.restarted().await;
+    assert_eq!([1, 2].map(|index| bench.contains(index)), [false, true]);
 }
 
 /// A device is not let go of while a purge is at its headers: they may be another process's from then on.
