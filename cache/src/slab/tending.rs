@@ -111,8 +111,10 @@ impl Tended {
 
     async fn open(&self, occasion: Occasion) -> Result<Device, OpenError> {
         let opened = Device::open(&self.opening, &self.opening.settings.devices[self.at], occasion).await;
-        // Before any of its blocks is given up: another process may have pinned more since this one started.
-        self.opening.kept.catch_up().await;
+        if opened.is_ok() {
+            // Before any of its blocks is given up: another process may have pinned more since this one started.
+            self.opening.kept.catch_up().await;
+        }
         opened
     }
 
