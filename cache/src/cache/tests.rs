@@ -88,10 +88,10 @@ async fn memory_makes_up_for_what_a_silent_device_keeps() {
     until("the second is in memory, and nothing else", || used() == (16, 16)).await;
 
     faults.reads_wait.store(true, Ordering::SeqCst);
-    let blocks = (0..12 * MIB).step_by(BLOCK_BYTES as usize);
+    // As many as there are buffers: one more would have the first that memory makes up for, and the device that one too.
+    let blocks = (0..8 * MIB).step_by(BLOCK_BYTES as usize);
     let reads = blocks.map(|start| read(&cache, 1, 12 * MIB, start..start + BLOCK_BYTES));
-    let answered = join_all(reads).await.into_iter().filter(Result::is_ok).count();
-    assert!(answered >= 32, "{answered} of 48 came from their origin");
+    assert!(join_all(reads).await.iter().all(Result::is_ok), "they come from their origin");
     let slab = shared.slab.as_ref().expect("there is one");
     assert!(!slab.in_use());
     until("memory makes up for it", || shared.memory.used_bytes() + slab.withheld().bytes() <= 16 << 20)
@@ -102,7 +102,8 @@ async fn memory_makes_up_for_what_a_silent_device_keeps() {
     read(&cache, 3, 4 * MIB, 0..4 * MIB).await.expect("reads");
     let kept = (0..16).map(|index| BlockKey { instance: Instance([3; 16]), index });
     until("it is kept", || kept.clone().all(|key| shared.memory.contains(&key))).await;
-    assert!(shared.pool.mapped_bytes() <= bound && used() == (8, 16), "{:?}", used());
+    until("nothing is on its way", || used() == (8, 16)).await;
+    assert!(shared.pool.mapped_bytes() <= bound);
 
     for read in std::mem::take(&mut *lock(&faults.waiting_reads)) {
         (read.done)(Err(rustix::io::Errno::IO.into()));
