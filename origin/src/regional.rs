@@ -91,6 +91,7 @@ mod buffers;
 mod check;
 mod commit;
 mod db;
+mod direct;
 mod disk;
 mod due;
 mod expire;
@@ -109,6 +110,7 @@ mod reap;
 mod recover;
 mod resolve;
 mod rows;
+mod scrub;
 mod seams;
 mod settings;
 mod store_key;
@@ -157,6 +159,9 @@ pub use rename_object::RenameObjectInput;
 pub use resolve::Resolved;
 use rows::Snapshot;
 pub use rows::UserRow;
+pub use scrub::{
+    Damage, DamageKind, Damaged, NotAPlace, ScrubPlace, ScrubScope, Scrubbed, ToScrub, add_damage,
+};
 pub use seams::{Announced, Announcer, Change, Clock, DiskStep, Faults, Random, Sealing, Seams, Unsealed};
 pub use settings::Settings;
 pub(crate) use txn::Txn;
@@ -181,6 +186,8 @@ struct Shared {
     reaper: AbortOnDropHandle<()>,
     expirer: Arc<Expirer>,
     expiring: AbortOnDropHandle<()>,
+    /// Held by one step of a scrub.
+    scrubbing: tokio::sync::Mutex<()>,
 }
 
 impl RegionalStore {
@@ -202,6 +209,7 @@ impl RegionalStore {
                 let failed = OpenError::of(&settings.dir);
                 let disk = Disk::open(&settings, seams, metrics, runtime)?;
                 let removed = recover::sweep(&disk).map_err(&failed)?;
+                disk.metrics.scrub_completed(scrub::last_scrubbed(&disk).map_err(&failed)?);
                 tracing::info!(region = settings.region, epoch = disk.epoch, removed, "store opened");
                 let disk = Arc::new(disk);
                 let (writer, thread) =
@@ -230,6 +238,7 @@ impl RegionalStore {
                 reaper,
                 expirer,
                 expiring,
+                scrubbing: tokio::sync::Mutex::default(),
             }),
         })
     }

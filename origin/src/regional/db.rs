@@ -30,6 +30,8 @@ use super::table::{Table, seal, unseal};
 
 /// A row's key and value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
+/// A row's key, and its value where its sum is right.
+pub(super) type KeyedRow = (Vec<u8>, Result<Vec<u8>, Failure>);
 /// Rows in the order of their keys.
 pub(crate) type Rows<'a> = Box<dyn DoubleEndedIterator<Item = Result<Row, Failure>> + 'a>;
 /// A range of keys.
@@ -267,6 +269,21 @@ pub(super) struct RowSnapshot<'a> {
 }
 
 impl RowSnapshot<'_> {
+    /// The rows in `range`, each under its key although it may be damaged: for whoever goes on behind it.
+    pub(super) fn keyed_rows(
+        &self,
+        table: Table,
+        range: KeyRange<'_>,
+    ) -> Result<impl Iterator<Item = Result<KeyedRow, Failure>>, Failure> {
+        let rows = self.note(self.txn.open_table(definition(table)).map_err(redb_failure))?;
+        let found = self.note(rows.range::<&[u8]>(range).map_err(redb_failure))?;
+        Ok(found.map(move |row| {
+            let (key, sealed) = self.note(row.map_err(redb_failure))?;
+            let value = unseal(table, key.value(), sealed.value());
+            Ok((key.value().to_vec(), value))
+        }))
+    }
+
     fn note<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
         self.db.note(self.generation, outcome)
     }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::at_hand::{self, AtHand};
 use super::buffers::{Buffer, Buffers};
+use super::direct::{AlignedBuffer, DirectFile};
 use super::failure::Failure;
 use super::private;
 use super::seams::{DiskStep, Faults};
@@ -164,6 +165,24 @@ impl Files {
         Ok(Bytes::from_owner(buffer))
     }
 
+    /// Opens a published file for reading around the page cache.
+    pub(super) fn open_direct(&self, epoch: u64, id: &Instance) -> io::Result<DirectFile> {
+        self.faults.before(DiskStep::ReadFile)?;
+        DirectFile::open(&self.path(epoch, id))
+    }
+
+    /// Reads such a file; see [`DirectFile::read`].
+    pub(super) fn read_direct<'b>(
+        &self,
+        file: &DirectFile,
+        buffer: &'b mut AlignedBuffer,
+        offset: u64,
+        bytes: usize,
+    ) -> io::Result<&'b [u8]> {
+        self.faults.before(DiskStep::ReadFile)?;
+        file.read(buffer, offset, bytes)
+    }
+
     /// Removes a file; one that is gone already is as good as removed. Lasting only once its folder is
     /// [settled](Files::settle_folder).
     pub(super) fn remove(&self, epoch: u64, id: &Instance) -> io::Result<()> {
@@ -194,6 +213,11 @@ impl Files {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
             _ => Ok(()),
         }
+    }
+
+    /// The folder of all data files.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The folder of an epoch's files.

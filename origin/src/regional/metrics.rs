@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::expire::Applied;
+use super::scrub::DamageKind;
 
 /// What the store counts.
 pub(super) struct Metrics {
@@ -14,6 +15,9 @@ pub(super) struct Metrics {
     read_bytes: IntCounter,
     corrupt_reads: IntCounter,
     removed_files: IntCounter,
+    scrub_bytes: IntCounter,
+    scrub_damage: IntCounterVec,
+    scrub_completed_seconds: IntGauge,
     lifecycle_removals: IntCounterVec,
     pub(super) lifecycle_pass_seconds: Histogram,
 }
@@ -60,18 +64,38 @@ impl Metrics {
                 "store_removed_files_total",
                 "Data files removed after their grace.",
             )?,
+            scrub_bytes: IntCounter::new(
+                "store_scrub_bytes_total",
+                "Stored bytes that scrubs have read and held against their sums.",
+            )?,
+            scrub_damage: IntCounterVec::new(
+                Opts::new(
+                    "store_scrub_damage_total",
+                    "What scrubs have found that is not as it was written, by kind.",
+                ),
+                &["kind"],
+            )?,
+            scrub_completed_seconds: IntGauge::new(
+                "store_scrub_completed_seconds",
+                "When a scrub of the whole store came to its end last, in seconds since 1970; 0 for never.",
+            )?,
         };
         for series in [&metrics.commit_changes, &metrics.commit_seconds, &metrics.lifecycle_pass_seconds] {
             registry.register(Box::new(series.clone()))?;
         }
-        for series in [&metrics.read_bytes, &metrics.corrupt_reads, &metrics.removed_files] {
+        let Self { read_bytes, corrupt_reads, removed_files, scrub_bytes, .. } = &metrics;
+        for series in [read_bytes, corrupt_reads, removed_files, scrub_bytes] {
             registry.register(Box::new(series.clone()))?;
         }
-        for series in [&metrics.commits, &metrics.lifecycle_removals] {
+        for series in [&metrics.commits, &metrics.lifecycle_removals, &metrics.scrub_damage] {
             registry.register(Box::new(series.clone()))?;
         }
+        registry.register(Box::new(metrics.scrub_completed_seconds.clone()))?;
         // Shown from the start.
         metrics.lifecycle_applied(&Applied::default());
+        for kind in DamageKind::ALL {
+            metrics.scrub_damage.with_label_values(&[kind.as_str()]);
+        }
         Ok(metrics)
     }
 
@@ -90,6 +114,21 @@ impl Metrics {
     /// Something was not what was written.
     pub(super) fn corrupt(&self) {
         self.corrupt_reads.inc();
+    }
+
+    /// A scrub has read `bytes` bytes.
+    pub(super) fn scrubbed(&self, bytes: u64) {
+        self.scrub_bytes.inc_by(bytes);
+    }
+
+    /// A scrub has found damage.
+    pub(super) fn scrub_found(&self, kind: DamageKind) {
+        self.scrub_damage.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Everything was scrubbed last at `seconds` since 1970.
+    pub(super) fn scrub_completed(&self, seconds: u64) {
+        self.scrub_completed_seconds.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// Lifecycle rules have removed this.

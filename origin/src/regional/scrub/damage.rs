@@ -23,8 +23,7 @@ pub enum DamageKind {
 
 impl DamageKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Sum, Self::Missing, Self::Length, Self::Unreadable, Self::Metadata];
+    pub const ALL: [Self; 5] = [Self::Sum, Self::Missing, Self::Length, Self::Unreadable, Self::Metadata];
 
     /// The kind's name.
     #[must_use]
@@ -161,9 +160,14 @@ mod tests {
         let mut found = Vec::new();
         let other_kind = Damage { kind: DamageKind::Unreadable, ..damage("k", 30..40) };
         let other_file = Damage { file: None, ..damage("k", 40..50) };
-        for next in
-            [damage("k", 0..10), damage("k", 10..20), damage("k", 21..30), other_kind, other_file, damage("l", 50..60)]
-        {
+        for next in [
+            damage("k", 0..10),
+            damage("k", 10..20),
+            damage("k", 21..30),
+            other_kind,
+            other_file,
+            damage("l", 50..60),
+        ] {
             add_damage(&mut found, next);
         }
         let ranges: Vec<_> = found.into_iter().map(|damage| damage.bytes.expect("a range")).collect();
@@ -179,6 +183,9 @@ mod tests {
         );
         let text = serde_json::to_string(&damage).expect("plain data");
         assert_eq!(serde_json::from_str::<Damage>(&text).expect("the same"), damage);
-        assert!(text.starts_with(r#"{"kind":"sum","bucket":"b","key":"a\nb","bytes":{"start":0,"end":65536}"#), "{text}");
+        assert!(
+            text.starts_with(r#"{"kind":"sum","bucket":"b","key":"a\nb","bytes":{"start":0,"end":65536}"#),
+            "{text}"
+        );
     }
 }

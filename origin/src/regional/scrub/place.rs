@@ -7,12 +7,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::due::Span;
-use super::super::keys;
-use super::super::listed_instances::SomeKeys;
-use super::super::rows::{decode, encode};
-use super::super::table::Table;
 use crate::instance::Instance;
+use crate::regional::due::Span;
+use crate::regional::keys;
+use crate::regional::listed_instances::SomeKeys;
+use crate::regional::rows::{decode, encode};
+use crate::regional::table::Table;
 
 /// What is to be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,13 +236,16 @@ mod tests {
     fn a_place_is_the_same_as_text() {
         let inside = Some(Inside { instance: Instance::from_bytes([7; 16]), offset: 1 << 40 });
         let begin = keys_of("b", SomeKeys::Prefix("a/".into()));
-        for place in [begin.clone(), Place { inside, ..begin.behind_part(keys::upload("b", "a/k", "u"), 7) }] {
+        for place in [begin.clone(), Place { inside, ..begin.behind_part(keys::upload("b", "a/k", "u"), 7) }]
+        {
             let place = ScrubPlace(place);
             assert_eq!(place.to_string().parse(), Ok(place.clone()));
             assert_eq!(place.region(), "ord1");
         }
         let text = ScrubPlace(begin).to_string();
-        for wrong in ["", "ord1", "ord1:", "ord1:zz", &text[..text.len() - 2], &text.replace("ord1:", "las1:")] {
+        for wrong in
+            ["", "ord1", "ord1:", "ord1:zz", &text[..text.len() - 2], &text.replace("ord1:", "las1:")]
+        {
             assert_eq!(wrong.parse::<ScrubPlace>(), Err(NotAPlace), "{wrong}");
         }
     }
@@ -263,9 +266,13 @@ mod tests {
         let key = keys_of("b", SomeKeys::Key("k".into())).span();
         let prefix = keys_of("b", SomeKeys::Prefix("k".into())).span();
         let bucket = keys_of("b", SomeKeys::Prefix(String::new())).span();
-        for (name, in_key, in_prefix) in
-            [("k", true, true), ("k\0", false, true), ("kk", false, true), ("j", false, false), ("l", false, false)]
-        {
+        for (name, in_key, in_prefix) in [
+            ("k", true, true),
+            ("k\0", false, true),
+            ("kk", false, true),
+            ("j", false, false),
+            ("l", false, false),
+        ] {
             for row in [keys::object("b", name), keys::version("b", name, 3), keys::upload("b", name, "u")] {
                 assert_eq!((key.contains(&row), prefix.contains(&row)), (in_key, in_prefix), "{name:?}");
                 assert!(bucket.contains(&row));
@@ -273,6 +280,9 @@ mod tests {
         }
         assert!(!bucket.contains(&keys::object("b-c", "k")) && !bucket.contains(&keys::object("a", "k")));
         let behind = keys_of("b", SomeKeys::Prefix(String::new())).behind(keys::object("b", "k"));
-        assert!(!behind.span().contains(&keys::object("b", "k")) && behind.span().contains(&keys::object("b", "kk")));
+        assert!(
+            !behind.span().contains(&keys::object("b", "k"))
+                && behind.span().contains(&keys::object("b", "kk"))
+        );
     }
 }
