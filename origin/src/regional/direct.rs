@@ -78,7 +78,7 @@ impl DirectFile {
             // Larger sectors than any that are known, or a file system that finds out only now.
             Err(Errno::INVAL) if fcntl_getfl(&self.file)?.contains(OFlags::DIRECT) => {
                 fcntl_setfl(&self.file, OFlags::empty())?;
-                Ok(retry_on_intr(|| pread(&self.file, out, offset))?)
+                Ok(retry_on_intr(|| pread(&self.file, &mut *out, offset))?)
             }
             read => Ok(read?),
         }

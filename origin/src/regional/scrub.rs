@@ -73,6 +73,20 @@ pub struct Scrubbed {
     pub to: Option<ScrubPlace>,
 }
 
+impl Scrubbed {
+    fn of(run: Run, kept_bytes: Option<u64>) -> Self {
+        Self {
+            objects: run.objects_count,
+            parts: run.parts_count,
+            bytes: run.read_bytes,
+            kept_bytes,
+            damage: run.damage,
+            unnamed_files: run.unnamed_files,
+            to: run.to.map(ScrubPlace),
+        }
+    }
+}
+
 impl RegionalStore {
     /// Reads on for about a second, at `bytes_per_second`, and says what it found; `None` where there is no such bucket. Steps take
     /// turns.
@@ -83,23 +97,14 @@ impl RegionalStore {
         let _turn = self.shared.scrubbing.lock().await;
         let disk = Arc::clone(&self.shared.disk);
         let region = self.region().to_owned();
-        let Some((begun, kept_bytes)) = disk.files.run(move || begin(&disk, region, wanted)).await?? else {
-            return Ok(None);
-        };
+        let beginning = self.shared.disk.files.run(move || begin(&disk, region, wanted));
+        let Some((begun, kept_bytes)) = beginning.await?? else { return Ok(None) };
         let is_everything = begun.to.as_ref().is_some_and(|place| place.scope == ScrubScope::Everything);
         let run = self.scrub_on(begun, bytes_per_second).await?;
         if run.to.is_none() && is_everything {
             self.note_scrubbed().await?;
         }
-        Ok(Some(Scrubbed {
-            objects: run.objects_count,
-            parts: run.parts_count,
-            bytes: run.read_bytes,
-            kept_bytes,
-            damage: run.damage,
-            unnamed_files: run.unnamed_files,
-            to: run.to.map(ScrubPlace),
-        }))
+        Ok(Some(Scrubbed::of(run, kept_bytes)))
     }
 
     /// Goes on from where `sum` ended until the step is over.
@@ -128,6 +133,15 @@ impl RegionalStore {
             tracing::error!(region = self.region(), %damage, "a scrub found damage");
         }
         Ok(sum)
+    }
+
+    /// What is read between two looks at the clock, of everything.
+    #[cfg(test)]
+    pub(super) fn test_scrub_run(&self, place: Option<ScrubPlace>) -> Scrubbed {
+        let beginning = || Place::begin(self.region().to_owned(), ScrubScope::Everything);
+        let place = place.map_or_else(beginning, |place| place.0);
+        let run = walk::run(&self.shared.disk, &mut FileReader::new(), place);
+        Scrubbed::of(run.expect("the store is open"), None)
     }
 
     /// Notes that everything has been scrubbed now.

@@ -5,6 +5,7 @@ mod damage;
 mod expire;
 mod faults;
 mod private;
+mod scrub;
 mod sharing;
 mod throughput;
 mod usage;

@@ -166,6 +166,18 @@ impl ScrubPlace {
         &self.0.scope
     }
 
+    /// A place in another region's store.
+    #[cfg(test)]
+    pub(in crate::regional) fn test_of(region: &str) -> Self {
+        Self(Place::begin(region.to_owned(), ScrubScope::Everything))
+    }
+
+    /// Whether it is inside the bytes of an object or a part.
+    #[cfg(test)]
+    pub(in crate::regional) fn test_is_inside(&self) -> bool {
+        self.0.inside.is_some()
+    }
+
     /// Where it stands, for people.
     #[must_use]
     pub fn shown(&self) -> String {

@@ -10,7 +10,7 @@ use super::*;
 use crate::caller::Caller;
 use crate::permit::{On, Permit, Role};
 
-fn flip(path: &Path, at: u64, bit: u32) {
+pub(super) fn flip(path: &Path, at: u64, bit: u32) {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
@@ -125,7 +125,7 @@ async fn a_store_without_its_metadata_is_damaged_and_not_new() {
 }
 
 /// Removes a row of a closed store, as damage does that leaves nothing to notice.
-fn lose_rows(dir: &Path, table: table::Table, is_lost: impl Fn(&[u8]) -> bool) {
+pub(super) fn lose_rows(dir: &Path, table: table::Table, is_lost: impl Fn(&[u8]) -> bool) {
     use db::{ReadRows, WriteRows};
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     let opening = db::Opening {
