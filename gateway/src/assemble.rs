@@ -329,7 +329,8 @@ impl Node {
         let standing = Standing::new(self.region.clone(), self.sessions.clone(), self.followers.all.clone())
             .with_cache(self.cache.clone());
         let operators = self.directory.join(OPERATOR_SOCKET);
-        let operators = OperatorSocket::open(&operators, users, standing, self.shared.clone())?;
+        let operators =
+            OperatorSocket::open(&operators, users, standing, self.shared.clone(), self.store.clone())?;
         let metrics = self.shared.metrics.clone();
         let of = |connections_max| {
             let all = self.connection.clone();

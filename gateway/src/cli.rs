@@ -5,6 +5,7 @@
 mod cluster;
 mod explain;
 mod purge;
+mod scrub;
 mod status;
 mod user;
 mod warm;
@@ -12,14 +13,18 @@ mod warm;
 use std::fmt;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use origin::regional::ScrubPlace;
 
 use crate::assemble::operator_sockets;
 use crate::clock;
 use crate::identity::Level;
 use crate::operator::{self, Answer, AskError, Done, ask};
+use crate::scrub::{BYTES_PER_SECOND, BYTES_PER_SECOND_DEFAULT};
+use crate::settings::parse_bytes;
 use crate::user_admin::{WantedBucket, WantedGrant};
 
 /// Penstock: a multi-region S3 gateway with a read-through NVMe cache.
@@ -54,6 +59,8 @@ pub enum Command {
     Warm(Warm),
     /// Drop an object, a prefix, a bucket or everything from the caches of the running nodes, and end its pins.
     Purge(Purge),
+    /// Read what the running nodes store from their disks, and say what is not as it was written.
+    Scrub(Scrub),
 }
 
 /// Where the configuration and the data are.
@@ -347,6 +354,32 @@ pub struct Purge {
     pub asking: Asking,
 }
 
+/// `penstock scrub`
+///
+/// Ends with 0 where all was read and nothing found, with 3 where damage was found, and with 1 where not all was read.
+#[derive(Args, Debug)]
+pub struct Scrub {
+    /// Which object, or bucket: all versions of it, and unfinished uploads. Everything, where none is named.
+    #[arg(value_name = "s3://BUCKET[/KEY]")]
+    pub objects: Option<String>,
+    /// Every object whose key begins with KEY.
+    #[arg(long, requires = "objects")]
+    pub prefix: bool,
+    /// The one region to read.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// How much to read in a second.
+    #[arg(long, value_name = "SIZE", value_parser = parse_rate, default_value_t = BYTES_PER_SECOND_DEFAULT,
+        hide_default_value = true, help = "How much to read in a second: 8MiB, 1GiB; 32MiB where nothing is said")]
+    pub rate: u64,
+    /// Go on where a scrub stopped; it said this when it did.
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["objects", "region"])]
+    pub resume: Option<ScrubPlace>,
+    /// How to ask, and to answer.
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
 /// Whom to ask, and how to show the answer.
 #[derive(Args, Debug)]
 pub struct Asking {
@@ -365,6 +398,11 @@ fn parse_pin(text: &str) -> Result<Duration, String> {
     let year = 365 * 24 * 3600;
     let seconds = seconds.filter(|seconds| (1..=year).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| "a time such as 30m, 12h or 7d, a year at most".to_owned())
+}
+
+fn parse_rate(text: &str) -> Result<u64, String> {
+    let rate = parse_bytes(text).filter(|rate| BYTES_PER_SECOND.contains(rate));
+    rate.ok_or_else(|| "a size such as 8MiB or 1GiB, 1MiB at least".to_owned())
 }
 
 fn parse_level(text: &str) -> Result<Level, String> {
@@ -424,6 +462,16 @@ impl Purge {
     /// One line for stderr.
     pub fn run(&self) -> Result<(), String> {
         purge::run(self)
+    }
+}
+
+impl Scrub {
+    /// Does it, with progress on stderr, and shows what is damaged on stdout; the exit code says whether anything is.
+    ///
+    /// # Errors
+    /// One line for stderr.
+    pub fn run(&self) -> Result<ExitCode, String> {
+        scrub::run(self)
     }
 }
 
@@ -511,6 +559,10 @@ mod tests {
             "penstock purge --prefix",
             "penstock purge s3://b --everything",
             "penstock purge --everything --region ord1",
+            "penstock scrub --prefix",
+            "penstock scrub --rate 1000",
+            "penstock scrub --rate fast",
+            "penstock scrub --resume here",
             "penstock explain --action s3:GetObject s3://b/k",
             "penstock explain --as alice --anonymous --action s3:GetObject s3://b/k",
             "penstock explain --anonymous --account a --action s3:GetObject s3://b/k",

@@ -57,6 +57,7 @@ mod x509;
 pub mod admin;
 pub mod explain;
 pub mod operator;
+pub mod scrub;
 pub mod status;
 pub mod user_admin;
 

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     }
     raise_open_files();
     match run(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             eprintln!("penstock: {message}");
             ExitCode::FAILURE
@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), String> {
-    match command {
+fn run(command: Command) -> Result<ExitCode, String> {
+    let done = match command {
         Command::Dev(arguments) => in_runtime(dev::run(arguments)),
         Command::Serve(arguments) => in_runtime(serve::run(arguments)),
         Command::Check(arguments) => in_runtime(check::run(arguments)),
@@ -44,7 +44,9 @@ fn run(command: Command) -> Result<(), String> {
         Command::Status(asking) => asking.show_status(),
         Command::Warm(warm) => warm.run(),
         Command::Purge(purge) => purge.run(),
-    }
+        Command::Scrub(scrub) => return scrub.run(),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Takes all the open files that the system allows: the usual soft limit of 1024 is for programs that use `select`.

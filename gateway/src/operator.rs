@@ -17,6 +17,7 @@ pub use server::{Cached, OperatorSocket, SocketError};
 
 use crate::accelerated::{ToPurge, ToWarm, Warmed, WasPurged};
 use crate::explain::{Explanation, Question};
+use crate::scrub::{ScrubStep, ToScrub};
 use crate::status::Status;
 use crate::user_admin::{Done as UsersDone, UserCommand};
 
@@ -37,6 +38,8 @@ pub enum Command {
     Warm(ToWarm),
     /// Drop objects from the node's cache.
     Purge(ToPurge),
+    /// Read some of what the node stores, and say what is damaged.
+    Scrub(ToScrub),
 }
 
 /// What the node answers.
@@ -68,6 +71,8 @@ pub enum Done {
     Warmed(Warmed),
     /// What was dropped from the node's cache.
     Purged(WasPurged),
+    /// What was read of the node's store, and found.
+    Scrubbed(Box<ScrubStep>),
 }
 
 /// A name for the socket at `path` that is short enough for any directory: the kernel takes 108 bytes and no more.

@@ -23,6 +23,7 @@ use crate::topology::{RegionName, Topology};
 use crate::{bridge, listen};
 pub use fault::Fault;
 use table::Keys;
+pub(crate) use table::parse_bytes;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]

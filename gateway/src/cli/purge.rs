@@ -27,13 +27,19 @@ pub(super) fn run(command: &Purge) -> Result<(), String> {
 fn wanted(command: &Purge) -> Result<ToPurge, String> {
     let Purge { objects, prefix, everything: _, region, asking: _ } = command;
     let Some(objects) = objects else { return Ok(ToPurge::Everything) };
+    let (bucket, keys) = named_keys(objects, *prefix)?;
+    Ok(ToPurge::Keys { region: region.clone(), bucket, keys, behind: None })
+}
+
+/// The bucket and the keys of it that a command names: one, or all that begin with it, or all.
+pub(super) fn named_keys(objects: &str, is_prefix: bool) -> Result<(String, SomeKeys), String> {
     let (bucket, key) = explain::parse(objects)?;
     let keys = match key {
-        Some(key) if *prefix => SomeKeys::Prefix(key),
+        Some(key) if is_prefix => SomeKeys::Prefix(key),
         Some(key) => SomeKeys::Key(key),
         None => SomeKeys::Prefix(String::new()),
     };
-    Ok(ToPurge::Keys { region: region.clone(), bucket, keys, behind: None })
+    Ok((bucket, keys))
 }
 
 /// One page after another, to the last; the sum of all.

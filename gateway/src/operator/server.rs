@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use origin::regional::RegionalStore;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -17,6 +18,7 @@ use tracing::warn;
 use super::{Answer, COMMAND_BYTES_MAX, Command, Done, short_name};
 use crate::accelerated::{ToPurge, ToWarm, Warmed, WasPurged};
 use crate::explain::explain;
+use crate::scrub::scrub;
 use crate::status::Standing;
 use crate::topology::RegionName;
 use crate::user_admin::{Manager, UserAdmin};
@@ -40,6 +42,7 @@ struct Node {
     users: Result<Arc<UserAdmin>, RegionName>,
     standing: Standing,
     cache: Arc<dyn Cached>,
+    store: RegionalStore,
 }
 
 /// What operators may do with a node's cache; an error is one line for them.
@@ -69,9 +72,10 @@ impl OperatorSocket {
         users: Result<Arc<UserAdmin>, RegionName>,
         standing: Standing,
         cache: Arc<dyn Cached>,
+        store: RegionalStore,
     ) -> Result<Self, SocketError> {
         let listener = listen(path).map_err(|cause| SocketError { path: path.to_owned(), cause })?;
-        let accepting = tokio::spawn(accept(listener, Arc::new(Node { users, standing, cache })));
+        let accepting = tokio::spawn(accept(listener, Arc::new(Node { users, standing, cache, store })));
         Ok(Self { path: path.to_owned(), accepting })
     }
 }
@@ -151,6 +155,7 @@ async fn obey(command: Command, operator: &Manager, node: &Node) -> Answer {
         Command::Status => Ok(Done::Status(node.standing.now())),
         Command::Warm(wanted) => node.cache.warm(wanted).await.map(Done::Warmed),
         Command::Purge(wanted) => node.cache.purge(wanted).await.map(Done::Purged),
+        Command::Scrub(wanted) => scrub(&node.store, wanted).await.map(|step| Done::Scrubbed(Box::new(step))),
     };
     done.map_or_else(Answer::Refused, |done| Answer::Done(Box::new(done)))
 }
@@ -159,7 +164,7 @@ async fn obey(command: Command, operator: &Manager, node: &Node) -> Answer {
 mod tests {
     use std::collections::HashMap;
 
-    use origin::regional::{RegionalStore, Seams, Settings};
+    use origin::regional::{self, ScrubScope, Seams, Settings};
 
     use super::*;
     use crate::client::Client;
@@ -167,6 +172,7 @@ mod tests {
     use crate::identity::{AtHome, ClusterKeys, Identities, UserName, Users};
     use crate::metrics::Metrics;
     use crate::operator::ask;
+    use crate::scrub::ToScrub;
     use crate::topology::Topology;
     use crate::user_admin::{Buckets, Done as UsersDone, UserCommand};
 
@@ -198,13 +204,38 @@ mod tests {
         Arc::new(NoCache)
     }
 
+    /// Of ord1, with nothing in it.
+    async fn store(dir: &tempfile::TempDir) -> RegionalStore {
+        let settings = Settings::new(dir.path().join("store"), "ord1");
+        RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new()).await.expect("open")
+    }
+
+    #[tokio::test]
+    async fn every_node_scrubs_its_own_store_and_no_faster_than_may_be() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("admin.sock");
+        let home = RegionName::parse("las1").expect("name");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache(), store(&dir).await)
+            .expect("socket");
+        let everything = |bytes_per_second| {
+            let from = regional::ToScrub::Begin(ScrubScope::Everything);
+            Command::Scrub(ToScrub { from, bytes_per_second })
+        };
+        let Answer::Done(done) = told(&path, everything(1 << 30)).await else { panic!("not scrubbed") };
+        let Done::Scrubbed(step) = *done else { panic!("{done:?}") };
+        let scrubbed = step.scrubbed.expect("there is a store");
+        assert_eq!((step.node.as_str(), scrubbed.damage, scrubbed.to), ("ord1", vec![], None));
+        assert!(matches!(told(&path, everything(1)).await, Answer::Refused(_)));
+    }
+
     /// Any node warms its cache, wherever users are written.
     #[tokio::test]
     async fn every_node_is_told_to_warm() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("admin.sock");
         let home = RegionName::parse("las1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache()).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache(), store(&dir).await)
+            .expect("socket");
         let wanted = ToWarm {
             region: None,
             bucket: "photos".into(),
@@ -221,7 +252,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("admin.sock");
         let home = RegionName::parse("las1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache()).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache(), store(&dir).await)
+            .expect("socket");
         let Answer::Done(done) = told(&path, Command::Status).await else { panic!("no status") };
         assert!(matches!(*done, Done::Status(status) if status.region == "ord1"));
     }
@@ -244,17 +276,14 @@ mod tests {
     #[tokio::test]
     async fn a_user_made_through_the_socket_is_found_by_the_node_and_shown_without_secret() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let settings = Settings::new(dir.path().join("store"), "ord1");
-        let store = RegionalStore::open(settings, Seams::default(), &prometheus::Registry::new())
-            .await
-            .expect("open");
+        let store = store(&dir).await;
         let keys = Arc::new(ClusterKeys::parse(&ClusterKeys::generate()).expect("keys"));
         let path = dir.path().join("admin.sock");
         let users = Users::open(store.clone(), keys.clone(), Arc::default()).await.expect("users");
         let home = RegionName::parse("ord1").expect("name");
         let admin = UserAdmin::new(users, Buckets::new(HashMap::new()), home, Vec::new());
-        let socket =
-            OperatorSocket::open(&path, Ok(Arc::new(admin)), standing(), no_cache()).expect("socket");
+        let socket = OperatorSocket::open(&path, Ok(Arc::new(admin)), standing(), no_cache(), store.clone())
+            .expect("socket");
         assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o600);
 
         let made = told(&path, create_alice()).await;
@@ -288,7 +317,8 @@ mod tests {
         let path = dir.path().join("d".repeat(120)).join("admin.sock");
         std::fs::create_dir(path.parent().expect("parent")).expect("create");
         let home = RegionName::parse("ord1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache()).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache(), store(&dir).await)
+            .expect("socket");
         assert_eq!(told(&path, create_alice()).await, Answer::NotHome { home: "ord1".into() });
     }
 
@@ -297,7 +327,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("admin.sock");
         let home = RegionName::parse("ord1").expect("name");
-        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache()).expect("socket");
+        let _socket = OperatorSocket::open(&path, Err(home), standing(), no_cache(), store(&dir).await)
+            .expect("socket");
         let mut stream = UnixStream::connect(&path).await.expect("connect");
         stream.write_all(b"{\"purge_everything\":{}}\n").await.expect("write");
         let mut answer = String::new();

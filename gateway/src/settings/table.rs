@@ -221,7 +221,8 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((text[..digits].parse().ok()?, text[digits..].trim_start()))
 }
 
-fn parse_bytes(text: &str) -> Option<u64> {
+/// A size as the file spells it: `17`, `64 KiB`, `3MiB`.
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;
     let scale: u64 = match unit {
         "" | "B" => 1,
