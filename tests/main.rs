@@ -35,6 +35,7 @@ mod quotas;
 mod restored;
 mod revocation;
 mod running;
+mod scrub;
 mod shares;
 mod store_keys;
 mod users;
