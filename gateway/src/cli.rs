@@ -60,6 +60,8 @@ pub enum Command {
     /// Drop an object, a prefix, a bucket or everything from the caches of the running nodes, and end its pins.
     Purge(Purge),
     /// Read what the running nodes store from their disks, and say what is not as it was written.
+    ///
+    /// Ends with 0 where all was read and is sound, with 3 where damage was found, else with 1.
     Scrub(Scrub),
 }
 
@@ -355,8 +357,6 @@ pub struct Purge {
 }
 
 /// `penstock scrub`
-///
-/// Ends with 0 where all was read and nothing found, with 3 where damage was found, and with 1 where not all was read.
 #[derive(Args, Debug)]
 pub struct Scrub {
     /// Which object, or bucket: all versions of it, and unfinished uploads. Everything, where none is named.
