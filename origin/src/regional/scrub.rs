@@ -95,16 +95,27 @@ impl RegionalStore {
     /// `InvalidArgument` for a place in another region's store; `ServiceUnavailable` when the store is closed.
     pub async fn scrub(&self, wanted: ToScrub, bytes_per_second: u64) -> Result<Option<Scrubbed>, S3Error> {
         let _turn = self.shared.scrubbing.lock().await;
-        let disk = Arc::clone(&self.shared.disk);
-        let region = self.region().to_owned();
-        let beginning = self.shared.disk.files.run(move || begin(&disk, region, wanted));
-        let Some((begun, kept_bytes)) = beginning.await?? else { return Ok(None) };
-        let is_everything = begun.to.as_ref().is_some_and(|place| place.scope == ScrubScope::Everything);
-        let run = self.scrub_on(begun, bytes_per_second).await?;
+        let Some(Begun { run, kept_bytes }) = self.begin_step(wanted).await? else { return Ok(None) };
+        let is_everything = run.to.as_ref().is_some_and(|place| place.scope == ScrubScope::Everything);
+        let run = self.scrub_on(run, bytes_per_second).await?;
         if run.to.is_none() && is_everything {
             self.note_scrubbed().await?;
         }
         Ok(Some(Scrubbed::of(run, kept_bytes)))
+    }
+
+    async fn begin_step(&self, wanted: ToScrub) -> Result<Option<Begun>, S3Error> {
+        let region = self.region().to_owned();
+        match wanted {
+            ToScrub::GoOn(ScrubPlace(place)) if place.region == region => {
+                Ok(Some(Begun { run: Run::new(place), kept_bytes: None }))
+            }
+            ToScrub::GoOn(_) => Err(s3_error!(InvalidArgument, "The place is in another store.")),
+            ToScrub::Begin(scope) => {
+                let disk = Arc::clone(&self.shared.disk);
+                Ok(self.shared.disk.files.run(move || begin(&disk, region, scope)).await?)
+            }
+        }
     }
 
     /// Goes on from where `sum` ended until the step is over.
@@ -161,25 +172,20 @@ pub(super) fn last_scrubbed(disk: &Disk) -> Result<u64, Failure> {
     disk.db.snapshot()?.store_number(SCRUBBED_KEY)
 }
 
-/// Where to begin, and how much there is; `None` without such a bucket.
-fn begin(
-    disk: &Disk,
-    region: String,
-    wanted: ToScrub,
-) -> Result<Result<Option<(Run, Option<u64>)>, S3Error>, Failure> {
-    let scope = match wanted {
-        ToScrub::GoOn(ScrubPlace(place)) if place.region == region => {
-            return Ok(Ok(Some((Run::new(place), None))));
-        }
-        ToScrub::GoOn(_) => return Ok(Err(s3_error!(InvalidArgument, "The place is in another store."))),
-        ToScrub::Begin(scope) => scope,
-    };
+/// Where a step begins.
+struct Begun {
+    run: Run,
+    kept_bytes: Option<u64>,
+}
+
+/// In front of all that `scope` holds; `None` without such a bucket.
+fn begin(disk: &Disk, region: String, scope: ScrubScope) -> Result<Option<Begun>, Failure> {
     let rows = disk.db.snapshot()?;
     let mut run = Run::new(Place::begin(region, scope.clone()));
     let kept_bytes = match scope {
         ScrubScope::Everything => Some(kept_bytes(&rows)?),
         ScrubScope::Keys { bucket, .. } => match rows.bucket(&bucket) {
-            Ok(None) => return Ok(Ok(None)),
+            Ok(None) => return Ok(None),
             Ok(Some(_)) => None,
             Err(failure @ (Failure::Io(_) | Failure::NotOpen)) => return Err(failure),
             Err(failure @ Failure::Corrupt(_)) => {
@@ -189,7 +195,7 @@ fn begin(
             }
         },
     };
-    Ok(Ok(Some((run, kept_bytes))))
+    Ok(Some(Begun { run, kept_bytes }))
 }
 
 /// What all accounts keep; rows that cannot be read are found later.

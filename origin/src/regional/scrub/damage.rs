@@ -82,19 +82,16 @@ pub struct Damage {
 
 impl Damage {
     /// Takes `next` in, if it is the same damage going on; else gives it back.
-    ///
-    /// # Errors
-    /// `next`, if it is another.
-    pub fn join(&mut self, next: Self) -> Result<(), Self> {
+    fn join(&mut self, next: Self) -> Option<Self> {
         let goes_on = |(own, next): (&Range<u64>, &Range<u64>)| own.end == next.start;
         let is_next = self.bytes.as_ref().zip(next.bytes.as_ref()).is_some_and(goes_on);
         if !is_next || (self.kind, &self.of, &self.file) != (next.kind, &next.of, &next.file) {
-            return Err(next);
+            return Some(next);
         }
         if let (Some(own), Some(next)) = (&mut self.bytes, next.bytes) {
             own.end = next.end;
         }
-        Ok(())
+        None
     }
 }
 
@@ -136,9 +133,9 @@ impl fmt::Display for Damage {
 pub fn add_damage(found: &mut Vec<Damage>, next: Damage) {
     let next = match found.last_mut() {
         Some(last) => last.join(next),
-        None => Err(next),
+        None => Some(next),
     };
-    found.extend(next.err());
+    found.extend(next);
 }
 
 #[cfg(test)]
