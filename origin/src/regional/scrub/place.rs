@@ -160,12 +160,6 @@ impl ScrubPlace {
         &self.0.region
     }
 
-    /// What is read.
-    #[must_use]
-    pub fn scope(&self) -> &ScrubScope {
-        &self.0.scope
-    }
-
     /// A place in another region's store.
     #[cfg(test)]
     pub(in crate::regional) fn test_of(region: &str) -> Self {

@@ -92,7 +92,10 @@ pub(super) fn run(disk: &Disk, reader: &mut FileReader, place: Place) -> Result<
             Ok(None) => run.to = place.next_stage(),
             Err(failure) if failed_count + 1 == LOOKS_MAX => match failure {
                 Failure::NotOpen => return Err(failure),
-                Failure::Corrupt(_) | Failure::Io(_) => run.add(left(&place, &failure)),
+                Failure::Corrupt(_) | Failure::Io(_) => {
+                    failed_count = 0;
+                    run.add(left(&place, &failure));
+                }
             },
             Err(_) => {
                 failed_count += 1;
