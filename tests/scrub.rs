@@ -42,6 +42,7 @@ async fn put(cluster: &Cluster, key: &str, content: Content) -> PathBuf {
 #[tokio::test]
 async fn damage_is_told_with_its_object_and_by_the_exit_code() {
     let mut cluster = Cluster::start().await;
+    cluster.expect_errors("a scrub found damage");
     let owner = cluster.standard("ord1");
     owner.create_bucket("data").await;
     owner.create_bucket("other").await;
@@ -70,7 +71,6 @@ async fn damage_is_told_with_its_object_and_by_the_exit_code() {
 
     flip_bit(&spoilt, 20 * PAGE + 5);
     fs::remove_file(&lost).expect("take a file away");
-    cluster.expect_errors("a scrub found damage");
     let (code, said) = scrub(&cluster, &["--region", "ord1"]);
     assert_eq!(code, Some(3), "{said}");
     let (first, last) = (20 * PAGE, 21 * PAGE - 1);
