@@ -276,7 +276,7 @@ const QUERIES: [&str; 32] = [
     "torrent",
 ];
 
-const HEADERS: [(&str, &str); 25] = [
+const HEADERS: [(&str, &str); 26] = [
     ("if-match", "ETAG"),
     ("if-match", "\"other\""),
     ("if-match", "*"),
@@ -297,6 +297,7 @@ const HEADERS: [(&str, &str); 25] = [
     ("if-unmodified-since", "Wed Jan  1 00:00:00 2020"),
     ("if-unmodified-since", "not a date"),
     ("x-amz-checksum-mode", "enabled"),
+    ("x-amz-checksum-mode", "on"),
     ("x-amz-server-side-encryption", "AES256"),
     ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
     ("x-amz-request-payer", "requester"),

@@ -325,10 +325,11 @@ fn magnitude(digits: &str) -> (usize, &str) {
     (digits.len(), digits)
 }
 
+/// In any case of letters: the SDK for C++, with which pyarrow reads, says `enabled`.
 fn wants_checksums(headers: &HeaderMap) -> S3Result<bool> {
     match single_header(headers, &X_AMZ_CHECKSUM_MODE)? {
         None => Ok(false),
-        Some(value) if value.as_bytes() == b"ENABLED" => Ok(true),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"ENABLED") => Ok(true),
         Some(value) => Err(invalid_header(&X_AMZ_CHECKSUM_MODE, value)),
     }
 }
