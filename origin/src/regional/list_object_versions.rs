@@ -13,7 +13,7 @@ use super::RegionalStore;
 use super::answers::{checksum_algorithm, checksum_type, etag, owner, timestamp};
 use super::asked::AskedBucket;
 use super::failure::Failure;
-use super::list_objects::refuse_optional_attributes;
+use super::list_objects::verify_optional_attributes;
 use super::listing::{Encoding, Entry, Page, Scope, page, shown_max};
 use super::rows::Reads;
 use super::versions::{Placed, ReadVersions, Version};
@@ -41,7 +41,7 @@ pub(super) async fn list_object_versions(
         ..
     } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    refuse_optional_attributes(optional_object_attributes.as_deref())?;
+    verify_optional_attributes(optional_object_attributes.as_deref())?;
     let encoding = Encoding::parse(encoding_type.as_ref())?;
     let key_marker = key_marker.filter(|marker| !marker.is_empty());
     let version_id_marker = version_id_marker.filter(|marker| !marker.is_empty());

@@ -7,7 +7,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::asked::AskedBucket;
-use super::list_objects::{object, read_page, refuse_optional_attributes};
+use super::list_objects::{object, read_page, verify_optional_attributes};
 use super::listing::{Encoding, Scope, shown_max};
 
 /// Lists objects in key order, from a continuation token or a key on.
@@ -32,7 +32,7 @@ pub(super) async fn list_objects_v2(
         ..
     } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
-    refuse_optional_attributes(optional_object_attributes.as_deref())?;
+    verify_optional_attributes(optional_object_attributes.as_deref())?;
     let encoding = Encoding::parse(encoding_type.as_ref())?;
     let after = after(continuation_token.as_deref(), start_after.as_deref())?;
     let scope = Scope::parse(prefix, delimiter, after, ("max-keys", max_keys))?;

@@ -31,6 +31,21 @@ async fn version_two_names_the_owner_only_when_asked() {
     assert_eq!(region.list("list-type=2", "KeyCount").await, ["1"]);
 }
 
+/// Mountpoint, and PyTorch's connector that is built on its client, ask for it in every listing.
+#[tokio::test]
+async fn no_object_has_a_restore_status() {
+    let region = region_with(&["a"]).await;
+    for target in ["/photos", "/photos?list-type=2", "/photos?versions"] {
+        let listed = async |attributes| {
+            region.send("GET", target, &[("x-amz-optional-object-attributes", attributes)], "").await
+        };
+        let named = listed("RestoreStatus").await.ok();
+        assert_eq!(named.elements("Key"), ["a"], "{target}");
+        assert!(named.elements("RestoreStatus").is_empty(), "{target}");
+        assert_eq!(listed("RestoreStatus,Weight").await.error(), (501, "NotImplemented".into()), "{target}");
+    }
+}
+
 #[tokio::test]
 async fn a_delimiter_groups_keys() {
     let region = region_with(&["a", "b/1", "b/2", "b/c/3", "bb", "c/", "d//e"]).await;
