@@ -1,7 +1,7 @@
 //! The S3 error document: written in one shape for every refusal, and read back when s3s wrote it.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
 
@@ -57,12 +57,23 @@ impl Refusal {
         for (element, text) in &self.extra.elements {
             push_element(&mut xml, element, text);
         }
+        if let Some(size) = self.object_size() {
+            push_element(&mut xml, "ActualObjectSize", size);
+        }
         let resource = &subject.resource[..subject.resource.floor_char_boundary(RESOURCE_BYTES_MAX)];
         push_element(&mut xml, "Resource", resource);
         push_element(&mut xml, "RequestId", subject.request_id);
         push_element(&mut xml, "HostId", subject.host_id);
         xml.push_str("</Error>");
         xml
+    }
+
+    /// How long the object is, of a range outside it. The clients of the common runtime, Mountpoint's and PyTorch's connector's
+    /// among them, begin every read with a range, and look in the document whether the object is empty.
+    fn object_size(&self) -> Option<&str> {
+        let range =
+            self.extra.headers.get(CONTENT_RANGE).filter(|_| *self.code() == S3ErrorCode::InvalidRange)?;
+        range.to_str().ok()?.strip_prefix("bytes */")
     }
 }
 
@@ -230,6 +241,19 @@ mod tests {
         let document = Refusal::slow_down(std::time::Duration::from_millis(200)).document(SUBJECT);
         assert_eq!(document.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(document.headers[RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn a_range_outside_an_object_is_told_how_long_it_is() {
+        let mut error = S3Error::with_message(S3ErrorCode::InvalidRange, "outside");
+        error.set_headers(HeaderMap::from_iter([(CONTENT_RANGE, HeaderValue::from_static("bytes */0"))]));
+        let told = text(&Refusal::from(error));
+        assert!(
+            told.contains("<Message>outside</Message><ActualObjectSize>0</ActualObjectSize><Resource>"),
+            "{told}"
+        );
+        let told = text(&Refusal::from(S3ErrorCode::InvalidRange));
+        assert!(!told.contains("ActualObjectSize"), "{told}");
     }
 
     /// s3s writes neither ids nor, without one of its own, a message; read back and written again they are there.
