@@ -99,6 +99,11 @@ async fn a_document_that_was_damaged_on_its_way_does_nothing() {
             for digest in [md5(body), sha256(body)] {
                 assert_eq!(sent(client, "PUT", target, &damaged, Some(digest)).await, bad, "{target}");
             }
+            // A client that is told of a fault of ours would send it again.
+            let signed =
+                Request::new("PUT", target).body(body).payload_hash(&hex::encode(Sha256::digest(&damaged)));
+            let mismatch = (400, "XAmzContentSHA256Mismatch".to_owned());
+            assert_eq!(client.send(signed).await.refusal(), mismatch, "{target}");
             let none = Some(("content-md5", "bm9uZQ==".to_owned()));
             assert_eq!(sent(client, "PUT", target, body, none).await, (400, "InvalidDigest".to_owned()));
             // Nothing was changed, in the elements that name no request.

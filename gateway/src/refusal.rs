@@ -50,6 +50,14 @@ impl Refusal {
         Self::from(S3ErrorCode::SlowDown).with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
+    /// `XAmzContentSHA256Mismatch` (400): the body's hash, in hex, is `computed` and not the one that was signed.
+    #[must_use]
+    pub fn content_sha256_mismatch(computed: &str) -> Self {
+        let mut error = S3Error::new(S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into()));
+        error.set_status_code(StatusCode::BAD_REQUEST);
+        Self::from(error).with_detail("S3ComputedContentSHA256", computed)
+    }
+
     /// The same refusal with one more element in its document, such as `HeadersNotSigned`.
     #[must_use]
     pub fn with_detail(mut self, element: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {

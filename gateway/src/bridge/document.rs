@@ -1,22 +1,28 @@
 //! Documents: the small bodies, XML or a policy's JSON, that say what an operation shall do. s3s reads them once they
 //! are whole, and does not hold them against the digests that came with them; so the last piece of one waits here until
 //! all of it is what the request announced, and made of nothing that s3s would pass over. One that is longer than s3s reads
-//! is refused here: s3s takes it for a fault of its own.
+//! is refused here, and one that is not what was signed: s3s takes both for faults of its own.
 
 use bytes::Bytes;
 use http::header::HeaderMap;
 use origin::DocumentDigests;
 use s3s::S3ErrorCode;
-use s3s::header::CONTENT_MD5;
+use s3s::header::{CONTENT_MD5, X_AMZ_CONTENT_SHA256};
+use sha2::{Digest, Sha256};
 
 use crate::elements::Elements;
 use crate::refusal::Refusal;
 use crate::store_service::XML_BYTES_MAX;
 use crate::target::Operation;
 
+/// In `x-amz-content-sha256`, where it is a hash. Admission has seen that others are words.
+const HASH_DIGITS: usize = 64;
+
 /// A document on its way to s3s.
 pub(super) struct Document {
     digests: DocumentDigests,
+    /// The hash that was signed, in hex, and that of the bytes so far.
+    signed: Option<(String, Sha256)>,
     /// Of XML, as far as it has come.
     elements: Option<Result<Elements, Refusal>>,
     last: Option<Bytes>,
@@ -44,7 +50,10 @@ impl Document {
             let message = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
             return Err(Refusal::new(S3ErrorCode::InvalidRequest, message));
         }
-        Ok(Some(Self { digests, elements: Elements::of(operation).map(Ok), last: None, bytes: 0 }))
+        let signed = headers.get(X_AMZ_CONTENT_SHA256).and_then(|hash| hash.to_str().ok());
+        let signed =
+            signed.filter(|hash| hash.len() == HASH_DIGITS).map(|hash| (hash.to_owned(), Sha256::new()));
+        Ok(Some(Self { digests, signed, elements: Elements::of(operation).map(Ok), last: None, bytes: 0 }))
     }
 
     /// Takes the next piece and gives the one before it.
@@ -57,6 +66,9 @@ impl Document {
             return Err(S3ErrorCode::MaxMessageLengthExceeded.into());
         }
         self.digests.update(&piece);
+        if let Some((_, hasher)) = &mut self.signed {
+            hasher.update(&piece);
+        }
         self.elements = self.elements.take().map(|elements| elements?.updated(&piece));
         Ok(self.last.replace(piece))
     }
@@ -64,8 +76,14 @@ impl Document {
     /// The last piece, if the document is what was announced.
     ///
     /// # Errors
-    /// `BadDigest`; those of [`Elements::updated`].
+    /// `XAmzContentSHA256Mismatch`, `BadDigest`; those of [`Elements::updated`].
     pub(super) fn finish(self) -> Result<Option<Bytes>, Refusal> {
+        if let Some((signed, hasher)) = self.signed {
+            let computed = hex::encode(hasher.finalize());
+            if computed != signed {
+                return Err(Refusal::content_sha256_mismatch(&computed));
+            }
+        }
         self.digests.verify()?;
         self.elements.transpose()?;
         Ok(self.last)
@@ -123,6 +141,19 @@ mod tests {
         assert_eq!(passed(put, &[("content-md5", "8Bnu")]), Err("InvalidDigest".into()));
         assert_eq!(passed(put, &[("x-amz-checksum-crc32", "AdEc1")]), Err("BadDigest".into()));
         assert_eq!(passed(put, &[("x-amz-checksum-md9", "AdEc1A==")]), Err("NotImplemented".into()));
+    }
+
+    #[test]
+    fn a_document_is_the_one_that_was_signed() {
+        let put = Operation::PutBucketTagging;
+        let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for (hash, expected) in [
+            ("29114363f749a0226b6988dda3ca2492a954117ab6b5f382706c20300dabc079", Ok("<a/>".to_owned())),
+            (of_nothing, Err("XAmzContentSHA256Mismatch".to_owned())),
+            ("UNSIGNED-PAYLOAD", Ok("<a/>".to_owned())),
+        ] {
+            assert_eq!(passed(put, &[("x-amz-content-sha256", hash)]), expected, "{hash}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a request's head says about its body: how it is hashed, how it is framed, how long it is.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode};
-use s3s::{S3Error, S3ErrorCode};
+use http::{HeaderMap, Method};
+use s3s::S3ErrorCode;
 
 use super::{Operation, SignatureForm};
 use crate::refusal::Refusal;
@@ -95,9 +95,7 @@ pub(super) fn check(
         return Err(invalid("Missing required header for this request: x-amz-content-sha256"));
     }
     if payload == Payload::Hashed && framing.is_empty() && stated != Some(EMPTY_SHA256) {
-        let mut error = S3Error::new(S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into()));
-        error.set_status_code(StatusCode::BAD_REQUEST);
-        return Err(Refusal::from(error).with_detail("S3ComputedContentSHA256", EMPTY_SHA256));
+        return Err(Refusal::content_sha256_mismatch(EMPTY_SHA256));
     }
     let is_upload = matches!(operation, Operation::PutObject | Operation::UploadPart);
     if operation.is_object_read() && !framing.is_empty() {
