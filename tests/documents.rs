@@ -235,6 +235,56 @@ async fn what_would_be_passed_over_in_a_document_is_refused() {
     }
 }
 
+/// As minio-py writes them, beside what others write: by number, however the document comes.
+#[tokio::test]
+async fn characters_beyond_the_first_plane_may_come_by_number() {
+    let cluster = Cluster::start().await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let lifecycle = "<LifecycleConfiguration><Rule><ID>&#x1F600;</ID><Status>Enabled</Status><Filter><Prefix>&#128512;/\
+                     </Prefix></Filter><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>";
+    let tagging = "<Tagging><TagSet><Tag><Key>&#134071;+</Key><Value>&#252;</Value></Tag></TagSet></Tagging>";
+    for client in [&owner, &cluster.standard("las1").under(Endpoint::Standard.host("ord1"))] {
+        let put = async |target, document: &str| {
+            let signed = Request::new("PUT", target).body(document.to_owned());
+            let _ = client.send(signed).await.ok();
+            // The digest is of what came.
+            assert_eq!(sent(client, "PUT", target, document, Some(md5(document))).await.0, 200, "{target}");
+            let damaged = format!("{document} ");
+            let refused = sent(client, "PUT", target, &damaged, Some(md5(document))).await;
+            assert_eq!(refused, (400, "BadDigest".to_owned()), "{target}");
+            client.send(Request::new("GET", target)).await.ok().text()
+        };
+        let _ = client.put("data", "%F0%9F%98%80&", "hello").await.ok();
+        let _ = client.put("data", "%F0%9F%98%81", "hello").await.ok();
+        let shown = put("/data?lifecycle", lifecycle).await;
+        assert!(
+            shown.contains("<ID>\u{1f600}</ID>") && shown.contains("<Prefix>\u{1f600}/</Prefix>"),
+            "{shown}"
+        );
+        for target in
+            ["/data?tagging", "/data/%F0%9F%98%81?tagging", "/data/%F0%9F%98%81?tagging&versionId=null"]
+        {
+            let shown = put(target, tagging).await;
+            assert!(shown.contains("<Key>\u{20bb7}+</Key><Value>\u{fc}</Value>"), "{target}: {shown}");
+        }
+        let list = "<Delete><Object><Key>&#128512;&amp;</Key></Object><Object><Key>\u{1f601}</Key></Object></Delete>";
+        let deleted =
+            client.send(Request::new("POST", "/data?delete").header(md5(list).0, md5(list).1).body(list));
+        let told = deleted.await.ok().text();
+        assert!(
+            told.contains("<Key>\u{1f600}&amp;</Key>") && told.contains("<Key>\u{1f601}</Key>"),
+            "{told}"
+        );
+        let listed = client.send(Request::new("GET", "/data")).await.ok().text();
+        assert!(!listed.contains("<Key>"), "{listed}");
+        // What is no character is none by number either.
+        let surrogate = "<Delete><Object><Key>&#xD83D;&#xDE00;</Key></Object></Delete>";
+        let refused = sent(client, "POST", "/data?delete", surrogate, Some(md5(surrogate))).await;
+        assert_eq!(refused, (400, "MalformedXML".to_owned()));
+    }
+}
+
 /// How many tags an object has is told to whoever may read them, at both endpoints, cold and hot.
 #[tokio::test]
 async fn tags_are_counted_for_who_may_read_them() {

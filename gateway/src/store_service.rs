@@ -6,8 +6,10 @@
 //! in a request's spelling makes one of them decide and the other act.
 
 mod bucket_encryption;
+mod characters_by_number;
 mod expires_as_sent;
 mod known;
+mod read_again;
 mod refused_by_s3s;
 mod rename_object;
 mod route;

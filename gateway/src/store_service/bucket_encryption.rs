@@ -4,10 +4,8 @@
 //! ours, which a request comes to after s3s has checked its signature. All but what is blocked is read and written by s3s's
 //! own types; that goes to the store and comes from it in extensions.
 
-use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use origin::head::BlockedEncryption;
 use origin::read_request::expected_bucket_owner;
 use s3s::dto::{
@@ -17,7 +15,7 @@ use s3s::dto::{
 use s3s::xml::{DeError, DeResult, Deserializer, SerResult, Serializer};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::XML_BYTES_MAX;
+use super::characters_by_number::whole;
 use crate::target::Target;
 
 /// How S3 calls keys that clients bring.
@@ -68,20 +66,6 @@ pub(super) async fn get(
     let mut response = S3Response::with_headers(Body::from(document), answer.headers);
     response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     Ok(response)
-}
-
-/// # Errors
-/// `MaxMessageLengthExceeded`; `InternalError` for a body that broke off, which whoever feeds it knows more about.
-async fn whole(body: Body) -> S3Result<Bytes> {
-    let collected = Limited::new(body, XML_BYTES_MAX).collect().await;
-    let collected = collected.map_err(|cause| {
-        let code = match cause.is::<LengthLimitError>() {
-            true => S3ErrorCode::MaxMessageLengthExceeded,
-            false => S3ErrorCode::InternalError,
-        };
-        S3Error::with_source(code, cause)
-    })?;
-    Ok(collected.to_bytes())
 }
 
 fn bucket(target: &Target) -> S3Result<String> {
@@ -220,13 +204,6 @@ mod tests {
                 assert_eq!(read(&again).expect("in order"), (configuration, blocked));
             }
         }
-    }
-
-    #[tokio::test]
-    async fn a_document_of_more_than_is_read_is_refused() {
-        assert_eq!(whole(Body::from(vec![b' '; XML_BYTES_MAX])).await.expect("whole").len(), XML_BYTES_MAX);
-        let refusal = whole(Body::from(vec![b' '; XML_BYTES_MAX + 1])).await.expect_err("too much");
-        assert_eq!(*refusal.code(), S3ErrorCode::MaxMessageLengthExceeded);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use http::{Extensions, HeaderMap, Method, Uri};
 use s3s::route::S3Route;
 use s3s::{Body, S3, S3Request, S3Response, S3Result};
 
-use super::{Door, Renames, bucket_encryption, expires_as_sent, refused_by_s3s, rename_object};
+use super::{
+    Door, Renames, bucket_encryption, characters_by_number, expires_as_sent, refused_by_s3s, rename_object,
+};
 use crate::target::Operation;
 
 /// Requests as admission has read them; the same door lets them in, and the same store answers.
@@ -19,7 +21,9 @@ impl<S: S3 + Renames + Clone> S3Route for Route<S> {
         match target.operation {
             Operation::RenameObject | Operation::GetBucketEncryption | Operation::PutBucketEncryption => true,
             operation => {
-                refused_by_s3s::is_match(target, headers) || expires_as_sent::is_match(operation, headers)
+                refused_by_s3s::is_match(target, headers)
+                    || expires_as_sent::is_match(operation, headers)
+                    || characters_by_number::is_match(target)
             }
         }
     }
@@ -37,6 +41,9 @@ impl<S: S3 + Renames + Clone> S3Route for Route<S> {
             Operation::PutBucketEncryption => bucket_encryption::put(store, target, request).await,
             Operation::PutObject | Operation::CopyObject | Operation::CreateMultipartUpload => {
                 expires_as_sent::call(store, target, request).await
+            }
+            _ if characters_by_number::is_match(target) => {
+                characters_by_number::call(store, target, request).await
             }
             _ => refused_by_s3s::call(store, target, request).await,
         }
