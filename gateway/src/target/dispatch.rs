@@ -141,9 +141,10 @@ const READ: &[&str] = &[
     "response-expires",
 ];
 
-/// What a listing reads, and what tells a browser that is sent to one what its form has stored.
+/// What a listing reads, and what tells a browser that is sent to one what its form has stored. `metadata` is MinIO's, whose
+/// clients (`mc mirror -a`) take a listing without it too: S3 gives them that.
 const LISTED: &[&str] =
-    &["prefix", "delimiter", "marker", "max-keys", "encoding-type", "bucket", "key", "etag"];
+    &["prefix", "delimiter", "marker", "max-keys", "encoding-type", "bucket", "key", "etag", "metadata"];
 
 /// The list. Within a method and level the first row that fits is taken: more required parameters come first, the
 /// plain operation last.
@@ -205,7 +206,15 @@ const ROWS: &[Row] = &{
             "GET",
             Bucket,
             &["versions"],
-            &["prefix", "delimiter", "key-marker", "version-id-marker", "max-keys", "encoding-type"],
+            &[
+                "prefix",
+                "delimiter",
+                "key-marker",
+                "version-id-marker",
+                "max-keys",
+                "encoding-type",
+                "metadata",
+            ],
             Op::ListObjectVersions,
         ),
         row("GET", Bucket, &["website"], &[], Op::GetBucketWebsite),
@@ -221,6 +230,7 @@ const ROWS: &[Row] = &{
                 "max-keys",
                 "encoding-type",
                 "fetch-owner",
+                "metadata",
             ],
             Op::ListObjectsV2,
         ),
