@@ -204,14 +204,16 @@ impl Client {
         &self.origin
     }
 
-    /// The query of a presigned request, good for `expires` seconds and signed for this client's host.
+    /// The query of a presigned request for `target`, whose own it begins with, good for `expires` seconds and signed for
+    /// this client's host.
     #[must_use]
-    pub fn presigned(&self, method: &str, path: &str, expires: i64) -> String {
+    pub fn presigned(&self, method: &str, target: &str, expires: i64) -> String {
         let headers = [("host".to_owned(), self.host.clone())];
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Signing {
             method,
             path,
-            query: "",
+            query,
             headers: &headers,
             payload_hash: UNSIGNED_PAYLOAD,
             at: SystemTime::now(),

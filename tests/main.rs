@@ -24,6 +24,7 @@ mod herd;
 mod histories;
 mod http2;
 mod lifecycle;
+mod links;
 mod locations;
 mod main_job;
 mod memory;

@@ -86,6 +86,7 @@ pub async fn serve(
     limits: &Limits,
 ) -> Result<Sent, Failed> {
     let mut request = request_head(session)?;
+    request.headers_mut().extend(target.hoisted.clone());
     if target.operation == Operation::CompleteMultipartUpload {
         request.extensions_mut().insert(ObjectUrl(address(session, client)));
     }

@@ -6,6 +6,7 @@
 //! Nothing is looked up and nothing is believed: whether the signature is right is for [`sigv4`](crate::sigv4) or s3s.
 
 mod dispatch;
+mod hoisted;
 mod host;
 mod limits;
 mod operation;
@@ -52,10 +53,10 @@ pub fn parse(
     }
     let resource = path::resource(bucket, raw_path)?;
     let query = Query::parse(raw_query)?;
-    let (operation, signature, payload) = if method == Method::OPTIONS {
+    let (operation, signature, payload, hoisted) = if method == Method::OPTIONS {
         verify_preflight(headers)?;
         // A browser asks before it sends a request, with that request's query and without its signature.
-        (Operation::PreflightRequest, SignatureForm::Anonymous, Payload::Unstated)
+        (Operation::PreflightRequest, SignatureForm::Anonymous, Payload::Unstated, HeaderMap::new())
     } else {
         let is_post_form = payload::is_post_form(method, headers);
         let signature = match is_post_form {
@@ -65,10 +66,21 @@ pub fn parse(
         let operation = by_headers(dispatch::operation(method, &resource, &query)?, is_post_form, headers)?;
         refuse_unsigned_overrides(operation, &signature, &query)?;
         let payload = payload::check(operation, &signature, headers)?;
-        (operation, signature, payload)
+        let hoisted = hoisted::headers(operation, &signature, &query, headers)?;
+        (operation, signature, payload, hoisted)
     };
     let brings_customer_key = brings_key(headers);
-    Ok(Target { region, endpoint, resource, operation, query, signature, payload, brings_customer_key })
+    Ok(Target {
+        region,
+        endpoint,
+        resource,
+        operation,
+        query,
+        signature,
+        payload,
+        hoisted,
+        brings_customer_key,
+    })
 }
 
 /// The kind of endpoint that a request names, whatever else is wrong with it; `None` where it names none.
@@ -210,6 +222,8 @@ pub struct Target {
     pub signature: SignatureForm,
     /// How its body is hashed and framed.
     pub payload: Payload,
+    /// What its query says in place of headers, which it does not have: of an upload by a link.
+    pub hoisted: HeaderMap,
     /// Whether any part of a customer's key (SSE-C) is among its headers.
     pub brings_customer_key: bool,
 }
@@ -234,6 +248,7 @@ impl Target {
             resource: path::resource(None, raw_path)?,
             operation: Operation::PutObject,
             query: Query::default(),
+            hoisted: HeaderMap::new(),
             brings_customer_key: brings_key(headers),
             ..self.clone()
         })

@@ -6,7 +6,7 @@
 use http::Method;
 use s3s::S3ErrorCode;
 
-use super::{Operation, Query, Resource};
+use super::{Operation, Query, Resource, hoisted};
 use crate::refusal::Refusal;
 
 /// Parameters that any request may carry and no operation reads: `x-id` names the operation for the eyes of people;
@@ -42,7 +42,10 @@ pub(super) fn operation(method: &Method, resource: &Resource, query: &Query) -> 
         .find(|row| row.required.iter().all(|name| query.has(name)))
         .ok_or_else(|| Refusal::from(S3ErrorCode::MethodNotAllowed).with_detail("Method", method.as_str()))?;
     for (name, value) in query.iter() {
-        let known = row.required.contains(&name) || row.optional.contains(&name) || is_ignored(name, value);
+        let known = row.required.contains(&name)
+            || row.optional.contains(&name)
+            || is_ignored(name, value)
+            || hoisted::is_known(row.operation, name);
         if !known {
             let elsewhere = rows().any(|row| row.required.contains(&name));
             return Err(if elsewhere { conflicting(name) } else { unknown(name) });
@@ -84,7 +87,8 @@ fn is_ignored(name: &str, value: &str) -> bool {
             && (!name.eq_ignore_ascii_case("x-amz-content-sha256") || value == "UNSIGNED-PAYLOAD")
 }
 
-fn unknown(name: &str) -> Refusal {
+/// Refuses a parameter that S3 does not have there.
+pub(super) fn unknown(name: &str) -> Refusal {
     Refusal::from(S3ErrorCode::NotImplemented).with_detail("Parameter", name)
 }
 

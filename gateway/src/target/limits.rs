@@ -1,6 +1,6 @@
 //! How large a request's head may be, and which headers it may hold once only.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::S3ErrorCode;
 
 use crate::refusal::Refusal;
@@ -50,23 +50,34 @@ pub(super) fn check(raw_target: &[u8], headers: &HeaderMap) -> Result<(), Refusa
     {
         return Err(S3ErrorCode::InvalidURI.into());
     }
-    let (mut headers_bytes, mut metadata_bytes) = (0, 0);
-    for (name, value) in headers.iter().filter(|(name, _)| !name.as_str().starts_with("x-penstock-")) {
-        headers_bytes += name.as_str().len() + ": \r\n".len() + value.len();
-        if let Some(name) = name.as_str().strip_prefix("x-amz-meta-") {
-            metadata_bytes += name.len() + value.len();
-        }
-    }
+    let counted = headers.iter().filter(|(name, _)| !name.as_str().starts_with("x-penstock-"));
+    let headers_bytes: usize =
+        counted.map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len()).sum();
     if headers_bytes > HEADERS_BYTES_MAX {
         return Err(Refusal::from(S3ErrorCode::RequestHeaderSectionTooLarge)
             .with_detail("MaxSizeAllowed", HEADERS_BYTES_MAX.to_string()));
     }
+    check_metadata(headers)?;
+    check_single(headers)
+}
+
+/// Whether the metadata among `headers` keeps to the limit.
+///
+/// # Errors
+/// `MetadataTooLarge`.
+pub(super) fn check_metadata<'a>(
+    headers: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) -> Result<(), Refusal> {
+    let bytes_of = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().strip_prefix("x-amz-meta-").map(|name| name.len() + value.len())
+    };
+    let metadata_bytes: usize = headers.into_iter().filter_map(bytes_of).sum();
     if metadata_bytes > METADATA_BYTES_MAX {
         return Err(Refusal::from(S3ErrorCode::MetadataTooLarge)
             .with_detail("Size", metadata_bytes.to_string())
             .with_detail("MaxSizeAllowed", METADATA_BYTES_MAX.to_string()));
     }
-    check_single(headers)
+    Ok(())
 }
 
 fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -89,7 +100,6 @@ fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -41,6 +41,7 @@ pub(super) fn visit(
         query: Query::default(),
         signature: SignatureForm::Anonymous,
         payload: Payload::Unstated,
+        hoisted: HeaderMap::new(),
         brings_customer_key: false,
     })
 }
