@@ -18,7 +18,9 @@ use super::failure::Failure;
 use super::files::{file_path, pages_in};
 use super::keys;
 use super::layout;
-use super::rows::{FileRow, InstanceRow, NullVersionRow, ObjectRow, PartRow, Reads, VersionRow, decode};
+use super::rows::{
+    FileRow, InstanceRow, NullVersionRow, ObjectRow, PartRow, Reads, Segment, VersionRow, decode,
+};
 use super::seams::Seams;
 use super::table::Table;
 use super::usage::{self, UsageRow};
@@ -361,6 +363,10 @@ impl Check<'_> {
         match due::leftover(key)? {
             Leftover::Instance(instance) => self.name(instance, None),
             Leftover::Completed(_) | Leftover::Renamed(_) => Ok(()),
+            Leftover::Segments(instance) => {
+                self.refer(layout::all_runs(&self.rows, &instance)?);
+                Ok(())
+            }
         }
     }
 
@@ -377,13 +383,17 @@ impl Check<'_> {
 
     fn instance(&mut self, (key, value): &Row) -> Result<(), Failure> {
         let (instance, row): (_, InstanceRow) = (id(key)?, decode(value)?);
-        for segment in layout::all_segments(&self.rows, &instance, &row)? {
-            *self.references.entry(segment.file).or_default() += 1;
-        }
+        self.refer(layout::all_segments(&self.rows, &instance, &row)?);
         if self.named.contains(&instance) {
             return Ok(());
         }
         Err(Failure::Corrupt(format!("nothing names instance {instance}")))
+    }
+
+    fn refer(&mut self, segments: Vec<Segment>) {
+        for segment in segments {
+            *self.references.entry(segment.file).or_default() += 1;
+        }
     }
 
     fn file(&mut self, (key, value): &Row) -> Result<(), Failure> {

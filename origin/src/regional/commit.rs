@@ -5,9 +5,10 @@
 //! back alone. Answers leave after the commit, refusals too, for they may stand on a change of the same batch.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use s3s::{S3Error, s3_error};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +22,10 @@ use super::txn::{Effects, Txn};
 
 /// Changes in one transaction.
 const BATCH_CHANGES_MAX: usize = 512;
+/// Rows that one transaction writes, and how long it takes changes, give or take its last one: whoever is among them waits
+/// for all. A row takes about 25 µs.
+const BATCH_ROWS_MAX: usize = 4096;
+const BATCH_TIME_MAX: Duration = Duration::from_millis(100);
 /// Changes that wait for the writer; whoever comes after waits for a place.
 const QUEUE_CHANGES_MAX: usize = 1024;
 
@@ -128,18 +133,24 @@ fn panicked(panic: &(dyn Any + Send)) -> S3Error {
 
 fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
     let mut unsettled = Vec::new();
-    while let Some(first) = queue.blocking_recv() {
-        let mut changes = vec![first];
-        while changes.len() < BATCH_CHANGES_MAX
+    let mut waiting = VecDeque::new();
+    while let Some(first) = waiting.pop_front().or_else(|| queue.blocking_recv()) {
+        waiting.push_front(first);
+        while waiting.len() < BATCH_CHANGES_MAX
             && let Ok(next) = queue.try_recv()
         {
-            changes.push(next);
+            waiting.push_back(next);
         }
         settle(disk, &mut unsettled);
         let started = Instant::now();
-        let mut effects = Effects::default();
-        let committed = commit(disk, &mut changes, &mut effects);
-        disk.metrics.committed(changes.len(), started.elapsed(), committed.is_ok());
+        let mut carried = Carried::default();
+        let committed = commit(disk, &mut waiting, &mut carried);
+        let Carried { mut changes, rows_count, effects } = carried;
+        if committed.is_err() {
+            // Those that had no turn would meet it too.
+            changes.extend(waiting.drain(..));
+        }
+        disk.metrics.committed((changes.len(), rows_count), started.elapsed(), committed.is_ok());
         match &committed {
             Ok(()) => {
                 effects.published.into_iter().for_each(Aside::keep);
@@ -161,10 +172,24 @@ fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
     unsettled.into_iter().for_each(Aside::keep);
 }
 
-fn commit(disk: &Disk, changes: &mut [Box<dyn Change>], effects: &mut Effects) -> Result<(), Failure> {
+/// What one transaction has carried.
+#[derive(Default)]
+struct Carried {
+    changes: Vec<Box<dyn Change>>,
+    /// That it wrote, those that were taken back among them.
+    rows_count: usize,
+    effects: Effects,
+}
+
+/// Commits those that wait, or the first of them where they are much.
+fn commit(
+    disk: &Disk,
+    waiting: &mut VecDeque<Box<dyn Change>>,
+    carried: &mut Carried,
+) -> Result<(), Failure> {
     let write = || {
         disk.db.write(|batch| {
-            run(disk, changes, batch, effects);
+            run(disk, waiting, batch, carried);
             Ok(())
         })
     };
@@ -172,19 +197,29 @@ fn commit(disk: &Disk, changes: &mut [Box<dyn Change>], effects: &mut Effects) -
         .unwrap_or_else(|_| Err(Failure::Corrupt("the metadata file cannot be written".into())))
 }
 
-fn run(disk: &Disk, changes: &mut [Box<dyn Change>], batch: &mut Batch<'_>, effects: &mut Effects) {
-    let (moment, mut room) = (disk.moment(), disk.files.room());
-    for change in changes {
+fn run(
+    disk: &Disk,
+    waiting: &mut VecDeque<Box<dyn Change>>,
+    batch: &mut Batch<'_>,
+    carried: &mut Carried,
+) {
+    let (moment, mut room, started) = (disk.moment(), disk.files.room(), Instant::now());
+    while batch.written_count() < BATCH_ROWS_MAX
+        && started.elapsed() < BATCH_TIME_MAX
+        && let Some(mut change) = waiting.pop_front()
+    {
         let mut txn = Txn::new(batch, moment, &mut room);
         let keep = change.run(&mut txn, disk.account_quota_bytes);
         let asked = txn.into_effects();
+        carried.changes.push(change);
         if keep {
             batch.keep();
-            effects.published.extend(asked.published);
-            effects.reap_now |= asked.reap_now;
+            carried.effects.published.extend(asked.published);
+            carried.effects.reap_now |= asked.reap_now;
         } else {
             batch.take_back();
         }
+        carried.rows_count = batch.written_count();
     }
 }
 

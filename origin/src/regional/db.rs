@@ -101,7 +101,7 @@ impl Db {
         let database = redb::Builder::new().create_with_backend(file).map_err(redb_failure)?;
         let txn = database.begin_write().map_err(redb_failure)?;
         let tables = open_tables(&txn)?;
-        let mut batch = Batch { tables, undo: Vec::new(), dirty: false, broken: None };
+        let mut batch = Batch::new(tables);
         rows.iter().try_for_each(|(key, value)| batch.put_row(Table::Store, key, value))?;
         drop(batch);
         txn.commit().map_err(redb_failure)?;
@@ -155,7 +155,7 @@ impl Db {
         let mut txn = self.note(generation, database.begin_write().map_err(redb_failure))?;
         txn.set_quick_repair(true);
         let tables = self.note(generation, open_tables(&txn))?;
-        let mut batch = Batch { tables, undo: Vec::new(), dirty: false, broken: None };
+        let mut batch = Batch::new(tables);
         let done = work(&mut batch).and_then(|value| Ok((value, batch.count_commit()?)));
         let broken = batch.broken.take();
         drop(batch);
@@ -305,11 +305,26 @@ type RedbTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 pub(super) struct Batch<'t> {
     tables: Vec<RedbTable<'t>>,
     undo: Vec<(Table, Vec<u8>, Option<Vec<u8>>)>,
+    written_count: usize,
     dirty: bool,
     broken: Option<Failure>,
 }
 
-impl Batch<'_> {
+impl<'t> Batch<'t> {
+    fn new(tables: Vec<RedbTable<'t>>) -> Self {
+        Self { tables, undo: Vec::new(), written_count: 0, dirty: false, broken: None }
+    }
+
+    /// How many rows were written until now, those that were taken back among them.
+    pub(super) fn written_count(&self) -> usize {
+        self.written_count
+    }
+
+    fn note_written(&mut self, table: Table, key: &[u8], before: Option<Vec<u8>>) {
+        self.written_count += 1;
+        self.undo.push((table, key.to_vec(), before));
+    }
+
     /// Keeps what was written since the last change was kept or taken back.
     pub(super) fn keep(&mut self) {
         self.dirty |= !self.undo.is_empty();
@@ -368,7 +383,7 @@ impl WriteRows for Batch<'_> {
             .insert(key, sealed.as_slice())
             .map(|before| before.map(|before| before.value().to_vec()));
         let before = self.note(replaced)?;
-        self.undo.push((table, key.to_vec(), before));
+        self.note_written(table, key, before);
         Ok(())
     }
 
@@ -377,7 +392,7 @@ impl WriteRows for Batch<'_> {
             .remove(key)
             .map(|before| before.map(|before| before.value().to_vec()));
         if let Some(before) = self.note(removed)? {
-            self.undo.push((table, key.to_vec(), Some(before)));
+            self.note_written(table, key, Some(before));
         }
         Ok(())
     }

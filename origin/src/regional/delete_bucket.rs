@@ -2,7 +2,6 @@
 
 use std::ops::Bound;
 
-use futures::future::try_join_all;
 use s3s::dto::{DeleteBucketInput, DeleteBucketOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -15,10 +14,10 @@ use super::seams::Change;
 use super::versions::ReadVersions;
 use crate::instance::Instance;
 
-/// Removes an empty bucket: one without old versions and delete markers too. Its unfinished uploads are aborted before,
-/// each in a change of its own, for one may have ten thousand parts and others wait for the writer. A bucket that is
-/// written to meanwhile, or whose own change fails, stays, without them. There may be many: whoever asks is looked at again
-/// before some more go.
+/// Removes an empty bucket: one without old versions and delete markers too. Its unfinished uploads are aborted before, one
+/// after the other and each in a change of its own, for one may have ten thousand parts and others wait for the writer. A
+/// bucket that is written to meanwhile, or whose own change fails, stays, without them. There may be many: whoever asks is
+/// looked at again before some more go.
 ///
 /// # Errors
 /// `BucketNotEmpty`, `NoSuchBucket`, `AccessDenied`, and those of [`AskedBucket::confirm_caller`].
@@ -36,7 +35,9 @@ pub(super) async fn delete_bucket(
             .read(move |rows| Ok((find_empty(rows, &asked)?, uploads(rows, &asked.name, ABORTED_MAX)?)))
             .await?;
         let are_all = uploads.len() < ABORTED_MAX;
-        try_join_all(uploads.into_iter().map(|upload| abort(store, &bucket, incarnation, upload))).await?;
+        for upload in uploads {
+            abort(store, &bucket, incarnation, upload).await?;
+        }
         if are_all {
             break;
         }

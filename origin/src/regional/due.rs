@@ -18,6 +18,8 @@ pub(super) enum Leftover {
     Completed(String),
     /// The memory of a rename, by its row key.
     Renamed(Vec<u8>),
+    /// What is left of the segments of an instance that is gone.
+    Segments(Instance),
 }
 
 /// The kinds of [`Leftover`], as rows are ordered by them.
@@ -26,6 +28,7 @@ pub(super) enum Kind {
     Instance = 1,
     Completed = 2,
     Renamed = 3,
+    Segments = 4,
 }
 
 /// Since when something is left over.
@@ -45,6 +48,7 @@ impl Since {
             Leftover::Instance(instance) => (Kind::Instance, instance.as_bytes().as_slice()),
             Leftover::Completed(upload_id) => (Kind::Completed, upload_id.as_bytes()),
             Leftover::Renamed(renamed) => (Kind::Renamed, renamed.as_slice()),
+            Leftover::Segments(instance) => (Kind::Segments, instance.as_bytes().as_slice()),
         };
         [&self.start(kind), id].concat()
     }
@@ -59,10 +63,10 @@ impl Since {
 pub(super) fn leftover(key: &[u8]) -> Result<Leftover, Failure> {
     let corrupt = || Failure::Corrupt(format!("row key {} of table due", hex::encode(key)));
     let (kind, id) = (key.first().ok_or_else(corrupt)?, key.get(1 + 8 + 8..).ok_or_else(corrupt)?);
+    let instance = || Ok::<_, Failure>(Instance::from_bytes(id.try_into().map_err(|_| corrupt())?));
     match *kind {
-        kind if kind == Kind::Instance as u8 => {
-            Ok(Leftover::Instance(Instance::from_bytes(id.try_into().map_err(|_| corrupt())?)))
-        }
+        kind if kind == Kind::Instance as u8 => Ok(Leftover::Instance(instance()?)),
+        kind if kind == Kind::Segments as u8 => Ok(Leftover::Segments(instance()?)),
         kind if kind == Kind::Completed as u8 => {
             Ok(Leftover::Completed(String::from_utf8(id.to_vec()).map_err(|_| corrupt())?))
         }
@@ -96,6 +100,7 @@ mod tests {
             Kind::Instance => Leftover::Instance(Instance::from_bytes([7; 16])),
             Kind::Completed => Leftover::Completed("id".into()),
             Kind::Renamed => Leftover::Renamed(b"id\0token".to_vec()),
+            Kind::Segments => Leftover::Segments(Instance::from_bytes([7; 16])),
         };
         let key = since.key(&leftover);
         assert_eq!(super::leftover(&key).unwrap(), leftover);
@@ -126,6 +131,7 @@ mod tests {
         assert!(is_due(Kind::Instance, Since::LONG_AGO, at(1, 0), 60));
         assert!(is_due(Kind::Completed, Since::LONG_AGO, at(9, 0), 60));
         assert!(is_due(Kind::Renamed, Since::LONG_AGO, at(9, 0), 60));
+        assert!(is_due(Kind::Segments, Since::LONG_AGO, at(1, 0), 0));
     }
 
     #[test]

@@ -5,11 +5,11 @@
 //! once more. So whatever happened in between counts, and a bucket whose rules were taken back meanwhile keeps all.
 //! Where the pass is goes along with its changes, so that a restart does not begin it anew.
 
+use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use s3s::{S3Error, S3ErrorCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -33,7 +33,7 @@ use crate::lifecycle::{Day, Due, Lifecycle, Noncurrent};
 const ROWS_MAX: usize = 1000;
 /// Objects and versions that one change removes: others wait for the writer meanwhile.
 const REMOVED_MAX: usize = 256;
-/// Unfinished uploads that are aborted side by side; each may have ten thousand parts.
+/// Unfinished uploads in one look, to be aborted one after the other; each may have ten thousand parts.
 pub(super) const ABORTED_MAX: usize = 16;
 /// Buckets in one look for the next one with rules.
 const BUCKETS_MAX: usize = 1000;
@@ -199,29 +199,27 @@ impl Expirer {
         Ok(applied)
     }
 
-    /// Does what is due on a page. Uploads are ended each in a change of its own: one may be large.
+    /// Does what is due on a page. Uploads are ended one after the other, each in a change of its own: one may be large, and
+    /// others wait for the writer.
     async fn act(&self, writer: &Writer, bucket: &str, page: Page) -> Result<Applied, S3Error> {
         let Page { incarnation, items, place } = page;
         let is_of_uploads = matches!(items.first(), Some(Item::Upload { .. }));
-        let changes =
-            if is_of_uploads { items.into_iter().map(|item| vec![item]).collect() } else { vec![items] };
-        let changes = changes.into_iter().map(|items| {
-            let change = if is_of_uploads { Change::Nothing } else { keys_of(bucket, &items) };
-            let (bucket, place, day) = (bucket.to_owned(), place.clone(), self.day);
-            let (disk, writer) = (Arc::clone(&self.disk), writer.clone());
-            async move {
-                let act = move |txn: &mut Txn<'_>| {
-                    place.iter().try_for_each(|place| txn.put_place(place)).map_err(Failure::into_answer)?;
-                    txn.apply_lifecycle(&bucket, &incarnation, items, day).map_err(Failure::into_answer)
-                };
-                // In a task of its own: who stops waiting changes nothing about the change.
-                let acting = tokio::spawn(async move { announced(&disk, &writer, &change, act).await });
-                acting.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))
-            }
-        });
+        let mut changes: VecDeque<_> =
+            if is_of_uploads { items.into_iter().map(|item| vec![item]).collect() } else { [items].into() };
         let mut applied = Applied::default();
-        for outcome in join_all(changes).await {
-            let outcome = outcome?;
+        while let Some(items) = changes.pop_front() {
+            let change = if is_of_uploads { Change::Nothing } else { keys_of(bucket, &items) };
+            // With the last of them the page is done.
+            let place = place.clone().filter(|_| changes.is_empty());
+            let (bucket, day) = (bucket.to_owned(), self.day);
+            let (disk, writer) = (Arc::clone(&self.disk), writer.clone());
+            let act = move |txn: &mut Txn<'_>| {
+                place.iter().try_for_each(|place| txn.put_place(place)).map_err(Failure::into_answer)?;
+                txn.apply_lifecycle(&bucket, &incarnation, items, day).map_err(Failure::into_answer)
+            };
+            // In a task of its own: who stops waiting changes nothing about the change.
+            let acting = tokio::spawn(async move { announced(&disk, &writer, &change, act).await });
+            let outcome = acting.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))?;
             self.disk.metrics.lifecycle_applied(&outcome);
             applied.add(&outcome);
         }

@@ -2,13 +2,17 @@
 //!
 //! An instance that nothing names any more is *retired*: its rows stay until its grace is over. A data file stays for
 //! as long as segments lie in it; then it goes to the trash, and is removed after the commit.
+//!
+//! One of many segments ends in many changes, for each file has rows of its own and others wait for the writer. It is gone
+//! with the first, so nobody reads half of it; what is left of its segments is a leftover itself, until the last change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
 use s3s::{S3Error, s3_error};
 
+use super::db::ReadRows;
 use super::due::{Leftover, Since};
 use super::failure::Failure;
 use super::files::pages_in;
@@ -22,6 +26,8 @@ use crate::instance::Instance;
 
 /// Segments that one instance may have: 10,000 parts that were each copied out of ten files.
 const SEGMENTS_MAX: usize = 100_000;
+/// Rows that ending a leftover writes in one change, give or take those of one file: others wait for the writer meanwhile.
+pub(super) const ENDED_ROWS_MAX: usize = 512;
 
 /// By how much the number of segments in each file changes.
 type References = BTreeMap<Instance, i64>;
@@ -111,28 +117,30 @@ impl Txn<'_> {
         self.rows.put_row(Table::Due, &since.key(&Leftover::Instance(*instance)), b"")
     }
 
-    /// Ends what is left over under the row key `due`. An instance that was read at `last_read`, less than `grace`
-    /// ago, stays for another grace.
+    /// Ends what is left over under the row key `due`, or some of it if it is much: then returns the row key of the rest.
+    /// An instance that was read at `last_read`, less than `grace` ago, stays for another grace.
     pub(super) fn end_leftover(
         &mut self,
         due: &[u8],
         grace: Duration,
         last_read: impl FnOnce(&Instance) -> Option<Duration>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Vec<u8>>, Failure> {
         if self.rows.row(Table::Due, due)?.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         self.rows.delete_row(Table::Due, due)?;
         match super::due::leftover(due)? {
-            Leftover::Completed(upload_id) => self.rows.delete_row(Table::Completed, upload_id.as_bytes()),
-            Leftover::Renamed(renamed) => self.rows.delete_row(Table::Renames, &renamed),
+            Leftover::Completed(upload_id) => self.rows.delete_row(Table::Completed, upload_id.as_bytes())?,
+            Leftover::Renamed(renamed) => self.rows.delete_row(Table::Renames, &renamed)?,
             Leftover::Instance(instance) => match last_read(&instance) {
                 Some(running) if running + grace > self.moment.running => {
-                    self.retire(&instance, Since { running, ..self.now() })
+                    self.retire(&instance, Since { running, ..self.now() })?;
                 }
-                _ => self.remove_instance(&instance),
+                _ => return self.remove_instance(&instance),
             },
+            Leftover::Segments(instance) => return self.release_run(&instance),
         }
+        Ok(None)
     }
 
     /// Forgets files that have been removed.
@@ -140,25 +148,74 @@ impl Txn<'_> {
         files.iter().try_for_each(|file| self.rows.delete_row(Table::Trash, file.as_bytes()))
     }
 
-    fn remove_instance(&mut self, instance: &Instance) -> Result<(), Failure> {
+    /// Removes an instance; what is left of its segments then has the row key that is returned.
+    fn remove_instance(&mut self, instance: &Instance) -> Result<Option<Vec<u8>>, Failure> {
         let row = layout::instance(&*self.rows, instance)?;
-        let segments = layout::all_segments(&*self.rows, instance, &row)?;
-        layout::delete(self.rows, instance, &row)?;
-        self.count_references(count(&segments, -1))
+        self.rows.delete_row(Table::Instances, instance.as_bytes())?;
+        match row.content {
+            Content::Inline(_) => Ok(None),
+            Content::Segments(segments) => {
+                self.release(&keys::run(instance, 0), segments)?;
+                self.leave_segments(instance)
+            }
+            Content::Runs => self.leave_segments(instance),
+        }
+    }
+
+    /// Removes some segments of an instance that is gone; what is left of them has the row key that is returned.
+    fn release_run(&mut self, instance: &Instance) -> Result<Option<Vec<u8>>, Failure> {
+        if let Some((key, segments)) = layout::first_run(&*self.rows, instance)? {
+            self.release(&key, segments)?;
+        }
+        self.leave_segments(instance)
+    }
+
+    /// Takes segments out of their files, until that has written enough; those that are left are a run under `key`.
+    fn release(&mut self, key: &[u8], mut segments: Vec<Segment>) -> Result<(), Failure> {
+        let mut released = BTreeSet::new();
+        let mut rows_count = 0;
+        for (file, change) in count(&segments, -1) {
+            if rows_count >= ENDED_ROWS_MAX {
+                break;
+            }
+            rows_count += self.count_references_of(&file, change)?;
+            released.insert(file);
+        }
+        segments.retain(|segment| !released.contains(&segment.file));
+        layout::put_run(self.rows, key, &segments)
+    }
+
+    /// Leaves over what there is of the segments of an instance that is gone; `None` where there is nothing.
+    fn leave_segments(&mut self, instance: &Instance) -> Result<Option<Vec<u8>>, Failure> {
+        if layout::first_run(&*self.rows, instance)?.is_none() {
+            return Ok(None);
+        }
+        let due = Since::LONG_AGO.key(&Leftover::Segments(*instance));
+        self.rows.put_row(Table::Due, &due, b"")?;
+        Ok(Some(due))
     }
 
     fn count_references(&mut self, references: References) -> Result<(), Failure> {
         for (file, change) in references.into_iter().filter(|(_, change)| *change != 0) {
-            let row = layout::file(&*self.rows, &file)?;
-            match row.references.checked_add_signed(change) {
-                None => {
-                    return Err(Failure::Corrupt(format!("file {file} has fewer references than segments")));
-                }
-                Some(0) => self.discard_file(&file, row)?,
-                Some(references) => self.put_file(&file, FileRow { references, ..row })?,
-            }
+            self.count_references_of(&file, change)?;
         }
         Ok(())
+    }
+
+    /// Counts segments of one file; how many rows that has written.
+    fn count_references_of(&mut self, file: &Instance, change: i64) -> Result<usize, Failure> {
+        let row = layout::file(&*self.rows, file)?;
+        match row.references.checked_add_signed(change) {
+            None => Err(Failure::Corrupt(format!("file {file} has fewer references than segments"))),
+            Some(0) => {
+                self.discard_file(file, row)?;
+                Ok(rows_of_file(row.bytes))
+            }
+            Some(references) => {
+                self.put_file(file, FileRow { references, ..row })?;
+                Ok(1)
+            }
+        }
     }
 
     fn discard_file(&mut self, file: &Instance, row: FileRow) -> Result<(), Failure> {
@@ -180,6 +237,27 @@ impl Txn<'_> {
     fn put_file(&mut self, file: &Instance, row: FileRow) -> Result<(), Failure> {
         self.rows.put_row(Table::Files, file.as_bytes(), &encode(&row))
     }
+}
+
+/// About how many rows a change writes that ends what is left over under the row key `due`.
+pub(super) fn rows_to_end<R: ReadRows + ?Sized>(rows: &R, due: &[u8]) -> Result<usize, Failure> {
+    let rows_count = match super::due::leftover(due)? {
+        Leftover::Completed(_) | Leftover::Renamed(_) => 2,
+        Leftover::Segments(_) => ENDED_ROWS_MAX,
+        Leftover::Instance(instance) => match layout::instance(rows, &instance)?.content {
+            Content::Inline(_) => 2,
+            Content::Segments(segments) => {
+                2 + segments.iter().map(|segment| rows_of_file(segment.bytes)).sum::<usize>()
+            }
+            Content::Runs => ENDED_ROWS_MAX,
+        },
+    };
+    Ok(rows_count.min(ENDED_ROWS_MAX))
+}
+
+/// Rows that a file of `bytes` bytes takes to be discarded: its own, that of the trash, and its sums.
+fn rows_of_file(bytes: u64) -> usize {
+    2 + pages_in(bytes).div_ceil(RUN_PAGES) as usize
 }
 
 fn count(segments: &[Segment], each: i64) -> References {

@@ -52,11 +52,28 @@ pub(super) fn all_segments<R: ReadRows + ?Sized>(
     match &row.content {
         Content::Inline(_) => Ok(Vec::new()),
         Content::Segments(segments) => Ok(segments.clone()),
-        Content::Runs => {
-            let runs = runs(rows, instance, &(0..row.bytes))?.collect::<Result<Vec<_>, _>>()?;
-            Ok(runs.into_iter().flat_map(|(_, segments)| segments).collect())
-        }
+        Content::Runs => all_runs(rows, instance),
     }
+}
+
+/// Every segment in the runs under the name of an instance, whether it is there or only these are left of it.
+pub(super) fn all_runs<R: ReadRows + ?Sized>(rows: &R, instance: &Instance) -> Result<Vec<Segment>, Failure> {
+    let runs = runs(rows, instance, &(0..u64::MAX))?.collect::<Result<Vec<_>, _>>()?;
+    Ok(runs.into_iter().flat_map(|(_, segments)| segments).collect())
+}
+
+/// Segments, under their row key.
+type KeyedRun = (Vec<u8>, Vec<Segment>);
+
+/// The first run of segments under the name of an instance, with its row key; `None` when there is none.
+pub(super) fn first_run<R: ReadRows + ?Sized>(
+    rows: &R,
+    instance: &Instance,
+) -> Result<Option<KeyedRun>, Failure> {
+    let (from, to) = (keys::run(instance, 0), keys::run(instance, u64::MAX));
+    let range = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+    let Some((key, value)) = rows.rows(Table::Segments, range)?.next().transpose()? else { return Ok(None) };
+    Ok(Some((key, decode(&value)?)))
 }
 
 /// Writes the rows of a new instance that is made of `segments`, without counting them in their files.
@@ -71,12 +88,20 @@ pub(super) fn put(
     } else {
         let mut start = 0;
         for run in segments.chunks(RUN_SEGMENTS) {
-            rows.put_row(Table::Segments, &keys::run(instance, start), &encode(&run))?;
+            put_run(rows, &keys::run(instance, start), run)?;
             start += run.iter().map(|segment| segment.bytes).sum::<u64>();
         }
         Content::Runs
     };
     rows.put_row(Table::Instances, instance.as_bytes(), &encode(&InstanceRow { bytes, content }))
+}
+
+/// Puts a run of segments; none at all is no row.
+pub(super) fn put_run(rows: &mut dyn WriteRows, key: &[u8], segments: &[Segment]) -> Result<(), Failure> {
+    match segments {
+        [] => rows.delete_row(Table::Segments, key),
+        segments => rows.put_row(Table::Segments, key, &encode(&segments)),
+    }
 }
 
 /// Removes the rows of an instance, without counting its segments in their files.

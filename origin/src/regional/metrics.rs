@@ -10,7 +10,8 @@ use super::scrub::DamageKind;
 /// What the store counts.
 pub(super) struct Metrics {
     commits: IntCounterVec,
-    commit_changes: Histogram,
+    pub(super) commit_changes: Histogram,
+    pub(super) commit_rows: Histogram,
     commit_seconds: Histogram,
     read_bytes: IntCounter,
     corrupt_reads: IntCounter,
@@ -33,6 +34,10 @@ impl Metrics {
             commit_changes: Histogram::with_opts(
                 HistogramOpts::new("store_commit_changes", "Changes that one write transaction carried.")
                     .buckets(prometheus::exponential_buckets(1.0, 2.0, 10)?),
+            )?,
+            commit_rows: Histogram::with_opts(
+                HistogramOpts::new("store_commit_rows", "Rows that one write transaction wrote.")
+                    .buckets(prometheus::exponential_buckets(1.0, 4.0, 10)?),
             )?,
             commit_seconds: Histogram::with_opts(
                 HistogramOpts::new(
@@ -80,7 +85,8 @@ impl Metrics {
                 "When a scrub of the whole store came to its end last, in seconds since 1970; 0 for never.",
             )?,
         };
-        for series in [&metrics.commit_changes, &metrics.commit_seconds, &metrics.lifecycle_pass_seconds] {
+        let Self { commit_changes, commit_rows, commit_seconds, lifecycle_pass_seconds, .. } = &metrics;
+        for series in [commit_changes, commit_rows, commit_seconds, lifecycle_pass_seconds] {
             registry.register(Box::new(series.clone()))?;
         }
         let Self { read_bytes, corrupt_reads, removed_files, scrub_bytes, .. } = &metrics;
@@ -99,10 +105,11 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// A write transaction of `changes` changes has ended.
-    pub(super) fn committed(&self, changes: usize, elapsed: Duration, succeeded: bool) {
+    /// A write transaction has ended that carried so many changes and wrote so many rows.
+    pub(super) fn committed(&self, (changes, rows): (usize, usize), elapsed: Duration, succeeded: bool) {
         self.commits.with_label_values(&[if succeeded { "committed" } else { "failed" }]).inc();
         self.commit_changes.observe(changes as f64);
+        self.commit_rows.observe(rows as f64);
         self.commit_seconds.observe(elapsed.as_secs_f64());
     }
 

@@ -1,7 +1,7 @@
 //! Removing what is left over: superseded instances after their grace, their files, and old memories of uploads.
 //!
-//! In three steps, each safe to lose: one commit removes the rows of what is due and puts files without references
-//! into the trash; the files are removed; a second commit empties the trash of them.
+//! In three steps, each safe to lose: one commit, or several where there is much, removes the rows of what is due and puts
+//! files without references into the trash; the files are removed; another commit empties the trash of them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,18 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use s3s::S3Error;
 
 use super::commit::{WeakWriter, Writer};
 use super::db::{ReadRows, Row};
 use super::disk::Disk;
 use super::due::{self, Kind, Since, Span};
 use super::failure::Failure;
+use super::instances::{ENDED_ROWS_MAX, rows_to_end};
 use super::readers::Readers;
 use super::rows::{FileRow, decode};
 use super::table::Table;
+use super::txn::Txn;
 use crate::instance::Instance;
 
-/// Leftovers in one commit: others wait for the writer meanwhile.
+/// Leftovers in one look.
 const LEFTOVERS_MAX: usize = 128;
 /// Rows in one look, damaged ones among them: a damaged table may have no end.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -81,12 +84,16 @@ impl Reaper {
             (Kind::Instance, self.grace),
             (Kind::Completed, COMPLETED_REMEMBERED),
             (Kind::Renamed, RENAMED_REMEMBERED),
+            // Long ago by now: those that an end of the process has left half done.
+            (Kind::Segments, Duration::ZERO),
         ] {
             for range in due::ranges(kind, now, period) {
                 let mut rest = Some(range);
                 while let Some(range) = rest {
-                    let look = self.look(Table::Due, range).await?;
-                    self.end(writer, look.rows, stayed).await?;
+                    let mut look = self.look(Table::Due, range).await?;
+                    for leftovers in self.shares(std::mem::take(&mut look.rows)).await? {
+                        self.end(writer, leftovers, stayed).await?;
+                    }
                     stayed.add(look.stayed.0);
                     rest = look.rest;
                 }
@@ -95,17 +102,30 @@ impl Reaper {
         Ok(())
     }
 
-    /// Ends leftovers, each in a change of its own, so that a damaged one holds up no other.
+    /// Leftovers in shares that are ended one after the other: no share writes much, for others wait for the writer.
+    async fn shares(&self, leftovers: Vec<Row>) -> Result<Vec<Vec<Row>>, Failure> {
+        let disk = Arc::clone(&self.disk);
+        self.disk.files.run(move || Ok(shares(&disk.db.snapshot()?, leftovers))).await
+    }
+
+    /// Ends leftovers side by side, each in changes of its own, so that a damaged one holds up no other.
     async fn end(&self, writer: &Writer, leftovers: Vec<Row>, stayed: &mut Stayed) -> Result<(), Failure> {
-        let ended = leftovers.into_iter().map(|(due, _)| {
-            let (disk, readers, grace) = (Arc::clone(&self.disk), self.readers.clone(), self.grace);
-            writer.submit(move |txn| {
-                let last_read = |instance: &Instance| readers.last_read(instance, disk.running());
-                txn.end_leftover(&due, grace, last_read).map_err(Failure::into_answer)
-            })
-        });
+        let ended = leftovers.into_iter().map(|(due, _)| self.end_one(writer, due));
         for error in join_all(ended).await.into_iter().filter_map(Result::err) {
             stayed.add_damage(Failure::behind(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn end_one(&self, writer: &Writer, due: Vec<u8>) -> Result<(), S3Error> {
+        let mut rest = Some(due);
+        while let Some(due) = rest {
+            let (disk, readers, grace) = (Arc::clone(&self.disk), self.readers.clone(), self.grace);
+            let end = move |txn: &mut Txn<'_>| {
+                let last_read = |instance: &Instance| readers.last_read(instance, disk.running());
+                txn.end_leftover(&due, grace, last_read).map_err(Failure::into_answer)
+            };
+            rest = writer.submit(end).await?;
         }
         Ok(())
     }
@@ -180,6 +200,26 @@ fn look(disk: &Disk, table: Table, (from, to): Span) -> Result<Look, Failure> {
     let is_full = rows.len() == LEFTOVERS_MAX;
     let rest = rows.last().filter(|_| is_full).map(|(last, _)| (Bound::Excluded(last.clone()), to));
     Ok(Look { rows, stayed, rest })
+}
+
+/// What is damaged counts as little: its change says so.
+fn shares<R: ReadRows>(rows: &R, leftovers: Vec<Row>) -> Vec<Vec<Row>> {
+    let mut shares: Vec<Vec<Row>> = Vec::new();
+    let mut rows_left = 0;
+    for leftover in leftovers {
+        let rows_count = rows_to_end(rows, &leftover.0).unwrap_or(1);
+        match shares.last_mut().filter(|_| rows_count <= rows_left) {
+            Some(share) => {
+                share.push(leftover);
+                rows_left -= rows_count;
+            }
+            None => {
+                shares.push(vec![leftover]);
+                rows_left = ENDED_ROWS_MAX - rows_count;
+            }
+        }
+    }
+    shares
 }
 
 /// Removes files of the trash: those whose removal lasts.

@@ -1,5 +1,6 @@
 //! The durable heart by itself, without S3 in front: what it promises to those who stage, commit and read.
 
+mod batches;
 mod crash;
 mod damage;
 mod expire;
@@ -16,17 +17,20 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt, TryStreamExt};
 use prometheus::Registry;
-use s3s::{S3ErrorCode, s3_error};
+use s3s::{S3ErrorCode, S3Request, S3Result, s3_error};
 use tempfile::TempDir;
 
 use super::rows::{Bucket, PartRow, Reads, UploadRow};
 use super::upload::Staged;
 use super::*;
 use crate::acl::Owner;
+use crate::caller::Caller;
 use crate::head::{Facts, Head, Part, StoredHeaders};
+use crate::permit::{On, Permit, Role};
 use crate::tags::Tags;
 use crate::test_until::until;
 
@@ -148,6 +152,57 @@ fn change(key: &str) -> Change {
     Change::Keys { bucket: BUCKET.into(), keys: vec![key.into()] }
 }
 
+/// A request of somebody of an account who may do anything.
+fn asked_by<T>(account: &str, owner: Owner, input: T) -> S3Request<T> {
+    let mut extensions = http::Extensions::new();
+    extensions.insert(Caller {
+        account: account.into(),
+        canonical_id: owner.id,
+        display_name: owner.display_name,
+        email: String::new(),
+        name: "tester".into(),
+    });
+    extensions.insert(Arc::new(Anybody) as Arc<dyn Permit>);
+    S3Request {
+        input,
+        method: http::Method::GET,
+        uri: http::Uri::from_static("/"),
+        headers: http::HeaderMap::new(),
+        extensions,
+        credentials: None,
+        region: None,
+        service: None,
+        trailing_headers: None,
+    }
+}
+
+/// A request of the bucket's owner.
+fn asked<T>(input: T) -> S3Request<T> {
+    asked_by("anne", Owner { id: "id".into(), display_name: "anne".into() }, input)
+}
+
+/// Lets whoever asks do anything.
+struct Anybody;
+
+#[async_trait]
+impl Permit for Anybody {
+    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
+        Ok(())
+    }
+
+    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
+        s3_error!(NoSuchKey)
+    }
+
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
+    }
+
+    async fn confirm_caller(&self) -> S3Result<bool> {
+        Ok(true)
+    }
+}
+
 impl RegionalStore {
     /// Makes the bucket, if it is not there, and tells nobody.
     async fn test_bucket(&self) {
@@ -161,6 +216,11 @@ impl RegionalStore {
             Ok(())
         });
         made.await.unwrap();
+    }
+
+    /// How many transactions have been committed.
+    fn test_commits_count(&self) -> u64 {
+        self.shared.disk.metrics.commit_changes.get_sample_count()
     }
 
     async fn test_staged(&self, bytes: &[u8]) -> Result<Staged, S3Error> {
@@ -195,6 +255,26 @@ impl RegionalStore {
             let source = txn.head(BUCKET, &from)?.ok_or_else(|| s3_error!(NoSuchKey))?;
             let instance = txn.share(&source.instance)?;
             txn.put_object(BUCKET, &to_owned, &head(txn, instance, source.bytes))?;
+            Ok(instance)
+        })
+        .await
+    }
+
+    /// Puts an object whose bytes lie in very many slices of files.
+    async fn test_put_in_slices(&self, key: &str, bytes: &[u8]) -> Result<Instance, S3Error> {
+        const SLICES_COUNT: u64 = 300;
+        let sources = (self.test_staged(bytes).await?, self.test_staged(bytes).await?);
+        let (key_owned, bytes) = (key.to_owned(), bytes.len() as u64);
+        self.commit(change(key), move |txn| {
+            let sources = [txn.publish(sources.0)?, txn.publish(sources.1)?];
+            let bound = |n: u64| bytes * n / SLICES_COUNT;
+            // From one and the other: slices that follow each other in one file become one.
+            let slices = (0..SLICES_COUNT).zip(sources.iter().cycle());
+            let slices = slices.map(|(n, source)| txn.slice(source, bound(n)..bound(n + 1)));
+            let slices = slices.collect::<Result<Vec<_>, _>>()?;
+            let instance = txn.join(&slices)?;
+            sources.iter().try_for_each(|source| txn.retire(source, txn.now()))?;
+            txn.put_object(BUCKET, &key_owned, &head(txn, instance, bytes))?;
             Ok(instance)
         })
         .await
@@ -523,7 +603,7 @@ impl Drop for Over {
 struct Watcher(Arc<Watching>);
 
 impl Announcer for Watcher {
-    fn announce(&self, change: &Change) -> futures::future::BoxFuture<'_, s3s::S3Result<Announced>> {
+    fn announce(&self, change: &Change) -> futures::future::BoxFuture<'_, S3Result<Announced>> {
         let change = change.clone();
         Box::pin(async move {
             if self.0.is_holding.load(Ordering::SeqCst) {

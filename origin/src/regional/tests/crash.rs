@@ -171,6 +171,12 @@ async fn work(store: RegionalStore, round: u64, worker: u64) {
                 store.test_copy(&source, &key).await.unwrap();
                 say("done", &key, Some(seed));
             }
+            // In a file, where it can be cut to pieces.
+            4 if !seed.is_multiple_of(4) => {
+                say("begin", &key, Some(seed));
+                store.test_put_in_slices(&key, &object(seed)).await.unwrap();
+                say("done", &key, Some(seed));
+            }
             2 | 3 => {
                 let (upload_id, object) = (format!("u{seed}"), object(seed));
                 for (number, part) in (1..).zip(object.chunks(140_001)) {

@@ -2,13 +2,10 @@
 
 use std::os::unix::fs::FileExt;
 
-use async_trait::async_trait;
+use s3s::S3;
 use s3s::dto::ListBucketsInput;
-use s3s::{S3, S3Error, S3Request, S3Result};
 
 use super::*;
-use crate::caller::Caller;
-use crate::permit::{On, Permit, Role};
 
 pub(super) fn flip(path: &Path, at: u64, bit: u32) {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
@@ -309,50 +306,9 @@ async fn a_bucket_that_cannot_be_read_is_left_out_of_lists() {
         Ok(txn.put_bucket("c", &bucket)?)
     };
     region.store.commit(Change::Nothing, put).await.unwrap();
-    let mut extensions = http::Extensions::new();
-    extensions.insert(Caller {
-        account: "studio".into(),
-        canonical_id: owner.id,
-        display_name: owner.display_name,
-        email: String::new(),
-        name: "tester".into(),
-    });
-    extensions.insert(Arc::new(Anybody) as Arc<dyn Permit>);
-    let request = S3Request {
-        input: ListBucketsInput::default(),
-        method: http::Method::GET,
-        uri: http::Uri::from_static("/"),
-        headers: http::HeaderMap::new(),
-        extensions,
-        credentials: None,
-        region: None,
-        service: None,
-        trailing_headers: None,
-    };
+    let request = asked_by("studio", owner, ListBucketsInput::default());
     let listed = region.store.list_buckets(request).await.unwrap().output.buckets.unwrap();
     let names: Vec<_> = listed.into_iter().filter_map(|bucket| bucket.name).collect();
     assert_eq!(names, ["a", "c"]);
     assert_eq!(region.store.facts("b").await.unwrap_err().code(), &S3ErrorCode::InternalError);
-}
-
-/// Lets whoever asks do anything.
-struct Anybody;
-
-#[async_trait]
-impl Permit for Anybody {
-    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
-        Ok(())
-    }
-
-    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
-        s3_error!(NoSuchKey)
-    }
-
-    fn shows_tags(&self, _on: &On<'_>) -> bool {
-        true
-    }
-
-    async fn confirm_caller(&self) -> S3Result<bool> {
-        Ok(true)
-    }
 }

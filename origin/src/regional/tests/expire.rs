@@ -5,7 +5,7 @@ use std::ops::Bound;
 use futures::future::BoxFuture;
 use s3s::S3Result;
 use s3s::dto::{
-    BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
     NoncurrentVersionExpiration,
 };
 
@@ -52,18 +52,25 @@ fn rule(
     expiration: Option<LifecycleExpiration>,
     noncurrent_version_expiration: Option<NoncurrentVersionExpiration>,
 ) -> Lifecycle {
-    let rule = LifecycleRule {
+    read(LifecycleRule { expiration, noncurrent_version_expiration, ..empty_rule() })
+}
+
+fn read(rule: LifecycleRule) -> Lifecycle {
+    Lifecycle::read(BucketLifecycleConfiguration { rules: vec![rule] }, || "one".to_owned()).unwrap()
+}
+
+fn empty_rule() -> LifecycleRule {
+    LifecycleRule {
         abort_incomplete_multipart_upload: None,
-        expiration,
+        expiration: None,
         filter: None,
         id: None,
-        noncurrent_version_expiration,
+        noncurrent_version_expiration: None,
         noncurrent_version_transitions: None,
         prefix: Some(String::new()),
         status: ExpirationStatus::from_static(ExpirationStatus::ENABLED),
         transitions: None,
-    };
-    Lifecycle::read(BucketLifecycleConfiguration { rules: vec![rule] }, || "one".to_owned()).unwrap()
+    }
 }
 
 /// A region whose store has made the pass that it begins with: whatever goes from now on goes by a pass of the test's.
@@ -211,6 +218,25 @@ async fn versions_that_an_earlier_release_replaced_go_by_what_is_newer() {
     store.test_remove_version(next_newer).await;
     assert_eq!([after(2).await, after(1).await], [0, 1]);
     assert_eq!(region.check().await.faults, Vec::<String>::new());
+}
+
+/// One may have ten thousand parts: others write between two of them. One that fails holds up itself and those behind it,
+/// until the pass goes on.
+#[tokio::test]
+async fn uploads_are_aborted_one_after_the_other() {
+    let (region, between) = region().await;
+    let days = AbortIncompleteMultipartUpload { days_after_initiation: Some(1) };
+    let rules = read(LifecycleRule { abort_incomplete_multipart_upload: Some(days), ..empty_rule() });
+    region.store.test_rules(Some(rules)).await.unwrap();
+    let uploads: Vec<_> = (0..10).map(|n| format!("u{n}")).collect();
+    let parts = uploads.iter().map(|upload_id| region.store.test_put_part(upload_id, 1, b"part"));
+    futures::future::try_join_all(parts).await.unwrap();
+    between.fails_in.store(4, Ordering::SeqCst);
+    let before = region.store.test_commits_count();
+    let refused = region.store.apply_lifecycle().await.unwrap_err();
+    assert_eq!(*refused.code(), S3ErrorCode::ServiceUnavailable);
+    assert_eq!(region.store.apply_lifecycle().await.unwrap().uploads_count, 7);
+    assert!(region.store.test_commits_count() - before >= 10);
 }
 
 #[tokio::test]
