@@ -55,6 +55,11 @@ pub struct ReadRequest {
 }
 
 impl ReadRequest {
+    /// Whether it asks for one part of the object.
+    pub(crate) fn names_part(&self) -> bool {
+        self.part_number.is_some()
+    }
+
     /// Reads the request's headers and its decoded query parameters. Names that do not belong to a read are
     /// passed over: which of them may be there at all is decided at admission.
     ///

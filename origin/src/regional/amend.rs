@@ -46,10 +46,10 @@ pub(super) async fn amend_object(
 ) -> S3Result<Option<String>> {
     object.bucket.confirm_caller().await?;
     let asked = object.clone();
-    store.read_few(move |rows| asked.find(rows).map(drop)).await?;
+    store.read_few(move |rows| asked.find_without_parts(rows).map(drop)).await?;
     store
         .commit(object.change(), move |txn| {
-            let (facts, mut head) = object.find(txn)?;
+            let (facts, mut head) = object.find_without_parts(txn)?;
             amend(&facts, &mut head)?;
             head.revision = txn.random_id();
             txn.amend_version(&object.bucket.name, &object.key, &head)?;

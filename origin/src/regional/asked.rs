@@ -131,11 +131,25 @@ impl AskedObject {
     /// # Errors
     /// `NoSuchBucket`, `AccessDenied`; for a missing object what [`Permit::missing`] says, and [`absent`] to who may know.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<(Facts, Head)> {
-        let facts = self.bucket.look_up(rows)?.facts;
-        let found = rows.version(&self.bucket.name, &self.key, self.version.as_ref())?;
-        let (head, marker) = Version::split(found);
-        let head = self.permitted(&facts, head, marker.as_ref())?;
-        Ok((facts, head))
+        let found = rows.version(&self.bucket.name, &self.key, self.version.as_ref());
+        self.find_in(rows, found?)
+    }
+
+    /// The same with the parts of an encrypted object alone, which cannot be opened without them.
+    ///
+    /// # Errors
+    /// As [`AskedObject::find`].
+    pub(super) fn find_to_open(&self, rows: &impl Reads) -> S3Result<(Facts, Head)> {
+        let found = rows.version_to_open(&self.bucket.name, &self.key, self.version.as_ref());
+        self.find_in(rows, found?)
+    }
+
+    /// The same without parts.
+    ///
+    /// # Errors
+    /// As [`AskedObject::find`].
+    pub(super) fn find_without_parts(&self, rows: &impl Reads) -> S3Result<(Facts, Head)> {
+        self.find_in(rows, self.version(rows)?)
     }
 
     /// The version that the request names, or else the newest, without its parts; before anything is decided about it.
@@ -184,6 +198,13 @@ impl AskedObject {
     /// `AccessDenied`.
     pub(super) fn decide(&self, facts: &Facts, head: Option<&Head>) -> S3Result<()> {
         self.bucket.permit.decide(self.bucket.role, &self.on(facts, head))
+    }
+
+    fn find_in(&self, rows: &impl Reads, found: Option<Version>) -> S3Result<(Facts, Head)> {
+        let facts = self.bucket.look_up(rows)?.facts;
+        let (head, marker) = Version::split(found);
+        let head = self.permitted(&facts, head, marker.as_ref())?;
+        Ok((facts, head))
     }
 
     fn permitted(&self, facts: &Facts, head: Option<Head>, marker: Option<&DeleteMarker>) -> S3Result<Head> {

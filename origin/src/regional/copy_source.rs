@@ -14,7 +14,7 @@ use super::upload::{UPLOAD_BYTES_MAX, Upload};
 use crate::checksums::{Algorithm, Digested, Digests};
 use crate::customer_key::CustomerKey;
 use crate::encryption::{ObjectKeys, StoreKey};
-use crate::head::Head;
+use crate::head::{Facts, Head};
 use crate::read_request::{Conditions, Verdict, precondition_failed, seconds};
 
 /// How often a copy begins anew because its source was replaced while it was read.
@@ -82,7 +82,26 @@ impl Source {
     /// # Errors
     /// Those of [`AskedObject::find`] and [`Head::unlock`]; `InvalidRequest` for a delete marker that is named; `PreconditionFailed` for every condition, as S3 has it.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<FoundSource> {
-        let (facts, head) = self.object.find(rows)?;
+        self.found(self.object.find(rows)?)
+    }
+
+    /// The same with the parts of an encrypted object alone, which cannot be opened without them.
+    ///
+    /// # Errors
+    /// As [`Source::find`].
+    pub(super) fn find_to_open(&self, rows: &impl Reads) -> S3Result<FoundSource> {
+        self.found(self.object.find_to_open(rows)?)
+    }
+
+    /// The same without parts.
+    ///
+    /// # Errors
+    /// As [`Source::find`].
+    pub(super) fn find_without_parts(&self, rows: &impl Reads) -> S3Result<FoundSource> {
+        self.found(self.object.find_without_parts(rows)?)
+    }
+
+    fn found(&self, (facts, head): (Facts, Head)) -> S3Result<FoundSource> {
         let version_id = facts.shown_version(head.version_id.as_deref()).map(str::to_owned);
         let keys = head.unlock(self.key.as_ref(), &self.of_store)?;
         match self.conditions.evaluate(&head) {

@@ -23,7 +23,7 @@ pub(super) async fn get_object(
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, version_id)?;
     let asked = object_read::asked(&request.headers, &request.uri)?;
-    let Found { facts, head, inline, expiration } = object_read::find(store, &object).await?;
+    let Found { facts, head, inline, expiration } = object_read::find(store, &object, &asked).await?;
     let reading = decide(&head, &asked)?;
     let mut headers = object_headers(&facts, &head, &asked, &reading);
     insert_expiration(&mut headers, expiration.as_deref());

@@ -18,7 +18,8 @@ pub(super) async fn get_object_acl(
     let GetObjectAclInput { bucket, key, version_id, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, version_id)?;
-    let (facts, head) = store.read_for(object.bucket.permit(), move |rows| object.find(rows)).await?;
+    let (facts, head) =
+        store.read_for(object.bucket.permit(), move |rows| object.find_without_parts(rows)).await?;
     let acl = facts.object_acl(&head);
     Ok(S3Response::new(GetObjectAclOutput {
         grants: Some(grants(acl.grants)),

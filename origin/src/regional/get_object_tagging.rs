@@ -18,7 +18,8 @@ pub(super) async fn get_object_tagging(
     let GetObjectTaggingInput { bucket, key, version_id, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, bucket, expected_bucket_owner)?;
     let object = AskedObject::new(bucket, key, version_id)?;
-    let (facts, head) = store.read_for(object.bucket.permit(), move |rows| object.find(rows)).await?;
+    let (facts, head) =
+        store.read_for(object.bucket.permit(), move |rows| object.find_without_parts(rows)).await?;
     let version_id = facts.shown_version(head.version_id.as_deref()).map(str::to_owned);
     Ok(S3Response::new(GetObjectTaggingOutput { tag_set: tagging::shown(head.tags), version_id }))
 }

@@ -6,6 +6,7 @@ use s3s::S3Result;
 
 use super::asked::{AskedObject, at_one_instant, no_such_bucket};
 use super::pages::Page;
+use super::resolve::Parts;
 use super::{RegionalStore, Resolved};
 use crate::head::{Facts, Head};
 use crate::read_request::ReadRequest;
@@ -21,13 +22,18 @@ pub(super) struct Found {
     pub(super) expiration: Option<String>,
 }
 
-/// The object, if the caller may read it.
+/// The object, if the caller may read it, with the parts that the request needs.
 ///
 /// # Errors
 /// Those of [`AskedObject::find`].
-pub(super) async fn find(store: &RegionalStore, object: &AskedObject) -> S3Result<Found> {
+pub(super) async fn find(
+    store: &RegionalStore,
+    object: &AskedObject,
+    asked: &ReadRequest,
+) -> S3Result<Found> {
     let version = object.version.as_ref().map(NamedVersion::as_str);
-    let reading = || store.resolve(&object.bucket.name, &object.key, version);
+    let parts = if asked.names_part() { Parts::All } else { Parts::OfEncrypted };
+    let reading = || store.resolve_with(parts, &object.bucket.name, &object.key, version);
     let Resolved { facts, head, marker, inline } = at_one_instant(&*object.bucket.permit(), reading).await?;
     let expiration = match (&object.version, &facts, &head) {
         (None, Some(facts), Some(head)) => store.expiration_header(facts, &object.key, head),

@@ -138,7 +138,7 @@ impl Rename {
                 "Objects cannot be renamed in a bucket that keeps versions, or did."
             ));
         }
-        let (_, source) = self.source.find(rows)?;
+        let (_, source) = self.source.find_without_parts(rows)?;
         let (_, replaced) = self.target.clone().with_request_tags(&source.tags).find_place(rows)?;
         verify(self.input.source_conditions.evaluate(&source))?;
         decide(&self.input.conditions, replaced.as_ref())?;

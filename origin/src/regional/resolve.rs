@@ -24,6 +24,14 @@ pub struct Resolved {
     pub inline: Option<Page>,
 }
 
+/// With which parts an object is read: there may be ten thousand, and most reads ask for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parts {
+    All,
+    /// Those of an encrypted object alone, which cannot be opened without them.
+    OfEncrypted,
+}
+
 impl RegionalStore {
     /// The head of an object's newest version, or of the one that is named, with its bucket's facts and, if they are few,
     /// its bytes, in one snapshot. There is no version of a name that is none.
@@ -31,13 +39,31 @@ impl RegionalStore {
     /// # Errors
     /// `InternalError` when the disk fails.
     pub async fn resolve(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<Resolved, S3Error> {
+        self.resolve_with(Parts::All, bucket, key, version).await
+    }
+
+    /// The same with these parts of the object.
+    ///
+    /// # Errors
+    /// As [`RegionalStore::resolve`].
+    pub(super) async fn resolve_with(
+        &self,
+        parts: Parts,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<Resolved, S3Error> {
         let version = version.map(NamedVersion::parse);
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.read_few(move |rows| {
             let facts = rows.bucket(&bucket)?.map(|bucket| bucket.facts);
+            let find = |named: Option<&NamedVersion>| match parts {
+                Parts::All => rows.version(&bucket, &key, named),
+                Parts::OfEncrypted => rows.version_to_open(&bucket, &key, named),
+            };
             let found = match version {
-                None => rows.version(&bucket, &key, None)?,
-                Some(Ok(named)) => rows.version(&bucket, &key, Some(&named))?,
+                None => find(None)?,
+                Some(Ok(named)) => find(Some(&named))?,
                 Some(Err(_)) => None,
             };
             let (head, marker) = Version::split(found);

@@ -135,7 +135,7 @@ impl PartCopy {
     fn find(&self, rows: &impl Reads, quota: Option<u64>) -> S3Result<Found> {
         let (facts, upload) = self.upload.find_with_facts(rows)?;
         facts.verify_takes(upload.encryption.as_ref())?;
-        let FoundSource { head: source, keys: source_keys, .. } = self.source.find(rows)?;
+        let FoundSource { head: source, keys: source_keys, .. } = self.source.find_to_open(rows)?;
         let keys = upload.unlock(self.key.as_ref(), &self.of_store)?;
         let range = self.range.clone().unwrap_or(0..source.bytes);
         if range.end > source.bytes {
@@ -158,7 +158,7 @@ impl PartCopy {
         let (facts, upload) = self.upload.find_with_facts(txn)?;
         facts.verify_takes(upload.encryption.as_ref())?;
         let encryption = upload.encryption;
-        let source = self.source.find(txn)?;
+        let source = self.source.find_without_parts(txn)?;
         if source.head.instance != copied.source {
             return Ok(None);
         }

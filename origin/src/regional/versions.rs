@@ -78,6 +78,23 @@ pub(crate) trait ReadVersions: Reads {
         .transpose()
     }
 
+    /// The same with the parts of an encrypted object alone, which cannot be opened without them.
+    fn version_to_open(
+        &self,
+        bucket: &str,
+        key: &str,
+        named: Option<&NamedVersion>,
+    ) -> Result<Option<Version>, Failure> {
+        let row = self.version_row(bucket, key, named)?;
+        row.map(|row| match row {
+            VersionRow::Object(object) if object.head.encryption.is_some() => {
+                self.with_parts(*object).map(Version::of)
+            }
+            row => Ok(row.into_version()),
+        })
+        .transpose()
+    }
+
     /// The same without its parts, for whoever does not ask for them: ten thousand take a while to decode, which the one
     /// writer has not.
     fn version_without_parts(
@@ -273,20 +290,22 @@ impl Txn<'_> {
         Ok(marker)
     }
 
-    /// Puts `head` over the version that it is of, which is there: its bytes are the same.
+    /// Puts `head` over the version that it is of, which is there: its bytes are the same, and so are its parts, which
+    /// stay as they are written.
     pub(crate) fn amend_version(&mut self, bucket: &str, key: &str, head: &Head) -> Result<(), Failure> {
         let missing = || Failure::Corrupt("a version to be changed is missing".into());
         let named = named(head.version_id.as_deref()).ok_or_else(missing)?;
+        let head = Head { parts: Vec::new(), ..head.clone() };
         match self.current(bucket, key)? {
             Some(current) if named.is(current.head.version_id.as_deref()) => {
-                let row = self.object_row(head, current.order)?;
+                let row = ObjectRow { head, ..current };
                 self.rows.put_row(Table::Objects, &keys::object(bucket, key), &encode(&row))
             }
             _ => {
-                let (order, before) = self.older(bucket, key, &named)?.ok_or_else(missing)?;
-                let superseded_millis = before.superseded_millis();
-                let row = ObjectRow { superseded_millis, ..self.object_row(head, order)? };
-                let row = VersionRow::Object(Box::new(row));
+                let Some((order, VersionRow::Object(before))) = self.older(bucket, key, &named)? else {
+                    return Err(missing());
+                };
+                let row = VersionRow::Object(Box::new(ObjectRow { head, ..*before }));
                 self.rows.put_row(Table::Versions, &keys::version(bucket, key, order), &encode(&row))
             }
         }

@@ -3,7 +3,10 @@
 use std::os::unix::fs::FileExt;
 
 use s3s::S3;
-use s3s::dto::ListBucketsInput;
+use s3s::dto::{
+    CopySource, CreateMultipartUploadInput, DeleteObjectTaggingInput, GetObjectAclInput, GetObjectInput,
+    GetObjectTaggingInput, HeadObjectInput, ListBucketsInput, UploadPartCopyInput,
+};
 
 use super::*;
 
@@ -165,6 +168,55 @@ async fn a_missing_part_list_is_found_by_the_deep_check() {
     lose_rows(region.dir.path(), table::Table::PartLists, |_| true);
     let report = region.check().await;
     assert_eq!(report.faults, [format!("corrupt: the part list of instance {instance} is missing")]);
+}
+
+/// Ten thousand parts take a while to decode: whoever asks for none does not wait for that, nor do others for the writer. So
+/// the list may be lost, and whoever does not ask for it does not notice.
+#[tokio::test]
+async fn whoever_asks_for_no_parts_reads_no_list_of_them() {
+    let region = Region::start().await;
+    for number in 1..=2 {
+        region.store.test_put_part("u", number, &bytes(u64::from(number), 100_000)).await.unwrap();
+    }
+    region.store.test_complete("k", "u").await.unwrap();
+    let (bucket, key) = (BUCKET.to_owned(), "k".to_owned());
+    let untag =
+        || DeleteObjectTaggingInput { bucket: bucket.clone(), key: key.clone(), ..Default::default() };
+    region.store.delete_object_tagging(asked(untag())).await.unwrap();
+    let head = region.store.resolve(BUCKET, "k", None).await.unwrap().head.unwrap();
+    assert_eq!(head.parts.len(), 2, "the parts of an object that is given other tags stay");
+    region.store.close().await;
+    lose_rows(region.dir.path(), table::Table::PartLists, |_| true);
+
+    let region = Region::open(region.dir, Seams::default()).await;
+    let store = &region.store;
+    store.delete_object_tagging(asked(untag())).await.unwrap();
+    let get = || GetObjectInput { bucket: bucket.clone(), key: key.clone(), ..Default::default() };
+    store.get_object(asked(get())).await.unwrap();
+    let mut ranged = asked(get());
+    ranged.headers.insert(http::header::RANGE, http::HeaderValue::from_static("bytes=1-2"));
+    store.get_object(ranged).await.unwrap();
+    let head = HeadObjectInput { bucket: bucket.clone(), key: key.clone(), ..Default::default() };
+    store.head_object(asked(head)).await.unwrap();
+    let acl = GetObjectAclInput { bucket: bucket.clone(), key: key.clone(), ..Default::default() };
+    store.get_object_acl(asked(acl)).await.unwrap();
+    let tags = GetObjectTaggingInput { bucket: bucket.clone(), key: key.clone(), ..Default::default() };
+    store.get_object_tagging(asked(tags)).await.unwrap();
+    let create =
+        CreateMultipartUploadInput { bucket: bucket.clone(), key: "to".into(), ..Default::default() };
+    let upload_id = store.create_multipart_upload(asked(create)).await.unwrap().output.upload_id.unwrap();
+    let from = CopySource::Bucket { bucket: BUCKET.into(), key: "k".into(), version_id: None };
+    let mut copy = UploadPartCopyInput::builder();
+    copy.set_bucket(bucket.clone()).set_key("to".into()).set_upload_id(upload_id);
+    copy.set_part_number(1).set_copy_source(from);
+    store.upload_part_copy(asked(copy.build().unwrap())).await.unwrap();
+
+    let mut of_part = asked(get());
+    of_part.uri = http::Uri::from_static("/?partNumber=1");
+    assert_eq!(*store.get_object(of_part).await.err().unwrap().code(), S3ErrorCode::InternalError);
+    let source = [(http::HeaderName::from_static("x-amz-rename-source"), "photos/k".parse().unwrap())];
+    let rename = RenameObjectInput::parse(BUCKET, "new", &source.into_iter().collect()).unwrap();
+    store.rename_object(asked(rename)).await.unwrap();
 }
 
 /// Every place where a row's text lies in the metadata file is damaged in turn; then the store is read and checked.
