@@ -143,7 +143,7 @@ use crate::wanted_encryption::WantedEncryption;
 pub use bucket_name::ReservedNames;
 pub use buffers::{GATHERED_BYTES_MAX, READ_AHEAD_BYTES_MAX};
 pub use check::Report;
-use commit::Writer;
+use commit::{Growth, Writer};
 use disk::Disk;
 pub use disk::OpenError;
 pub use expire::Applied;
@@ -351,7 +351,7 @@ impl RegionalStore {
 
     /// Announces `change`, then runs `decide` in the write transaction; returns what it decided once that is durable.
     /// `decide` reads what all earlier changes left, and everything that it wrote is taken back when it returns an
-    /// error. Goes on when the caller goes away.
+    /// error. Goes on when the caller goes away. A change that makes the rows grow where the disk is full is refused.
     pub(crate) async fn commit<T: Send + 'static>(
         &self,
         change: Change,
@@ -362,7 +362,7 @@ impl RegionalStore {
         let task = self
             .shared
             .runtime
-            .spawn(async move { commit::announced(&disk, &writer, &change, decide).await });
+            .spawn(async move { commit::announced(&disk, &writer, &change, Growth::of(&change), decide).await });
         task.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))
     }
 

@@ -52,12 +52,33 @@ impl Writer {
     /// Queues a change and waits until it is durable, or refused.
     pub(super) async fn submit<T: Send + 'static>(
         &self,
+        growth: Growth,
         decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
     ) -> Result<T, S3Error> {
         let (answer, answered) = oneshot::channel();
-        let change = Decision { decide: Some(decide), decided: None, answer };
+        let change = Decision { growth, decide: Some(decide), decided: None, answer };
         self.queue.send(Box::new(change)).await.map_err(|_| Failure::NotOpen)?;
         answered.await.map_err(|_| Failure::NotOpen)?
+    }
+}
+
+/// Whether a change may let the rows grow where the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// It may not, and is refused: what is left is needed to remove things.
+    Bounded,
+    /// It may, by the little that it notes: it removes things, or is an operator's.
+    Free,
+}
+
+impl Growth {
+    /// Of what a request asks for.
+    pub(super) fn of(change: &super::seams::Change) -> Self {
+        use super::seams::Change;
+        match change {
+            Change::Nothing | Change::Keys { .. } | Change::Bucket(_) => Self::Bounded,
+            Change::Users(_) => Self::Free,
+        }
     }
 }
 
@@ -66,10 +87,11 @@ pub(super) async fn announced<T: Send + 'static>(
     disk: &Disk,
     writer: &Writer,
     change: &super::seams::Change,
+    growth: Growth,
     decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
 ) -> Result<T, S3Error> {
     let announced = disk.seams.announcer.announce(change).await?;
-    let decided = writer.submit(decide).await;
+    let decided = writer.submit(growth, decide).await;
     // Every read from here on sees the commit, or that there was none.
     drop(announced);
     decided
@@ -89,13 +111,14 @@ impl WeakWriter {
 
 /// A change of some type.
 trait Change: Send {
-    /// Decides and writes, if no account keeps more than `quota` by it. `false` when what was written is to be taken back.
+    /// Decides and writes, if no account keeps more than `quota` by it and the disk has room. `false` when what was written is to be taken back.
     fn run(&mut self, txn: &mut Txn<'_>, quota: Option<u64>) -> bool;
     /// Answers whoever waits.
     fn answer(self: Box<Self>, committed: Result<(), &Failure>);
 }
 
 struct Decision<T, F> {
+    growth: Growth,
     decide: Option<F>,
     decided: Option<Result<T, S3Error>>,
     answer: oneshot::Sender<Result<T, S3Error>>,
@@ -107,9 +130,16 @@ impl<T: Send, F: FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send> Change for D
         // A change that panics is refused; the writer and the other changes go on.
         let decided =
             catch_unwind(AssertUnwindSafe(|| decide(txn))).unwrap_or_else(|panic| Err(panicked(&*panic)));
-        let decided = decided.and_then(|value| txn.settle_usage(quota).map(|()| value));
-        let keep = decided.is_ok();
-        self.decided = Some(decided);
+        let settled = decided.and_then(|value| {
+            txn.settle_usage(quota)?;
+            match self.growth {
+                Growth::Bounded => txn.settle_room()?,
+                Growth::Free => {}
+            }
+            Ok(value)
+        });
+        let keep = settled.is_ok();
+        self.decided = Some(settled);
         keep
     }
 
@@ -236,4 +266,17 @@ fn settle(disk: &Disk, unsettled: &mut Vec<Aside>) {
             Err(_) => return unsettled.push(file),
         }
     }
+}
+
+/// Decides a change as the writer does.
+#[cfg(test)]
+pub(super) fn test_decide<T: Send>(
+    txn: &mut Txn<'_>,
+    growth: Growth,
+    decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send,
+) -> Result<T, S3Error> {
+    let (answer, _) = oneshot::channel();
+    let mut decision = Decision { growth, decide: Some(decide), decided: None, answer };
+    decision.run(txn, None);
+    decision.decided.expect("it was decided")
 }

@@ -60,6 +60,8 @@ pub(crate) trait WriteRows: ReadRows {
     fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Failure>;
     /// Removes the row under `key`, if there is one.
     fn delete_row(&mut self, table: Table, key: &[u8]) -> Result<(), Failure>;
+    /// By how many bytes the rows have grown since the change began; fewer than none where they have shrunk.
+    fn grown_bytes(&self) -> i64;
 }
 
 /// How to open the metadata file.
@@ -306,13 +308,15 @@ pub(super) struct Batch<'t> {
     tables: Vec<RedbTable<'t>>,
     undo: Vec<(Table, Vec<u8>, Option<Vec<u8>>)>,
     written_count: usize,
+    /// Since the last change was kept or taken back.
+    grown_bytes: i64,
     dirty: bool,
     broken: Option<Failure>,
 }
 
 impl<'t> Batch<'t> {
     fn new(tables: Vec<RedbTable<'t>>) -> Self {
-        Self { tables, undo: Vec::new(), written_count: 0, dirty: false, broken: None }
+        Self { tables, undo: Vec::new(), written_count: 0, grown_bytes: 0, dirty: false, broken: None }
     }
 
     /// How many rows were written until now, those that were taken back among them.
@@ -320,8 +324,10 @@ impl<'t> Batch<'t> {
         self.written_count
     }
 
-    fn note_written(&mut self, table: Table, key: &[u8], before: Option<Vec<u8>>) {
+    fn note_written(&mut self, table: Table, key: &[u8], before: Option<Vec<u8>>, after: Option<&[u8]>) {
+        let row_bytes = |value: Option<&[u8]>| value.map_or(0, |value| (key.len() + value.len()) as i64);
         self.written_count += 1;
+        self.grown_bytes += row_bytes(after) - row_bytes(before.as_deref());
         self.undo.push((table, key.to_vec(), before));
     }
 
@@ -329,6 +335,7 @@ impl<'t> Batch<'t> {
     pub(super) fn keep(&mut self) {
         self.dirty |= !self.undo.is_empty();
         self.undo.clear();
+        self.grown_bytes = 0;
     }
 
     /// Counts the commit of what was kept; `None` when there is nothing to commit.
@@ -344,6 +351,7 @@ impl<'t> Batch<'t> {
 
     /// Takes back what was written since the last change was kept or taken back.
     pub(super) fn take_back(&mut self) {
+        self.grown_bytes = 0;
         while let Some((table, key, before)) = self.undo.pop() {
             let rows = &mut self.tables[table as usize];
             let undone = match before {
@@ -383,7 +391,7 @@ impl WriteRows for Batch<'_> {
             .insert(key, sealed.as_slice())
             .map(|before| before.map(|before| before.value().to_vec()));
         let before = self.note(replaced)?;
-        self.note_written(table, key, before);
+        self.note_written(table, key, before, Some(&sealed));
         Ok(())
     }
 
@@ -392,9 +400,13 @@ impl WriteRows for Batch<'_> {
             .remove(key)
             .map(|before| before.map(|before| before.value().to_vec()));
         if let Some(before) = self.note(removed)? {
-            self.note_written(table, key, Some(before));
+            self.note_written(table, key, Some(before), None);
         }
         Ok(())
+    }
+
+    fn grown_bytes(&self) -> i64 {
+        self.grown_bytes
     }
 }
 

@@ -14,7 +14,7 @@ use s3s::{S3Error, S3ErrorCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::commit::{WeakWriter, Writer, announced};
+use super::commit::{Growth, WeakWriter, Writer, announced};
 use super::db::{ReadRows, RowSnapshot};
 use super::disk::Disk;
 use super::due::Span;
@@ -155,7 +155,7 @@ impl Expirer {
             after = Some(bucket);
         }
         if self.noted_place().await?.is_some() {
-            writer.submit(|txn| Ok(txn.rows.delete_row(Table::Store, PLACE_KEY)?)).await?;
+            writer.submit(Growth::Free, |txn| Ok(txn.rows.delete_row(Table::Store, PLACE_KEY)?)).await?;
         }
         self.disk.metrics.lifecycle_passed(started.elapsed());
         Ok(applied)
@@ -182,7 +182,9 @@ impl Expirer {
                 applied.add(&self.act(writer, bucket, page).await?);
             } else if let Some(place) = place.clone().filter(|_| unnoted_count >= PAGES_UNNOTED_MAX) {
                 unnoted_count = 0;
-                writer.submit(move |txn| txn.put_place(&place).map_err(Failure::into_answer)).await?;
+                writer
+                    .submit(Growth::Free, move |txn| txn.put_place(&place).map_err(Failure::into_answer))
+                    .await?;
             }
         }
         if applied != Applied::default() {
@@ -218,7 +220,8 @@ impl Expirer {
                 txn.apply_lifecycle(&bucket, &incarnation, items, day).map_err(Failure::into_answer)
             };
             // In a task of its own: who stops waiting changes nothing about the change.
-            let acting = tokio::spawn(async move { announced(&disk, &writer, &change, act).await });
+            let acting =
+                tokio::spawn(async move { announced(&disk, &writer, &change, Growth::Free, act).await });
             let outcome = acting.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))?;
             self.disk.metrics.lifecycle_applied(&outcome);
             applied.add(&outcome);

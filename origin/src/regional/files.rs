@@ -33,14 +33,14 @@ pub(crate) const fn pages_in(bytes: u64) -> u64 {
     bytes.div_ceil(PAGE_BYTES)
 }
 
-/// Disk space that one batch of changes may fill with bytes in rows: they reach the disk with its commit, so the disk
-/// itself can be asked before the batch alone.
+/// Disk space that one batch of changes may fill with rows: they reach the disk with its commit, so the disk itself can be
+/// asked before the batch alone.
 pub(super) struct Room {
     left_bytes: u64,
 }
 
 impl Room {
-    /// Takes space for `bytes` bytes in rows. What is taken back later stays taken, until the next batch.
+    /// Takes space for `bytes` bytes in rows.
     ///
     /// # Errors
     /// A full disk: what is left is needed to remove things.

@@ -34,16 +34,12 @@ type References = BTreeMap<Instance, i64>;
 
 impl Txn<'_> {
     /// Makes staged bytes an instance.
-    ///
-    /// # Errors
-    /// A full disk: what is left is needed to remove things.
     pub(crate) fn publish(&mut self, staged: Staged) -> Result<Instance, Failure> {
         let Staged { instance, stored_bytes: bytes, content, .. } = staged;
         match content {
             StagedContent::Inline(inline) => self.put_inline(instance, inline.to_vec()),
             StagedContent::File { aside, sums } => {
                 self.effects.published.push(aside);
-                self.room.take(size_of_val(sums.as_slice()) as u64)?;
                 for (run, sums) in (0..).zip(sums.chunks(RUN_PAGES as usize)) {
                     let packed: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
                     self.rows.put_row(Table::Sums, &keys::run(&instance, run * RUN_PAGES), &packed)?;
@@ -58,7 +54,7 @@ impl Txn<'_> {
     /// A new instance of the same bytes as `source`, without moving them, unless they are few.
     ///
     /// # Errors
-    /// `ServiceUnavailable` when they are and the disk is full; `InternalError` when `source` is gone: find it in this same transaction.
+    /// `InternalError` when `source` is gone: find it in this same transaction.
     pub(crate) fn share(&mut self, source: &Instance) -> Result<Instance, S3Error> {
         let bytes = layout::instance(&*self.rows, source)?.bytes;
         self.slice(source, 0..bytes)
@@ -67,7 +63,7 @@ impl Txn<'_> {
     /// A new instance of a part of `source`, without moving a byte, unless they are few.
     ///
     /// # Errors
-    /// `ServiceUnavailable` when they are and the disk is full; `InternalError` when `source` is gone or shorter; `InvalidRequest` when it is made of too many pieces.
+    /// `InternalError` when `source` is gone or shorter; `InvalidRequest` when it is made of too many pieces.
     pub(crate) fn slice(&mut self, source: &Instance, range: Range<u64>) -> Result<Instance, S3Error> {
         let row = layout::instance(&*self.rows, source)?;
         if range.start > range.end || range.end > row.bytes {
@@ -228,7 +224,6 @@ impl Txn<'_> {
     }
 
     fn put_inline(&mut self, instance: Instance, inline: Vec<u8>) -> Result<Instance, Failure> {
-        self.room.take(inline.len() as u64)?;
         let row = InstanceRow { bytes: inline.len() as u64, content: Content::Inline(inline) };
         self.rows.put_row(Table::Instances, instance.as_bytes(), &encode(&row))?;
         Ok(instance)

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use s3s::S3Error;
 
-use super::commit::{WeakWriter, Writer};
+use super::commit::{Growth, WeakWriter, Writer};
 use super::db::{ReadRows, Row};
 use super::disk::Disk;
 use super::due::{self, Kind, Since, Span};
@@ -125,7 +125,7 @@ impl Reaper {
                 let last_read = |instance: &Instance| readers.last_read(instance, disk.running());
                 txn.end_leftover(&due, grace, last_read).map_err(Failure::into_answer)
             };
-            rest = writer.submit(end).await?;
+            rest = writer.submit(Growth::Free, end).await?;
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Reaper {
             let disk = Arc::clone(&self.disk);
             let (removed, others) = self.disk.files.run(move || Ok(remove_files(&disk, look.rows))).await?;
             if !removed.is_empty() {
-                let forgotten = writer.submit(move |txn| Ok(txn.forget_trash(&removed)?)).await;
+                let forgotten = writer.submit(Growth::Free, move |txn| Ok(txn.forget_trash(&removed)?)).await;
                 forgotten.map_err(|error| Failure::behind(&error))?;
             }
             stayed.add(look.stayed.0);

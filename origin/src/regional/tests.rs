@@ -148,6 +148,22 @@ fn head(txn: &Txn<'_>, instance: Instance, bytes: u64) -> Head {
     Head { bytes, etag: "e".into(), modified_millis, ..Head::new(instance, txn.random_id()) }
 }
 
+fn upload_row() -> UploadRow {
+    UploadRow {
+        initiated_millis: 1,
+        initiator: String::new(),
+        initiator_display: String::new(),
+        owner: None,
+        acl: None,
+        tags: Tags::new(),
+        headers: StoredHeaders::default(),
+        metadata: BTreeMap::new(),
+        checksum_algorithm: None,
+        checksum_kind: None,
+        encryption: None,
+    }
+}
+
 fn change(key: &str) -> Change {
     Change::Keys { bucket: BUCKET.into(), keys: vec![key.into()] }
 }
@@ -207,7 +223,7 @@ impl RegionalStore {
     /// Makes the bucket, if it is not there, and tells nobody.
     async fn test_bucket(&self) {
         let writer = self.writer().unwrap();
-        let made = writer.submit(|txn| {
+        let made = writer.submit(Growth::Free, |txn| {
             if txn.bucket(BUCKET)?.is_none() {
                 let owner = Owner { id: "id".into(), display_name: "anne".into() };
                 let facts = Facts::new(txn.random_id(), txn.random_id(), "anne", owner);
@@ -299,20 +315,7 @@ impl RegionalStore {
                 is_sealed: false,
             };
             // Of whatever key: parts are found by their upload.
-            let upload = UploadRow {
-                initiated_millis: 1,
-                initiator: String::new(),
-                initiator_display: String::new(),
-                owner: None,
-                acl: None,
-                tags: Tags::new(),
-                headers: StoredHeaders::default(),
-                metadata: BTreeMap::new(),
-                checksum_algorithm: None,
-                checksum_kind: None,
-                encryption: None,
-            };
-            txn.put_upload(BUCKET, "k", &upload_id, &upload)?;
+            txn.put_upload(BUCKET, "k", &upload_id, &upload_row())?;
             Ok(txn.put_part(BUCKET, &upload_id, number, &part)?)
         })
         .await

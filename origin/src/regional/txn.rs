@@ -57,6 +57,17 @@ impl<'a> Txn<'a> {
         self.effects
     }
 
+    /// Takes the disk space that the change's rows need beyond those they replace.
+    ///
+    /// # Errors
+    /// A full disk: what is left is needed to remove things.
+    pub(super) fn settle_room(&mut self) -> Result<(), Failure> {
+        match u64::try_from(self.rows.grown_bytes()) {
+            Ok(grown_bytes @ 1..) => Ok(self.room.take(grown_bytes)?),
+            Ok(0) | Err(_) => Ok(()),
+        }
+    }
+
     /// Milliseconds since 1970, for the times in rows.
     pub(crate) fn now_millis(&self) -> u64 {
         self.moment.clock.now_millis()

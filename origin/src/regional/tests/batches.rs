@@ -60,7 +60,7 @@ async fn a_large_leftover_that_is_ended_in_part_is_ended_by_the_next_start() {
         // It would go on by itself.
         region.store.shared.reaper.abort();
         let writer = region.store.writer().unwrap();
-        let ended = writer.submit(move |txn| {
+        let ended = writer.submit(Growth::Free, move |txn| {
             let due = txn.rows(Table::Due, all)?.collect::<Result<Vec<_>, _>>()?;
             let [(due, _)] = &due[..] else { panic!("{due:?} are left over") };
             Ok(txn.end_leftover(due, Duration::ZERO, |_| None)?)
@@ -87,13 +87,13 @@ async fn a_batch_ends_where_it_has_written_much() {
     let before = commits_count();
     let (began, has_begun) = tokio::sync::oneshot::channel();
     let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
-    let first = writer.submit(move |_| {
+    let first = writer.submit(Growth::Free, move |_| {
         began.send(()).ok();
         goes_on.recv().ok();
         Ok(())
     });
     let much = |n: u8| {
-        writer.submit(move |txn| {
+        writer.submit(Growth::Free, move |txn| {
             let rows = (0..3000_u16).map(|row| [&[n], row.to_be_bytes().as_slice()].concat());
             Ok(rows.into_iter().try_for_each(|key| txn.rows.put_row(Table::Store, &key, b""))?)
         })

@@ -1,6 +1,7 @@
 //! Disks that fill up and fail: clean errors, nothing left behind, and the store goes on.
 
 use super::*;
+use crate::head::Versioning;
 
 /// Fails every step of one kind while armed.
 #[derive(Default)]
@@ -176,7 +177,7 @@ async fn what_a_killed_first_start_left_aside_is_no_part_of_the_store() {
     }
 }
 
-/// The disk can say how full it is before a batch alone: what the batch's own changes put into rows counts too.
+/// The disk can say how full it is before a batch alone: what the batch's own changes put into rows counts too, to the byte.
 #[tokio::test]
 async fn a_batch_puts_no_more_into_rows_than_the_disk_has_room_for() {
     let region = Region::start().await;
@@ -190,10 +191,11 @@ async fn a_batch_puts_no_more_into_rows_than_the_disk_has_room_for() {
     let (published, copied_small, copied_large) = disk
         .db
         .write(|batch| {
-            // A row may take twice its bytes.
-            let mut room = files::Room::test_of(100_001);
+            // A row may take twice its bytes, and has some beside those of its object.
+            let mut room = files::Room::test_of(101_001);
             let mut in_turn = |decide: &mut dyn FnMut(&mut Txn<'_>) -> Result<(), S3Error>| {
-                let decided = decide(&mut Txn::new(batch, disk.moment(), &mut room));
+                let mut txn = Txn::new(batch, disk.moment(), &mut room);
+                let decided = commit::test_decide(&mut txn, Growth::Bounded, decide);
                 batch.keep();
                 decided.map_err(|error| error.code().clone())
             };
@@ -212,8 +214,52 @@ async fn a_batch_puts_no_more_into_rows_than_the_disk_has_room_for() {
     assert_eq!(published[..5], [const { Ok(()) }; 5]);
     assert_eq!(published[5..], [const { Err(S3ErrorCode::ServiceUnavailable) }; 3]);
     assert_eq!(copied_small, Err(S3ErrorCode::ServiceUnavailable));
-    // Shared in its file: nothing of it goes into rows.
+    // Shared in its file: a small row is all of it.
     assert_eq!(copied_large, Ok(()));
     // A new batch asks the disk again.
     region.store.test_copy("small", "copy").await.unwrap();
+}
+
+#[tokio::test]
+async fn on_a_full_disk_rows_may_shrink_and_not_grow() {
+    let region = Region::start().await;
+    region.store.test_put("small", b"0123456789").await.unwrap();
+    region.store.test_put("large", &bytes(1, 20_000)).await.unwrap();
+    region.store.test_put_part("u", 1, b"part").await.unwrap();
+    let large = region.store.resolve(BUCKET, "large", None).await.unwrap().head.unwrap();
+    let disk = Arc::clone(&region.store.shared.disk);
+    let written = disk.db.write(|batch| {
+        let mut room = files::Room::test_of(0);
+        let mut decide = |growth, decide: &dyn Fn(&mut Txn<'_>) -> Result<(), S3Error>| {
+            let mut txn = Txn::new(batch, disk.moment(), &mut room);
+            let decided = commit::test_decide(&mut txn, growth, decide);
+            if decided.is_ok() { batch.keep() } else { batch.take_back() }
+            decided.map_err(|error| error.code().clone())
+        };
+        type Decide<'a> = &'a (dyn Fn(&mut Txn<'_>) -> Result<(), S3Error> + Sync);
+        let growing: [Decide<'_>; 5] = [
+            &|txn| Ok(txn.put_upload(BUCKET, "k", "v", &upload_row())?),
+            &|txn| Ok(txn.put_marker(BUCKET, "none", Versioning::Enabled, None).map(drop)?),
+            &|txn| txn.share(&large.instance).map(drop),
+            &|txn| Ok(txn.put_bucket("other", &Bucket::new(facts(txn), 0))?),
+            &|txn| {
+                let tags = [("k".to_owned(), "v".to_owned())].into();
+                Ok(txn.amend_version(BUCKET, "large", &Head { tags, ..large.clone() })?)
+            },
+        ];
+        for (n, growing) in growing.into_iter().enumerate() {
+            assert_eq!(decide(Growth::Bounded, growing), Err(S3ErrorCode::ServiceUnavailable), "{n}");
+        }
+        let shrinking: [Decide<'_>; 3] = [
+            &|txn| Ok(txn.delete_object(BUCKET, "small").map(drop)?),
+            &|txn| Ok(txn.delete_object(BUCKET, "large").map(drop)?),
+            &|txn| Ok(txn.delete_upload(BUCKET, "k", "u")?),
+        ];
+        for (n, shrinking) in shrinking.into_iter().enumerate() {
+            assert_eq!(decide(Growth::Bounded, shrinking), Ok(()), "{n}");
+        }
+        assert_eq!(decide(Growth::Free, growing[0]), Ok(()));
+        Ok(())
+    });
+    written.unwrap();
 }
