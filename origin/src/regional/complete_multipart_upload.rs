@@ -305,6 +305,7 @@ fn put_joined(
         version_id: head.version_id,
         encryption,
         expiration,
+        incarnation: Some(facts.incarnation),
     })
 }
 
@@ -318,16 +319,18 @@ fn under_ownership(upload: UploadRow, facts: &Facts) -> UploadRow {
 }
 
 /// The answer to a completion that has happened, if it was this one: the same parts make the same ETag. It is for whom
-/// the first answer was for.
+/// the first answer was for. A bucket that was made anew since is another one.
 fn completed_before(rows: &impl Reads, asked: &AskedUpload, named: &[NamedPart]) -> S3Result<CompletedRow> {
     let md5s =
         named.iter().map(|part| md5(&part.etag)).collect::<Option<Vec<_>>>().ok_or_else(no_such_upload)?;
+    let facts = asked.bucket.look_up(rows)?.facts;
     let completed = rows
         .completed(&asked.upload_id)?
         .filter(|completed| (&completed.bucket, &completed.key) == (&asked.bucket.name, &asked.key))
+        .filter(|completed| completed.incarnation.is_none_or(|of| of == facts.incarnation))
         .filter(|completed| completed.etag == multipart_etag(&md5s))
         .ok_or_else(no_such_upload)?;
-    asked.verify_initiator(&asked.bucket.look_up(rows)?.facts, &completed.initiator)?;
+    asked.verify_initiator(&facts, &completed.initiator)?;
     Ok(completed)
 }
 

@@ -203,6 +203,9 @@ pub(crate) struct CompletedRow {
     /// `x-amz-expiration`, as it was answered.
     #[serde(default)]
     pub(crate) expiration: Option<String>,
+    /// Of the bucket that it was finished in; `None` in rows of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) incarnation: Option<Instance>,
 }
 
 /// A rename that was done, remembered so that doing it again changes nothing.

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod expire;
 mod faults;
+mod incarnations;
 mod private;
 mod scrub;
 mod sharing;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use prometheus::Registry;
 use s3s::{S3ErrorCode, S3Request, S3Result, s3_error};
@@ -30,6 +32,7 @@ use super::*;
 use crate::acl::Owner;
 use crate::caller::Caller;
 use crate::head::{Facts, Head, Part, StoredHeaders};
+use crate::lifecycle::Lifecycle;
 use crate::permit::{On, Permit, Role};
 use crate::tags::Tags;
 use crate::test_until::until;
@@ -219,7 +222,53 @@ impl Permit for Anybody {
     }
 }
 
+type Meanwhile = Box<dyn FnOnce(RegionalStore) -> BoxFuture<'static, S3Result<()>> + Send>;
+
+/// Does something once between a look and the change that follows it, or fails that change.
+#[derive(Default)]
+struct Between {
+    store: Mutex<Option<RegionalStore>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
+    /// Announcements until one fails; none does while it is 0.
+    fails_in: AtomicUsize,
+}
+
+impl Announcer for Between {
+    fn announce(&self, _change: &Change) -> BoxFuture<'_, S3Result<Announced>> {
+        Box::pin(async {
+            let meanwhile = self.meanwhile.lock().unwrap().take();
+            let store = self.store.lock().unwrap().clone();
+            if let Some((meanwhile, store)) = meanwhile.zip(store) {
+                meanwhile(store).await?;
+            }
+            let left = self.fails_in.load(Ordering::SeqCst);
+            self.fails_in.store(left.saturating_sub(1), Ordering::SeqCst);
+            if left == 1 { Err(s3_error!(ServiceUnavailable)) } else { Ok(Announced::NOBODY) }
+        })
+    }
+}
+
+/// A region with something between what is announced and what is committed.
+async fn between() -> (Region, Arc<Between>) {
+    let between = Arc::new(Between::default());
+    let announcer: Arc<dyn Announcer> = Arc::<Between>::clone(&between);
+    let region = Region::start_with(Seams { announcer, ..Seams::default() }).await;
+    *between.store.lock().unwrap() = Some(region.store.clone());
+    (region, between)
+}
+
 impl RegionalStore {
+    /// Makes the bucket anew, with these rules and whatever is in it.
+    async fn test_rules(&self, lifecycle: Option<Lifecycle>) -> S3Result<()> {
+        self.commit(Change::Bucket(BUCKET.into()), move |txn| {
+            let owner = Owner { id: "id".into(), display_name: "anne".into() };
+            let facts = Facts::new(txn.random_id(), txn.random_id(), "anne", owner);
+            let facts = Facts { lifecycle, ..facts };
+            Ok(txn.put_bucket(BUCKET, &Bucket::new(facts, 1))?)
+        })
+        .await
+    }
+
     /// Makes the bucket, if it is not there, and tells nobody.
     async fn test_bucket(&self) {
         let writer = self.writer().unwrap();
@@ -606,7 +655,7 @@ impl Drop for Over {
 struct Watcher(Arc<Watching>);
 
 impl Announcer for Watcher {
-    fn announce(&self, change: &Change) -> futures::future::BoxFuture<'_, S3Result<Announced>> {
+    fn announce(&self, change: &Change) -> BoxFuture<'_, S3Result<Announced>> {
         let change = change.clone();
         Box::pin(async move {
             if self.0.is_holding.load(Ordering::SeqCst) {

@@ -2,11 +2,9 @@
 
 use std::ops::Bound;
 
-use futures::future::BoxFuture;
-use s3s::S3Result;
 use s3s::dto::{
-    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
-    NoncurrentVersionExpiration,
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration,
+    LifecycleRule, NoncurrentVersionExpiration,
 };
 
 use super::super::rows::{MarkerRow, ObjectRow, VersionRow, decode, encode};
@@ -17,32 +15,6 @@ use crate::head::Versioning;
 use crate::lifecycle::Lifecycle;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-type Meanwhile = Box<dyn FnOnce(RegionalStore) -> BoxFuture<'static, S3Result<()>> + Send>;
-
-/// Does something once between a look and the change that follows it, or fails that change.
-#[derive(Default)]
-struct Between {
-    store: Mutex<Option<RegionalStore>>,
-    meanwhile: Mutex<Option<Meanwhile>>,
-    /// Announcements until one fails; none does while it is 0.
-    fails_in: AtomicUsize,
-}
-
-impl Announcer for Between {
-    fn announce(&self, _change: &Change) -> BoxFuture<'_, S3Result<Announced>> {
-        Box::pin(async {
-            let meanwhile = self.meanwhile.lock().unwrap().take();
-            let store = self.store.lock().unwrap().clone();
-            if let Some((meanwhile, store)) = meanwhile.zip(store) {
-                meanwhile(store).await?;
-            }
-            let left = self.fails_in.load(Ordering::SeqCst);
-            self.fails_in.store(left.saturating_sub(1), Ordering::SeqCst);
-            if left == 1 { Err(s3_error!(ServiceUnavailable)) } else { Ok(Announced::NOBODY) }
-        })
-    }
-}
 
 fn a_day() -> Lifecycle {
     rule(Some(LifecycleExpiration { days: Some(1), ..LifecycleExpiration::default() }), None)
@@ -76,32 +48,23 @@ fn empty_rule() -> LifecycleRule {
 /// A region whose store has made the pass that it begins with: whatever goes from now on goes by a pass of the test's.
 async fn start_with(seams: Seams) -> Region {
     let region = Region::start_with(seams).await;
-    let passes = &region.store.shared.disk.metrics.lifecycle_pass_seconds;
-    until("the first pass", async || passes.get_sample_count() > 0).await;
+    until_first_pass(&region).await;
     region
 }
 
+async fn until_first_pass(region: &Region) {
+    let passes = &region.store.shared.disk.metrics.lifecycle_pass_seconds;
+    until("the first pass", async || passes.get_sample_count() > 0).await;
+}
+
 async fn region() -> (Region, Arc<Between>) {
-    let between = Arc::new(Between::default());
-    let announcer: Arc<dyn Announcer> = Arc::<Between>::clone(&between);
-    let region = start_with(Seams { announcer, ..Seams::default() }).await;
-    *between.store.lock().unwrap() = Some(region.store.clone());
+    let (region, between) = between().await;
+    until_first_pass(&region).await;
     region.store.test_rules(Some(a_day())).await.unwrap();
     (region, between)
 }
 
 impl RegionalStore {
-    /// Makes the bucket anew, with these rules and whatever is in it.
-    async fn test_rules(&self, lifecycle: Option<Lifecycle>) -> S3Result<()> {
-        self.commit(Change::Bucket(BUCKET.into()), move |txn| {
-            let owner = Owner { id: "id".into(), display_name: "anne".into() };
-            let facts = Facts::new(txn.random_id(), txn.random_id(), "anne", owner);
-            let facts = Facts { lifecycle, ..facts };
-            Ok(txn.put_bucket(BUCKET, &Bucket::new(facts, 1))?)
-        })
-        .await
-    }
-
     async fn test_keys(&self) -> Vec<String> {
         let keys = self.read(|rows| {
             let objects = rows.objects(BUCKET, Bound::Unbounded)?;
