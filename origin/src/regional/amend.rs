@@ -2,7 +2,8 @@
 //! holds the facts or the head from before takes them for the same.
 //!
 //! Whether it may be done is decided on a snapshot first, and in the transaction once more: whoever may not has nothing
-//! announced, and so empties nobody's cache.
+//! announced, and so empties nobody's cache. The bucket is the same then, or it is not there: one that was made anew under
+//! its name is somebody's who was not asked.
 
 use s3s::S3Result;
 
@@ -23,7 +24,8 @@ pub(super) async fn amend_bucket(
 ) -> S3Result<()> {
     bucket.confirm_caller().await?;
     let asked = bucket.clone();
-    store.read_few(move |rows| asked.find(rows).map(drop)).await?;
+    let found = store.read_few(move |rows| asked.find(rows)).await?;
+    let bucket = bucket.kept_to(&found.facts);
     store
         .commit(Change::Bucket(bucket.name.clone()), move |txn| {
             let mut amended = bucket.find(txn)?;
@@ -46,7 +48,8 @@ pub(super) async fn amend_object(
 ) -> S3Result<Option<String>> {
     object.bucket.confirm_caller().await?;
     let asked = object.clone();
-    store.read_few(move |rows| asked.find_without_parts(rows).map(drop)).await?;
+    let (facts, _) = store.read_few(move |rows| asked.find_without_parts(rows)).await?;
+    let object = object.kept_to(&facts);
     store
         .commit(object.change(), move |txn| {
             let (facts, mut head) = object.find_without_parts(txn)?;

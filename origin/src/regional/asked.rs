@@ -15,6 +15,7 @@ use super::versions::{ReadVersions, Version};
 use crate::caller::Caller;
 use crate::encryption::Encryption;
 use crate::head::{DeleteMarker, Facts, Head};
+use crate::instance::Instance;
 use crate::permit::{On, Permit, Role, permit_of};
 use crate::read_request::absent;
 use crate::tags::Tags;
@@ -31,6 +32,8 @@ pub(super) struct AskedBucket {
     permit: Arc<dyn Permit>,
     role: Role,
     expected_owner: Option<String>,
+    /// Of the bucket that the request began in, once that has been looked at.
+    incarnation: Option<Instance>,
 }
 
 /// An object as a request names it.
@@ -63,12 +66,17 @@ impl AskedBucket {
         expected_owner: Option<String>,
     ) -> S3Result<Self> {
         let (caller, permit) = (Caller::of(extensions)?.clone(), permit_of(extensions)?);
-        Ok(Self { name, caller, permit, role: Role::Target, expected_owner })
+        Ok(Self { name, caller, permit, role: Role::Target, expected_owner, incarnation: None })
     }
 
     /// The bucket that the same request copies from.
     pub(super) fn copy_source(&self, name: String, expected_owner: Option<String>) -> Self {
-        Self { name, role: Role::Source, expected_owner, ..self.clone() }
+        Self { name, role: Role::Source, expected_owner, incarnation: None, ..self.clone() }
+    }
+
+    /// The same bucket and no other: one that is made anew under its name, after these facts were read, is not there.
+    pub(super) fn kept_to(self, facts: &Facts) -> Self {
+        Self { incarnation: Some(facts.incarnation), ..self }
     }
 
     /// The bucket, for what is done to it as a whole.
@@ -99,7 +107,9 @@ impl AskedBucket {
     /// # Errors
     /// `NoSuchBucket`; `AccessDenied` when it is not the expected account's.
     pub(super) fn look_up(&self, rows: &impl Reads) -> S3Result<Bucket> {
-        let bucket = rows.bucket(&self.name)?.ok_or_else(no_such_bucket)?;
+        let found = rows.bucket(&self.name)?;
+        let is_asked = |found: &Bucket| self.incarnation.is_none_or(|began| began == found.facts.incarnation);
+        let bucket = found.filter(is_asked).ok_or_else(no_such_bucket)?;
         bucket.facts.verify_owner(self.expected_owner.as_deref())?;
         Ok(bucket)
     }
@@ -113,6 +123,11 @@ impl AskedObject {
     pub(super) fn new(bucket: AskedBucket, key: String, version_id: Option<String>) -> S3Result<Self> {
         let version = version_id.as_deref().map(NamedVersion::parse).transpose()?;
         Ok(Self { bucket, key, version, request_tags: None, compares_etag: false })
+    }
+
+    /// The same object, of the bucket that these facts were read of and no other.
+    pub(super) fn kept_to(self, facts: &Facts) -> Self {
+        Self { bucket: self.bucket.kept_to(facts), ..self }
     }
 
     /// The object, to be given these tags by the request's body: permission may depend on them.

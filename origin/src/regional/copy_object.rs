@@ -62,7 +62,7 @@ pub(super) async fn copy_object(
     };
     let replaced_tags = tagging::replaced_in_copy(&request.headers)?;
     let wanted_acl = WantedAcl::of_headers(store, &bucket.caller, &request.headers).await?;
-    let copy = Copy {
+    let mut copy = Copy {
         is_onto_itself: source.object.bucket.name == bucket.name && source.object.key == input.key,
         target: AskedObject::new(bucket, input.key, None)?,
         condition,
@@ -76,7 +76,8 @@ pub(super) async fn copy_object(
     copy.verify_changes_something()?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     for _ in 0..ATTEMPTS_MAX {
-        let prepared = copy.prepare(store, algorithm, &request.extensions).await?;
+        let (facts, prepared) = copy.prepare(store, algorithm, &request.extensions).await?;
+        copy.target = copy.target.kept_to(&facts);
         // Who has to read once more, because the source changed meanwhile, does so without.
         Place::leave(&request.extensions);
         if prepared.is_some() {
@@ -198,13 +199,13 @@ impl Copy {
         }
     }
 
-    /// Reads the source before the commit where the copy cannot do without its bytes.
+    /// Reads the source before the commit where the copy cannot do without its bytes. With the facts of the copy's bucket.
     async fn prepare(
         &self,
         store: &RegionalStore,
         algorithm: Option<Algorithm>,
         extensions: &Extensions,
-    ) -> S3Result<Option<Prepared>> {
+    ) -> S3Result<(Facts, Option<Prepared>)> {
         let (copy, quota) = (self.clone(), store.shared.settings.account_quota_bytes);
         // Asked before the bytes are read, as of an object put whole.
         let finding = move |rows: &Snapshot<'_>| -> S3Result<Found> {
@@ -216,17 +217,17 @@ impl Copy {
         let found = store.read(finding).await?;
         let shares_bytes = self.shares_bytes(&found);
         if shares_bytes && algorithm.is_none() {
-            return Ok(None);
+            return Ok((found.facts, None));
         }
         Place::enter(extensions).await?;
         let wanted = self.encryption(&found);
-        let Found { source, source_keys, .. } = found;
+        let Found { facts, source, source_keys, .. } = found;
         let (instance, bytes) = (source.instance, source.bytes);
         let algorithm = algorithm.or(source.checksums.algorithms().next()).unwrap_or(Algorithm::DEFAULT);
         if shares_bytes {
             let body = ObjectBody::open(store, &source, None, 0..bytes, source_keys).await?;
             let checksums = digest(body, algorithm).await?.checksums.of_full_object();
-            return Ok(Some(Prepared { instance, checksums, moved: None }));
+            return Ok((facts, Some(Prepared { instance, checksums, moved: None })));
         }
         verify_moves(bytes)?;
         let body = ObjectBody::open(store, &source, None, 0..bytes, source_keys).await?;
@@ -235,7 +236,7 @@ impl Copy {
         let etag = received.etag(0, keys.as_ref());
         let checksums = received.digested.checksums.of_full_object();
         let moved = Some(Moved { staged: received.staged, etag, encryption });
-        Ok(Some(Prepared { instance, checksums, moved }))
+        Ok((facts, Some(Prepared { instance, checksums, moved })))
     }
 
     /// What there is, and whether it may be done: that depends on the tags that the copy will have, its source's too.

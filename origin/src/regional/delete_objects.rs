@@ -42,7 +42,8 @@ pub(super) async fn delete_objects(
     bucket.confirm_caller().await?;
     let is_quiet = delete.quiet.unwrap_or(false);
     let asked = bucket.clone();
-    let looked = store.read(move |rows| look_at_all(rows, &asked, delete.objects)).await?;
+    let (facts, looked) = store.read(move |rows| look_at_all(rows, &asked, delete.objects)).await?;
+    let bucket = bucket.kept_to(&facts);
     let keys: BTreeSet<String> = looked
         .iter()
         .filter(|(_, settled)| settled.is_none())
@@ -83,12 +84,12 @@ pub(super) async fn delete_objects(
 type Settled = Result<Deleted, S3Error>;
 
 /// Decides about every key before anybody is told of a change: what is refused, or not there, empties nobody's cache.
-/// `None` for what is to be deleted.
+/// `None` for what is to be deleted. With the bucket's facts.
 fn look_at_all(
     rows: &impl Reads,
     bucket: &AskedBucket,
     objects: Vec<ObjectIdentifier>,
-) -> S3Result<Vec<(ObjectIdentifier, Option<Settled>)>> {
+) -> S3Result<(Facts, Vec<(ObjectIdentifier, Option<Settled>)>)> {
     let facts = bucket.look_up(rows)?.facts;
     let look = |object: ObjectIdentifier| {
         let settled = match find_deletable(rows, bucket, &facts, &object)? {
@@ -98,7 +99,8 @@ fn look_at_all(
         };
         Ok((object, settled))
     };
-    objects.into_iter().map(look).collect()
+    let looked = objects.into_iter().map(look).collect::<S3Result<_>>()?;
+    Ok((facts, looked))
 }
 
 /// Deletes the objects of `keys`, which are decided about once more; the others were settled by the snapshot.

@@ -46,7 +46,7 @@ pub(super) async fn put_object(
     let asked = (object.clone(), condition.clone(), wanted_acl.clone());
     // The commit counts what comes. A form's file has no length before, but needs some room.
     let (quota, bytes) = (store.shared.settings.account_quota_bytes, incoming.bytes().unwrap_or(1));
-    let wanted = store
+    let (facts, wanted) = store
         .read_few(move |rows| {
             let (object, condition, wanted_acl) = asked;
             let (facts, replaced) = object.find_place(rows)?;
@@ -54,9 +54,11 @@ pub(super) async fn put_object(
             rows.verify_room_for_object(&facts, quota, bytes, replaced.as_ref())?;
             ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())?;
             WantedEncryption::verify_not_blocked(wanted.as_ref(), &facts)?;
-            Ok(WantedEncryption::or_default(wanted, &facts))
+            let wanted = WantedEncryption::or_default(wanted, &facts);
+            Ok((facts, wanted))
         })
         .await?;
+    let object = object.kept_to(&facts);
     let algorithm = incoming.algorithm().unwrap_or(Algorithm::DEFAULT);
     let (encryption, keys) = wanted.as_ref().map(|wanted| store.encrypt(wanted)).transpose()?.unzip();
     let upload = store.stage(incoming.bytes(), keys.as_ref());

@@ -96,7 +96,12 @@ impl RegionalStore {
         };
         // Decided before anybody is told: whoever may not do it empties nobody's cache.
         let asked = rename.clone();
-        if self.read(move |rows| asked.decide(rows)).await?.is_some() {
+        if let Some(facts) = self.read(move |rows| asked.decide(rows)).await? {
+            let rename = Rename {
+                target: rename.target.kept_to(&facts),
+                source: rename.source.kept_to(&facts),
+                ..rename
+            };
             self.commit(rename.change(), move |txn| rename.commit(txn)).await?;
         }
         Ok(S3Response::new(()))
