@@ -99,6 +99,7 @@ mod failure;
 mod files;
 mod instances;
 mod keys;
+mod known_buckets;
 mod layout;
 mod leases;
 mod listed_instances;
@@ -359,10 +360,9 @@ impl RegionalStore {
     ) -> Result<T, S3Error> {
         let writer = self.writer()?;
         let disk = Arc::clone(&self.shared.disk);
-        let task = self
-            .shared
-            .runtime
-            .spawn(async move { commit::announced(&disk, &writer, &change, Growth::of(&change), decide).await });
+        let task = self.shared.runtime.spawn(async move {
+            commit::announced(&disk, &writer, &change, Growth::of(&change), decide).await
+        });
         task.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))
     }
 

@@ -17,6 +17,7 @@ use super::db::{Batch, ReadRows};
 use super::disk::Disk;
 use super::failure::Failure;
 use super::files::Aside;
+use super::known_buckets::KnownBuckets;
 use super::table::Table;
 use super::txn::{Effects, Txn};
 
@@ -163,6 +164,7 @@ fn panicked(panic: &(dyn Any + Send)) -> S3Error {
 
 fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
     let mut unsettled = Vec::new();
+    let known = KnownBuckets::default();
     let mut waiting = VecDeque::new();
     while let Some(first) = waiting.pop_front().or_else(|| queue.blocking_recv()) {
         waiting.push_front(first);
@@ -174,7 +176,7 @@ fn write(disk: &Disk, mut queue: mpsc::Receiver<Box<dyn Change>>) {
         settle(disk, &mut unsettled);
         let started = Instant::now();
         let mut carried = Carried::default();
-        let committed = commit(disk, &mut waiting, &mut carried);
+        let committed = commit(disk, &known, &mut waiting, &mut carried);
         let Carried { mut changes, rows_count, effects } = carried;
         if committed.is_err() {
             // Those that had no turn would meet it too.
@@ -214,12 +216,13 @@ struct Carried {
 /// Commits those that wait, or the first of them where they are much.
 fn commit(
     disk: &Disk,
+    known: &KnownBuckets,
     waiting: &mut VecDeque<Box<dyn Change>>,
     carried: &mut Carried,
 ) -> Result<(), Failure> {
     let write = || {
         disk.db.write(|batch| {
-            run(disk, waiting, batch, carried);
+            run(disk, known, waiting, batch, carried);
             Ok(())
         })
     };
@@ -229,6 +232,7 @@ fn commit(
 
 fn run(
     disk: &Disk,
+    known: &KnownBuckets,
     waiting: &mut VecDeque<Box<dyn Change>>,
     batch: &mut Batch<'_>,
     carried: &mut Carried,
@@ -238,7 +242,7 @@ fn run(
         && started.elapsed() < BATCH_TIME_MAX
         && let Some(mut change) = waiting.pop_front()
     {
-        let mut txn = Txn::new(batch, moment, &mut room);
+        let mut txn = Txn::new(batch, moment, &mut room, known);
         let keep = change.run(&mut txn, disk.account_quota_bytes);
         let asked = txn.into_effects();
         carried.changes.push(change);

@@ -24,6 +24,7 @@ use super::answered::Answered;
 use super::at_hand;
 use super::failure::Failure;
 use super::files::sync_dir;
+use super::known_buckets::KnownBuckets;
 use super::private;
 use super::seams::{DiskStep, Faults};
 use super::table::{Table, seal, unseal};
@@ -39,6 +40,11 @@ pub(crate) type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// Reading rows, from a snapshot or inside a write transaction.
 pub(crate) trait ReadRows {
+    /// Buckets that were decoded before; `None` where none are kept.
+    fn known_buckets(&self) -> Option<&KnownBuckets> {
+        None
+    }
+
     /// The value under `key`.
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
     /// The rows in `range`.

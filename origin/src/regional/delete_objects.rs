@@ -18,11 +18,14 @@ use crate::head::{Facts, Versioning};
 
 /// S3's limit on keys in one request.
 const KEYS_MAX: usize = 1000;
+/// Keys in one change: each is decided about by the bucket's policy, and others wait for the writer meanwhile.
+const CHANGE_KEYS_MAX: usize = 100;
 
-/// Removes many objects in one commit. A key that is refused, for want of permission too, is reported and does not
+/// Removes many objects, some in each commit. A key that is refused, for want of permission too, is reported and does not
 /// keep the others.
 ///
 /// # Errors
+/// Those of [`AskedBucket::confirm_caller`], before each commit: what was removed by then is removed;
 /// `MalformedXML` for no key or too many, and for an empty one, which no object has; `NoSuchBucket`; `AccessDenied` when the
 /// bucket is not the expected account's.
 pub(super) async fn delete_objects(
@@ -49,12 +52,15 @@ pub(super) async fn delete_objects(
         .filter(|(_, settled)| settled.is_none())
         .map(|(object, _)| object.key.clone())
         .collect();
-    let settled = if keys.is_empty() {
-        looked.into_iter().filter_map(|(object, settled)| Some((object, settled?))).collect()
-    } else {
-        let change = Change::Keys { bucket: bucket.name.clone(), keys: keys.iter().cloned().collect() };
-        store.commit(change, move |txn| delete_some(txn, &bucket, &keys, looked)).await?
-    };
+    let mut settled = Vec::with_capacity(looked.len());
+    let mut looked = looked.into_iter().peekable();
+    while looked.peek().is_some() {
+        if !settled.is_empty() {
+            bucket.confirm_caller().await?;
+        }
+        let some = looked.by_ref().take(CHANGE_KEYS_MAX).collect();
+        settled.extend(settle_some(store, &bucket, &keys, some).await?);
+    }
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for (ObjectIdentifier { key, version_id, .. }, settled) in settled {
         match settled {
@@ -101,6 +107,23 @@ fn look_at_all(
     };
     let looked = objects.into_iter().map(look).collect::<S3Result<_>>()?;
     Ok((facts, looked))
+}
+
+/// Settles some of the objects. Nobody is told where none of them is of `keys`.
+async fn settle_some(
+    store: &RegionalStore,
+    bucket: &AskedBucket,
+    keys: &BTreeSet<String>,
+    looked: Vec<(ObjectIdentifier, Option<Settled>)>,
+) -> S3Result<Vec<(ObjectIdentifier, Settled)>> {
+    let changing: BTreeSet<_> =
+        looked.iter().map(|(object, _)| &object.key).filter(|key| keys.contains(*key)).cloned().collect();
+    if changing.is_empty() {
+        return Ok(looked.into_iter().filter_map(|(object, settled)| Some((object, settled?))).collect());
+    }
+    let change = Change::Keys { bucket: bucket.name.clone(), keys: changing.iter().cloned().collect() };
+    let bucket = bucket.clone();
+    store.commit(change, move |txn| delete_some(txn, &bucket, &changing, looked)).await
 }
 
 /// Deletes the objects of `keys`, which are decided about once more; the others were settled by the snapshot.

@@ -286,7 +286,9 @@ impl ReadRows for Snapshot<'_> {
 pub(crate) trait Reads: ReadRows {
     /// The bucket `name`.
     fn bucket(&self, name: &str) -> Result<Option<Bucket>, Failure> {
-        self.decoded(Table::Buckets, name.as_bytes())
+        let Some(known) = self.known_buckets() else { return self.decoded(Table::Buckets, name.as_bytes()) };
+        let row = self.row(Table::Buckets, name.as_bytes())?;
+        row.map(|row| known.decoded(row)).transpose()
     }
 
     /// All buckets with names after `after`, by name.

@@ -6,6 +6,7 @@ mod damage;
 mod expire;
 mod faults;
 mod incarnations;
+mod documents;
 mod private;
 mod scrub;
 mod sharing;

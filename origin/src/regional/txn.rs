@@ -10,6 +10,7 @@ use super::due::{Leftover, Since};
 use super::failure::Failure;
 use super::files::{Aside, Room};
 use super::keys;
+use super::known_buckets::KnownBuckets;
 use super::rows::{Bucket, CompletedRow, ObjectRow, PartRow, Reads, RenamedRow, UploadRow, UserRow, encode};
 use super::seams::{Clock, Random};
 use super::table::Table;
@@ -33,6 +34,7 @@ pub(crate) struct Txn<'a> {
     pub(super) moment: Moment<'a>,
     /// What its batch may still put into rows.
     pub(super) room: &'a mut Room,
+    pub(super) known: &'a KnownBuckets,
     pub(super) effects: Effects,
     /// What each bucket holds more than before.
     pub(super) counted: BTreeMap<String, Counted>,
@@ -48,8 +50,13 @@ pub(super) struct Effects {
 }
 
 impl<'a> Txn<'a> {
-    pub(super) fn new(rows: &'a mut dyn WriteRows, moment: Moment<'a>, room: &'a mut Room) -> Self {
-        Self { rows, moment, room, effects: Effects::default(), counted: BTreeMap::new() }
+    pub(super) fn new(
+        rows: &'a mut dyn WriteRows,
+        moment: Moment<'a>,
+        room: &'a mut Room,
+        known: &'a KnownBuckets,
+    ) -> Self {
+        Self { rows, moment, room, known, effects: Effects::default(), counted: BTreeMap::new() }
     }
 
     /// What the change asks of the writer.
@@ -222,6 +229,10 @@ impl<'a> Txn<'a> {
 }
 
 impl ReadRows for Txn<'_> {
+    fn known_buckets(&self) -> Option<&KnownBuckets> {
+        Some(self.known)
+    }
+
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.rows.row(table, key)
     }

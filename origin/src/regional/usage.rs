@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::db::{Batch, ReadRows, WriteRows};
 use super::failure::Failure;
-use super::rows::{OwnedBucket, Reads, encode};
+use super::rows::{Reads, encode};
 use super::table::Table;
 use super::txn::Txn;
 use super::versions::ReadVersions;
@@ -92,7 +92,7 @@ impl Txn<'_> {
         let change = i128::from(after) - i128::from(before);
         match self.counted.get_mut(bucket) {
             Some(counted) => counted.change += change,
-            // The owner is decoded once a bucket, now: when all is decided the bucket may be gone.
+            // The owner is asked for now: when all is decided the bucket may be gone.
             None => {
                 let counted = Counted { owner: self.owner(bucket)?, change };
                 self.counted.insert(bucket.to_owned(), counted);
@@ -125,8 +125,7 @@ impl Txn<'_> {
     /// The account that made a bucket.
     fn owner(&self, bucket: &str) -> Result<String, Failure> {
         let missing = || Failure::Corrupt(format!("bucket {bucket} is missing"));
-        let owned: OwnedBucket = self.decoded(Table::Buckets, bucket.as_bytes())?.ok_or_else(missing)?;
-        Ok(owned.facts.owner)
+        Ok(self.bucket(bucket)?.ok_or_else(missing)?.facts.owner)
     }
 }
 

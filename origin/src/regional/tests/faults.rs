@@ -193,8 +193,9 @@ async fn a_batch_puts_no_more_into_rows_than_the_disk_has_room_for() {
         .write(|batch| {
             // A row may take twice its bytes, and has some beside those of its object.
             let mut room = files::Room::test_of(101_001);
-            let mut in_turn = |decide: &mut dyn FnMut(&mut Txn<'_>) -> Result<(), S3Error>| {
-                let mut txn = Txn::new(batch, disk.moment(), &mut room);
+            let known = known_buckets::KnownBuckets::default();
+            let mut in_turn = |decide: &mut (dyn FnMut(&mut Txn<'_>) -> Result<(), S3Error> + Send)| {
+                let mut txn = Txn::new(batch, disk.moment(), &mut room, &known);
                 let decided = commit::test_decide(&mut txn, Growth::Bounded, decide);
                 batch.keep();
                 decided.map_err(|error| error.code().clone())
@@ -230,13 +231,18 @@ async fn on_a_full_disk_rows_may_shrink_and_not_grow() {
     let disk = Arc::clone(&region.store.shared.disk);
     let written = disk.db.write(|batch| {
         let mut room = files::Room::test_of(0);
-        let mut decide = |growth, decide: &dyn Fn(&mut Txn<'_>) -> Result<(), S3Error>| {
-            let mut txn = Txn::new(batch, disk.moment(), &mut room);
+        let known = known_buckets::KnownBuckets::default();
+        type Decide<'a> = &'a (dyn Fn(&mut Txn<'_>) -> Result<(), S3Error> + Sync);
+        let mut decide = |growth, decide: Decide<'_>| {
+            let mut txn = Txn::new(batch, disk.moment(), &mut room, &known);
             let decided = commit::test_decide(&mut txn, growth, decide);
-            if decided.is_ok() { batch.keep() } else { batch.take_back() }
+            if decided.is_ok() {
+                batch.keep();
+            } else {
+                batch.take_back();
+            }
             decided.map_err(|error| error.code().clone())
         };
-        type Decide<'a> = &'a (dyn Fn(&mut Txn<'_>) -> Result<(), S3Error> + Sync);
         let growing: [Decide<'_>; 5] = [
             &|txn| Ok(txn.put_upload(BUCKET, "k", "v", &upload_row())?),
             &|txn| Ok(txn.put_marker(BUCKET, "none", Versioning::Enabled, None).map(drop)?),
