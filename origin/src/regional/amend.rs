@@ -1,7 +1,7 @@
 //! Changes of what is said of a bucket or an object, its bytes left alone: under a new revision, so that nobody who
 //! holds the facts or the head from before takes them for the same.
 //!
-//! Whether it may be done is decided on a snapshot first, and in the transaction once more: whoever may not has nothing
+//! It is tried on a snapshot first, and done in the transaction: whoever may not, or asks for what cannot be, has nothing
 //! announced, and so empties nobody's cache. The bucket is the same then, or it is not there: one that was made anew under
 //! its name is somebody's who was not asked.
 
@@ -9,7 +9,7 @@ use s3s::S3Result;
 
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
-use super::rows::Bucket;
+use super::rows::{Bucket, Snapshot};
 use super::seams::Change;
 use crate::head::{Facts, Head};
 
@@ -20,11 +20,16 @@ use crate::head::{Facts, Head};
 pub(super) async fn amend_bucket(
     store: &RegionalStore,
     bucket: AskedBucket,
-    amend: impl FnOnce(&mut Bucket) -> S3Result<()> + Send + 'static,
+    amend: impl FnOnce(&mut Bucket) -> S3Result<()> + Clone + Send + 'static,
 ) -> S3Result<()> {
     bucket.confirm_caller().await?;
-    let asked = bucket.clone();
-    let found = store.read_few(move |rows| asked.find(rows)).await?;
+    let (asked, trying) = (bucket.clone(), amend.clone());
+    let find = move |rows: &Snapshot<'_>| {
+        let mut found = asked.find(rows)?;
+        trying(&mut found)?;
+        Ok(found)
+    };
+    let found = store.read_few(find).await?;
     let bucket = bucket.kept_to(&found.facts);
     store
         .commit(Change::Bucket(bucket.name.clone()), move |txn| {
@@ -44,11 +49,16 @@ pub(super) async fn amend_bucket(
 pub(super) async fn amend_object(
     store: &RegionalStore,
     object: AskedObject,
-    amend: impl FnOnce(&Facts, &mut Head) -> S3Result<()> + Send + 'static,
+    amend: impl FnOnce(&Facts, &mut Head) -> S3Result<()> + Clone + Send + 'static,
 ) -> S3Result<Option<String>> {
     object.bucket.confirm_caller().await?;
-    let asked = object.clone();
-    let (facts, _) = store.read_few(move |rows| asked.find_without_parts(rows)).await?;
+    let (asked, trying) = (object.clone(), amend.clone());
+    let find = move |rows: &Snapshot<'_>| {
+        let (facts, mut head) = asked.find_without_parts(rows)?;
+        trying(&facts, &mut head)?;
+        Ok(facts)
+    };
+    let facts = store.read_few(find).await?;
     let object = object.kept_to(&facts);
     store
         .commit(object.change(), move |txn| {

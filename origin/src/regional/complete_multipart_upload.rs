@@ -1,5 +1,7 @@
 //! CompleteMultipartUpload.
 
+use std::sync::Arc;
+
 use s3s::dto::{
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload, CompletedPart,
 };
@@ -56,36 +58,15 @@ pub(super) async fn complete_multipart_upload(
     let key = announced.key.clone();
     let named = named_parts(input.multipart_upload)?;
     asked.bucket.confirm_caller().await?;
+    let completion = Arc::new(Completion { asked, named, announced, condition });
     let change = Change::Keys { bucket: input.bucket.clone(), keys: vec![input.key.clone()] };
     let day = store.shared.settings.lifecycle_day;
-    let completed = store
-        .commit(change, move |txn| {
-            let (facts, upload) = match asked.find_with_facts(txn) {
-                Err(missing) if missing.code() == &S3ErrorCode::NoSuchUpload => {
-                    let completed = completed_before(txn, &asked, &named)?;
-                    announced.verify_key(completed.encryption.as_ref(), false)?;
-                    return Ok(completed);
-                }
-                found => found?,
-            };
-            facts.verify_takes(upload.encryption.as_ref())?;
-            let upload = under_ownership(upload, &facts);
-            // What the list may say is decided when it comes into force, as of a put.
-            if facts.blocks().block_public_acls && upload.acl.as_ref().is_some_and(Acl::is_public) {
-                return Err(s3_error!(AccessDenied, "Access Denied"));
-            }
-            let AskedUpload { bucket, key, upload_id } = asked;
-            let parts = stored_parts(txn, &upload_id, &named)?;
-            announced.verify_key(upload.encryption.as_ref(), has_checksums(&upload, &parts))?;
-            let joined = join(&upload, &parts)?;
-            announced.verify(&joined)?;
-            condition.decide(txn.head(&bucket.name, &key)?.as_ref())?;
-            let completed = put_joined(txn, (&bucket.name, &key, &facts), day, upload, joined, parts)?;
-            txn.delete_upload(&bucket.name, &key, &upload_id)?;
-            txn.put_completed(&upload_id, &completed)?;
-            Ok(completed)
-        })
-        .await?;
+    // Decided before anybody is told: what is refused, or was done before, empties nobody's cache.
+    let looking = Arc::clone(&completion);
+    let completed = match store.read(move |rows| looking.find(rows)).await? {
+        Found::Before(completed) => *completed,
+        Found::Now(_) => store.commit(change, move |txn| completion.commit(txn, day)).await?,
+    };
     let location = match request.extensions.get() {
         Some(ObjectUrl(url)) => url.clone(),
         None => Encoding::Url.apply(format!("/{}/{}", input.bucket, input.key)),
@@ -109,6 +90,68 @@ pub(super) async fn complete_multipart_upload(
     // s3s has no fields for these here.
     let headers = key.iter().flat_map(CustomerKey::answered).collect();
     Ok(S3Response::with_headers(answer.with_checksums(checksums), headers))
+}
+
+/// A completion as a request asks for it.
+struct Completion {
+    asked: AskedUpload,
+    named: Vec<NamedPart>,
+    announced: Announced,
+    condition: WriteCondition,
+}
+
+/// What a completion finds, if it may be done.
+enum Found {
+    /// It was done before, and answered so.
+    Before(Box<CompletedRow>),
+    /// What is to be joined.
+    Now(Box<Joinable>),
+}
+
+/// What an object is to be made of.
+struct Joinable {
+    facts: Facts,
+    upload: UploadRow,
+    parts: Vec<(u32, PartRow)>,
+    joined: Joined,
+}
+
+impl Completion {
+    fn find(&self, rows: &impl Reads) -> S3Result<Found> {
+        let Self { asked, named, announced, condition } = self;
+        let (facts, upload) = match asked.find_with_facts(rows) {
+            Err(missing) if missing.code() == &S3ErrorCode::NoSuchUpload => {
+                let completed = completed_before(rows, asked, named)?;
+                announced.verify_key(completed.encryption.as_ref(), false)?;
+                return Ok(Found::Before(Box::new(completed)));
+            }
+            found => found?,
+        };
+        facts.verify_takes(upload.encryption.as_ref())?;
+        let upload = under_ownership(upload, &facts);
+        // What the list may say is decided when it comes into force, as of a put.
+        if facts.blocks().block_public_acls && upload.acl.as_ref().is_some_and(Acl::is_public) {
+            return Err(s3_error!(AccessDenied, "Access Denied"));
+        }
+        let parts = stored_parts(rows, &asked.upload_id, named)?;
+        announced.verify_key(upload.encryption.as_ref(), has_checksums(&upload, &parts))?;
+        let joined = join(&upload, &parts)?;
+        announced.verify(&joined)?;
+        condition.decide(rows.head(&asked.bucket.name, &asked.key)?.as_ref())?;
+        Ok(Found::Now(Box::new(Joinable { facts, upload, parts, joined })))
+    }
+
+    fn commit(&self, txn: &mut Txn<'_>, day: Day) -> S3Result<CompletedRow> {
+        let Joinable { facts, upload, parts, joined } = match self.find(txn)? {
+            Found::Before(completed) => return Ok(*completed),
+            Found::Now(joinable) => *joinable,
+        };
+        let AskedUpload { bucket, key, upload_id } = &self.asked;
+        let completed = put_joined(txn, (&bucket.name, key, &facts), day, upload, joined, parts)?;
+        txn.delete_upload(&bucket.name, key, upload_id)?;
+        txn.put_completed(upload_id, &completed)?;
+        Ok(completed)
+    }
 }
 
 /// A part as the client names it.

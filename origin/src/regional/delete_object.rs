@@ -6,6 +6,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
 use super::failure::Failure;
+use super::rows::{Reads, Snapshot};
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::versions::Version;
@@ -34,15 +35,24 @@ pub(super) async fn delete_object(
     refuse_unsupported(&request.headers, READS_NONE)?;
     let condition = DeleteCondition::parse(&request.headers, if_match_size, if_match_last_modified_time)?;
     let object = AskedObject::new(bucket, key, version_id)?;
-    let deleted = store
-        .commit(object.change(), move |txn| {
-            let facts = object.bucket.look_up(txn)?.facts;
-            let found = object.version(txn)?;
-            decide(&object, &facts, found.as_ref(), &condition)?;
-            let is_done = found.is_none() && condition.is_any();
-            Ok(if is_done { Deleted::default() } else { delete(txn, &object, &facts)? })
-        })
-        .await?;
+    // Decided before anybody is told: what is refused, or not there, empties nobody's cache.
+    let (asked, expected) = (object.clone(), condition.clone());
+    let looking = move |rows: &Snapshot<'_>| find(rows, &asked, &expected);
+    let (facts, is_done) = store.read_few_for(object.bucket.permit(), looking).await?;
+    let object = object.kept_to(&facts);
+    let deleted = if is_done {
+        nothing_deleted(&object, &condition)
+    } else {
+        store
+            .commit(object.change(), move |txn| {
+                let (facts, is_done) = find(txn, &object, &condition)?;
+                Ok(match is_done {
+                    true => nothing_deleted(&object, &condition),
+                    false => delete(txn, &object, &facts)?,
+                })
+            })
+            .await?
+    };
     Ok(S3Response::new(DeleteObjectOutput {
         delete_marker: deleted.is_marker.then_some(true),
         version_id: deleted.version_id,
@@ -57,6 +67,26 @@ pub(super) struct Deleted {
     pub(super) is_marker: bool,
     /// The version that was removed or made, as answers call it.
     pub(super) version_id: Option<String>,
+}
+
+/// The bucket, and whether all is done: there is nothing to delete, and no marker to be made.
+fn find(rows: &impl Reads, object: &AskedObject, condition: &DeleteCondition) -> S3Result<(Facts, bool)> {
+    let facts = object.bucket.look_up(rows)?.facts;
+    let found = object.version(rows)?;
+    decide(object, &facts, found.as_ref(), condition)?;
+    let is_done = found.is_none() && !makes_marker(object, &facts, condition);
+    Ok((facts, is_done))
+}
+
+/// Whether deleting makes a delete marker, be there an object or not.
+pub(super) fn makes_marker(object: &AskedObject, facts: &Facts, condition: &DeleteCondition) -> bool {
+    object.version.is_none() && facts.versioning != Versioning::Never && !condition.is_any()
+}
+
+/// What is told of what is not there: a version is removed already, whatever was expected of it.
+fn nothing_deleted(object: &AskedObject, condition: &DeleteCondition) -> Deleted {
+    let removed = object.version.as_ref().filter(|_| !condition.is_any());
+    Deleted { is_marker: false, version_id: removed.map(|named| named.as_str().to_owned()) }
 }
 
 /// Decides whether what was found may be deleted.

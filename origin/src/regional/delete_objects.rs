@@ -8,13 +8,13 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
-use super::delete_object::{Deleted, decide, delete};
+use super::delete_object::{Deleted, decide, delete, makes_marker};
 use super::rows::Reads;
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
 use super::write_condition::DeleteCondition;
-use crate::head::{Facts, Versioning};
+use crate::head::Facts;
 
 /// S3's limit on keys in one request.
 const KEYS_MAX: usize = 1000;
@@ -89,13 +89,16 @@ pub(super) async fn delete_objects(
 /// What has become of a key: it is deleted, or refused.
 type Settled = Result<Deleted, S3Error>;
 
+/// A key as it was looked at: `None` for what is to be deleted.
+type Looked = (ObjectIdentifier, Option<Settled>);
+
 /// Decides about every key before anybody is told of a change: what is refused, or not there, empties nobody's cache.
-/// `None` for what is to be deleted. With the bucket's facts.
+/// With the bucket's facts.
 fn look_at_all(
     rows: &impl Reads,
     bucket: &AskedBucket,
     objects: Vec<ObjectIdentifier>,
-) -> S3Result<(Facts, Vec<(ObjectIdentifier, Option<Settled>)>)> {
+) -> S3Result<(Facts, Vec<Looked>)> {
     let facts = bucket.look_up(rows)?.facts;
     let look = |object: ObjectIdentifier| {
         let settled = match find_deletable(rows, bucket, &facts, &object)? {
@@ -114,7 +117,7 @@ async fn settle_some(
     store: &RegionalStore,
     bucket: &AskedBucket,
     keys: &BTreeSet<String>,
-    looked: Vec<(ObjectIdentifier, Option<Settled>)>,
+    looked: Vec<Looked>,
 ) -> S3Result<Vec<(ObjectIdentifier, Settled)>> {
     let changing: BTreeSet<_> =
         looked.iter().map(|(object, _)| &object.key).filter(|key| keys.contains(*key)).cloned().collect();
@@ -131,10 +134,10 @@ fn delete_some(
     txn: &mut Txn<'_>,
     bucket: &AskedBucket,
     keys: &BTreeSet<String>,
-    looked: Vec<(ObjectIdentifier, Option<Settled>)>,
+    looked: Vec<Looked>,
 ) -> S3Result<Vec<(ObjectIdentifier, Settled)>> {
     let facts = bucket.look_up(txn)?.facts;
-    let settle = |(object, settled): (ObjectIdentifier, Option<Settled>)| {
+    let settle = |(object, settled): Looked| {
         let settled = match settled {
             // One key may be named with many versions.
             Some(settled) if !keys.contains(&object.key) => settled,
@@ -172,7 +175,6 @@ fn find_deletable(
     if let Err(refused) = decide(&object, facts, found.as_ref(), &condition) {
         return Ok(Err(refused));
     }
-    let makes_marker =
-        object.version.is_none() && facts.versioning != Versioning::Never && !condition.is_any();
-    Ok(Ok((found.is_some() || makes_marker).then_some(object)))
+    let is_done = found.is_none() && !makes_marker(&object, facts, &condition);
+    Ok(Ok((!is_done).then_some(object)))
 }

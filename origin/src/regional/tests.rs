@@ -8,6 +8,7 @@ mod faults;
 mod incarnations;
 mod documents;
 mod private;
+mod refused;
 mod scrub;
 mod sharing;
 mod throughput;

@@ -31,6 +31,7 @@ pub(super) enum WantedAcl {
 }
 
 /// A list to be set in place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replacement {
     wanted: WantedAcl,
     /// Whom the request takes for the owner.
