@@ -74,24 +74,22 @@ pub(super) async fn list_multipart_uploads(
 }
 
 /// A page goes on behind the key marker; with an upload id, behind that upload of the key.
-fn read_page(
+pub(super) fn read_page(
     rows: &impl Reads,
     bucket: &str,
     scope: &Scope,
     upload_id_marker: Option<&str>,
 ) -> Result<Page<Named>, Failure> {
     page(scope, |from| {
-        let (from, behind) = match (from, upload_id_marker) {
-            (Bound::Excluded(key), Some(upload_id)) => {
-                (Bound::Included(key), Some((key.to_owned(), upload_id.to_owned())))
-            }
-            (from, _) => (from, None),
+        let marked = match from {
+            Bound::Excluded(key) => str::from_utf8(key).ok().zip(upload_id_marker),
+            Bound::Included(_) | Bound::Unbounded => None,
         };
-        let uploads = rows.uploads(bucket, from)?;
-        let uploads = uploads.skip_while(move |row| match (row, &behind) {
-            (Ok((key, upload_id, _)), Some((marker, last))) => key.as_bytes() == marker && upload_id <= last,
-            _ => false,
-        });
+        let uploads = match marked {
+            // A key may have many uploads: those before this one are not gone through again.
+            Some((key, upload_id)) => rows.uploads_behind(bucket, key, upload_id)?,
+            None => rows.uploads(bucket, from)?,
+        };
         Ok(uploads.map(|row| row.map(|(key, upload_id, upload)| (key, (upload_id, upload)))))
     })
 }

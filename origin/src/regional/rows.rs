@@ -282,6 +282,9 @@ impl ReadRows for Snapshot<'_> {
     }
 }
 
+/// Unfinished uploads: key, upload id, upload.
+type UploadsIn<'s> = Box<dyn Iterator<Item = Result<(String, String, UploadRow), Failure>> + 's>;
+
 /// Reading by name; in a [`Snapshot`] and in a [`Txn`](super::txn::Txn).
 pub(crate) trait Reads: ReadRows {
     /// The bucket `name`.
@@ -365,19 +368,32 @@ pub(crate) trait Reads: ReadRows {
     }
 
     /// The unfinished uploads of `bucket` with keys at or after `from`: key, upload id, upload; by key, then by upload id.
-    fn uploads<'s>(
+    fn uploads<'s>(&'s self, bucket: &str, from: Bound<&[u8]>) -> Result<UploadsIn<'s>, Failure> {
+        self.uploads_in(bucket, keys::lower(bucket, from))
+    }
+
+    /// The unfinished uploads of `bucket` behind one of them, whether it is there or not.
+    fn uploads_behind<'s>(
         &'s self,
         bucket: &str,
-        from: Bound<&[u8]>,
-    ) -> Result<impl Iterator<Item = Result<(String, String, UploadRow), Failure>> + use<'s, Self>, Failure>
-    {
+        key: &str,
+        upload_id: &str,
+    ) -> Result<UploadsIn<'s>, Failure> {
+        self.uploads_in(bucket, Bound::Excluded(keys::upload(bucket, key, upload_id)))
+    }
+
+    /// The unfinished uploads of `bucket` from a row key on.
+    #[doc(hidden)]
+    fn uploads_in<'s>(&'s self, bucket: &str, from: Bound<Vec<u8>>) -> Result<UploadsIn<'s>, Failure> {
         let bucket = bucket.to_owned();
-        let rows = in_bucket(self, Table::Uploads, &bucket, from)?;
-        Ok(rows.map(move |row| {
+        let to = keys::upper(&bucket);
+        let range = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+        let rows = self.rows(Table::Uploads, range)?;
+        Ok(Box::new(rows.map(move |row| {
             let (row_key, value) = row?;
             let (key, upload_id) = keys::split(&bucket, &row_key)?;
             Ok((key, text(upload_id.to_vec())?, decode(&value)?))
-        }))
+        })))
     }
 
     /// One part of an unfinished upload.

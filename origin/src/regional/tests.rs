@@ -7,6 +7,7 @@ mod expire;
 mod faults;
 mod incarnations;
 mod documents;
+mod listings;
 mod private;
 mod refused;
 mod scrub;
