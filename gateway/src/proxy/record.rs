@@ -1,5 +1,6 @@
 //! What is logged and counted of a request, once.
 
+use http::StatusCode;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::exchange::{Exchange, Passed};
@@ -7,13 +8,17 @@ use crate::access_log::Line;
 use crate::audit;
 use crate::metrics::{Answered, DropReason, OriginChannel, OriginOutcome};
 use crate::route::Arrival;
+use crate::target::Operation;
 
 impl Exchange {
     /// Logs and counts the request, once.
     pub(super) fn record(&mut self, passed: Passed, error: Option<&Error>) {
         self.is_recorded = true;
         let Some(arrival) = self.arrival else { return };
-        if let Some(refused) = self.denied.get() {
+        let operation = self.target.as_deref().map(|target| target.operation);
+        if let Some(refused) = self.denied.get()
+            && may_be_refusal(passed.status, operation)
+        {
             audit::permission_refused(self.asked(), refused);
         }
         let line = Line {
@@ -70,6 +75,14 @@ impl Exchange {
     }
 }
 
+/// Whether an answer of `status` may tell of a refusal. An operation may have found once that permission is missing, and
+/// the next moment that it is not: it looks again where who asks has changed. A list of keys is answered 200 with the
+/// refusal of each; where there is no status nobody can say.
+fn may_be_refusal(status: Option<StatusCode>, operation: Option<Operation>) -> bool {
+    let is_served = status.is_some_and(|status| status.as_u16() < 400);
+    !is_served || operation == Some(Operation::DeleteObjects)
+}
+
 /// Why an exchange that ended with `error` counts as let go; a client that just left does not.
 fn drop_reason(error: &Error) -> Option<DropReason> {
     match (error.esource(), error.etype()) {
@@ -78,6 +91,28 @@ fn drop_reason(error: &Error) -> Option<DropReason> {
         (ErrorSource::Downstream, _) => None,
         (ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset, _) => {
             Some(DropReason::BrokenAnswer)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_served_was_not_refused_unless_it_is_a_list_of_keys() {
+        let (get, delete) = (Some(Operation::GetObject), Some(Operation::DeleteObjects));
+        for (status, operation, expected) in [
+            (Some(StatusCode::FORBIDDEN), get, true),
+            (Some(StatusCode::NOT_FOUND), get, true),
+            (Some(StatusCode::OK), get, false),
+            (Some(StatusCode::PARTIAL_CONTENT), get, false),
+            (Some(StatusCode::NOT_MODIFIED), get, false),
+            (Some(StatusCode::OK), delete, true),
+            (None, get, true),
+            (None, None, true),
+        ] {
+            assert_eq!(may_be_refusal(status, operation), expected, "{status:?} {operation:?}");
         }
     }
 }
