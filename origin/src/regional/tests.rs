@@ -3,10 +3,10 @@
 mod batches;
 mod crash;
 mod damage;
+mod documents;
 mod expire;
 mod faults;
 mod incarnations;
-mod documents;
 mod listings;
 mod private;
 mod refused;
@@ -29,7 +29,7 @@ use prometheus::Registry;
 use s3s::{S3ErrorCode, S3Request, S3Result, s3_error};
 use tempfile::TempDir;
 
-use super::rows::{Bucket, PartRow, Reads, UploadRow};
+use super::rows::{Bucket, FileRow, PartRow, RUN_PAGES, Reads, Segment, UploadRow, encode};
 use super::upload::Staged;
 use super::*;
 use crate::acl::Owner;
@@ -346,6 +346,27 @@ impl RegionalStore {
             Ok(instance)
         })
         .await
+    }
+
+    /// Leaves over an object of many parts, each of a file of its own: their rows alone, for a file that is gone is as
+    /// good as removed.
+    async fn test_leave_over(&self, parts_count: usize, part_bytes: u64) {
+        let left_over = self.commit(Change::Nothing, move |txn| {
+            let mut segments = Vec::new();
+            for _ in 0..parts_count {
+                let file = txn.random_id();
+                let row = FileRow { bytes: part_bytes, epoch: txn.moment.epoch, references: 1 };
+                txn.rows.put_row(table::Table::Files, file.as_bytes(), &encode(&row))?;
+                for run in (0..files::pages_in(part_bytes)).step_by(RUN_PAGES as usize) {
+                    txn.rows.put_row(table::Table::Sums, &keys::run(&file, run), &[0; 4])?;
+                }
+                segments.push(Segment { file, offset: 0, bytes: part_bytes });
+            }
+            let instance = txn.random_id();
+            layout::put(txn.rows, &instance, segments)?;
+            Ok(txn.retire(&instance, txn.now())?)
+        });
+        left_over.await.unwrap();
     }
 
     async fn test_put_part(&self, upload_id: &str, number: u32, bytes: &[u8]) -> Result<(), S3Error> {

@@ -5,8 +5,6 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::rows::{FileRow, Segment, encode};
-use super::table::Table;
 use super::*;
 
 async fn puts_per_second(store: &RegionalStore, writers: usize, puts: usize, object: &[u8]) -> f64 {
@@ -44,33 +42,12 @@ async fn durable_puts_a_second() {
     println!("256 MiB object: put {put:.0} MiB/s, verified read {get:.0} MiB/s");
 }
 
-impl RegionalStore {
-    /// Leaves over an object of many parts, each of a file of its own: their rows alone, for a file that is gone is as
-    /// good as removed.
-    async fn test_leave_over(&self, parts_count: u64) {
-        let left_over = self.commit(Change::Nothing, move |txn| {
-            let mut segments = Vec::new();
-            for _ in 0..parts_count {
-                let file = txn.random_id();
-                let row = FileRow { bytes: PAGE_BYTES, epoch: txn.moment.epoch, references: 1 };
-                txn.rows.put_row(Table::Files, file.as_bytes(), &encode(&row))?;
-                txn.rows.put_row(Table::Sums, &keys::run(&file, 0), &[0; 4])?;
-                segments.push(Segment { file, offset: 0, bytes: PAGE_BYTES });
-            }
-            let instance = txn.random_id();
-            layout::put(txn.rows, &instance, segments)?;
-            Ok(txn.retire(&instance, txn.now())?)
-        });
-        left_over.await.unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn small_puts_while_large_leftovers_end() {
     let region = Region::start().await;
     for _ in 0..20 {
-        region.store.test_leave_over(10_000).await;
+        region.store.test_leave_over(10_000, PAGE_BYTES).await;
     }
     region.clock.advance(region.store.shared.settings.grace);
     let (small, is_over) = (bytes(1, 4096), AtomicBool::new(false));
@@ -92,5 +69,7 @@ async fn small_puts_while_large_leftovers_end() {
     };
     let (reaped, waits) = tokio::join!(reaping, putting);
     let (count, median, longest) = (waits.len(), waits[waits.len() / 2], waits[waits.len() - 1]);
-    println!("20 leftovers of 10,000 parts: ended in {reaped:.1?}; {count} puts, median {median:.1?}, longest {longest:.1?}");
+    println!(
+        "20 leftovers of 10,000 parts: ended in {reaped:.1?}; {count} puts, median {median:.1?}, longest {longest:.1?}"
+    );
 }
