@@ -112,7 +112,8 @@ impl WeakWriter {
 
 /// A change of some type.
 trait Change: Send {
-    /// Decides and writes, if no account keeps more than `quota` by it and the disk has room. `false` when what was written is to be taken back.
+    /// Decides and writes, if no account keeps more than `quota` by it and the disk has room. `false` when what was written
+    /// is to be taken back.
     fn run(&mut self, txn: &mut Txn<'_>, quota: Option<u64>) -> bool;
     /// Answers whoever waits.
     fn answer(self: Box<Self>, committed: Result<(), &Failure>);
