@@ -328,21 +328,33 @@ impl RegionalStore {
         .await
     }
 
-    /// Puts an object whose bytes lie in very many slices of files.
+    /// Puts an object whose bytes lie in very many slices of two files, in the one and the other by turns: slices that
+    /// follow each other in one file become one.
     async fn test_put_in_slices(&self, key: &str, bytes: &[u8]) -> Result<Instance, S3Error> {
-        const SLICES_COUNT: u64 = 300;
-        let sources = (self.test_staged(bytes).await?, self.test_staged(bytes).await?);
-        let (key_owned, bytes) = (key.to_owned(), bytes.len() as u64);
+        const SLICES_COUNT: usize = 300;
+        let total = bytes.len();
+        let slice = move |n: usize| total * n / SLICES_COUNT..total * (n + 1) / SLICES_COUNT;
+        let mut staged = Vec::new();
+        for first in 0..2 {
+            let mut upload = self.stage_part(1, None, None);
+            for n in (first..SLICES_COUNT).step_by(2) {
+                upload.write(Bytes::copy_from_slice(&bytes[slice(n)])).await?;
+            }
+            staged.push(upload.finish().await?);
+        }
+        let key_owned = key.to_owned();
         self.commit(change(key), move |txn| {
-            let sources = [txn.publish(sources.0)?, txn.publish(sources.1)?];
-            let bound = |n: u64| bytes * n / SLICES_COUNT;
-            // From one and the other: slices that follow each other in one file become one.
-            let slices = (0..SLICES_COUNT).zip(sources.iter().cycle());
-            let slices = slices.map(|(n, source)| txn.slice(source, bound(n)..bound(n + 1)));
-            let slices = slices.collect::<Result<Vec<_>, _>>()?;
+            let files =
+                staged.into_iter().map(|staged| txn.publish(staged)).collect::<Result<Vec<_>, _>>()?;
+            let (mut ends, mut slices) = ([0; 2], Vec::new());
+            for n in 0..SLICES_COUNT {
+                let start = ends[n % 2];
+                ends[n % 2] += slice(n).len() as u64;
+                slices.push(txn.slice(&files[n % 2], start..ends[n % 2])?);
+            }
             let instance = txn.join(&slices)?;
-            sources.iter().try_for_each(|source| txn.retire(source, txn.now()))?;
-            txn.put_object(BUCKET, &key_owned, &head(txn, instance, bytes))?;
+            files.iter().try_for_each(|file| txn.retire(file, txn.now()))?;
+            txn.put_object(BUCKET, &key_owned, &head(txn, instance, total as u64))?;
             Ok(instance)
         })
         .await
