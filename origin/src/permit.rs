@@ -34,8 +34,8 @@ pub trait Permit: Send + Sync {
     /// Looks once more at who asks, and says whether they are who they were when last looked at. What is decided from here
     /// on is decided about the user as they are now.
     ///
-    /// Between the last byte of a body and the commit: a body may take hours, and whoever was let in at its first byte may
-    /// have been deleted since. And after the snapshot that a read stands on was opened: a user and what is there belong to
+    /// Between the announcement of a change and its commit: a body may take hours and an announcement a lease, and whoever was
+    /// let in at the first byte may have been deleted since. And after the snapshot that a read stands on was opened: a user and what is there belong to
     /// one instant only if the user was the same before it and after it.
     ///
     /// # Errors

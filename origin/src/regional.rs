@@ -352,16 +352,40 @@ impl RegionalStore {
 
     /// Announces `change`, then runs `decide` in the write transaction; returns what it decided once that is durable.
     /// `decide` reads what all earlier changes left, and everything that it wrote is taken back when it returns an
-    /// error. Goes on when the caller goes away. A change that makes the rows grow where the disk is full is refused.
+    /// error. Goes on when the caller goes away. A change that makes the rows grow where the disk is full is refused. For what
+    /// the store does of itself: see [`Self::commit_for`].
     pub(crate) async fn commit<T: Send + 'static>(
         &self,
+        change: Change,
+        decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
+    ) -> Result<T, S3Error> {
+        self.commit_as(None, change, decide).await
+    }
+
+    /// As [`Self::commit`], for whoever asks with `permit`: they are looked at once more when the change is announced, and what
+    /// is decided is decided about them as they are then.
+    ///
+    /// # Errors
+    /// Those of [`Permit::confirm_caller`].
+    async fn commit_for<T: Send + 'static>(
+        &self,
+        permit: Arc<dyn Permit>,
+        change: Change,
+        decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
+    ) -> Result<T, S3Error> {
+        self.commit_as(Some(permit), change, decide).await
+    }
+
+    async fn commit_as<T: Send + 'static>(
+        &self,
+        permit: Option<Arc<dyn Permit>>,
         change: Change,
         decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
     ) -> Result<T, S3Error> {
         let writer = self.writer()?;
         let disk = Arc::clone(&self.shared.disk);
         let task = self.shared.runtime.spawn(async move {
-            commit::announced(&disk, &writer, &change, Growth::of(&change), decide).await
+            commit::announced(&disk, &writer, &change, permit.as_deref(), Growth::of(&change), decide).await
         });
         task.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))
     }

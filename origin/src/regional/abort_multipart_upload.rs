@@ -32,7 +32,7 @@ pub(super) async fn abort_multipart_upload(
         ));
     }
     store
-        .commit(Change::Nothing, move |txn| {
+        .commit_for(upload.bucket.permit(), Change::Nothing, move |txn| {
             upload.find(txn)?;
             Ok(txn.delete_upload(&upload.bucket.name, &upload.key, &upload.upload_id)?)
         })

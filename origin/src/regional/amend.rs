@@ -32,7 +32,7 @@ pub(super) async fn amend_bucket(
     let found = store.read_few(find).await?;
     let bucket = bucket.kept_to(&found.facts);
     store
-        .commit(Change::Bucket(bucket.name.clone()), move |txn| {
+        .commit_for(bucket.permit(), Change::Bucket(bucket.name.clone()), move |txn| {
             let mut amended = bucket.find(txn)?;
             amend(&mut amended)?;
             amended.facts.revision = txn.random_id();
@@ -61,7 +61,7 @@ pub(super) async fn amend_object(
     let facts = store.read_few(find).await?;
     let object = object.kept_to(&facts);
     store
-        .commit(object.change(), move |txn| {
+        .commit_for(object.bucket.permit(), object.change(), move |txn| {
             let (facts, mut head) = object.find_without_parts(txn)?;
             amend(&facts, &mut head)?;
             head.revision = txn.random_id();

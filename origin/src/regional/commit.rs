@@ -20,6 +20,7 @@ use super::files::Aside;
 use super::known_buckets::KnownBuckets;
 use super::table::Table;
 use super::txn::{Effects, Txn};
+use crate::permit::Permit;
 
 /// Changes in one transaction.
 const BATCH_CHANGES_MAX: usize = 512;
@@ -83,15 +84,23 @@ impl Growth {
     }
 }
 
-/// Announces `change`, then submits `decide`.
+/// Announces `change`, then submits `decide`; in between whoever asks with `permit` is looked at once more. Without one it is
+/// the store's own change.
+///
+/// The look comes after the announcement, which may wait for nodes that do not answer: whoever is deleted meanwhile changes
+/// nothing any more.
 pub(super) async fn announced<T: Send + 'static>(
     disk: &Disk,
     writer: &Writer,
     change: &super::seams::Change,
+    permit: Option<&dyn Permit>,
     growth: Growth,
     decide: impl FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send + 'static,
 ) -> Result<T, S3Error> {
     let announced = disk.seams.announcer.announce(change).await?;
+    if let Some(permit) = permit {
+        permit.confirm_caller().await?;
+    }
     let decided = writer.submit(growth, decide).await;
     // Every read from here on sees the commit, or that there was none.
     drop(announced);

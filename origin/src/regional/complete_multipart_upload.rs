@@ -65,7 +65,10 @@ pub(super) async fn complete_multipart_upload(
     let looking = Arc::clone(&completion);
     let completed = match store.read(move |rows| looking.find(rows)).await? {
         Found::Before(completed) => *completed,
-        Found::Now(_) => store.commit(change, move |txn| completion.commit(txn, day)).await?,
+        Found::Now(_) => {
+            let permit = completion.asked.bucket.permit();
+            store.commit_for(permit, change, move |txn| completion.commit(txn, day)).await?
+        }
     };
     let location = match request.extensions.get() {
         Some(ObjectUrl(url)) => url.clone(),

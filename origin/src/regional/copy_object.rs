@@ -80,13 +80,9 @@ pub(super) async fn copy_object(
         copy.target = copy.target.kept_to(&facts);
         // Who has to read once more, because the source changed meanwhile, does so without.
         Place::leave(&request.extensions);
-        if prepared.is_some() {
-            // Reading what is copied may have taken long.
-            copy.target.bucket.confirm_caller().await?;
-        }
-        let change = copy.target.change();
+        let (permit, change) = (copy.target.bucket.permit(), copy.target.change());
         let committing = copy.clone();
-        let committed = store.commit(change, move |txn| committing.commit(txn, prepared)).await?;
+        let committed = store.commit_for(permit, change, move |txn| committing.commit(txn, prepared)).await?;
         if let Some(Copied { facts, head, source_version_id }) = committed {
             let expiration = store.expiration_header(&facts, &copy.target.key, &head);
             return Ok(S3Response::new(answer(head, source_version_id, expiration, copy.customer_key())));

@@ -4,13 +4,13 @@ use s3s::dto::{CreateBucketInput, CreateBucketOutput};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
-use super::rows::{Bucket, Reads};
+use super::rows::{Bucket, Reads, Snapshot};
 use super::seams::Change;
 use super::unsupported::{MAKES_BUCKET, refuse_unsupported};
 use super::wanted_acl::{WantedAcl, verify_ownership};
 use crate::caller::Caller;
 use crate::head::{Facts, ObjectOwnership};
-use crate::permit::permit_of;
+use crate::permit::{On, Role, permit_of};
 
 /// Makes a bucket of the caller's account, in this region. One that is there and as asked for was made already: see
 /// ops/decisions on making a bucket twice.
@@ -40,10 +40,6 @@ pub(super) async fn create_bucket(
     let ownership = object_ownership.map(|ownership| parse_ownership(ownership.as_str())).transpose()?;
     let wanted_acl = WantedAcl::of_headers(store, &caller, &request.headers).await?;
     let answer = CreateBucketOutput { location: Some(format!("/{name}")) };
-    if !permit_of(&request.extensions)?.confirm_caller().await? {
-        // Whether they may is decided at the door: they are to knock again.
-        return Err(s3_error!(SlowDown));
-    }
     let owner = caller.as_owner();
     let mut facts = Facts::new(store.random_id(), store.random_id(), caller.account, owner.clone());
     let acl = wanted_acl.map(|wanted| wanted.acl(owner.clone(), &facts)).transpose()?;
@@ -53,12 +49,19 @@ pub(super) async fn create_bucket(
     facts.ownership = ownership;
     facts.acl = acl;
     // Asked before anybody is told: a name that is taken would empty caches of somebody else's bucket.
-    let (asked, wanted) = (name.clone(), facts.clone());
-    if store.read_few(move |rows| is_made(rows, &asked, &wanted)).await? {
+    let permit = permit_of(&request.extensions)?;
+    permit.confirm_caller().await?;
+    let (asked, wanted, asking) = (name.clone(), facts.clone(), permit.clone());
+    let asked = move |rows: &Snapshot<'_>| {
+        asking.decide(Role::Target, &On::bucket(&asked, &wanted))?;
+        is_made(rows, &asked, &wanted)
+    };
+    if store.read_few(asked).await? {
         return Ok(S3Response::new(answer));
     }
     store
-        .commit(Change::Bucket(name.clone()), move |txn| {
+        .commit_for(permit.clone(), Change::Bucket(name.clone()), move |txn| {
+            permit.decide(Role::Target, &On::bucket(&name, &facts))?;
             if is_made(txn, &name, &facts)? {
                 return Ok(());
             }

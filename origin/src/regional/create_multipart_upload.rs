@@ -40,7 +40,7 @@ pub(super) async fn create_multipart_upload(
     let day = store.shared.settings.lifecycle_day;
     let encrypting = store.clone();
     let (upload_id, (abort_date, abort_rule_id), encryption) = store
-        .commit(Change::Nothing, move |txn| {
+        .commit_for(object.bucket.permit(), Change::Nothing, move |txn| {
             let (facts, _) = object.find_place(txn)?;
             let caller = object.bucket.caller;
             let (owner, acl) = ownership(&facts, &caller, wanted_acl.as_ref())?;

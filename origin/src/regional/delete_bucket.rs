@@ -43,7 +43,7 @@ pub(super) async fn delete_bucket(
         }
     }
     store
-        .commit(Change::Bucket(name.clone()), move |txn| {
+        .commit_for(bucket.permit(), Change::Bucket(name.clone()), move |txn| {
             find_empty(txn, &bucket)?;
             // Those that came since.
             for (key, upload_id) in uploads(txn, &name, usize::MAX)? {
@@ -84,7 +84,7 @@ async fn abort(
 ) -> S3Result<()> {
     let bucket = bucket.clone();
     store
-        .commit(Change::Nothing, move |txn| {
+        .commit_for(bucket.permit(), Change::Nothing, move |txn| {
             // One that was made anew since is another bucket.
             if bucket.find(txn)?.facts.incarnation == incarnation {
                 txn.delete_upload(&bucket.name, &key, &upload_id)?;

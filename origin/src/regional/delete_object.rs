@@ -44,7 +44,7 @@ pub(super) async fn delete_object(
         nothing_deleted(&object, &condition)
     } else {
         store
-            .commit(object.change(), move |txn| {
+            .commit_for(object.bucket.permit(), object.change(), move |txn| {
                 let (facts, is_done) = find(txn, &object, &condition)?;
                 Ok(match is_done {
                     true => nothing_deleted(&object, &condition),

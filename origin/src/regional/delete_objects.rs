@@ -55,9 +55,6 @@ pub(super) async fn delete_objects(
     let mut settled = Vec::with_capacity(looked.len());
     let mut looked = looked.into_iter().peekable();
     while looked.peek().is_some() {
-        if !settled.is_empty() {
-            bucket.confirm_caller().await?;
-        }
         let some = looked.by_ref().take(CHANGE_KEYS_MAX).collect();
         settled.extend(settle_some(store, &bucket, &keys, some).await?);
     }
@@ -126,7 +123,7 @@ async fn settle_some(
     }
     let change = Change::Keys { bucket: bucket.name.clone(), keys: changing.iter().cloned().collect() };
     let bucket = bucket.clone();
-    store.commit(change, move |txn| delete_some(txn, &bucket, &changing, looked)).await
+    store.commit_for(bucket.permit(), change, move |txn| delete_some(txn, &bucket, &changing, looked)).await
 }
 
 /// Deletes the objects of `keys`, which are decided about once more; the others were settled by the snapshot.

@@ -221,7 +221,9 @@ impl Expirer {
             };
             // In a task of its own: who stops waiting changes nothing about the change.
             let acting =
-                tokio::spawn(async move { announced(&disk, &writer, &change, Growth::Free, act).await });
+                tokio::spawn(
+                    async move { announced(&disk, &writer, &change, None, Growth::Free, act).await },
+                );
             let outcome = acting.await.unwrap_or_else(|lost| Err(S3Error::internal_error(lost)))?;
             self.disk.metrics.lifecycle_applied(&outcome);
             applied.add(&outcome);

@@ -64,11 +64,10 @@ pub(super) async fn put_object(
     let upload = store.stage(incoming.bytes(), keys.as_ref());
     let received = incoming.receive(upload, algorithm).await?;
     Place::leave(extensions);
-    object.bucket.confirm_caller().await?;
 
     let name = object.key.clone();
     let (facts, head) = store
-        .commit(object.change(), move |txn| {
+        .commit_for(object.bucket.permit(), object.change(), move |txn| {
             let (facts, replaced) = object.find_place(txn)?;
             condition.decide(replaced.as_ref())?;
             let (owner, acl) = ownership(&facts, &object.bucket.caller, wanted_acl.as_ref())?;

@@ -102,7 +102,8 @@ impl RegionalStore {
                 source: rename.source.kept_to(&facts),
                 ..rename
             };
-            self.commit(rename.change(), move |txn| rename.commit(txn)).await?;
+            let (permit, change) = (rename.target.bucket.permit(), rename.change());
+            self.commit_for(permit, change, move |txn| rename.commit(txn)).await?;
         }
         Ok(S3Response::new(()))
     }

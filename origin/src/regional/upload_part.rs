@@ -58,10 +58,9 @@ pub(super) async fn upload_part(
     let keys = upload.unlock(key.as_ref(), store.key())?;
     let staging = store.stage_part(number, incoming.bytes(), keys.as_ref());
     let received = incoming.receive(staging, algorithm).await?;
-    asked.bucket.confirm_caller().await?;
 
     let part = store
-        .commit(Change::Nothing, move |txn| {
+        .commit_for(asked.bucket.permit(), Change::Nothing, move |txn| {
             let (facts, upload) = asked.find_with_facts(txn)?;
             facts.verify_takes(upload.encryption.as_ref())?;
             let part = PartRow {

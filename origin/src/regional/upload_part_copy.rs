@@ -57,9 +57,9 @@ pub(super) async fn upload_part_copy(
     };
     for _ in 0..ATTEMPTS_MAX {
         let copied = copy.read(store, &request.extensions).await?;
-        copy.upload.bucket.confirm_caller().await?;
-        let committing = copy.clone();
-        let committed = store.commit(Change::Nothing, move |txn| committing.commit(txn, copied)).await?;
+        let (permit, committing) = (copy.upload.bucket.permit(), copy.clone());
+        let commit = move |txn: &mut Txn<'_>| committing.commit(txn, copied);
+        let committed = store.commit_for(permit, Change::Nothing, commit).await?;
         if let Some(made) = committed {
             return Ok(S3Response::new(answer(made, copy.key.as_ref())));
         }

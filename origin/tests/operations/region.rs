@@ -20,6 +20,8 @@ use origin::regional::{
 use origin::{Caller, Directory, On, Permit, Role};
 use prometheus::Registry;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::SimpleAuth;
 use s3s::dto::{PutBucketEncryptionInput, ServerSideEncryptionConfiguration, ServerSideEncryptionRule};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3Request, S3Result, s3_error};
@@ -64,6 +66,10 @@ impl Announcements {
     /// What was announced since this was asked.
     pub(crate) fn take(&self) -> Vec<Change> {
         std::mem::take(&mut *self.0.lock().expect("no panic"))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().expect("no panic").is_empty()
     }
 }
 
@@ -247,6 +253,40 @@ impl Permit for GoneSince {
 
     async fn confirm_caller(&self) -> S3Result<bool> {
         Err(s3_error!(InvalidAccessKeyId))
+    }
+}
+
+/// Lets the caller do everything, who is gone as soon as a change is announced.
+struct GoneOnceAnnounced(Arc<Announcements>);
+
+#[async_trait]
+impl Permit for GoneOnceAnnounced {
+    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
+        Ok(())
+    }
+
+    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
+        s3_error!(NoSuchKey)
+    }
+
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
+    }
+
+    async fn confirm_caller(&self) -> S3Result<bool> {
+        if self.0.is_empty() { Ok(true) } else { Err(s3_error!(InvalidAccessKeyId)) }
+    }
+}
+
+/// Notes which operation a request is for, and lets none in.
+#[derive(Default)]
+struct NotesOperation(Arc<Mutex<String>>);
+
+#[async_trait]
+impl S3Access for NotesOperation {
+    async fn check(&self, asked: &mut S3AccessContext<'_>) -> S3Result<()> {
+        asked.s3_op().name().clone_into(&mut self.0.lock().expect("no panic"));
+        Err(s3_error!(AccessDenied))
     }
 }
 
@@ -460,8 +500,9 @@ impl Region {
         method: &str,
         target: &str,
         headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
     ) -> Answer {
-        let (headers, body) = with_length(headers, Bytes::new());
+        let (headers, body) = with_length(headers, body.into());
         let permit: Arc<dyn Permit> = Arc::new(ChangedSince::default());
         self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
     }
@@ -479,6 +520,39 @@ impl Region {
         self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
     }
 
+    /// Sends a request as the owner of `photos`, who is deleted while what the request changes is announced.
+    pub(crate) async fn send_and_go_once_announced(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let (headers, body) = with_length(headers, body.into());
+        self.announcements.take();
+        let permit: Arc<dyn Permit> = Arc::new(GoneOnceAnnounced(Arc::clone(&self.announcements)));
+        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+    }
+
+    /// The operation that s3s takes a request for.
+    pub(crate) async fn operation_of(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> String {
+        let (operation, (headers, body)) = (NotesOperation::default(), with_length(headers, body.into()));
+        let noted = Arc::clone(&operation.0);
+        let mut service = S3ServiceBuilder::new(self.store.clone());
+        // s3s asks nobody where it knows no keys.
+        service.set_auth(SimpleAuth::from_single("nobody", "nothing"));
+        service.set_access(operation);
+        let request = request_of(method, target, headers, body);
+        service.build().call(request).await.expect("answered");
+        std::mem::take(&mut *noted.lock().expect("no panic"))
+    }
+
     async fn send_permitted(
         &self,
         asker: Option<(Caller, Arc<dyn Permit>)>,
@@ -487,10 +561,7 @@ impl Region {
         headers: HeaderMap,
         body: Body,
     ) -> Answer {
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::from_bytes(method.as_bytes()).expect("a method");
-        *request.uri_mut() = target.parse().expect("a target");
-        *request.headers_mut() = headers;
+        let mut request = request_of(method, target, headers, body);
         if let Some((caller, permit)) = asker {
             request.extensions_mut().insert(permit);
             request.extensions_mut().insert(caller);
@@ -508,6 +579,15 @@ impl Region {
         headers: HeaderMap,
     ) -> S3Result<()> {
         self.store.rename_object(past_s3s(caller, input, headers)).await.map(|_| ())
+    }
+
+    /// Renames an object as the owner of `photos`, who is deleted while the change is announced.
+    pub(crate) async fn rename_and_go(&self, input: RenameObjectInput, headers: HeaderMap) -> S3Result<()> {
+        self.announcements.take();
+        let permit: Arc<dyn Permit> = Arc::new(GoneOnceAnnounced(Arc::clone(&self.announcements)));
+        let mut request = past_s3s(caller(), input, headers);
+        request.extensions.insert(permit);
+        self.store.rename_object(request).await.map(|_| ())
     }
 
     /// Says what encryption `photos` blocks and nothing else of it, past s3s, which has no field for that.
@@ -604,6 +684,14 @@ fn past_s3s<T>(caller: Caller, input: T, headers: HeaderMap) -> S3Request<T> {
         service: None,
         trailing_headers: None,
     }
+}
+
+fn request_of(method: &str, target: &str, headers: HeaderMap, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::from_bytes(method.as_bytes()).expect("a method");
+    *request.uri_mut() = target.parse().expect("a target");
+    *request.headers_mut() = headers;
+    request
 }
 
 fn with_length(headers: &[(&str, &str)], body: Bytes) -> (HeaderMap, Body) {
