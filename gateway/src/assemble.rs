@@ -252,7 +252,7 @@ impl Node {
             metrics: metrics.clone(),
         });
         let pages = peer::Server::new(store.clone());
-        let peer_transport = mutual_tls(&credentials, [sessions.clone(), Arc::new(pages)])?;
+        let peer_transport = mutual_tls(&credentials, plan.topology, [sessions.clone(), Arc::new(pages)])?;
         let places = Arc::new(Semaphore::new(limits.requests_in_flight_max));
         let windows = Windows::new(limits.http2_windows_bytes, places.clone());
         let shared = proxy::Node {
@@ -560,15 +560,16 @@ fn owners(
     regions.map(|region| (region.clone(), Arc::new(owner(region)))).collect()
 }
 
-/// TLS of the peer listener: nobody connects without a certificate of the cluster's authority.
+/// TLS of the peer listener: nobody connects without the certificate of a node of the cluster.
 fn mutual_tls(
     credentials: &Credentials,
+    topology: &Topology,
     beside: [Arc<dyn OtherProtocol>; 2],
 ) -> Result<Transport, StartError> {
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports TLS 1.2 and 1.3")
-        .with_client_cert_verifier(credentials.client_verifier()?)
+        .with_client_cert_verifier(credentials.client_verifier(topology)?)
         .with_cert_resolver(credentials.server_certificate()?);
     let names = beside.iter().map(|protocol| protocol.name().to_vec());
     config.alpn_protocols = names.chain([b"http/1.1".to_vec()]).collect();

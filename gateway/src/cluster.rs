@@ -2,7 +2,8 @@
 //!
 //! `DIR/cluster/` holds `ca.pem`, `ca.key`, `cluster.key` and for each region `<region>.pem` and `<region>.key`.
 //! A node needs `ca.pem`, `cluster.key` and its own pair; `ca.key` belongs where the operator makes nodes, not on
-//! the nodes. Whoever has a certificate of this authority is believed on the peer channel, so it signs nothing else.
+//! the nodes. Whoever has a certificate of this authority for a region of `regions.toml` is believed on the peer channel, so it
+//! signs nothing else.
 
 mod authority;
 mod examination;
@@ -306,7 +307,7 @@ mod tests {
         }
         ClusterKeys::read(&cluster.cluster_key()).expect("the sealing key is one");
         let credentials = Credentials::load(cluster.path(), las1).expect("the node's certificate is usable");
-        credentials.client_verifier().expect("the authority is one");
+        credentials.client_verifier(&topology).expect("the authority is one");
     }
 
     #[test]
@@ -376,7 +377,7 @@ mod tests {
             assert_eq!(cluster.make_node(las1, &topology).expect("the rest"), node[1..]);
             assert_eq!(std::fs::read(&node[0]).expect("read"), key);
             let credentials = Credentials::load(cluster.path(), las1).expect("key and certificate fit");
-            credentials.client_verifier().expect("the authority is one");
+            credentials.client_verifier(&topology).expect("the authority is one");
             credentials.server_certificate().expect("the pair is one");
         }
     }

@@ -6,14 +6,20 @@ use std::sync::Arc;
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509};
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName as TlsName, RootCertStore,
+    SignatureScheme,
+};
 
-use crate::topology::RegionName;
+use super::peer_name;
+use crate::topology::{RegionName, Topology};
+use crate::x509::Said;
 
 /// A node's own certificate chain and key, and the one authority it believes on the peer channel. The key is not
 /// shown by `Debug`.
@@ -93,15 +99,21 @@ impl Credentials {
         Ok(Arc::new(SingleCertAndKey::from(self.certified_key()?)))
     }
 
-    /// What the peer listener demands of whoever connects: a certificate of the cluster's authority, nothing less.
+    /// What the peer listener demands of whoever connects: a certificate of the cluster's authority that is for the node of a
+    /// region of `topology`, nothing less.
     ///
     /// # Errors
     /// When the authority's certificate cannot be used as one.
-    pub fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, CredentialsError> {
-        WebPkiClientVerifier::builder_with_provider(self.roots.clone(), self.provider.clone())
+    pub fn client_verifier(
+        &self,
+        topology: &Topology,
+    ) -> Result<Arc<dyn ClientCertVerifier>, CredentialsError> {
+        let signed = WebPkiClientVerifier::builder_with_provider(self.roots.clone(), self.provider.clone())
             .build()
-            .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
-            .map_err(|e| CredentialsError::Unusable(e.to_string()))
+            .map_err(|e| CredentialsError::Unusable(e.to_string()))?;
+        let regions = topology.regions().iter();
+        let names = regions.map(|region| peer_name(region.name(), topology.domain())).collect();
+        Ok(Arc::new(NodesAlone { signed, names }))
     }
 
     /// TLS towards other nodes: our certificate shown, theirs accepted from the cluster's authority alone.
@@ -125,6 +137,56 @@ impl Credentials {
     fn certified_key(&self) -> Result<CertifiedKey, CredentialsError> {
         CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &self.provider)
             .map_err(|e| CredentialsError::Unusable(e.to_string()))
+    }
+}
+
+/// Lets in who shows a certificate of the authority with one of these names.
+///
+/// Whoever is let in may read any object's pages and is believed about clients, whichever region their node is of: so that of
+/// a region that is no more must not do, however long its certificate is good.
+#[derive(Debug)]
+struct NodesAlone {
+    signed: Arc<dyn ClientCertVerifier>,
+    names: Vec<String>,
+}
+
+impl ClientCertVerifier for NodesAlone {
+    fn root_hint_subjects(&self) -> &[TlsName] {
+        self.signed.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.signed.verify_client_cert(certificate, intermediates, now)?;
+        let is_a_nodes =
+            Said::by(certificate).is_some_and(|said| self.names.iter().any(|name| said.is_for(name)));
+        if is_a_nodes { Ok(verified) } else { Err(CertificateError::NotValidForName.into()) }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signed.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signed.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.signed.supported_verify_schemes()
     }
 }
 

@@ -98,16 +98,16 @@ impl Node {
         names: fn(&mut Vec<Vec<u8>>),
     ) -> Self {
         let metrics = Metrics::new(&Registry::new());
-        let regions = [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2")];
+        let regions = [("ord1", "127.0.0.1:1"), ("las1", "127.0.0.1:2"), ("lga1", "127.0.0.1:3")];
         let topology = Arc::new(Topology::new("penstock.localhost", "ord1", regions).expect("topology"));
         // No change gives a node up because the machine is busy.
         let settings = coherence::Settings { max_ack_wait: WITHIN, ..coherence::Settings::default() };
-        let sessions = Sessions::new(settings, topology, metrics, Own::new(&Room::new(0)));
+        let sessions = Sessions::new(settings, topology.clone(), metrics, Own::new(&Room::new(0)));
         let stored = TestStore::open_with(&sessions, accounts).await;
         let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_client_cert_verifier(credentials.client_verifier().expect("verifier"))
+            .with_client_cert_verifier(credentials.client_verifier(&topology).expect("verifier"))
             .with_cert_resolver(credentials.server_certificate().expect("certificate"));
         let server = Arc::new(Server::with_limits(stored.store.clone(), limits));
         let protocols: [Arc<dyn OtherProtocol>; 2] = [sessions, server];
@@ -259,7 +259,6 @@ async fn a_node_with_another_nodes_certificate_is_given_no_session() {
         ("las1.peer.penstock.localhost", true),
         ("lga1.peer.penstock.localhost", false),
         ("ord1.peer.penstock.localhost", false),
-        ("las1.peer.another.localhost", false),
     ] {
         let connecting = ord1(&cluster.credentials(name), node.address);
         let mut stream = connecting.connect_for_session().await.expect("of the same authority");
@@ -270,6 +269,30 @@ async fn a_node_with_another_nodes_certificate_is_given_no_session() {
         // Closed without the closing that TLS wants is closed too.
         let answered = wire::read::<FromOwner>(&mut stream).await.ok().flatten();
         assert_eq!(matches!(answered, Some(FromOwner::Opened { .. })), is_taken, "{name}: {answered:?}");
+    }
+}
+
+/// Whoever shakes hands may ask for anything that nodes ask for: a certificate of the cluster's authority is not enough, it has
+/// to be that of a region's node.
+#[tokio::test]
+async fn a_certificate_of_no_region_is_refused_by_the_server() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    for (name, is_let_in) in [
+        ("las1.peer.penstock.localhost", true),
+        ("lga1.peer.penstock.localhost", true),
+        ("phx1.peer.penstock.localhost", false),
+        ("las1.peer.another.localhost", false),
+        ("las1.penstock.localhost", false),
+        ("peer.penstock.localhost", false),
+    ] {
+        let peer = ord1(&cluster.credentials(name), node.address);
+        let asked = peer.pages(cache::Instance([7; 16]), 0..3, Purpose::Fill).await;
+        match asked {
+            Err(SourceError::Gone) => assert!(is_let_in, "{name}"),
+            Err(SourceError::Broken(_)) => assert!(!is_let_in, "{name}"),
+            Ok(_) | Err(SourceError::Busy) => panic!("{name}: there are no such pages"),
+        }
     }
 }
 
