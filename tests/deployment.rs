@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::cluster::{Endpoint, http_client, secure_http_client};
+use tests::metrics::Scrape;
 use tests::ports::Block;
 use tests::process::{self, Process, target_dir};
 use tests::sign::Keys;
@@ -61,11 +62,15 @@ async fn a_certificate_is_replaced_without_a_break() {
     let las1 = site.client("las1", Endpoint::Accelerated, &keys).under(Endpoint::Accelerated.host("ord1"));
     let mut running = las1.open(Request::new("GET", "/models/k")).await.expect("open");
     assert_eq!(site.served_certificates().await, [0; 4]);
+    assert_eq!(site.expiries("clients").await, [EXPIRIES[0].1; 2]);
+    let of_nodes = site.expiries("nodes").await;
+    assert!(of_nodes.iter().all(|last_second| *last_second > 0.0), "{of_nodes:?}");
 
     site.install_certificate(1);
     assert_eq!(site.served_certificates().await, [0; 4], "nobody has asked for the new one yet");
     site.hang_up("certificate reloaded").await;
     assert_eq!(site.served_certificates().await, [1; 4]);
+    assert_eq!(site.expiries("clients").await, [EXPIRIES[1].1; 2]);
     fs::write(site.path("tls.key"), "no key").expect("spoil the key");
     site.hang_up("the new certificate cannot be used").await;
     assert_eq!(site.served_certificates().await, [1; 4]);
@@ -188,6 +193,9 @@ fn an_empty_folder_says_what_comes_first() {
     succeed(&node);
 }
 
+/// The years with which the certificates of the public listeners end, and when those begin.
+const EXPIRIES: [(i32, f64); 2] = [(2096, 3_976_214_400.0), (2097, 4_007_836_800.0)];
+
 /// One folder for the operator, one for each node, and the nodes that run.
 struct Site {
     dir: TempDir,
@@ -205,8 +213,13 @@ impl Site {
         fs::create_dir_all(&parent).expect("make the folder for test data");
         let dir =
             tempfile::Builder::new().prefix("deployment-").tempdir_in(parent).expect("make a fresh folder");
-        let made = [(); 2].map(|()| {
-            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("make a certificate")
+        let made = EXPIRIES.map(|(year, _)| {
+            let signing_key = rcgen::KeyPair::generate().expect("make a key");
+            let mut params =
+                rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address is a name");
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let cert = params.self_signed(&signing_key).expect("make a certificate");
+            rcgen::CertifiedKey { cert, signing_key }
         });
         let site = Self {
             dir,
@@ -340,6 +353,18 @@ impl Site {
             }
         }
         served
+    }
+
+    /// When the certificates for `whom` end, as each node says.
+    async fn expiries(&self, whom: &str) -> Vec<f64> {
+        let mut expiries = Vec::new();
+        for base in (self.ports.first()..).step_by(10).take(REGIONS.len()) {
+            let answer = http_client().get(format!("http://127.0.0.1:{}/metrics", base + 2)).send().await;
+            let text = answer.expect("an answer").text().await.expect("text");
+            let name = "penstock_certificate_expiry_timestamp_seconds";
+            expiries.push(Scrape::parse(&text).sum(name, &[("certificate", whom)]));
+        }
+        expiries
     }
 
     /// A client of `region`'s listener over TLS that believes both certificates.

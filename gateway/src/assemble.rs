@@ -34,7 +34,7 @@ use crate::cluster::{ClusterDir, make_private_directory};
 use crate::coherence::{Follower, FollowerParts, OnHomeLoss, Own, Room, Sessions};
 use crate::identity::{Accounts, AccountsFromHome, AtHome, FromHome, Identities, Users};
 use crate::listen::{Bound, Front, OtherProtocol, Transport, Windows};
-use crate::metrics::{self, DropReason, Metrics};
+use crate::metrics::{self, CertificateFor, DropReason, Metrics};
 use crate::operator::{Cached, OperatorSocket};
 use crate::peer::{self, Credentials, Peers};
 use crate::proxy::{self, Role};
@@ -192,6 +192,9 @@ impl Node {
         let registry = metrics::registry(plan.region);
         let metrics = Metrics::new(&registry);
         metrics.begin(plan.topology);
+        if let Some(last_second) = credentials.last_second() {
+            metrics.certificate_expiry(CertificateFor::Nodes).set(last_second);
+        }
         let peers = Peers::new(plan.topology, &credentials, peer::Limits::default(), &metrics)?;
         let peers = Arc::new(peers);
         let heads = Room::new(usize::try_from(plan.settings.heads_bytes_max).unwrap_or(usize::MAX));
@@ -341,7 +344,10 @@ impl Node {
         let (peers, admin) = (of(PEER_CONNECTIONS_MAX), of(ADMIN_CONNECTIONS_MAX));
         let listen = sockets.addresses();
         let public = match certificate {
-            Some(certificate) => Transport::tls(certificate.server_config(), self.windows),
+            Some(certificate) => {
+                certificate.show_expiry(metrics.certificate_expiry(CertificateFor::Clients));
+                Transport::tls(certificate.server_config(), self.windows)
+            }
             None => Transport::Plain,
         };
         for (bound, endpoint) in

@@ -115,6 +115,26 @@ impl OriginOutcome {
     }
 }
 
+/// What a certificate of a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFor {
+    /// Clients, on the public listeners.
+    Clients,
+    /// The other nodes, on the peer channel.
+    Nodes,
+}
+
+impl CertificateFor {
+    /// The label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clients => "clients",
+            Self::Nodes => "nodes",
+        }
+    }
+}
+
 /// Why a connection or request was let go without an ordinary answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
@@ -219,6 +239,7 @@ pub struct Metrics {
     origin_bytes: IntCounterVec,
     origin_seconds: HistogramVec,
     head_starts: IntCounterVec,
+    certificate_expiry: IntGaugeVec,
     sessions: Arc<SessionMetrics>,
 }
 
@@ -314,8 +335,19 @@ impl Metrics {
                 "First pages of objects asked for along with their heads, by whether they were used.",
                 &["region", "outcome"],
             ),
+            certificate_expiry: series.gauge(
+                "certificate_expiry_timestamp_seconds",
+                "When the certificate that this node shows ends, in seconds since 1970, by whom it is for.",
+                &["certificate"],
+            ),
             sessions: Arc::new(SessionMetrics::new(&series)),
         }
+    }
+
+    /// Where it is said when the node's certificate for these ends, in seconds since 1970.
+    #[must_use]
+    pub fn certificate_expiry(&self, of: CertificateFor) -> IntGauge {
+        self.certificate_expiry.with_label_values(&[of.as_str()])
     }
 
     /// Counts what first pages from `region` come to.

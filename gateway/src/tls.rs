@@ -5,9 +5,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use prometheus::IntGauge;
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -15,6 +16,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::settings::TlsFiles;
+use crate::x509::Said;
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,8 @@ pub enum TlsError {
 /// The certificate that handshakes are answered with.
 pub struct Certificate {
     current: ArcSwap<CertifiedKey>,
+    /// Where it is said when it ends: one for each node of this process.
+    expiries: Mutex<Vec<IntGauge>>,
 }
 
 impl fmt::Debug for Certificate {
@@ -68,7 +72,7 @@ impl Certificate {
     /// # Errors
     /// When one cannot be parsed, or the key is another certificate's.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        Ok(Self { current: ArcSwap::from_pointee(certified(chain, key)?) })
+        Ok(Self::of(certified(chain, key)?))
     }
 
     /// The certificate in `files`.
@@ -76,7 +80,25 @@ impl Certificate {
     /// # Errors
     /// When a file cannot be read, or as [`from_pem`](Self::from_pem).
     pub fn read(files: &TlsFiles) -> Result<Self, TlsError> {
-        Ok(Self { current: ArcSwap::from_pointee(read(files)?) })
+        Ok(Self::of(read(files)?))
+    }
+
+    fn of(certified: CertifiedKey) -> Self {
+        Self { current: ArcSwap::from_pointee(certified), expiries: Mutex::default() }
+    }
+
+    /// Has `expiry` say from now on when the certificate in use ends.
+    pub fn show_expiry(&self, expiry: IntGauge) {
+        self.expiries.lock().unwrap_or_else(PoisonError::into_inner).push(expiry);
+        self.tell_expiry();
+    }
+
+    fn tell_expiry(&self) {
+        // What no parser of ours can read is shown to clients all the same; nothing is said of it.
+        let Some(said) = Said::by(&self.leaf()) else { return };
+        for expiry in self.expiries.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            expiry.set(said.last_second());
+        }
     }
 
     /// The certificate of the listener itself, without those above it.
@@ -92,6 +114,7 @@ impl Certificate {
     /// As [`read`](Self::read); the certificate in use stays.
     pub fn reload(&self, files: &TlsFiles) -> Result<(), TlsError> {
         self.current.store(Arc::new(read(files)?));
+        self.tell_expiry();
         Ok(())
     }
 
@@ -175,6 +198,30 @@ mod tests {
         files.write(&new.certificate_pem, &new.key_pem);
         certificate.reload(&files.tls).expect("reload");
         assert_ne!(certificate.leaf(), before);
+    }
+
+    /// When the certificate in use ends is said of each in turn.
+    #[test]
+    fn the_expiry_that_is_shown_is_of_the_certificate_in_use() {
+        let ending = |year| {
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let mut params = rcgen::CertificateParams::new(["a.example.com".to_owned()]).expect("a name");
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let certificate_pem = params.self_signed(&key).expect("signed").pem();
+            IssuedCertificate { certificate_pem, key_pem: key.serialize_pem() }
+        };
+        let (first, second) = (ending(2030), ending(2040));
+        let files = Files::with(&first);
+        let certificate = Certificate::read(&files.tls).expect("read");
+        let expiry = IntGauge::new("expiry", "When it ends.").expect("a name");
+        certificate.show_expiry(expiry.clone());
+        assert_eq!(expiry.get(), 1_893_456_000);
+        files.write("", "");
+        certificate.reload(&files.tls).expect_err("refused");
+        assert_eq!(expiry.get(), 1_893_456_000, "the old one stays in use");
+        files.write(&second.certificate_pem, &second.key_pem);
+        certificate.reload(&files.tls).expect("reload");
+        assert_eq!(expiry.get(), 2_208_988_800);
     }
 
     #[test]

@@ -54,6 +54,12 @@ impl Said {
         seconds_left.map_or(Standing::Expired, |seconds| Standing::Good(Duration::from_secs(seconds)))
     }
 
+    /// Its last second, counted since 1970.
+    #[must_use]
+    pub(crate) fn last_second(&self) -> i64 {
+        self.not_after
+    }
+
     /// From its beginning to its end.
     #[must_use]
     pub(crate) fn lifetime(&self) -> Duration {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509};
-use rustls::crypto::{CryptoProvider, ring};
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -89,6 +89,12 @@ impl Credentials {
         };
         credentials.certified_key()?;
         Ok(credentials)
+    }
+
+    /// The last second in which the node's own certificate is good, counted since 1970; `None` where it does not say.
+    #[must_use]
+    pub fn last_second(&self) -> Option<i64> {
+        Some(Said::by(self.chain.first()?)?.last_second())
     }
 
     /// What the peer listener shows to whoever connects.
