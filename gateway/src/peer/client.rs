@@ -171,6 +171,11 @@ impl Peer {
     }
 
     #[cfg(test)]
+    pub(super) async fn break_next(&self) {
+        self.lines.break_next().await;
+    }
+
+    #[cfg(test)]
     pub(super) async fn break_idle(&self) {
         self.lines.break_idle().await;
     }

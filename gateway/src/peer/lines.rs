@@ -146,16 +146,21 @@ impl Lines {
         nothing
     }
 
-    async fn first_word(&self, question: &Question) -> Result<(Said, Wire), SourceError> {
-        // One that waited may have been closed on the other side meanwhile: then the next one is taken, or a new one.
-        while let Some(mut wire) = self.take() {
+    async fn first_word(self: &Arc<Self>, question: &Question) -> Result<(Said, Wire), SourceError> {
+        if let Some(mut wire) = self.take() {
             match self.exchange(&mut wire, question).await {
                 Ok(said) => return Ok((said, wire)),
-                // Not the kernel's word for one that nobody has acknowledged.
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
-                    return Err(SourceError::broken(error));
+                // It may have been closed on the other side meanwhile: a question may be asked again, over a new one. What that
+                // one died of the others that wait have most likely died of too, and each would cost a round trip, or more where
+                // nothing comes back.
+                Err(error) => {
+                    debug!(%error, "a connection that waited is gone");
+                    self.try_waiting();
+                    // Not the kernel's word for one that nobody has acknowledged.
+                    if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+                        return Err(SourceError::broken(error));
+                    }
                 }
-                Err(error) => debug!(%error, "a connection that waited is gone"),
             }
         }
         let mut wire = self.way.connect(&self.protocol).await.map_err(SourceError::broken)?;
@@ -240,6 +245,23 @@ impl Lines {
         }
     }
 
+    /// Takes all connections that wait, and puts back those that are answered on. Others may be made in their place at once.
+    fn try_waiting(self: &Arc<Self>) {
+        let waited = {
+            let mut state = self.lock();
+            state.tended_at = None;
+            std::mem::take(&mut state.idle)
+        };
+        for idle in waited {
+            let lines = self.clone();
+            tokio::spawn(async move {
+                if let Some(wire) = lines.tended(Some(idle.wire)).await {
+                    lines.put_back(wire);
+                }
+            });
+        }
+    }
+
     /// `wire`, tried, or a new one where there is none.
     async fn tended(&self, wire: Option<Wire>) -> Option<Wire> {
         let Some(mut wire) = wire else { return self.way.connect(&self.protocol).await.ok() };
@@ -266,6 +288,14 @@ impl Lines {
     #[cfg(test)]
     pub(super) fn idle_count(&self) -> usize {
         self.lock().idle.len()
+    }
+
+    /// Shuts down the one that would be used next.
+    #[cfg(test)]
+    pub(super) async fn break_next(&self) {
+        let mut idle = self.lock().idle.pop().expect("one waits");
+        idle.wire.get_mut().0.get_mut().shutdown().await.expect("an open connection");
+        self.lock().idle.push(idle);
     }
 
     /// Shuts down what waits, as a network does that has forgotten it.

@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::server::StreamLimits;
 use super::*;
@@ -489,6 +490,62 @@ async fn connections_are_used_again() {
     assert!(matches!(gone, Err(SourceError::Gone)), "a connection that broke while it waited");
     peer.rest();
     assert_eq!(peer.idle_count(), 0);
+}
+
+/// Where one that waits turns out to be dead, those that wait with it are not asked one after the other: the question goes over
+/// a new one, and they are tried meanwhile.
+#[tokio::test]
+async fn a_question_is_asked_again_over_a_new_connection() {
+    let cluster = Authority::new();
+    let node = Node::start(&cluster.credentials("ord1.peer.penstock.localhost")).await;
+    let relay = Relay::start(node.address).await;
+    let peer = ord1(&cluster.credentials("las1.peer.penstock.localhost"), relay.address);
+    peer.keep_connected();
+    until("connections wait", async || peer.idle_count() == lines::KEPT_OPEN).await;
+    // None of them is closed, and nothing comes back.
+    relay.stop_those_there();
+    peer.break_next().await;
+    let gone = peer.pages(cache::Instance([7; 16]), 0..3, Purpose::Fill).await;
+    assert!(matches!(gone, Err(SourceError::Gone)));
+    assert_eq!(peer.idle_count(), 1, "the new one alone: whether the others are good is not known");
+    peer.keep_connected();
+    until("others take the place of those that are gone", async || peer.idle_count() > 1).await;
+}
+
+/// Carries connections to a node, until it stops.
+struct Relay {
+    address: SocketAddr,
+    stop: Arc<tokio::sync::watch::Sender<u64>>,
+    _carrying: AbortOnDropHandle<()>,
+}
+
+impl Relay {
+    async fn start(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+        let address = listener.local_addr().expect("address");
+        let stop = Arc::new(tokio::sync::watch::Sender::new(0));
+        let stopping = stop.clone();
+        let carrying = async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut from, _)) = listener.accept().await {
+                let mut stopped = stopping.subscribe();
+                connections.spawn(async move {
+                    let mut to = tokio::net::TcpStream::connect(to).await.expect("connect");
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
+                        // Both stay open.
+                        _ = stopped.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        };
+        Self { address, stop, _carrying: AbortOnDropHandle::new(tokio::spawn(carrying)) }
+    }
+
+    /// From now on nothing passes on the connections that there are.
+    fn stop_those_there(&self) {
+        self.stop.send_modify(|times| *times += 1);
+    }
 }
 
 /// Whoever has all the pages that were wanted does not look for the end: the connection is free all the same. Where more
