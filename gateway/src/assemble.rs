@@ -520,6 +520,7 @@ async fn open_store(
     settings.metadata_cache_bytes = chosen.metadata_cache_bytes;
     settings.lifecycle_day = chosen.lifecycle_day;
     settings.account_quota_bytes = Some(chosen.account_quota_bytes).filter(|bytes| *bytes > 0);
+    settings.account_buckets_max = Some(chosen.account_buckets_max).filter(|buckets| *buckets > 0);
     settings.reserved_names = chosen.reserved_names.clone();
     settings.is_location_required = chosen.require_location;
     Ok(RegionalStore::open(settings, seams, registry).await?)

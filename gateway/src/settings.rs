@@ -131,6 +131,8 @@ pub struct Store {
     pub lifecycle_day: Day,
     /// Most bytes that one account may keep in the region, as S3 shows their sizes; 0 is no limit. Default 30 TB.
     pub account_quota_bytes: u64,
+    /// Most buckets that one account may have in the region; 0 is no limit. Default 10,000, as in S3.
+    pub account_buckets_max: u64,
     /// Names that no new bucket is given: `reserved_prefixes` and `reserved_names`. Default none.
     pub reserved_names: ReservedNames,
     /// Whether a request for a new bucket has to say in which region. Default no.
@@ -481,6 +483,7 @@ fn read_store(file: &mut Keys) -> Store {
             Duration::from_secs(1)..=Day::S3.length(),
         )),
         account_quota_bytes: keys.bytes("account_quota_bytes", 30_000_000_000_000, 0..=u64::MAX),
+        account_buckets_max: keys.count("account_buckets_max", 10_000, 0..=1_000_000_000) as u64,
         reserved_names: ReservedNames {
             prefixes: keys.texts("reserved_prefixes"),
             names: keys.texts("reserved_names"),

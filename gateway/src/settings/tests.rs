@@ -176,6 +176,7 @@ fn each_wrong_file_is_refused_with_its_key() {
         ("[store]\nlifecycle_day = \"25h\"", "store.lifecycle_day"),
         ("[store]\nlifecycle_day = \"999ms\"", "store.lifecycle_day"),
         ("[store]\naccount_quota_bytes = \"30 TB\"", "store.account_quota_bytes"),
+        ("[store]\naccount_buckets_max = -1", "store.account_buckets_max"),
         ("[log]\nlevel = \"loud\"", "log.level"),
         ("[lgo]", "lgo"),
         ("[[region]]\nname = \"lga1\"", "region[2].peer"),

@@ -12,7 +12,7 @@ use std::path::Path;
 use crc_fast::crc32_iscsi;
 
 use super::db::{Db, Opening, ReadRows, Row, RowSnapshot};
-use super::disk::{DirLock, OpenError, UNCOUNTED_FORMAT, data_dir, metadata_path, verify_store};
+use super::disk::{DirLock, FORMAT, OpenError, data_dir, metadata_path, verify_store};
 use super::due::{self, Leftover};
 use super::failure::Failure;
 use super::files::{file_path, pages_in};
@@ -77,7 +77,7 @@ pub(super) fn check(dir: &Path) -> Result<Report, OpenError> {
     // redb may panic on pages that it never wrote.
     let checking = AssertUnwindSafe(|| -> Result<(), OpenError> {
         let db = open(dir).map_err(&failed)?;
-        let is_counted = verify_store(&db, dir, None)? != UNCOUNTED_FORMAT;
+        let is_counted = verify_store(&db, dir, None)? == FORMAT;
         let rows = db.snapshot().map_err(&failed)?;
         let (references, named, spoilt) = (HashMap::new(), HashSet::new(), Vec::new());
         Check { dir, rows, report: &mut report, references, named, spoilt }.run(is_counted).map_err(&failed)
@@ -255,14 +255,15 @@ impl Check<'_> {
         self.each(Table::Usage, |check, (account, value)| {
             let account = String::from_utf8_lossy(account);
             let (said, found): (UsageRow, _) = (decode(value)?, used.remove(&*account).unwrap_or_default());
-            if said.bytes != found {
-                let said = said.bytes;
-                check.report.fault(format!("account {account} keeps {found} bytes, its row says {said}"));
+            if said != found {
+                let (said, found) = (shown(said), shown(found));
+                check.report.fault(format!("account {account} keeps {found}, its row says {said}"));
             }
             Ok(())
         })?;
         for (account, found) in used {
-            self.report.fault(format!("account {account} keeps {found} bytes, which its row does not say"));
+            let found = shown(found);
+            self.report.fault(format!("account {account} keeps {found}, which its row does not say"));
         }
         Ok(())
     }
@@ -458,6 +459,10 @@ fn owner(table: Table, key: &[u8], value: &[u8]) -> Option<(Instance, String)> {
         head.instance,
         head.version_id.map_or_else(|| name.clone(), |id| format!("version {id} of {name}")),
     ))
+}
+
+fn shown(used: UsageRow) -> String {
+    format!("{} bytes in {} buckets", used.bytes, used.buckets)
 }
 
 /// An id carries the place that its version has.

@@ -20,6 +20,7 @@ use super::files::Aside;
 use super::known_buckets::KnownBuckets;
 use super::table::Table;
 use super::txn::{Effects, Txn};
+use super::usage::Quota;
 use crate::permit::Permit;
 
 /// Changes in one transaction.
@@ -123,7 +124,7 @@ impl WeakWriter {
 trait Change: Send {
     /// Decides and writes, if no account keeps more than `quota` by it and the disk has room. `false` when what was written
     /// is to be taken back.
-    fn run(&mut self, txn: &mut Txn<'_>, quota: Option<u64>) -> bool;
+    fn run(&mut self, txn: &mut Txn<'_>, quota: Quota) -> bool;
     /// Answers whoever waits.
     fn answer(self: Box<Self>, committed: Result<(), &Failure>);
 }
@@ -136,7 +137,7 @@ struct Decision<T, F> {
 }
 
 impl<T: Send, F: FnOnce(&mut Txn<'_>) -> Result<T, S3Error> + Send> Change for Decision<T, F> {
-    fn run(&mut self, txn: &mut Txn<'_>, quota: Option<u64>) -> bool {
+    fn run(&mut self, txn: &mut Txn<'_>, quota: Quota) -> bool {
         let Some(decide) = self.decide.take() else { return false };
         // A change that panics is refused; the writer and the other changes go on.
         let decided =
@@ -253,7 +254,7 @@ fn run(
         && let Some(mut change) = waiting.pop_front()
     {
         let mut txn = Txn::new(batch, moment, &mut room, known);
-        let keep = change.run(&mut txn, disk.account_quota_bytes);
+        let keep = change.run(&mut txn, disk.account_quota);
         let asked = txn.into_effects();
         carried.changes.push(change);
         if keep {

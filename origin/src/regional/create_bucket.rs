@@ -7,6 +7,7 @@ use super::RegionalStore;
 use super::rows::{Bucket, Reads, Snapshot};
 use super::seams::Change;
 use super::unsupported::{MAKES_BUCKET, refuse_unsupported};
+use super::usage::ReadUsage;
 use super::wanted_acl::{WantedAcl, verify_ownership};
 use crate::caller::Caller;
 use crate::head::{Facts, ObjectOwnership};
@@ -17,7 +18,7 @@ use crate::permit::{On, Role, permit_of};
 ///
 /// # Errors
 /// `BucketAlreadyExists` where there is one that is not this account's, or not as it is asked for; `InvalidBucketName`;
-/// `IllegalLocationConstraintException` when another region is asked for, or none where one has to be; those of [`WantedAcl`];
+/// `TooManyBuckets` where the account has as many as it may; `IllegalLocationConstraintException` when another region is asked for, or none where one has to be; those of [`WantedAcl`];
 /// `InvalidBucketAclWithObjectOwnership` for a list in a bucket that is to know none.
 pub(super) async fn create_bucket(
     store: &RegionalStore,
@@ -51,10 +52,15 @@ pub(super) async fn create_bucket(
     // Asked before anybody is told: a name that is taken would empty caches of somebody else's bucket.
     let permit = permit_of(&request.extensions)?;
     permit.confirm_caller().await?;
+    let quota = settings.account_buckets_max;
     let (asked, wanted, asking) = (name.clone(), facts.clone(), permit.clone());
     let asked = move |rows: &Snapshot<'_>| {
         asking.decide(Role::Target, &On::bucket(&asked, &wanted))?;
-        is_made(rows, &asked, &wanted)
+        let is_made = is_made(rows, &asked, &wanted)?;
+        if !is_made {
+            rows.verify_room_for_bucket(&wanted.owner, quota)?;
+        }
+        Ok(is_made)
     };
     if store.read_few(asked).await? {
         return Ok(S3Response::new(answer));

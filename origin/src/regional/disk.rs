@@ -22,13 +22,15 @@ use super::settings::Settings;
 use super::store_key;
 use super::table::Table;
 use super::txn::Moment;
-use super::usage;
+use super::usage::{self, Quota};
 use crate::encryption::StoreKey;
 
 /// The layout of directories and rows that this release writes.
-const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 /// The earliest that this release reads, and makes one of its own: accounts were not counted.
-pub(super) const UNCOUNTED_FORMAT: u64 = 1;
+const UNCOUNTED_FORMAT: u64 = 1;
+/// Of accounts bytes were counted, and no buckets.
+const UNCOUNTED_BUCKETS_FORMAT: u64 = 2;
 
 /// The open directory of a store.
 pub(super) struct Disk {
@@ -42,7 +44,7 @@ pub(super) struct Disk {
     /// For objects that no client brings a key for.
     pub(super) key: StoreKey,
     /// Most bytes that an account may keep; `None` is no limit.
-    pub(super) account_quota_bytes: Option<u64>,
+    pub(super) account_quota: Quota,
     /// Woken when a change left something that need not wait for its grace.
     pub(super) reap_now: Arc<Notify>,
     opened: Duration,
@@ -133,8 +135,9 @@ impl Disk {
         }
         let db = Db::open(opening).map_err(&failed)?;
         sync_dir(dir).map_err(|cause| failed(cause.into()))?;
-        if verify_store(&db, dir, Some(region))? == UNCOUNTED_FORMAT {
-            count_accounts(&db).map_err(&failed)?;
+        let format = verify_store(&db, dir, Some(region))?;
+        if format != FORMAT {
+            count_accounts(&db, format).map_err(&failed)?;
         }
         let key = store_key::open(&db, &seams, dir, region)?;
         let epoch = begin_epoch(&db).map_err(&failed)?;
@@ -149,7 +152,10 @@ impl Disk {
             seams,
             metrics,
             key,
-            account_quota_bytes: settings.account_quota_bytes,
+            account_quota: Quota {
+                bytes: settings.account_quota_bytes,
+                buckets: settings.account_buckets_max,
+            },
             reap_now: Arc::new(Notify::new()),
             opened,
             lock: Mutex::new(Some(lock)),
@@ -308,11 +314,14 @@ pub(super) fn verify_store(db: &Db, dir: &Path, region: Option<&str>) -> Result<
     }
 }
 
-/// Brings a store of the format before to this one.
-fn count_accounts(db: &Db) -> Result<(), Failure> {
+/// Brings a store of an earlier format to this one.
+fn count_accounts(db: &Db, format: u64) -> Result<(), Failure> {
     tracing::info!("counting what each account keeps");
     db.write(|batch| {
-        usage::count_all(batch)?;
+        match format {
+            UNCOUNTED_BUCKETS_FORMAT => usage::count_buckets(batch)?,
+            _ => usage::count_all(batch)?,
+        }
         batch.put_row(Table::Store, FORMAT_KEY, &FORMAT.to_be_bytes())?;
         batch.keep();
         Ok(())

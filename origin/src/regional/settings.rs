@@ -23,6 +23,8 @@ pub struct Settings {
     pub lifecycle_day: Day,
     /// Most bytes that an account may keep in its buckets; `None` is no limit.
     pub account_quota_bytes: Option<u64>,
+    /// Most buckets that an account may have; `None` is no limit.
+    pub account_buckets_max: Option<u64>,
     /// Names that no new bucket is given.
     pub reserved_names: ReservedNames,
     /// Whether a request for a new bucket has to say in which region.
@@ -41,6 +43,7 @@ impl Settings {
             metadata_cache_bytes: 16 * 1024 * 1024,
             lifecycle_day: Day::S3,
             account_quota_bytes: Some(30_000_000_000_000),
+            account_buckets_max: Some(10_000),
             reserved_names: ReservedNames::default(),
             is_location_required: false,
         }

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::files::{Aside, Room};
 use super::keys;
 use super::known_buckets::KnownBuckets;
-use super::rows::{Bucket, CompletedRow, ObjectRow, PartRow, Reads, RenamedRow, UploadRow, UserRow, encode};
+use super::rows::{CompletedRow, ObjectRow, PartRow, Reads, RenamedRow, UploadRow, UserRow, encode};
 use super::seams::{Clock, Random};
 use super::table::Table;
 use super::usage::Counted;
@@ -83,16 +83,6 @@ impl<'a> Txn<'a> {
     /// A new random id: for a revision, or for an incarnation.
     pub(crate) fn random_id(&self) -> Instance {
         random_id(self.moment.random)
-    }
-
-    /// Puts a bucket, over the one of this name.
-    pub(crate) fn put_bucket(&mut self, name: &str, bucket: &Bucket) -> Result<(), Failure> {
-        self.rows.put_row(Table::Buckets, name.as_bytes(), &encode(bucket))
-    }
-
-    /// Removes a bucket's row. That it is empty is the caller's to have asked.
-    pub(crate) fn delete_bucket(&mut self, name: &str) -> Result<(), Failure> {
-        self.rows.delete_row(Table::Buckets, name.as_bytes())
     }
 
     /// Puts an object of a bucket that never kept versions. The bytes of the one before are kept for their grace.

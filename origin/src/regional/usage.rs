@@ -6,18 +6,18 @@
 //! counts.
 //!
 //! A change counts by bucket as it writes; when it has decided all, its sums go into one row an account, in the same
-//! transaction.
+//! transaction. How many buckets an account has is in that row too.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use http::StatusCode;
-use s3s::{S3Error, S3ErrorCode};
+use s3s::{S3Error, S3ErrorCode, s3_error};
 use serde::{Deserialize, Serialize};
 
 use super::db::{Batch, ReadRows, WriteRows};
 use super::failure::Failure;
-use super::rows::{Reads, encode};
+use super::rows::{Bucket, Reads, encode};
 use super::table::Table;
 use super::txn::Txn;
 use super::versions::ReadVersions;
@@ -27,20 +27,48 @@ use crate::head::{Facts, Head, Versioning};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct UsageRow {
     pub(super) bytes: u64,
+    /// Rows of before buckets were counted have none.
+    #[serde(default)]
+    pub(super) buckets: u64,
 }
 
-/// Bytes by which a bucket holds more than before a change, and whose it is.
+/// What an account may keep; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Quota {
+    pub(super) bytes: Option<u64>,
+    pub(super) buckets: Option<u64>,
+}
+
+/// By how much a bucket makes its account keep more than before a change, and whose it is.
 pub(super) struct Counted {
     owner: String,
-    change: i128,
+    bytes: i128,
+    /// One for a bucket that was made, and less one for one that was removed.
+    buckets: i128,
 }
 
 /// Reading what accounts keep.
 pub(super) trait ReadUsage: Reads {
     /// Bytes that an account keeps.
     fn used_bytes(&self, account: &str) -> Result<u64, Failure> {
-        let row: Option<UsageRow> = self.decoded(Table::Usage, account.as_bytes())?;
-        Ok(row.unwrap_or_default().bytes)
+        Ok(self.usage(account)?.bytes)
+    }
+
+    /// What an account keeps.
+    fn usage(&self, account: &str) -> Result<UsageRow, Failure> {
+        Ok(self.decoded(Table::Usage, account.as_bytes())?.unwrap_or_default())
+    }
+
+    /// Decides before anybody is told of a new bucket whether its account may have one more: it is decided for good when it is
+    /// committed.
+    ///
+    /// # Errors
+    /// `TooManyBuckets`.
+    fn verify_room_for_bucket(&self, account: &str, quota: Option<u64>) -> Result<(), S3Error> {
+        match quota {
+            Some(quota) if self.usage(account)?.buckets >= quota => Err(too_many_buckets()),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Decides before bytes are taken whether there would be room for them: it is decided for good when they are
@@ -89,35 +117,65 @@ impl Txn<'_> {
         if before == after {
             return Ok(());
         }
-        let change = i128::from(after) - i128::from(before);
-        match self.counted.get_mut(bucket) {
-            Some(counted) => counted.change += change,
-            // The owner is asked for now: when all is decided the bucket may be gone.
-            None => {
-                let counted = Counted { owner: self.owner(bucket)?, change };
-                self.counted.insert(bucket.to_owned(), counted);
-            }
+        self.counted(bucket)?.bytes += i128::from(after) - i128::from(before);
+        Ok(())
+    }
+
+    /// Puts a bucket, over the one of this name.
+    pub(crate) fn put_bucket(&mut self, name: &str, bucket: &Bucket) -> Result<(), Failure> {
+        let is_new = self.rows.row(Table::Buckets, name.as_bytes())?.is_none();
+        self.rows.put_row(Table::Buckets, name.as_bytes(), &encode(bucket))?;
+        if is_new {
+            self.counted(name)?.buckets += 1;
         }
         Ok(())
+    }
+
+    /// Removes a bucket's row. That it is empty is the caller's to have asked.
+    pub(crate) fn delete_bucket(&mut self, name: &str) -> Result<(), Failure> {
+        self.counted(name)?.buckets -= 1;
+        self.rows.delete_row(Table::Buckets, name.as_bytes())
+    }
+
+    /// What was counted of a bucket, which is there.
+    fn counted(&mut self, bucket: &str) -> Result<&mut Counted, Failure> {
+        if !self.counted.contains_key(bucket) {
+            // The owner is decoded once a bucket, now: when all is decided the bucket may be gone.
+            let counted = Counted { owner: self.owner(bucket)?, bytes: 0, buckets: 0 };
+            self.counted.insert(bucket.to_owned(), counted);
+        }
+        Ok(self.counted.get_mut(bucket).expect("put there just now"))
     }
 
     /// Puts what was counted into the rows of the accounts that own the buckets.
     ///
     /// # Errors
-    /// `QuotaExceeded` when an account would keep more than before and more than `quota`.
-    pub(super) fn settle_usage(&mut self, quota: Option<u64>) -> Result<(), S3Error> {
-        let mut accounts: BTreeMap<String, i128> = BTreeMap::new();
-        for Counted { owner, change } in std::mem::take(&mut self.counted).into_values() {
-            *accounts.entry(owner).or_default() += change;
+    /// `QuotaExceeded` and `TooManyBuckets` when an account would keep more than before and more than `quota`.
+    pub(super) fn settle_usage(&mut self, quota: Quota) -> Result<(), S3Error> {
+        let mut accounts: BTreeMap<String, (i128, i128)> = BTreeMap::new();
+        for Counted { owner, bytes, buckets } in std::mem::take(&mut self.counted).into_values() {
+            let account = accounts.entry(owner).or_default();
+            *account = (account.0 + bytes, account.1 + buckets);
         }
-        for (account, change) in accounts.into_iter().filter(|(_, change)| *change != 0) {
-            let used = i128::from(self.used_bytes(&account)?) + change;
-            let wrong = || Failure::Corrupt(format!("account {account} would keep {used} bytes"));
-            let bytes = u64::try_from(used).map_err(|_| wrong())?;
-            if change > 0 && quota.is_some_and(|quota| bytes > quota) {
+        for (account, (more_bytes, more_buckets)) in accounts {
+            if (more_bytes, more_buckets) == (0, 0) {
+                continue;
+            }
+            let before = self.usage(&account)?;
+            let add = |used: u64, more: i128, what: &str| {
+                let used = i128::from(used) + more;
+                let wrong = |_| Failure::Corrupt(format!("account {account} would keep {used} {what}"));
+                u64::try_from(used).map_err(wrong)
+            };
+            let bytes = add(before.bytes, more_bytes, "bytes")?;
+            let buckets = add(before.buckets, more_buckets, "buckets")?;
+            if more_bytes > 0 && quota.bytes.is_some_and(|quota| bytes > quota) {
                 return Err(quota_exceeded());
             }
-            put(self.rows, &account, bytes)?;
+            if more_buckets > 0 && quota.buckets.is_some_and(|quota| buckets > quota) {
+                return Err(too_many_buckets());
+            }
+            put(self.rows, &account, UsageRow { bytes, buckets })?;
         }
         Ok(())
     }
@@ -131,8 +189,25 @@ impl Txn<'_> {
 
 /// Counts everything in a store that has not been counted. What is damaged is not: nothing will ever remove it.
 pub(super) fn count_all(batch: &mut Batch<'_>) -> Result<(), Failure> {
-    for (account, bytes) in recount(batch, |failure| tracing::error!(%failure, "not counted"))? {
-        put(batch, &account, bytes)?;
+    for (account, used) in recount(batch, |failure| tracing::error!(%failure, "not counted"))? {
+        put(batch, &account, used)?;
+    }
+    Ok(())
+}
+
+/// Counts the buckets in a store that has counted bytes alone.
+pub(super) fn count_buckets(batch: &mut Batch<'_>) -> Result<(), Failure> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for bucket in batch.buckets(None)? {
+        match bucket {
+            Ok((_, bucket)) => *counts.entry(bucket.facts.owner).or_default() += 1,
+            Err(failure @ Failure::Corrupt(_)) => tracing::error!(%failure, "not counted"),
+            Err(failure @ (Failure::Io(_) | Failure::NotOpen)) => return Err(failure),
+        }
+    }
+    for (account, buckets) in counts {
+        let bytes = batch.used_bytes(&account)?;
+        put(batch, &account, UsageRow { bytes, buckets })?;
     }
     Ok(())
 }
@@ -144,7 +219,7 @@ pub(super) fn count_all(batch: &mut Batch<'_>) -> Result<(), Failure> {
 pub(super) fn recount<R: ReadRows>(
     rows: &R,
     mut damaged: impl FnMut(Failure),
-) -> Result<BTreeMap<String, u64>, Failure> {
+) -> Result<BTreeMap<String, UsageRow>, Failure> {
     let mut damaged = |failure| match failure {
         Failure::Corrupt(_) => {
             damaged(failure);
@@ -152,7 +227,7 @@ pub(super) fn recount<R: ReadRows>(
         }
         Failure::Io(_) | Failure::NotOpen => Err(failure),
     };
-    let mut used = BTreeMap::new();
+    let mut used: BTreeMap<String, UsageRow> = BTreeMap::new();
     for bucket in rows.buckets(None)? {
         let (name, bucket) = match bucket {
             Ok(bucket) => bucket,
@@ -182,18 +257,21 @@ pub(super) fn recount<R: ReadRows>(
                 Err(failure) => damaged(failure)?,
             }
         }
-        if bytes > 0 {
-            *used.entry(bucket.facts.owner).or_default() += bytes;
-        }
+        let account = used.entry(bucket.facts.owner).or_default();
+        *account = UsageRow { bytes: account.bytes + bytes, buckets: account.buckets + 1 };
     }
     Ok(used)
 }
 
-fn put(rows: &mut dyn WriteRows, account: &str, bytes: u64) -> Result<(), Failure> {
-    match bytes {
-        0 => rows.delete_row(Table::Usage, account.as_bytes()),
-        bytes => rows.put_row(Table::Usage, account.as_bytes(), &encode(&UsageRow { bytes })),
+fn put(rows: &mut dyn WriteRows, account: &str, used: UsageRow) -> Result<(), Failure> {
+    match used {
+        UsageRow { bytes: 0, buckets: 0 } => rows.delete_row(Table::Usage, account.as_bytes()),
+        used => rows.put_row(Table::Usage, account.as_bytes(), &encode(&used)),
     }
+}
+
+fn too_many_buckets() -> S3Error {
+    s3_error!(TooManyBuckets, "You have attempted to create more buckets than allowed")
 }
 
 fn quota_exceeded() -> S3Error {

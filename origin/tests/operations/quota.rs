@@ -125,6 +125,39 @@ async fn versions_and_unfinished_uploads_count_until_they_are_gone() {
     assert_eq!(report.faults, Vec::<String>::new());
 }
 
+/// Counted for each account, and exactly: of two that want the last place one gets it.
+#[tokio::test]
+async fn the_bucket_that_would_be_one_too_many_is_refused_and_no_other() {
+    let mut region = Region::start_empty_with(|settings| settings.account_buckets_max = Some(3)).await;
+    let too_many = (400, "TooManyBuckets".to_owned());
+    for name in ["/first", "/second"] {
+        region.send("PUT", name, &[], "").await.ok();
+    }
+    region.announcements.take();
+    let (one, other) =
+        tokio::join!(region.send("PUT", "/third", &[], ""), region.send("PUT", "/fourth", &[], ""));
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 400], "{one:?} {other:?}");
+    region.reopen().await;
+    region.announcements.take();
+    assert_eq!(region.send("PUT", "/fifth", &[], "").await.error(), too_many);
+    assert_eq!(region.announcements.take(), [], "of a bucket that is not made nobody is told");
+    // What is there may be changed and made again, and others have places of their own.
+    region.send("PUT", "/first", &[], "").await.ok();
+    region.send("PUT", "/first?versioning", &[], ENABLED).await.ok();
+    region.send_as(Some(user_of("bob")), "PUT", "/bobs", &[], "").await.ok();
+
+    region.send("DELETE", "/first", &[], "").await.ok();
+    region.send("PUT", "/fifth", &[], "").await.ok();
+    assert_eq!(region.send("PUT", "/first", &[], "").await.error(), too_many);
+    let dir = region.close().await;
+    let report = RegionalStore::check_deep(dir.path()).await.expect("checked");
+    assert_eq!(report.faults, Vec::<String>::new());
+}
+
+const ENABLED: &str = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+
 #[derive(Clone, Debug)]
 enum Step {
     Put { key: usize, bytes: usize },

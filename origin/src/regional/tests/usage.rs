@@ -50,17 +50,45 @@ async fn a_store_that_did_not_count_is_counted_as_it_opens() {
     assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
 
+/// Of a store that has counted bytes, what it has counted stays.
+#[tokio::test]
+async fn the_buckets_of_a_store_that_did_not_count_them_are_counted_as_it_opens() {
+    let region = region().await;
+    region.store.close().await;
+    tamper(region.dir.path(), |rows| {
+        rows.put_row(Table::Store, b"format", &2_u64.to_be_bytes()).unwrap();
+        rows.put_row(Table::Usage, b"anne", &encode(&EarlierUsageRow { bytes: 100_010 })).unwrap();
+    });
+    let region = Region::open(region.dir, Seams::default()).await;
+    assert_eq!(region.store.used_bytes("anne").await.unwrap(), 100_010);
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
+}
+
+/// A row of before buckets were counted.
+#[derive(serde::Serialize)]
+struct EarlierUsageRow {
+    bytes: u64,
+}
+
 #[tokio::test]
 async fn the_deep_check_finds_a_wrong_count() {
-    for (bytes, expected) in [
-        (Some(100_011), "account anne keeps 100010 bytes, its row says 100011"),
-        (None, "account anne keeps 100010 bytes, which its row does not say"),
+    let one_bucket = |bytes| UsageRow { bytes, buckets: 1 };
+    for (used, expected) in [
+        (
+            Some(one_bucket(100_011)),
+            "account anne keeps 100010 bytes in 1 buckets, its row says 100011 bytes in 1 buckets",
+        ),
+        (
+            Some(UsageRow { bytes: 100_010, buckets: 2 }),
+            "account anne keeps 100010 bytes in 1 buckets, its row says 100010 bytes in 2 buckets",
+        ),
+        (None, "account anne keeps 100010 bytes in 1 buckets, which its row does not say"),
     ] {
         let region = region().await;
         region.store.close().await;
         tamper(region.dir.path(), |rows| {
-            match bytes {
-                Some(bytes) => rows.put_row(Table::Usage, b"anne", &encode(&UsageRow { bytes })),
+            match used {
+                Some(used) => rows.put_row(Table::Usage, b"anne", &encode(&used)),
                 None => rows.delete_row(Table::Usage, b"anne"),
             }
             .unwrap();
@@ -101,7 +129,11 @@ async fn what_the_disk_refuses_is_not_counted_as_nothing() {
         assert_eq!(counted(table, refused), (Err("disk: refused".to_owned()), 0), "{table:?}");
         let (used, damaged_count) = counted(table, || Failure::Corrupt("row".to_owned()));
         assert_eq!(damaged_count, 1, "{table:?}");
-        let left = if matches!(table, Table::Buckets | Table::Objects) { None } else { Some(100_010) };
+        let left = match table {
+            Table::Buckets => None,
+            Table::Objects => Some(UsageRow { bytes: 0, buckets: 1 }),
+            _ => Some(UsageRow { bytes: 100_010, buckets: 1 }),
+        };
         assert_eq!(used, Ok(left), "{table:?}");
     }
 }
