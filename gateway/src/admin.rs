@@ -22,6 +22,7 @@ use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 pub use readiness::Readiness;
 pub use users::UsersApi;
 
+use crate::listen;
 use crate::topology::{Region, Topology};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -109,6 +110,7 @@ impl HttpServerApp for Admin {
         if !session.read_request().await.ok()? {
             return None;
         }
+        listen::answer(&session);
         let answer = self.answer(&mut session).await;
         let is_head = session.req_header().method == Method::HEAD;
         write(&mut session, answer, is_head).await.ok()?;

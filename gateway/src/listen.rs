@@ -168,6 +168,14 @@ pub fn keep_for_later(session: &ServerSession) {
     }
 }
 
+/// Says that somebody answers the request that `session` has read. Until then nothing that is written over HTTP/1.1 is sent:
+/// it is pingora's own word about a request that it cannot parse, and the client is told by a document instead.
+pub fn answer(session: &ServerSession) {
+    if let Some(stream) = session.stream() {
+        Turn::answer(stream);
+    }
+}
+
 /// Has the client send more of the request that is being served before it is read, if it is sent over HTTP/2 and there is
 /// room. For a body that is going to be read: its request has a place.
 pub fn want_body() {

@@ -1,7 +1,7 @@
 //! Requests that are wrong in their head.
 
 use tests::sign::Keys;
-use tests::{Endpoint, raw};
+use tests::{Cluster, Endpoint, raw};
 
 use super::request::Raw;
 use super::{Site, TRANSPORTS, Transport};
@@ -92,6 +92,31 @@ async fn headers_that_are_not_signed() {
         site.answers("the same header, signed", &site.get().header("x-amz-checksum-mode", "ENABLED")).await;
         site.answers("a header that S3 has no meaning for", &site.get().unsigned_header("x-colour", "red"))
             .await;
+    }
+}
+
+/// What is not even a request is refused by a document like everything else, with an id to ask about.
+#[tokio::test]
+async fn heads_that_cannot_be_parsed() {
+    let cluster = Cluster::start().await;
+    for endpoint in [Endpoint::Standard, Endpoint::Accelerated] {
+        let address = cluster.address("ord1", endpoint);
+        for (request, status, code) in [
+            ("GET / HTTP/3.7\r\nhost: a\r\n\r\n", 400, "BadRequest"),
+            ("GET\r\nhost: a\r\n\r\n", 400, "BadRequest"),
+            ("G<T / HTTP/1.1\r\nhost: a\r\n\r\n", 400, "BadRequest"),
+            ("GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n", 400, "BadRequest"),
+            ("GET / HTTP/1.1\r\nhost: a\r\nna me: value\r\n\r\n", 400, "BadRequest"),
+            ("CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n", 405, "MethodNotAllowed"),
+        ] {
+            let answer = raw::exchange(&address, request.as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{request}: {answer}");
+            assert!(answer.contains(&format!("<Code>{code}</Code>")), "{request}: {answer}");
+            let (_, id) = answer.split_once("x-amz-request-id: ").expect("an id");
+            let id = id.split_once("\r\n").expect("an end").0;
+            assert!(answer.contains(&format!("<RequestId>{id}</RequestId>")), "{request}: {answer}");
+        }
     }
 }
 

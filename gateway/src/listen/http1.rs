@@ -5,18 +5,18 @@ use std::io::Write;
 use bytes::BytesMut;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::Method;
+use http::{Method, StatusCode};
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use s3s::S3ErrorCode;
+use s3s::{S3Error, S3ErrorCode};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::Listener;
 use super::early::Early;
 use super::head::{self, Head};
-use super::turn::{LINGER, Left, Turn};
+use super::turn::{LINGER, Left, Turn, Unanswered};
 use crate::metrics::DropReason;
 use crate::refusal::{Refusal, Subject};
 use crate::request_id::RequestId;
@@ -54,7 +54,7 @@ where
             Head::FramedTwice => Some(S3ErrorCode::InvalidRequest),
         };
         if let Some(code) = code {
-            return Box::pin(refuse(stream, left, early, &listener.node, code)).await;
+            return Box::pin(refuse(stream, left, early, &listener.node, code.into())).await;
         }
         let Head::Whole { block, rest: after } = head else { break };
         rest = after;
@@ -64,7 +64,17 @@ where
         }
         match answer(stream, block, &listener).await {
             Some(reusable) => (stream, _) = reusable.consume(),
-            None => return Box::pin(left.close(early)).await,
+            None => match left.take_unanswered() {
+                Some((stream, unanswered)) => {
+                    let refusal = match unanswered {
+                        Unanswered::Malformed => malformed(),
+                        Unanswered::Connect => S3ErrorCode::MethodNotAllowed.into(),
+                    };
+                    let stream = Box::new(Turn::new(stream, left.clone()));
+                    return Box::pin(refuse(stream, left, early, &listener.node, refusal)).await;
+                }
+                None => return Box::pin(left.close(early)).await,
+            },
         }
         Turn::give_back(&stream);
     }
@@ -89,13 +99,22 @@ where
     listener.app.process_new_http(session, &listener.stop)
 }
 
+/// What S3 says of a request that is none; s3s has no such code.
+fn malformed() -> Refusal {
+    let code = S3ErrorCode::Custom("BadRequest".into());
+    let mut error = S3Error::with_message(code, "An error occurred when parsing the HTTP request.");
+    error.set_status_code(StatusCode::BAD_REQUEST);
+    error.into()
+}
+
 /// Tells the client why its request was not read, and closes.
-async fn refuse(mut stream: Stream, left: Left, early: &Early, node: &str, code: S3ErrorCode) {
+async fn refuse(mut stream: Stream, left: Left, early: &Early, node: &str, refusal: Refusal) {
+    Turn::answer(&stream);
     if !early.is_refused() || stream.get_ssl_digest().is_none() {
         // TLS would keep some of what is thrown away otherwise.
         early.stop_counting();
     }
-    let document = Refusal::from(code).document(Subject {
+    let document = refusal.document(Subject {
         method: &Method::GET,
         resource: "",
         request_id: &RequestId::new().to_string(),

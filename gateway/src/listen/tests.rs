@@ -53,6 +53,7 @@ impl HttpServerApp for Echo {
         if !session.read_request().await.ok()? {
             return None;
         }
+        answer(&session);
         let path = session.req_header().uri.path().to_owned();
         if path == "/slow" {
             self.begun.notify_one();

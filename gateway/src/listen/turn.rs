@@ -5,6 +5,9 @@
 //! So what comes then is kept here and told to nobody before the next request's turn; only the end is told. A little is read
 //! and no more: the rest waits where it is, and an end behind it is not seen.
 //!
+//! What is written before anybody has taken the request over is pingora's own refusal of what it cannot parse, without a
+//! document: it is kept from the client, who is told by whoever serves the connection.
+//!
 //! After the last answer the connection closes in two steps (§9.6): it says that no more comes, and throws away for a while
 //! what the client sends all the same. Closed with something unread it would be reset, and what the client has not received
 //! of the answer would be lost. Nothing of the request is left by then: pingora closes the stream and lets go of it, and of
@@ -14,7 +17,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -51,6 +54,8 @@ pub(super) struct Turn {
     stream: Option<Stream>,
     /// A request has been read to its end and is not answered yet.
     is_taken: AtomicBool,
+    /// Somebody answers the request: what is written is their answer.
+    is_answered: AtomicBool,
     /// What came too soon.
     ahead: BytesMut,
     /// The last answer was given: nothing of what comes is told any more.
@@ -60,15 +65,41 @@ pub(super) struct Turn {
 
 /// Where a stream is left whose last answer was given. Clones are one place.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Left(Arc<Mutex<Option<Stream>>>);
+pub(super) struct Left(Arc<Mutex<Leaving>>);
+
+#[derive(Debug, Default)]
+struct Leaving {
+    stream: Option<Stream>,
+    unanswered: Option<Unanswered>,
+}
+
+/// A request that pingora has refused by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// It cannot be parsed.
+    Malformed,
+    /// It asks for a tunnel.
+    Connect,
+}
 
 impl Left {
     /// Closes the stream that was left here, if one was.
     pub(super) async fn close(self, early: &Early) {
-        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stream = self.lock().stream.take();
         if let Some(stream) = stream {
             close_within(LINGER, stream, early).await;
         }
+    }
+
+    /// The stream that was left here, where its last request was refused and nobody has told its client.
+    pub(super) fn take_unanswered(&self) -> Option<(Stream, Unanswered)> {
+        let mut leaving = self.lock();
+        let unanswered = leaving.unanswered.take()?;
+        Some((leaving.stream.take()?, unanswered))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Leaving> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,6 +125,7 @@ impl Turn {
         Self {
             stream: Some(stream),
             is_taken: AtomicBool::new(false),
+            is_answered: AtomicBool::new(false),
             ahead: BytesMut::new(),
             is_last: false,
             left,
@@ -102,12 +134,38 @@ impl Turn {
 
     /// From now on what comes on `stream` is kept for later. Where it is no `Turn`, nothing happens.
     pub(super) fn take(stream: &Stream) {
-        set(stream, true);
+        if let Some(turn) = Self::of(stream) {
+            turn.is_taken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Somebody answers the request that was read: what is written from now on is sent. Where `stream` is no `Turn`, nothing
+    /// happens.
+    pub(super) fn answer(stream: &Stream) {
+        if let Some(turn) = Self::of(stream) {
+            turn.is_answered.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The next request has its turn.
     pub(super) fn give_back(stream: &Stream) {
-        set(stream, false);
+        if let Some(turn) = Self::of(stream) {
+            turn.is_taken.store(false, Ordering::Relaxed);
+            turn.is_answered.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn of(stream: &Stream) -> Option<&Self> {
+        stream.as_any().downcast_ref()
+    }
+
+    /// Notes what pingora says of a request by itself: `HTTP/1.1 ` and a status come first.
+    fn note_refusal(&self, bytes: &[u8]) {
+        let unanswered = match bytes.get(9..12) {
+            Some(b"405") => Unanswered::Connect,
+            _ => Unanswered::Malformed,
+        };
+        self.left.lock().unanswered.get_or_insert(unanswered);
     }
 
     /// See [`held_bytes`](super::held_bytes).
@@ -116,7 +174,7 @@ impl Turn {
     }
 
     fn connection(stream: &Stream) -> Option<&Connection> {
-        stream.as_any().downcast_ref::<Self>()?.stream().as_any().downcast_ref()
+        Self::of(stream)?.stream().as_any().downcast_ref()
     }
 
     /// See [`hold_for_next`](super::hold_for_next).
@@ -148,12 +206,6 @@ impl Turn {
     }
 }
 
-fn set(stream: &Stream, is_taken: bool) {
-    if let Some(turn) = stream.as_any().downcast_ref::<Turn>() {
-        turn.is_taken.store(is_taken, Ordering::Relaxed);
-    }
-}
-
 impl AsyncRead for Turn {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -181,6 +233,10 @@ impl AsyncRead for Turn {
 
 impl AsyncWrite for Turn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.is_answered.load(Ordering::Relaxed) {
+            self.note_refusal(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
         self.stream_mut().poll_write(cx, buf)
     }
 
@@ -199,6 +255,10 @@ impl AsyncWrite for Turn {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if !self.is_answered.load(Ordering::Relaxed) {
+            self.note_refusal(bufs.first().map_or(&[], |first| &**first));
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
         self.stream_mut().poll_write_vectored(cx, bufs)
     }
 
@@ -210,7 +270,8 @@ impl AsyncWrite for Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if self.is_last {
-            *self.left.0.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+            let stream = self.stream.take();
+            self.left.lock().stream = stream;
         }
     }
 }
@@ -295,8 +356,9 @@ mod tests {
         assert!(early.complete());
         let connection = Connection::new(server, early.clone()).expect("fresh");
         let left = Left::default();
-        let turn = Turn::new(Box::new(connection), left.clone());
-        (client, Box::new(turn), async move { left.close(&early).await })
+        let turn: Stream = Box::new(Turn::new(Box::new(connection), left.clone()));
+        Turn::answer(&turn);
+        (client, turn, async move { left.close(&early).await })
     }
 
     /// A connection that nothing is known of.
@@ -315,6 +377,7 @@ mod tests {
         let mut got = vec![0; first.len()];
         stream.read_exact(&mut got).await.expect("in its turn");
 
+        Turn::answer(&stream);
         Turn::take(&stream);
         client.write_all(rest).await.expect("room");
         let mut probe = [0; 1];

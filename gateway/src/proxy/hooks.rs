@@ -39,6 +39,7 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+        listen::answer(session.as_downstream());
         if matches!(self.role, Role::Peer) && !peer::is_forward(&session.req_header().headers) {
             return session.respond_error(404).await.map(|()| true);
         }
