@@ -86,6 +86,9 @@ pub(crate) const PEER_CONNECTIONS_MAX: usize = 512;
 /// Connections to the metrics and the users' interface.
 pub(crate) const ADMIN_CONNECTIONS_MAX: usize = 64;
 
+/// How long whoever asked there may take nothing of the answer: who reads neither may not keep `/readyz` from others.
+const ADMIN_STALLED_WRITE: Duration = Duration::from_secs(10);
+
 /// A node gives a session back that nobody has asked anything under for this long.
 const SESSION_IDLE_AFTER: Duration = Duration::from_secs(60);
 
@@ -335,13 +338,14 @@ impl Node {
         let operators =
             OperatorSocket::open(&operators, users, standing, self.shared.clone(), self.store.clone())?;
         let metrics = self.shared.metrics.clone();
-        let of = |connections_max| {
+        let of = |connections_max, stalled_write| {
             let all = self.connection.clone();
             let connections_max = all.connections_max.min(connections_max);
-            Front::new(self.region.as_str(), listen::Limits { connections_max, ..all })
+            Front::new(self.region.as_str(), listen::Limits { connections_max, stalled_write, ..all })
         };
         let clients = Front::new(self.region.as_str(), self.connection.clone());
-        let (peers, admin) = (of(PEER_CONNECTIONS_MAX), of(ADMIN_CONNECTIONS_MAX));
+        let peers = of(PEER_CONNECTIONS_MAX, self.connection.stalled_write);
+        let admin = of(ADMIN_CONNECTIONS_MAX, ADMIN_STALLED_WRITE);
         let listen = sockets.addresses();
         let public = match certificate {
             Some(certificate) => {

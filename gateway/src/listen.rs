@@ -15,6 +15,7 @@ mod early;
 mod head;
 mod http1;
 mod http2;
+mod stall;
 mod tls;
 mod turn;
 mod windows;
@@ -53,7 +54,7 @@ const BACKLOG: u32 = 4096;
 /// How long accepting pauses when it fails: out of file descriptors, usually, which others have to give back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a connection may take before a request on it is complete.
+/// What a connection may take before a request on it is complete, and while it takes no answer.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections open at once on all listeners of one [`Front`]; one more takes the place of the one that has waited
@@ -68,6 +69,9 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// How long a connection may wait for its next request. Default 60 s.
     pub idle_timeout: Duration,
+    /// How long nothing of what is written to a connection of HTTP/1 may leave it, whoever writes. Default 96 s: longer than
+    /// any piece of an answer may take, which is told as what it is.
+    pub stalled_write: Duration,
 }
 
 impl Default for Limits {
@@ -78,6 +82,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(20),
             head_bytes_max: 32 * 1024,
             idle_timeout: Duration::from_secs(60),
+            stalled_write: Duration::from_secs(96),
         }
     }
 }

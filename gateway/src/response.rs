@@ -39,6 +39,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How long any piece of an answer may take.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.allowance(SLICE_BYTES)
+    }
+
     /// How long writing `bytes` may take.
     fn allowance(&self, bytes: usize) -> Duration {
         self.stalled_reader + Duration::from_secs(bytes as u64) / self.bytes_per_second_min.max(1)

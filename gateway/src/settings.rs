@@ -25,6 +25,9 @@ pub use fault::Fault;
 use table::Keys;
 pub(crate) use table::parse_bytes;
 
+/// How much longer a connection waits than any piece of an answer may: whoever writes that says why it broke off.
+const ANSWER_FIRST: Duration = Duration::from_secs(2);
+
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -347,6 +350,7 @@ fn read_limits(file: &mut Keys) -> Limits {
     ] {
         *field = keys.duration(key, *field, seconds(1)..=seconds(3600));
     }
+    connection.stalled_write = transfer.response.longest() + ANSWER_FIRST;
     connection.connections_max = keys.count("connections_max", connection.connections_max, 1..=1_000_000);
     let silent_owner = keys.duration("silent_owner", seconds(300), seconds(1)..=seconds(3600));
     let requests_in_flight_max = keys.count("requests_in_flight_max", 1024, 1..=1_000_000);

@@ -123,7 +123,9 @@ impl Source {
             return Ok(Some(std::mem::take(&mut self.given_back)));
         }
         if std::mem::take(&mut self.expects_continue) {
-            session.write_continue_response().await.map_err(|_| incomplete())?;
+            // Somebody who takes nothing waits for this, and has a place.
+            let telling = timeout(limits.stalled_upload, session.write_continue_response());
+            telling.await.map_err(|_| too_slow())?.map_err(|_| incomplete())?;
         }
         // Measured here instead, because pingora's limit is for HTTP/1 alone.
         session.set_read_timeout(None);
@@ -273,7 +275,25 @@ fn too_slow() -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
     use super::*;
+    use crate::test_until::WITHIN;
+
+    /// A client that waits to be told to continue, and takes nothing, is given up like one that sends nothing.
+    #[tokio::test]
+    async fn who_does_not_take_the_word_to_continue_is_too_slow() {
+        // Less than the word has.
+        let (mut client, server) = duplex(16);
+        let mut session = Session::new_h1(Box::new(server));
+        let head = b"PUT /b/k HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+        let (read, sent) = tokio::join!(session.read_request(), client.write_all(head));
+        assert!(read.expect("a head") && sent.is_ok());
+        let limits = Limits { stalled_upload: Duration::from_millis(50), ..Limits::default() };
+        let mut source = Source::of(&session);
+        let next = timeout(WITHIN, source.next(&mut session, &limits)).await.expect("it is given up");
+        assert_eq!(*next.expect_err("nothing came").code(), S3ErrorCode::RequestTimeout);
+    }
 
     /// A pause is forgiven, a trickle is not, and fast bytes make up for slow ones.
     #[test]

@@ -313,6 +313,27 @@ async fn unfinished_heads_are_bounded() {
     .await;
 }
 
+/// A client that asks on and on, and reads nothing, is let go, and somebody else has its place: what pingora writes by itself
+/// has no deadline of its own.
+#[tokio::test]
+async fn who_reads_no_answer_is_let_go() {
+    let stalled_write = Duration::from_millis(300);
+    let started = start(Limits { connections_max: 1, stalled_write, ..Limits::default() });
+    let asked = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(8000));
+    for method in ["GET", "HEAD"] {
+        let mut client = connect(started.address).await;
+        let asking =
+            async { while client.write_all(asked.replace("GET", method).as_bytes()).await.is_ok() {} };
+        timeout(WITHIN, asking).await.expect("the connection ends");
+        until("another is served", async || {
+            let mut next = connect(started.address).await;
+            let _ = next.write_all(b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            read_to_close(&mut next).await.ends_with(b"/next")
+        })
+        .await;
+    }
+}
+
 /// Draining closes the listener and idle connections at once, and waits for the transfer that is running.
 #[tokio::test]
 async fn a_drain_lets_transfers_finish() {

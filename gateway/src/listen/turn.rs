@@ -8,6 +8,8 @@
 //! What is written before anybody has taken the request over is pingora's own refusal of what it cannot parse, without a
 //! document: it is kept from the client, who is told by whoever serves the connection.
 //!
+//! Whatever is written has to leave at some time ([`Stall`]).
+//!
 //! After the last answer the connection closes in two steps (§9.6): it says that no more comes, and throws away for a while
 //! what the client sends all the same. Closed with something unread it would be reset, and what the client has not received
 //! of the answer would be lost. Nothing of the request is left by then: pingora closes the stream and lets go of it, and of
@@ -35,6 +37,7 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::early::Early;
+use super::stall::Stall;
 
 /// Of what comes too soon, what is read at the most: a dozen requests, of forwards that are bounded in number.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
@@ -60,6 +63,7 @@ pub(super) struct Turn {
     ahead: BytesMut,
     /// The last answer was given: nothing of what comes is told any more.
     is_last: bool,
+    stall: Stall,
     left: Left,
 }
 
@@ -120,14 +124,16 @@ async fn close_within(time: Duration, mut stream: Stream, early: &Early) {
 }
 
 impl Turn {
-    /// `stream`, whose next request has its turn. It is left in `left` when it was closed.
-    pub(super) fn new(stream: Stream, left: Left) -> Self {
+    /// `stream`, whose next request has its turn, and whose client may take nothing of what is written for as long as
+    /// `stalled_write`. It is left in `left` when it was closed.
+    pub(super) fn new(stream: Stream, stalled_write: Duration, left: Left) -> Self {
         Self {
             stream: Some(stream),
             is_taken: AtomicBool::new(false),
             is_answered: AtomicBool::new(false),
             ahead: BytesMut::new(),
             is_last: false,
+            stall: Stall::new(stalled_write),
             left,
         }
     }
@@ -237,11 +243,13 @@ impl AsyncWrite for Turn {
             self.note_refusal(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        self.stream_mut().poll_write(cx, buf)
+        let written = self.stream_mut().poll_write(cx, buf);
+        self.stall.watch(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream_mut().poll_flush(cx)
+        let flushed = self.stream_mut().poll_flush(cx);
+        self.stall.watch(cx, flushed)
     }
 
     /// The last answer was given. Whoever serves the connection closes it, once the turn is dropped.
@@ -259,7 +267,8 @@ impl AsyncWrite for Turn {
             self.note_refusal(bufs.first().map_or(&[], |first| &**first));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        self.stream_mut().poll_write_vectored(cx, bufs)
+        let written = self.stream_mut().poll_write_vectored(cx, bufs);
+        self.stall.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -344,6 +353,9 @@ mod tests {
     use super::super::early::Connections;
     use super::*;
 
+    /// No write here waits for as long.
+    const PATIENT: Duration = Duration::from_secs(600);
+
     /// A client, what serves it, and where that is left. The client's window is small: most of an answer is on its way when the
     /// server closes.
     async fn connected() -> (TcpStream, Stream, impl Future<Output = ()>) {
@@ -356,7 +368,7 @@ mod tests {
         assert!(early.complete());
         let connection = Connection::new(server, early.clone()).expect("fresh");
         let left = Left::default();
-        let turn: Stream = Box::new(Turn::new(Box::new(connection), left.clone()));
+        let turn: Stream = Box::new(Turn::new(Box::new(connection), PATIENT, left.clone()));
         Turn::answer(&turn);
         (client, turn, async move { left.close(&early).await })
     }
@@ -370,7 +382,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_too_soon_waits_for_its_turn() {
         let (mut client, server) = duplex(1 << 16);
-        let mut stream: Stream = Box::new(Turn::new(Box::new(server), Left::default()));
+        let mut stream: Stream = Box::new(Turn::new(Box::new(server), PATIENT, Left::default()));
         let sent: Vec<_> = (0..3 * AHEAD_BYTES_MAX).map(|at| (at % 251) as u8).collect();
         let (first, rest) = sent.split_at(10);
         client.write_all(first).await.expect("room");
@@ -399,7 +411,7 @@ mod tests {
     async fn the_end_is_told_at_once() {
         for ahead in [0, 10, AHEAD_BYTES_MAX - 1] {
             let (mut client, server) = duplex(1 << 16);
-            let mut stream: Stream = Box::new(Turn::new(Box::new(server), Left::default()));
+            let mut stream: Stream = Box::new(Turn::new(Box::new(server), PATIENT, Left::default()));
             Turn::take(&stream);
             let mut probe = [0; 1];
             client.write_all(&vec![b'a'; ahead]).await.expect("room");

@@ -1,5 +1,7 @@
 //! What is logged and counted of a request, once.
 
+use std::io;
+
 use http::StatusCode;
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -87,12 +89,21 @@ fn may_be_refusal(status: Option<StatusCode>, operation: Option<Operation>) -> b
 fn drop_reason(error: &Error) -> Option<DropReason> {
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ErrorType::WriteTimedout) => Some(DropReason::StalledReader),
+        (ErrorSource::Downstream, ErrorType::WriteError) if has_timed_out(error) => {
+            Some(DropReason::StalledReader)
+        }
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(DropReason::StalledUpload),
         (ErrorSource::Downstream, _) => None,
         (ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset, _) => {
             Some(DropReason::BrokenAnswer)
         }
     }
+}
+
+/// Whether the connection gave a write up that nobody here had given a time.
+fn has_timed_out(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]

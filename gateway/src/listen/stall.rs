@@ -1,0 +1,94 @@
+//! How long nothing of what is written may leave a connection, whoever writes it.
+//!
+//! Answers of ours have a deadline for each piece ([`response`](crate::response)). What pingora writes by itself has none:
+//! heads, the end of a body, `100 Continue`, its own refusals. A client who acknowledges and never reads would keep such a
+//! write for ever, and all that its request holds.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Looks at each write. Where it goes through at once no clock is read and no timer made.
+#[derive(Debug)]
+pub(super) struct Stall {
+    limit: Duration,
+    /// Since when nothing has left; `None` while writes go through.
+    since: Option<Instant>,
+    /// Made by the first write that waits. It may be set for an earlier wait than this one: a timer that is moved with every
+    /// piece would cost more than one that wakes somebody too soon now and then.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, since: None, timer: None }
+    }
+
+    /// What a write came to: `TimedOut` where it has waited for too long.
+    pub(super) fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.since = None;
+            return written;
+        }
+        let until = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= until {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client takes no bytes",
+                )));
+            }
+            timer.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    async fn write(stall: &mut Stall, is_through: bool) -> Poll<io::Result<()>> {
+        let written = || if is_through { Poll::Ready(Ok(())) } else { Poll::Pending };
+        poll_fn(|cx| Poll::Ready(stall.watch(cx, written()))).await
+    }
+
+    /// A write that goes through has no timer, and whatever waited before it counts no more.
+    #[tokio::test]
+    async fn only_a_write_that_waits_is_timed() {
+        let mut stall = Stall::new(Duration::from_secs(600));
+        assert!(write(&mut stall, true).await.is_ready());
+        assert!(stall.timer.is_none() && stall.since.is_none());
+        assert!(write(&mut stall, false).await.is_pending());
+        assert!(stall.timer.is_some() && stall.since.is_some());
+        assert!(write(&mut stall, true).await.is_ready());
+        assert!(stall.since.is_none());
+    }
+
+    /// Whoever waits for too long is told, also where the timer was made for an earlier wait: this one has all of its time.
+    #[tokio::test]
+    async fn a_write_that_waits_too_long_is_given_up() {
+        let limit = Duration::from_millis(50);
+        let mut stall = Stall::new(limit);
+        assert!(write(&mut stall, false).await.is_pending());
+        sleep(limit).await;
+        assert!(write(&mut stall, true).await.is_ready());
+        let error =
+            poll_fn(|cx| stall.watch::<()>(cx, Poll::Pending)).await.expect_err("it does not go through");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let timer = stall.timer.expect("it was waited for");
+        assert_eq!(Some(timer.deadline() - limit), stall.since);
+    }
+}
