@@ -7,8 +7,8 @@ use tests::form::Form;
 use tests::sign::Keys;
 use tests::{Answer, Client, Cluster, Endpoint, MIB, Options, Request, raw, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
 
 /// For an answer, or the end.
 const IN_TIME: Duration = Duration::from_secs(60);
@@ -146,6 +146,75 @@ async fn who_lingers_keeps_no_place_among_requests() {
         assert!(is_answered(&mut connection, "close").await, "behind {}", lingering.len());
         lingering.push(connection);
     }
+}
+
+/// Nor does who is refused and does not send the short rest of a body that nobody wants.
+#[tokio::test]
+async fn who_sends_no_rest_keeps_no_place_among_requests() {
+    const REQUESTS_MAX: usize = 4;
+    let limits = format!("[limits]\nrequests_in_flight_max = {REQUESTS_MAX}\n");
+    let cluster = Cluster::start_with(Options::settings(&limits)).await;
+    let mut silent = Vec::new();
+    for _ in 0..3 * REQUESTS_MAX {
+        let (answer, stream) = refused_without_its_body(&cluster, "ord1").await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "behind {}: {answer}", silent.len());
+        silent.push(stream);
+    }
+}
+
+/// The same on the way to another region.
+#[tokio::test]
+async fn who_sends_no_rest_keeps_no_place_on_the_way_to_another_region() {
+    // So many wait one after another for longer than one waits, if the rest of each is waited for.
+    const AT_ONCE: usize = 6;
+    let cluster = Cluster::start_with(Options::settings("[limits]\nforwards_in_flight_max = 1\n")).await;
+    let refused = (0..AT_ONCE).map(|_| refused_without_its_body(&cluster, "las1"));
+    for (answer, _silent) in futures::future::join_all(refused).await {
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+}
+
+/// Nor does who takes no answer: of one that is not more than a refusal's, nothing is left that a place on the way to another
+/// region stands for.
+#[tokio::test]
+async fn who_reads_no_answer_keeps_no_place_on_the_way_to_another_region() {
+    let cluster = Cluster::start_with(Options::settings("[limits]\nforwards_in_flight_max = 1\n")).await;
+    let host = Endpoint::Standard.host("ord1");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small window");
+    let address = cluster.address("las1", Endpoint::Standard);
+    let mut reads_nothing = socket.connect(address.parse().expect("an address")).await.expect("connect");
+    let asking = tokio::spawn(async move {
+        let asked = format!("HEAD /nobody/k HTTP/1.1\r\nhost: {host}\r\n\r\n").repeat(100);
+        while reads_nothing.write_all(asked.as_bytes()).await.is_ok() {}
+    });
+    // Until no more is answered, or for a while: whoever is still being answered keeps no place either.
+    let mut before = -1.0;
+    for _ in 0..40 {
+        // Longer than an answer takes.
+        sleep(Duration::from_secs(1)).await;
+        let requests = cluster.scrape("las1").await.sum("penstock_requests_total", &[]);
+        if requests > 0.0 && std::mem::replace(&mut before, requests) == requests {
+            break;
+        }
+    }
+    let (answer, _) = refused_without_its_body(&cluster, "las1").await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    asking.abort();
+}
+
+/// Begins an upload into ord1 at the node `at` that nobody has signed, and reads the refusal; the body is not sent.
+async fn refused_without_its_body(cluster: &Cluster, at: &str) -> (String, TcpStream) {
+    let mut stream = TcpStream::connect(cluster.address(at, Endpoint::Standard)).await.expect("connect");
+    let host = Endpoint::Standard.host("ord1");
+    let asked = format!("PUT /nobody/k HTTP/1.1\r\nhost: {host}\r\ncontent-length: 5\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.expect("send");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"</Error>") {
+        let read = timeout(IN_TIME, stream.read_buf(&mut answer)).await.expect("in time");
+        assert_ne!(read.expect("no reset"), 0, "{}", answer.escape_ascii());
+    }
+    (String::from_utf8(answer).expect("text"), stream)
 }
 
 /// Asks for what is not there, and reads the refusal to its end, if the connection lasts that long.

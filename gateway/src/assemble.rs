@@ -277,7 +277,9 @@ impl Node {
             limits: limits.transfer.clone(),
             silent_owner: limits.silent_owner,
             places,
+            places_count: limits.requests_in_flight_max,
             forward_places: Semaphore::new(limits.forwards_in_flight_max).into(),
+            forward_places_count: limits.forwards_in_flight_max,
             forward_strangers: Semaphore::new(proxy::FORWARD_STRANGERS_MAX).into(),
             upload_places: Semaphore::new(limits.uploads_in_flight_max).into(),
             per_address: Gate::new(

@@ -210,10 +210,8 @@ async fn answer(
     {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
-    let unread = settle_unread_body(session);
-    let sent = stream(session, parts, body, &limits.response).await?;
-    drain(session, unread).await;
-    Ok(sent)
+    settle_unread_body(session);
+    Ok(stream(session, parts, body, &limits.response).await?)
 }
 
 /// s3s writes the characters of names as they are, also where they would not be read as what they are.
@@ -282,10 +280,8 @@ pub async fn say(
         headers.remove(CACHE_STATUS);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    let unread = settle_unread_body(session);
-    let sent = Sender::begin(session, status, headers, limits).await?.finish().await?;
-    drain(session, unread).await;
-    Ok(sent)
+    settle_unread_body(session);
+    Sender::begin(session, status, headers, limits).await?.finish().await
 }
 
 /// Tells `refusal` to the client, a website's visitor by a page, and what becomes of a body that it may still be sending.
@@ -307,12 +303,10 @@ pub async fn refuse(
         EndpointKind::Website => refusal.page(subject),
         EndpointKind::Standard | EndpointKind::Accelerated => refusal.document(subject),
     };
-    let unread = settle_unread_body(session);
+    settle_unread_body(session);
     let mut sender = Sender::begin(session, document.status, document.headers, limits).await?;
     sender.write(document.body).await?;
-    let sent = sender.finish().await?;
-    drain(session, unread).await;
-    Ok(sent)
+    sender.finish().await
 }
 
 /// Names an answer to a request by `method` that says yes.
@@ -335,7 +329,7 @@ pub fn keep_open(session: &mut Session) {
 /// What becomes of a connection whose request has a body that was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// Little or nothing is left: it is drained, and the connection lives on.
+    /// Little or nothing is left: it may be [drained](drain), and the connection lives on.
     Drained,
     /// The client may still be sending, or was never told to continue and may send its body or not: what comes could be
     /// taken for a request. It is thrown away for a while, and the connection closes.
@@ -372,11 +366,12 @@ pub fn settle_unread_body(session: &mut Session) -> Unread {
     Unread::Closes
 }
 
-/// Throws away the rest of a short body, once the response was given. A stream of HTTP/2 that ends before its request has is
-/// reset, and curl then takes the reset for the answer. A connection of HTTP/1 whose rest does not come in time has to close
-/// as others do: pingora, which would drain it too, lets go of it, and it is reset.
-async fn drain(session: &mut Session, unread: Unread) {
-    if unread == Unread::Closes && !session.is_http2() {
+/// Throws away the rest of a short body, once the response was given, if its connection is to live on. A stream of HTTP/2 that
+/// ends before its request has is reset, and curl then takes the reset for the answer. A connection of HTTP/1 whose rest does
+/// not come in time has to close as others do: pingora, which would drain it too, lets go of it, and it is reset.
+pub async fn drain(session: &mut Session) {
+    let closes = !session.is_http2() && session.get_keepalive().is_none();
+    if closes || session.is_body_done() {
         return;
     }
     let draining = async {

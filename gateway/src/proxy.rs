@@ -79,8 +79,12 @@ pub struct Node {
     pub silent_owner: Duration,
     /// Requests being answered at once, on all listeners together, other nodes' own aside; one more is told to slow down.
     pub places: Arc<Semaphore>,
+    /// How many there are.
+    pub places_count: usize,
     /// Requests on their way to other regions at once; one more waits for [`PLACE_WAIT_MAX`].
     pub forward_places: Arc<Semaphore>,
+    /// How many there are.
+    pub forward_places_count: usize,
     /// Of those that wait, requests of which it is not known here whether a user has signed them.
     pub forward_strangers: Arc<Semaphore>,
     /// Uploads into this region's store at once; one more waits as long.
@@ -143,6 +147,12 @@ impl Node {
     fn upload_place(self: &Arc<Self>) -> WaitsForPlace {
         let node = self.clone();
         Box::pin(async move { node.narrow_place(&node.upload_places, DropReason::Uploads).await })
+    }
+
+    /// Whether so few of `places`, of which there are `count`, are taken that some may be kept for nothing but the rest of a body
+    /// that is thrown away. Anybody may send one slowly; others are not to wait for that.
+    fn are_plenty(places: &Semaphore, count: usize) -> bool {
+        2 * places.available_permits() >= count
     }
 
     fn too_many(&self, of: DropReason) -> Refusal {
@@ -403,6 +413,15 @@ impl Proxy {
             return bridge::say(session, status, headers, named, limits).await;
         }
         bridge::refuse(session, refusal, named, limits).await
+    }
+
+    /// Sees a request that was answered to the end of its body, where there are places to keep one for that.
+    async fn see_to_end(&self, session: &mut Session) {
+        match Node::are_plenty(&self.node.places, self.node.places_count) {
+            true => bridge::drain(session).await,
+            false if session.is_body_done() => {}
+            false => session.set_keepalive(None),
+        }
     }
 
     fn named(&self, exchange: &Exchange) -> Named<'_> {

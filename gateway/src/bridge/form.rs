@@ -7,7 +7,7 @@ use pingora::proxy::Session;
 use time::OffsetDateTime;
 
 use super::upload::{self, Decoding, Source};
-use super::{Limits, Named, accepted, address, call, drain, keep_open, name, settle_unread_body};
+use super::{Limits, Named, accepted, address, call, keep_open, name, settle_unread_body};
 use crate::access_log::SaidByForm;
 use crate::client::Client;
 use crate::permission::DeniedSlot;
@@ -78,12 +78,10 @@ pub async fn serve(
     name(&mut headers, named, &session.req_header().method);
     let bucket = address(session, client);
     let (status, headers, document) = post_form::told(&form, &put, bucket.trim_end_matches('/'), headers);
-    let unread = settle_unread_body(session);
+    settle_unread_body(session);
     let mut sender = Sender::begin(session, status, headers, &limits.response).await?;
     sender.write(document).await?;
-    let sent = sender.finish().await?;
-    drain(session, unread).await;
-    Ok(sent)
+    Ok(sender.finish().await?)
 }
 
 /// Reads the fields, up to the file.

@@ -172,12 +172,14 @@ impl ProxyHttp for Direct {
             Err(refusal) => Err(Failed::Refused(refusal)),
         };
         match served {
-            Ok(_) => Ok(true),
+            Ok(_) => {}
             Err(Failed::Refused(refusal)) => {
-                refuse(session, &refusal, named, &self.limits.response).await.map(|_| true)
+                refuse(session, &refusal, named, &self.limits.response).await?;
             }
-            Err(Failed::Broken(error)) => Err(error),
+            Err(Failed::Broken(error)) => return Err(error),
         }
+        drain(session).await;
+        Ok(true)
     }
 }
 

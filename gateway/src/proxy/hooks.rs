@@ -14,7 +14,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use s3s::S3ErrorCode;
 
 use super::exchange::{Exchange, Passed, stands_still};
-use super::{Answer, Proxy, Role, forwarding, unreachable};
+use super::{Answer, Node, Proxy, Role, forwarding, unreachable};
 use crate::accelerated;
 use crate::bridge::{self, Unread};
 use crate::listen;
@@ -22,6 +22,9 @@ use crate::peer;
 use crate::refusal::Refusal;
 use crate::response::Failed;
 use crate::target::EndpointKind;
+
+/// An answer of no more, such as a refusal, is kept in a request's own memory until its client takes it.
+const LITTLE_BYTES: u64 = 16 * 1024;
 
 #[async_trait]
 impl ProxyHttp for Proxy {
@@ -50,6 +53,7 @@ impl ProxyHttp for Proxy {
             Err(Failed::Broken(error)) => return Err(error),
         };
         exchange.first_byte = Some(sent.first_byte);
+        self.see_to_end(session).await;
         Ok(true)
     }
 
@@ -109,7 +113,11 @@ impl ProxyHttp for Proxy {
             let passed_by = accelerated::passed_by(&self.node.region, &session.req_header().method);
             response.insert_header(accelerated::CACHE_STATUS, passed_by)?;
         }
-        let unread = bridge::settle_unread_body(session);
+        let mut unread = bridge::settle_unread_body(session);
+        if !session.is_body_done() && !self.has_plenty_of_forwards() {
+            session.set_keepalive(None);
+            unread = Unread::Closes;
+        }
         if !session.is_body_done() {
             // pingora goes on reading the body after the response has ended; it must not for long.
             exchange.is_cut_short = true;
@@ -168,6 +176,7 @@ impl ProxyHttp for Proxy {
         if let Some(refusal) = refusal_of(error).filter(|_| !begun) {
             session.set_keepalive(None);
             if let Ok(sent) = self.refuse(session, exchange, &refusal).await {
+                self.see_to_end(session).await;
                 exchange.first_byte = Some(sent.first_byte);
                 error_code = sent.status.as_u16();
                 is_whole = true;
@@ -206,9 +215,22 @@ fn ends_with_its_head(method: &Method, response: &ResponseHeader) -> bool {
         || response.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0")
 }
 
-/// All of the response is on its way: nothing is waited for that would only be thrown away.
+impl Proxy {
+    fn has_plenty_of_forwards(&self) -> bool {
+        Node::are_plenty(&self.node.forward_places, self.node.forward_places_count)
+    }
+}
+
+/// All of the response is on its way: nothing is waited for that would only be thrown away, and nobody waits for a client that
+/// does not take what is left.
 fn response_has_ended(session: &mut Session, exchange: &mut Exchange) {
     exchange.is_answered = true;
+    // Over HTTP/2 what comes of a body is in the client's window.
+    let has_body_queued = !session.is_body_done() && !session.is_http2();
+    if !has_body_queued && exchange.passed.sent_bytes <= LITTLE_BYTES {
+        // Nothing is left that the place stands for.
+        exchange._forward_place = None;
+    }
     if exchange.closes {
         session.set_read_timeout(Some(Duration::ZERO));
     }
