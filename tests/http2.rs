@@ -169,6 +169,42 @@ async fn a_download_fills_the_window_that_its_client_gives() {
     }
 }
 
+/// A client that takes a little all the time, and never enough, keeps no place on the way to another region.
+#[tokio::test]
+async fn a_trickle_keeps_no_place_on_the_way_to_another_region() {
+    /// Half of what a client has to take.
+    const BYTES_PER_SECOND: f64 = 8.0 * 1024.0;
+    // Each piece of an answer is taken in less.
+    let limits = "[limits]\nstalled_reader = \"10s\"\n";
+    let cluster = Cluster::start_with(Options::settings(limits).tls()).await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let content = Content::new(1, 4 * MIB);
+    let _ = owner.send(Request::new("PUT", "/data/k").content(content)).await.ok();
+    let ord1 = owner.under(Endpoint::Standard.host("ord1"));
+    let config = tls::config(&cluster.authority(), "h2");
+    let tcp = TcpStream::connect(cluster.address("las1", Endpoint::Standard)).await.expect("connect");
+    // The windows that HTTP/2 begins with.
+    let (requests, connection) =
+        h2::client::handshake(tls::connect(&config, tcp).await).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let target = format!("/data/k?{}", ord1.presigned("GET", "/data/k", 600));
+    let response = Connection(requests).get(ord1.host(), &target).await;
+    let mut stream = timeout(IN_TIME, response).await.expect("in time").expect("an answer").into_body();
+    let trickling = tokio::spawn(async move {
+        while let Some(Ok(piece)) = stream.data().await {
+            tokio::time::sleep(Duration::from_secs_f64(piece.len() as f64 / BYTES_PER_SECOND)).await;
+            // It may have been reset meanwhile.
+            let _ = stream.flow_control().release_capacity(piece.len());
+        }
+    });
+    until("it is let go", async || {
+        cluster.scrape("las1").await.sum("penstock_drops_total", &[("reason", "stalled_reader")]) >= 1.0
+    })
+    .await;
+    trickling.abort();
+}
+
 /// A body that nobody reads yet, of an upload that waits for its place, leaves room to one that has its place on the same
 /// connection.
 #[tokio::test]

@@ -192,6 +192,11 @@ pub fn held_bytes(session: &ServerSession) -> usize {
     session.stream().map_or(0, Turn::held_bytes)
 }
 
+/// How long writes to `session`'s connection have waited for its client, over HTTP/1.
+pub fn write_waited(session: &ServerSession) -> Duration {
+    session.stream().map_or(Duration::ZERO, |stream| stream.get_write_pending_time())
+}
+
 /// Has `piece`, the next of the body of `session`'s answer to be written, wait for the one after it, so that both leave in one
 /// write, and whoever asks for it writes more. What is returned is told of each such piece that has gone out. `None`: it will
 /// not wait, over TLS and with HTTP/2, whose writes are other ones.

@@ -7,6 +7,7 @@
 mod exchange;
 mod forwarding;
 mod hooks;
+mod pace;
 mod record;
 mod watchdog;
 
@@ -44,6 +45,7 @@ use crate::store_service::{StoreService, WaitsForPlace};
 use crate::target::{self, EndpointKind, Listener, Operation, Target};
 use crate::topology::{RegionName, Topology};
 pub use exchange::Exchange;
+use pace::Pace;
 use watchdog::{Application, Deadline};
 
 /// When a client should come again after this node had too much to do, or could not reach another.
@@ -339,6 +341,7 @@ impl Proxy {
         exchange.upstream = Some(upstream);
         bridge::keep_open(session);
         session.set_write_timeout(Some(self.node.limits.response.stalled_reader));
+        exchange.pace = Some(Pace::new(session, self.node.limits.response.clone()));
         exchange.deadline = Deadline::own();
         match session.is_body_done() {
             true => listen::keep_for_later(session),

@@ -21,7 +21,7 @@ use crate::refusal::Refusal;
 use crate::wait::at_most;
 
 /// Bytes handed to the socket at a time. Slices share the piece's memory, they are not copied.
-const SLICE_BYTES: usize = 1 << 20;
+pub const SLICE_BYTES: usize = 1 << 20;
 
 /// What a client that reads may take.
 #[derive(Clone, Debug)]
@@ -46,7 +46,8 @@ impl Limits {
     }
 
     /// How long writing `bytes` may take.
-    fn allowance(&self, bytes: usize) -> Duration {
+    #[must_use]
+    pub fn allowance(&self, bytes: usize) -> Duration {
         self.stalled_reader + Duration::from_secs(bytes as u64) / self.bytes_per_second_min.max(1)
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Stall {
     limit: Duration,
     /// Since when nothing has left; `None` while writes go through.
     since: Option<Instant>,
+    waited: Duration,
     /// Made by the first write that waits. It may be set for an earlier wait than this one: a timer that is moved with every
     /// piece would cost more than one that wakes somebody too soon now and then.
     timer: Option<Pin<Box<Sleep>>>,
@@ -24,7 +25,12 @@ pub(super) struct Stall {
 
 impl Stall {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, since: None, timer: None }
+        Self { limit, since: None, waited: Duration::ZERO, timer: None }
+    }
+
+    /// For how long writes have waited that went through, all together.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// What a write came to: `TimedOut` where it has waited for too long.
@@ -34,7 +40,9 @@ impl Stall {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.since = None;
+            if let Some(since) = self.since.take() {
+                self.waited += since.elapsed();
+            }
             return written;
         }
         let until = *self.since.get_or_insert_with(Instant::now) + self.limit;
@@ -73,8 +81,15 @@ mod tests {
         assert!(stall.timer.is_none() && stall.since.is_none());
         assert!(write(&mut stall, false).await.is_pending());
         assert!(stall.timer.is_some() && stall.since.is_some());
+        sleep(Duration::from_millis(2)).await;
+        assert_eq!(stall.waited(), Duration::ZERO);
         assert!(write(&mut stall, true).await.is_ready());
         assert!(stall.since.is_none());
+        let waited = stall.waited();
+        assert!(waited > Duration::ZERO);
+        sleep(Duration::from_millis(2)).await;
+        assert!(write(&mut stall, true).await.is_ready());
+        assert_eq!(stall.waited(), waited);
     }
 
     /// Whoever waits for too long is told, also where the timer was made for an earlier wait: this one has all of its time.

@@ -326,7 +326,7 @@ impl GetTimingDigest for Turn {
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.stream().get_write_pending_time()
+        self.stall.waited()
     }
 }
 

@@ -9,6 +9,7 @@ use pingora::{Error, ErrorType};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Node;
+use super::pace::Pace;
 use super::watchdog::Deadline;
 use crate::accelerated;
 use crate::access_log::SaidByForm;
@@ -35,6 +36,8 @@ pub struct Exchange {
     pub(super) upstream: Option<Box<HttpPeer>>,
     /// Cuts a forwarded request off, where pingora cannot.
     pub(super) deadline: Option<Arc<Deadline>>,
+    /// How fast the client takes the answer to a forwarded request.
+    pub(super) pace: Option<Pace>,
     /// What has passed of a forwarded request.
     pub(super) passed: Passed,
     pub(super) first_byte: Option<Instant>,
@@ -82,6 +85,7 @@ impl Exchange {
             client: Client::default(),
             upstream: None,
             deadline: None,
+            pace: None,
             passed: Passed::default(),
             first_byte: None,
             is_cut_short: false,

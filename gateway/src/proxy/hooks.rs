@@ -139,6 +139,9 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> pingora::Result<Option<Duration>> {
         exchange.passed.sent_bytes += body.as_ref().map_or(0, |piece| piece.len() as u64);
+        if let Some(pace) = &mut exchange.pace {
+            pace.next(session, body)?;
+        }
         if end_of_stream {
             response_has_ended(session, exchange);
         }
