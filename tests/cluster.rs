@@ -292,12 +292,17 @@ impl Cluster {
 
     /// Starts all that was ended again, on the same folder and ports, and waits until it is ready.
     pub async fn start_again(&mut self) {
+        self.launch_again();
+        self.wait_until_ready().await;
+    }
+
+    /// As [`start_again`](Self::start_again), without waiting.
+    pub fn launch_again(&mut self) {
         if self.options.serves() {
             self.processes = REGIONS.map(|region| self.serve(region)).into();
         } else {
             self.start_dev();
         }
-        self.wait_until_ready().await;
     }
 
     /// As [`start_again`](Self::start_again), with other options.

@@ -74,6 +74,50 @@ async fn draining_is_bounded() {
     drop(stalled);
 }
 
+/// Asked a second time, a node ends without waiting for who has still not finished.
+#[tokio::test]
+async fn a_second_sigterm_ends_the_drain() {
+    let mut cluster = Cluster::start_with(Options::settings("[limits]\ndrain = \"1h\"")).await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(Content::new(1, 128 * MIB))).await.ok();
+    let stalled = owner.open(Request::new("GET", "/data/k")).await.expect("open");
+    cluster.process("ord1").signal(Signal::TERM);
+    until("the listener is closed", async || {
+        TcpStream::connect(cluster.address("ord1", Endpoint::Standard)).await.is_err()
+    })
+    .await;
+    cluster.process("ord1").signal(Signal::TERM);
+    cluster.wait_for_end();
+    drop(stalled);
+    cluster.start_again().await;
+    assert_eq!(cluster.standard("ord1").get("data", "k").await.ok().status, 200);
+}
+
+/// A node that is still starting ends when it is asked to, alone and with others in one process: these wait for the leases
+/// of another store.
+#[tokio::test]
+async fn sigterm_ends_a_start() {
+    const WAITS: &str = "leases on that one are waited out";
+    let settings = "[coherence]\nlease = \"60s\"\nusers_lease = \"60s\"\nmargin = \"10s\"\n";
+    let note_another_store = |cluster: &Cluster| {
+        fs::write(cluster.data_dir().join("ord1/store.epoch"), "41\n").expect("note another store");
+    };
+    let mut alone = Cluster::start_with(Options::settings(settings).served()).await;
+    alone.stop_node("ord1");
+    note_another_store(&alone);
+    alone.launch_node("ord1");
+    let _ = alone.process("ord1").log_lines(&[WAITS], 1).await;
+    alone.stop_node("ord1");
+
+    let mut together = Cluster::start_with(Options::settings(settings)).await;
+    together.stop();
+    note_another_store(&together);
+    together.launch_again();
+    let _ = together.process("ord1").log_lines(&[WAITS], 1).await;
+    together.stop();
+}
+
 /// What was written and who may read it are there after a restart.
 #[tokio::test]
 async fn a_restart_keeps_users_and_objects() {

@@ -11,11 +11,12 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cache::Cache;
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{Shared, join_all};
 use origin::Directory;
 use origin::regional::{LeaseClass, RegionalStore, Seams};
 use pingora::listeners::tls::Acceptor;
@@ -23,6 +24,7 @@ use prometheus::Registry;
 use rustls::crypto::ring;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 pub use start_error::StartError;
@@ -475,11 +477,15 @@ impl Files {
     }
 }
 
-/// Stops `nodes`. Transfers may go on for `patience` altogether; then they are cut. Clients go first: those of one
-/// node may need the peer listener of another one in this process. Everything is on disk when this returns.
-pub async fn stop(nodes: Vec<Running>, patience: Duration) {
+/// Stops `nodes`. Transfers may go on for `patience` altogether, or until `hurry`; then they are cut. Clients go first: those of
+/// one node may need the peer listener of another one in this process. Everything is on disk when this returns.
+pub async fn stop(nodes: Vec<Running>, patience: Duration, hurry: impl Future<Output = ()>) {
     info!("draining");
-    let deadline = Instant::now() + patience;
+    let patience = sleep(patience);
+    let enough = async {
+        tokio::select! { () = patience => {}, () = hurry => {} }
+    }
+    .shared();
     let (mut clients, mut peers, mut admin, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut sessions, mut followers) = (Vec::new(), Vec::new());
     for node in nodes {
@@ -493,24 +499,20 @@ pub async fn stop(nodes: Vec<Running>, patience: Duration) {
         sessions.push(node.sessions);
         followers.push(node.followers);
     }
-    drain(clients, "clients", deadline).await;
+    drain(clients, "clients", &enough).await;
     join_all(sessions.iter().map(|sessions| sessions.close(LAST_SESSIONS_PATIENCE))).await;
-    drain(peers, "peers", deadline).await;
-    drain(admin, "operators", deadline).await;
+    drain(peers, "peers", &enough).await;
+    drain(admin, "operators", &enough).await;
     followers.iter().for_each(Followers::close);
     join_all(files.into_iter().map(Files::close)).await;
 }
 
-async fn drain(fronts: Vec<Front>, of: &str, deadline: Instant) {
-    let cut = drain_all(fronts, deadline).await;
+async fn drain(fronts: Vec<Front>, of: &str, enough: &Shared<impl Future<Output = ()>>) {
+    let draining = fronts.into_iter().map(|front| front.drain(enough.clone()));
+    let cut: usize = join_all(draining).await.into_iter().sum();
     if cut > 0 {
         warn!(connections = cut, of, "connections cut: they did not end within the drain limit");
     }
-}
-
-async fn drain_all(fronts: Vec<Front>, deadline: Instant) -> usize {
-    let left = deadline.saturating_duration_since(Instant::now());
-    join_all(fronts.into_iter().map(|front| front.drain(left))).await.into_iter().sum()
 }
 
 async fn open_store(

@@ -13,6 +13,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::future::join_all;
+
 use crate::assemble::{self, Node, Plan, Sockets, StartError};
 use crate::cli;
 use crate::client_setup::ClientEndpoint;
@@ -128,7 +130,13 @@ pub async fn run(arguments: cli::Dev) -> Result<(), DevError> {
             credentials: None,
             endpoints: &endpoints,
         };
-        nodes.push(Node::open(plan).await.map_err(|cause| start_error(region, cause))?);
+        tokio::select! {
+            node = Node::open(plan) => nodes.push(node.map_err(|cause| start_error(region, cause))?),
+            () = signals.wait_for_the_end(nothing_to_reload) => {
+                join_all(nodes.into_iter().map(Node::close)).await;
+                return Ok(());
+            }
+        }
     }
     let credentials = first_user(&data, &nodes).await?;
     let shown: Vec<_> =
@@ -148,11 +156,13 @@ pub async fn run(arguments: cli::Dev) -> Result<(), DevError> {
         running.push(serving.map_err(|cause| start_error(&regions[index], cause))?);
     }
     println!("{}", guide.text());
-    signals
-        .wait_for_the_end(|| tracing::info!("nothing to reload: certificates are made at each start"))
-        .await;
-    assemble::stop(running, settings.limits.drain).await;
+    signals.wait_for_the_end(nothing_to_reload).await;
+    assemble::stop(running, settings.limits.drain, signals.wait_for_the_end(nothing_to_reload)).await;
     Ok(())
+}
+
+fn nothing_to_reload() {
+    tracing::info!("nothing to reload: certificates are made at each start");
 }
 
 /// The settings in `config`, or in the current directory's file, or in the one that Penstock comes with.

@@ -244,14 +244,15 @@ impl Front {
         self.running.spawn(listener.accept_until_stopped(bound.socket));
     }
 
-    /// Closes all listeners and idle connections at once and lets transfers finish, for at most `patience`.
+    /// Closes all listeners and idle connections at once and lets transfers finish, until `enough`.
     /// Returns how many were still running then: they are cut when the runtime stops.
-    pub async fn drain(self, patience: Duration) -> usize {
+    pub async fn drain(self, enough: impl Future<Output = ()>) -> usize {
         self.stop.send_replace(true);
         self.running.close();
-        match timeout(patience, self.running.wait()).await {
-            Ok(()) => 0,
-            Err(_) => self.running.len(),
+        tokio::select! {
+            biased;
+            () = self.running.wait() => 0,
+            () = enough => self.running.len(),
         }
     }
 }

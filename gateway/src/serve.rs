@@ -41,7 +41,7 @@ pub enum ServeError {
     Start(#[from] StartError),
 }
 
-/// Runs the node until it is asked to stop.
+/// Runs the node until it is asked to stop; asked once more, it waits for no transfer.
 ///
 /// # Errors
 /// When it does not start.
@@ -71,9 +71,15 @@ pub async fn run(arguments: cli::Serve) -> Result<(), ServeError> {
         credentials: credentials.as_deref(),
         endpoints: &endpoints,
     };
-    let running = Node::open(plan).await?.serve(sockets, certificate.as_ref())?;
-    signals.wait_for_the_end(|| reload(certificate.as_deref(), settings.tls.as_ref())).await;
-    assemble::stop(vec![running], settings.limits.drain).await;
+    let reload = || reload(certificate.as_deref(), settings.tls.as_ref());
+    let node = tokio::select! {
+        node = Node::open(plan) => node?,
+        // Nobody was served yet: the disk is as after a crash.
+        () = signals.wait_for_the_end(reload) => return Ok(()),
+    };
+    let running = node.serve(sockets, certificate.as_ref())?;
+    signals.wait_for_the_end(reload).await;
+    assemble::stop(vec![running], settings.limits.drain, signals.wait_for_the_end(reload)).await;
     Ok(())
 }
 
