@@ -1,8 +1,11 @@
 //! HTTP/2: clients that stop in the middle keep no place, and the others on their connection are served on; and windows,
 //! which hold nobody back on a long way.
 
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +13,10 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use tests::sign::put_headers;
 use tests::wan::{Cut, Direction, Link, Shape};
-use tests::{Cluster, Content, Endpoint, MIB, Options, Request, raw, tls, until};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tests::{Client, Cluster, Content, Endpoint, MIB, Options, Request, raw, tls, until};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a listener may take for what it does after four seconds.
@@ -314,6 +318,121 @@ async fn windows_hold_no_more_than_is_counted() {
     // As `memory.rs` counts: four bytes for each of a window, and on each connection two reads and an upload.
     let counted = 4 * WINDOWS_BYTES + held.len() as u64 * 3 * (112 << 10);
     assert!(grown <= counted, "{} KiB of {}", grown >> 10, counted >> 10);
+}
+
+/// An answer that has ended and was not taken has its place among requests still, and gives it back with its connection.
+#[tokio::test]
+async fn an_answer_that_nobody_takes_keeps_its_place() {
+    const READERS: usize = 100;
+    /// More than it takes, whatever sockets hold.
+    const CONNECTIONS: usize = 12;
+    let few = "[limits]\nrequests_in_flight_max = 256\nidle_timeout = \"1h\"\n";
+    let cluster = Cluster::start_with(Options::settings(few).tls()).await;
+    let owner = cluster.standard("ord1");
+    owner.create_bucket("data").await;
+    let _ = owner.send(Request::new("PUT", "/data/k").content(Content::new(1, 60 << 10))).await.ok();
+    // Each takes some places for its window.
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS {
+        held.push(Unread::connect(&cluster).await);
+    }
+    let mut asking = held.iter_mut();
+    while owner.get("data", "k").await.status != 503 {
+        let next = asking.next().expect("what was not taken has no place");
+        next.ask(&owner, "/data/k", READERS).await;
+        until("all are answered", async || {
+            cluster.scrape("ord1").await.sum("penstock_requests_in_flight", &[]) == 0.0
+        })
+        .await;
+    }
+    drop(held);
+    until("there are places", async || owner.get("data", "k").await.status == 200).await;
+}
+
+/// A connection to ord1 from whose socket nothing is taken, and its answers; dropped, it is closed.
+struct Unread {
+    _connection: JoinSet<()>,
+    requests: SendRequest<Bytes>,
+    answers: Vec<ResponseFuture>,
+}
+
+impl Unread {
+    async fn connect(cluster: &Cluster) -> Self {
+        let config = tls::config(&cluster.authority(), "h2");
+        let socket = TcpSocket::new_v4().expect("make a socket");
+        socket.set_recv_buffer_size(16 * 1024).expect("a small window");
+        let address = cluster.address("ord1", Endpoint::Standard).parse().expect("an address");
+        let tcp = socket.connect(address).await.expect("connect");
+        let mut client = h2::client::Builder::new();
+        client.initial_window_size(1 << 30).initial_connection_window_size(1 << 30);
+        let takes = Arc::new(AtomicBool::new(true));
+        let stream = Stopping { stream: tls::connect(&config, tcp).await, takes: takes.clone() };
+        let (requests, mut connection) = client.handshake(stream).await.expect("HTTP/2");
+        let mut pings = connection.ping_pong().expect("taken once");
+        let mut answered = pin!(pings.ping(h2::Ping::opaque()));
+        // What the server has to say first was read, once it has answered.
+        let pong = std::future::poll_fn(|context| {
+            let _ = Pin::new(&mut connection).poll(context);
+            answered.as_mut().poll(context)
+        });
+        timeout(IN_TIME, pong).await.expect("in time").expect("an open connection");
+        takes.store(false, Ordering::Relaxed);
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            // It is ended from outside.
+            let _ = connection.await;
+        });
+        Self { _connection: running, requests, answers: Vec::new() }
+    }
+
+    /// So many ask for `path`.
+    async fn ask(&mut self, owner: &Client, path: &str, readers: usize) {
+        for _ in 0..readers {
+            let target = format!("{path}?{}", owner.presigned("GET", path, 600));
+            let request = http::Request::get(format!("https://{}{target}", owner.host()));
+            let requests = &mut self.requests;
+            std::future::poll_fn(|context| requests.poll_ready(context)).await.expect("room for a stream");
+            let sent = requests.send_request(request.body(()).expect("a request"), true).expect("send");
+            self.answers.push(sent.0);
+        }
+    }
+}
+
+/// A stream from which nothing is read once it is told so.
+struct Stopping<S> {
+    stream: S,
+    takes: Arc<AtomicBool>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Stopping<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.takes.load(Ordering::Relaxed) {
+            true => Pin::new(&mut self.stream).poll_read(context, buffer),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stopping<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 /// Who finds no room for a window speaks HTTP/1.1; once the connection that has it is idle, that one gives way to the next.

@@ -38,7 +38,7 @@ use crate::peer::Peers;
 use crate::post_form::Rules;
 use crate::quota::{self, Gate};
 use crate::refusal::Refusal;
-use crate::response::{Failed, Sent};
+use crate::response::{Failed, Place, Sent};
 use crate::route::{Arrival, Route};
 use crate::sigv4::Claim;
 use crate::store_service::{StoreService, WaitsForPlace};
@@ -193,7 +193,7 @@ impl Proxy {
                     let address = quota::of_address(address);
                     exchange._charged = Some(self.node.per_address.enter(address, Instant::now()).await?);
                 }
-                exchange._place = Some(self.place()?);
+                exchange.place = Some(self.place(session)?);
                 exchange._counted = Some(self.node.metrics.request_arrived(exchange.endpoint));
                 Ok(Arrival::FromClient)
             }
@@ -201,15 +201,22 @@ impl Proxy {
                 exchange.arrival = Some(Arrival::FromPeer);
                 exchange.id = told.request_id.unwrap_or(exchange.id);
                 exchange.client = told.client;
-                exchange._place = Some(self.place()?);
+                exchange.place = Some(self.place(session)?);
                 Ok(Arrival::FromPeer)
             }
         }
     }
 
-    /// A place among the requests that are answered at once.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.node.places.clone().try_acquire_owned().map_err(|_| self.node.too_many(DropReason::InFlight))
+    /// A place among the requests that are answered at once. Over HTTP/2 it takes those of two: a page that waits, and what h2
+    /// keeps of the one before it, are 216 KiB, as a node with 512 readers who take nothing grows by.
+    fn place(&self, session: &mut Session) -> Result<Place, Refusal> {
+        let count = if session.is_http2() { 2 } else { 1 };
+        let place = self.node.places.clone().try_acquire_many_owned(count);
+        let place = Place::new(place.map_err(|_| self.node.too_many(DropReason::InFlight))?);
+        if session.is_http2() {
+            session.req_header_mut().extensions_mut().insert(place.clone());
+        }
+        Ok(place)
     }
 
     fn admit(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arc<Target>, Refusal> {
@@ -341,7 +348,7 @@ impl Proxy {
         exchange.upstream = Some(upstream);
         bridge::keep_open(session);
         session.set_write_timeout(Some(self.node.limits.response.stalled_reader));
-        exchange.pace = Some(Pace::new(session, self.node.limits.response.clone()));
+        exchange.pace = Some(Pace::new(session, self.node.limits.response.clone(), exchange.place.clone()));
         exchange.deadline = Deadline::own();
         match session.is_body_done() {
             true => listen::keep_for_later(session),
@@ -410,7 +417,7 @@ impl Proxy {
             self.node.metrics.dropped(DropReason::StalledUpload);
         }
         let (named, limits) = (self.named(exchange), &self.node.limits.response);
-        if exchange._place.is_none() && session.is_http2() {
+        if exchange.place.is_none() && session.is_http2() {
             // Nothing counts it, and its client may give a document no window: the head alone leaves at once.
             let (status, headers) = (refusal.status(), refusal.headers().clone());
             return bridge::say(session, status, headers, named, limits).await;

@@ -2,6 +2,9 @@
 //!
 //! pingora sets no write timeout by itself, so a reader that stalls would hold its buffers for ever. A deadline for
 //! each slice that grows with the slice is also a least rate of progress: a client may be slow, not stopped.
+//!
+//! Over HTTP/2 what is written is in memory until another task has sent it, which may be long after the answer has ended here.
+//! Until then it keeps the place of its request ([`Place`]).
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::cross_origin::Beside;
 use crate::listen;
@@ -49,6 +52,37 @@ impl Limits {
     #[must_use]
     pub fn allowance(&self, bytes: usize) -> Duration {
         self.stalled_reader + Duration::from_secs(bytes as u64) / self.bytes_per_second_min.max(1)
+    }
+}
+
+/// A place among the requests that are answered at once. It is there for as long as a clone is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// The place that `permit` stands for.
+    #[must_use]
+    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Arc::new(permit) }
+    }
+
+    /// `piece`, which keeps the place for as long as any part of it is there.
+    #[must_use]
+    pub fn kept_by(&self, piece: Bytes) -> Bytes {
+        Bytes::from_owner(Keeping { piece, _place: self.clone() })
+    }
+}
+
+struct Keeping {
+    piece: Bytes,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Keeping {
+    fn as_ref(&self) -> &[u8] {
+        &self.piece
     }
 }
 
@@ -92,6 +126,8 @@ pub struct Sender<'a> {
     /// Body bytes still to come, where the head promised a number.
     owed: Option<u64>,
     has_body: bool,
+    /// Of a request over HTTP/2.
+    place: Option<Place>,
     /// Pieces wait for the next one: told when one of them has gone out.
     held: Option<Arc<Notify>>,
     sent: Sent,
@@ -125,7 +161,9 @@ impl<'a> Sender<'a> {
         let head: ResponseHeader = head.into_parts().0.into();
         in_time(limits.allowance(0), pin!(session.write_response_header(Box::new(head), false))).await?;
         let sent = Sent { status, bytes: 0, first_byte: Instant::now() };
-        Ok(Self { session, limits, owed: length.filter(|_| has_body), has_body, held: None, sent })
+        let owed = length.filter(|_| has_body);
+        let place = session.is_http2().then(|| session.req_header().extensions.get().cloned()).flatten();
+        Ok(Self { session, limits, owed, has_body, place, held: None, sent })
     }
 
     /// Writes `piece` of the body. Waits until the client has taken most of what came before it.
@@ -168,6 +206,10 @@ impl<'a> Sender<'a> {
         let (bytes, held) = (slice.len(), self.held.take());
         // Each piece has its own time, from when the one before it is gone.
         let allowance = self.limits.allowance(if held.is_some() { SLICE_BYTES } else { bytes });
+        let slice = match &self.place {
+            Some(place) => place.kept_by(slice),
+            None => slice,
+        };
         let mut writing = pin!(self.session.write_response_body(Some(slice), false));
         match held {
             None => in_time(allowance, writing).await?,

@@ -99,7 +99,7 @@ pub struct Limits {
     /// How long the owner of another region may be silent about a request that was forwarded to it. Default 5 min: more
     /// than it takes to read the 5 GiB of a copied part from a slow disk, the longest work without a word.
     pub silent_owner: Duration,
-    /// Requests at one time; further ones are answered 503 `SlowDown`. Default 1024.
+    /// Requests at one time, each over HTTP/2 counted as two; further ones are answered 503 `SlowDown`. Default 1024.
     pub requests_in_flight_max: usize,
     /// Of these, requests that are on their way to other regions; a further one waits for a few seconds, and is then
     /// answered 503 `SlowDown`. Each holds half a megabyte at most. Default 48.

@@ -20,6 +20,9 @@ use crate::metrics::DropReason;
 /// Malformed requests on one connection before it is closed.
 const MALFORMED_MAX: usize = 32;
 
+/// What is kept of one answer while the connection takes nothing: a request's place has room for it.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
 tokio::task_local! {
     /// The window of the connection whose request is being served: pingora's head has no room for anything of ours.
     static OWN: Arc<Window>;
@@ -101,6 +104,7 @@ where
 fn options(head_bytes_max: usize) -> H2Options {
     let mut options = server::default_h2_options();
     options.initial_window_size(STREAM_BYTES).initial_connection_window_size(FIRST_BYTES);
+    options.max_send_buffer_size(SEND_BUFFER_BYTES);
     options.max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX));
     options
 }

@@ -19,6 +19,7 @@ use crate::metrics::InFlight;
 use crate::permission::DeniedSlot;
 use crate::quota::Charged;
 use crate::request_id::RequestId;
+use crate::response::Place;
 use crate::route::Arrival;
 use crate::target::{EndpointKind, Target};
 
@@ -58,7 +59,7 @@ pub struct Exchange {
     /// What its address is charged.
     pub(super) _charged: Option<Charged>,
     pub(super) _counted: Option<InFlight>,
-    pub(super) _place: Option<OwnedSemaphorePermit>,
+    pub(super) place: Option<Place>,
     /// On the way to another region.
     pub(super) _forward_place: Option<OwnedSemaphorePermit>,
 }
@@ -98,7 +99,7 @@ impl Exchange {
             denied: DeniedSlot::default(),
             _charged: None,
             _counted: None,
-            _place: None,
+            place: None,
             _forward_place: None,
         }
     }

@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
 use crate::listen;
-use crate::response::{Limits, SLICE_BYTES};
+use crate::response::{Limits, Place, SLICE_BYTES};
 
 /// A client's pace over one answer.
 pub(super) struct Pace {
@@ -23,13 +23,15 @@ pub(super) struct Pace {
     bytes: usize,
     /// Over HTTP/2.
     unsent: Arc<Unsent>,
+    /// Of the request.
+    place: Option<Place>,
 }
 
 impl Pace {
-    /// Of an answer over `session` that has not begun.
-    pub(super) fn new(session: &Session, limits: Limits) -> Self {
+    /// Of an answer over `session` that has not begun, to a request that has `place`.
+    pub(super) fn new(session: &Session, limits: Limits, place: Option<Place>) -> Self {
         let waited_before = listen::write_waited(session.as_downstream());
-        Self { limits, waited_before, bytes: 0, unsent: Arc::default() }
+        Self { limits, waited_before, bytes: 0, unsent: Arc::default(), place }
     }
 
     /// The next `piece` is about to be written; what came before it is.
@@ -47,7 +49,7 @@ impl Pace {
         let Some(piece) = piece.as_mut().filter(|piece| !piece.is_empty()) else { return Ok(()) };
         self.bytes += piece.len();
         if session.is_http2() {
-            *piece = self.unsent.keep(std::mem::take(piece));
+            *piece = self.unsent.keep(std::mem::take(piece), self.place.clone());
         }
         Ok(())
     }
@@ -77,12 +79,12 @@ struct Waiting {
 }
 
 impl Unsent {
-    /// `piece`, which waits until it is dropped.
-    fn keep(self: &Arc<Self>, piece: Bytes) -> Bytes {
+    /// `piece`, which waits until it is dropped, and keeps `place` so long.
+    fn keep(self: &Arc<Self>, piece: Bytes, place: Option<Place>) -> Bytes {
         let mut waiting = self.lock();
         waiting.pieces += 1;
         waiting.since.get_or_insert_with(Instant::now);
-        Bytes::from_owner(Piece { bytes: piece, unsent: self.clone() })
+        Bytes::from_owner(Piece { bytes: piece, unsent: self.clone(), _place: place })
     }
 
     /// For how long there was a piece.
@@ -100,6 +102,7 @@ impl Unsent {
 struct Piece {
     bytes: Bytes,
     unsent: Arc<Unsent>,
+    _place: Option<Place>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -128,7 +131,7 @@ mod tests {
 
     fn pace() -> Pace {
         let limits = Limits { stalled_reader: 30 * SECOND, bytes_per_second_min: 16 * 1024 };
-        Pace { limits, waited_before: 5 * SECOND, bytes: 0, unsent: Arc::default() }
+        Pace { limits, waited_before: 5 * SECOND, bytes: 0, unsent: Arc::default(), place: None }
     }
 
     /// What was waited for before does not count, a pause is forgiven, and bytes have their time.
@@ -157,8 +160,8 @@ mod tests {
     #[test]
     fn only_what_has_not_left_waits() {
         let unsent = Arc::new(Unsent::default());
-        let mut first = unsent.keep(Bytes::from_static(b"first"));
-        let second = unsent.keep(Bytes::from_static(b"second"));
+        let mut first = unsent.keep(Bytes::from_static(b"first"), None);
+        let second = unsent.keep(Bytes::from_static(b"second"), None);
         let start = first.split_to(1);
         assert_eq!((&start[..], &first[..], &second[..]), (&b"f"[..], &b"irst"[..], &b"second"[..]));
         std::thread::sleep(Duration::from_millis(2));
