@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use h2::SendStream;
@@ -242,6 +242,31 @@ async fn a_body_that_nobody_reads_holds_up_no_other() {
     first.send_data(content.all(), true).expect("send all");
     assert_eq!(answer(answer_to_first).await.0, 200);
     assert!(cluster.standard("ord1").get("data", "first").await.ok().body == content.all());
+}
+
+/// A body without a length in the head is one all the same, whose frames say where it ends: the owner asks for its length, as S3
+/// does, and finds no fault with its hash.
+#[tokio::test]
+async fn a_body_without_a_length_in_the_head_is_asked_for_it() {
+    let cluster = Cluster::start_with(Options::default().tls()).await;
+    let ord1 = cluster.standard("ord1").under(Endpoint::Standard.host("ord1"));
+    ord1.create_bucket("data").await;
+    for node in ["ord1", "las1"] {
+        let mut connection = Connection::open_to(&cluster, &cluster.address(node, Endpoint::Standard)).await;
+        let body =
+            format!("<Tagging><TagSet><Tag><Key>by</Key><Value>{node}</Value></Tag></TagSet></Tagging>");
+        let signed = ord1.sign(Request::new("PUT", "/data?tagging").body(body.clone()), SystemTime::now());
+        let mut request = http::Request::put(format!("https://{}/data?tagging", ord1.host()));
+        for (name, value) in signed.headers.iter().filter(|(name, _)| name != "host") {
+            request = request.header(name, value);
+        }
+        let request = request.body(()).expect("a request");
+        let (response, mut stream) = connection.0.send_request(request, false).expect("send the head");
+        stream.send_data(body.into(), true).expect("send the body");
+        let (status, document) = answer(response).await;
+        assert_eq!(status, 411, "{node}: {document}");
+        assert!(document.contains("<Code>MissingContentLength</Code>"), "{node}: {document}");
+    }
 }
 
 /// A mebibyte of an upload leaves on one stream before a word comes back, sixteen times what HTTP/2 begins with.

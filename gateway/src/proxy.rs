@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, ORIGIN};
+use http::header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderValue, StatusCode, Version};
 use origin::head::Facts;
 use pingora::http::RequestHeader;
@@ -182,6 +182,7 @@ impl Proxy {
     /// Takes from the head what only nodes may say, and believes it where a node said it.
     async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Arrival, Refusal> {
         put_authority_into_host(session.req_header_mut());
+        put_framing_into_head(session);
         let connection = connection_of(session);
         let told = forwarding::take(session.req_header_mut());
         match self.role {
@@ -462,6 +463,18 @@ fn put_authority_into_host(head: &mut RequestHeader) {
         // A `HeaderValue` is a valid value, so there is nothing to fail.
         let _ = head.insert_header(HOST, authority);
     }
+}
+
+/// HTTP/2 says by its frames where a body ends, and may say nothing of it in the head; everything behind this line reads there
+/// whether there is one. A read has none that anybody wants.
+fn put_framing_into_head(session: &mut Session) {
+    let head = session.req_header();
+    let is_told = head.version != Version::HTTP_2 || head.headers.contains_key(CONTENT_LENGTH);
+    if is_told || head.method.is_safe() || session.is_body_empty() {
+        return;
+    }
+    // The same words as HTTP/1.1 has for it.
+    let _ = session.req_header_mut().insert_header(TRANSFER_ENCODING, "chunked");
 }
 
 fn unreachable() -> Refusal {
