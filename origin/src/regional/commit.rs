@@ -292,6 +292,6 @@ pub(super) fn test_decide<T: Send>(
 ) -> Result<T, S3Error> {
     let (answer, _) = oneshot::channel();
     let mut decision = Decision { growth, decide: Some(decide), decided: None, answer };
-    decision.run(txn, None);
+    decision.run(txn, Quota::default());
     decision.decided.expect("it was decided")
 }

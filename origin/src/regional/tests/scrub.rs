@@ -206,7 +206,7 @@ async fn metadata_that_does_not_decode_or_is_lost_is_told() {
         txn.rows.put_row(Table::Objects, &keys::object(BUCKET, "head"), b"of a later release")?;
         txn.rows.delete_row(Table::Instances, lost.as_bytes())?;
         let inline = rows::InstanceRow { bytes: 9, content: rows::Content::Inline(b"nine bytes".to_vec()) };
-        txn.rows.put_row(Table::Instances, long.as_bytes(), &rows::encode(&inline))?;
+        txn.rows.put_row(Table::Instances, long.as_bytes(), &encode(&inline))?;
         txn.rows.delete_row(Table::Sums, &keys::run(&instance, 0))?;
         txn.rows.delete_row(Table::PartLists, joined.as_bytes())?;
         txn.rows.put_row(Table::Users, b"AK", b"of a later release")?;
@@ -431,8 +431,8 @@ async fn a_file_that_no_row_names_is_told_and_left_alone() {
     let leaving = Instance::from_bytes([0xFF; 16]);
     std::fs::write(folder.join(leaving.to_string()), b"to be removed").unwrap();
     let leave = move |txn: &mut Txn<'_>| {
-        let row = rows::FileRow { bytes: 13, epoch: 1, references: 0 };
-        Ok(txn.rows.put_row(table::Table::Trash, leaving.as_bytes(), &rows::encode(&row))?)
+        let row = FileRow { bytes: 13, epoch: 1, references: 0 };
+        Ok(txn.rows.put_row(table::Table::Trash, leaving.as_bytes(), &encode(&row))?)
     };
     region.store.commit(Change::Nothing, leave).await.unwrap();
     let sound = scrub(&region.store, ScrubScope::Everything).await;
