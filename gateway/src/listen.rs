@@ -69,7 +69,7 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// How long a connection may wait for its next request. Default 60 s.
     pub idle_timeout: Duration,
-    /// How long nothing of what is written to a connection of HTTP/1 may leave it, whoever writes. Default 96 s: longer than
+    /// How long nothing of what is written to a connection may leave it, whoever writes. Default 96 s: longer than
     /// any piece of an answer may take, which is told as what it is.
     pub stalled_write: Duration,
 }
@@ -322,7 +322,7 @@ where
                 return debug!("no TLS handshake");
             }
         }
-        let Ok(connection) = Connection::new(tcp, early.clone()) else { return };
+        let Ok(connection) = Connection::new(tcp, early.clone(), self.limits.stalled_write) else { return };
         let (tls, others): (_, Arc<[Arc<dyn OtherProtocol>]>) = match &self.transport {
             Transport::Plain => return Box::pin(http1::serve(Box::new(connection), &early, self)).await,
             Transport::Tls(tls) => (tls.offer(&self.connections).await, Arc::default()),

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderValue, StatusCode, Version};
 use origin::head::Facts;
@@ -428,10 +429,12 @@ impl Proxy {
 
     /// Sees a request that was answered to the end of its body, where there are places to keep one for that.
     async fn see_to_end(&self, session: &mut Session) {
-        match Node::are_plenty(&self.node.places, self.node.places_count) {
-            true => bridge::drain(session).await,
-            false if session.is_body_done() => {}
-            false => session.set_keepalive(None),
+        if Node::are_plenty(&self.node.places, self.node.places_count) {
+            return bridge::drain(session).await;
+        }
+        // What has come already is waited for by nobody.
+        if bridge::drain(session).now_or_never().is_none() {
+            session.set_keepalive(None);
         }
     }
 

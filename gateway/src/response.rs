@@ -26,6 +26,10 @@ use crate::wait::at_most;
 /// Bytes handed to the socket at a time. Slices share the piece's memory, they are not copied.
 pub const SLICE_BYTES: usize = 1 << 20;
 
+/// What of an answer over HTTP/2 may be in memory without its place: refusals are for everybody, and who sends many requests and
+/// takes none would have all places.
+const PLACELESS_BYTES: u64 = 4 * 1024;
+
 /// What a client that reads may take.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -207,8 +211,8 @@ impl<'a> Sender<'a> {
         // Each piece has its own time, from when the one before it is gone.
         let allowance = self.limits.allowance(if held.is_some() { SLICE_BYTES } else { bytes });
         let slice = match &self.place {
-            Some(place) => place.kept_by(slice),
-            None => slice,
+            Some(place) if self.sent.bytes + bytes as u64 > PLACELESS_BYTES => place.kept_by(slice),
+            Some(_) | None => slice,
         };
         let mut writing = pin!(self.session.write_response_body(Some(slice), false));
         match held {

@@ -175,6 +175,8 @@ struct State {
     generation_next: u64,
     /// Writes that came back, whatever with.
     writes_answered_count: u64,
+    /// When the last one was; that of the opening before any.
+    write_answered_at: Instant,
     /// A task looks for writes that do not.
     are_writes_watched: bool,
     /// Purges that are at the device's headers.
@@ -256,6 +258,7 @@ impl Device {
                 queue_bytes: 0,
                 generation_next: opened.generation_next,
                 writes_answered_count: 0,
+                write_answered_at: Instant::now(),
                 are_writes_watched: false,
                 blankings_count: 0,
                 closing: false,
@@ -573,6 +576,7 @@ impl Device {
         let queued = {
             let mut state = lock(&self.0.state);
             state.writes_answered_count += 1;
+            state.write_answered_at = Instant::now();
             state.queue_bytes -= footprint;
             match stored {
                 Some(tenant) => state.index.stored(slot, key, tenant),
@@ -628,12 +632,14 @@ impl Device {
                 }
             }
             let waiting = state.queue.values().filter(|queued| !queued.is_late);
-            let next = waiting.map(|queued| queued.offered + self.0.write_patience).min();
-            state.are_writes_watched = next.is_some();
+            let next_late = waiting.map(|queued| queued.offered + self.0.write_patience).min();
             let is_full =
                 state.queue_bytes + layout::to_len(self.0.geometry.block_bytes) > self.0.queue_bytes_max;
-            let hangs = |queued: &Queued| queued.is_late && queued.answered_before == answered_count;
-            (next, is_full && state.queue.values().all(hangs))
+            let is_stuck = is_full && next_late.is_none();
+            let silent_from = state.write_answered_at + self.0.write_patience;
+            let next = if is_stuck && now < silent_from { Some(silent_from) } else { next_late };
+            state.are_writes_watched = next.is_some();
+            (next, is_stuck && now >= silent_from)
         };
         for (slot, is_silent) in late {
             match is_silent {

@@ -155,6 +155,7 @@ impl ProxyHttp for Direct {
     }
 
     async fn request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<bool> {
+        listen::answer(session.as_downstream());
         let region = RegionName::parse("ord1").unwrap();
         let request_id = RequestId::parse("00000000000000AB").unwrap();
         let named = Named { request_id, region: &region, endpoint: EndpointKind::Standard };

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,24 +24,26 @@ use tokio::sync::Notify;
 
 use super::buffered::Buffered;
 use super::early::{Counted, Early};
+use super::stall::Stalling;
 
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    tcp: Buffered<Counted<TcpStream>>,
+    tcp: Buffered<Stalling<Counted<TcpStream>>>,
     accepted: SystemTime,
     digest: Arc<SocketDigest>,
 }
 
 impl Connection {
-    /// Wraps `tcp`, of which no more is read than `early` allows, and turns Nagle's algorithm off: a response's last packet
+    /// Wraps `tcp`, of which no more is read than `early` allows and which may take nothing of what is written for as long as
+    /// `stalled_write`, and turns Nagle's algorithm off: a response's last packet
     /// must not wait for an acknowledgement.
-    pub(super) fn new(tcp: TcpStream, early: Arc<Early>) -> io::Result<Self> {
+    pub(super) fn new(tcp: TcpStream, early: Arc<Early>, stalled_write: Duration) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
         // Asked for now because the digest outlives the socket, whose number may then be another connection's.
         digest.peer_addr();
-        let tcp = Buffered::new(Counted::new(tcp, early));
+        let tcp = Buffered::new(Stalling::new(Counted::new(tcp, early), stalled_write));
         Ok(Self { tcp, accepted: SystemTime::now(), digest: Arc::new(digest) })
     }
 
@@ -102,7 +104,7 @@ impl Shutdown for Connection {
 
 impl UniqueID for Connection {
     fn id(&self) -> i32 {
-        self.tcp.get_ref().get_ref().as_raw_fd()
+        self.tcp.get_ref().get_ref().get_ref().as_raw_fd()
     }
 }
 
@@ -113,6 +115,10 @@ impl Peek for Connection {}
 impl GetTimingDigest for Connection {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         vec![Some(TimingDigest { established_ts: self.accepted, ..TimingDigest::default() })]
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.tcp.get_ref().waited()
     }
 }
 
@@ -144,13 +150,13 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connect");
         let (accepted, _) = listener.accept().await.expect("a client");
         let early = Arc::new(Connections::new(1, 1 << 20)).admit().await.expect("a place");
-        (Connection::new(accepted, early).expect("a fresh socket"), client)
+        (Connection::new(accepted, early, Duration::from_secs(600)).expect("a fresh socket"), client)
     }
 
     #[tokio::test]
     async fn nothing_waits_for_an_acknowledgement() {
         let (connection, _client) = connected().await;
-        assert!(connection.tcp.get_ref().get_ref().nodelay().expect("a socket"));
+        assert!(connection.tcp.get_ref().get_ref().get_ref().nodelay().expect("a socket"));
     }
 
     /// A head and a small body are one write: nothing of the head is sent before, and one read brings both.

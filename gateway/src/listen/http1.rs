@@ -27,7 +27,7 @@ where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let left = Left::default();
-    let mut stream: Stream = Box::new(Turn::new(stream, listener.limits.stalled_write, left.clone()));
+    let mut stream: Stream = Box::new(Turn::new(stream, left.clone()));
     let mut rest = BytesMut::new();
     loop {
         early.begin();
@@ -70,8 +70,7 @@ where
                         Unanswered::Malformed => malformed(),
                         Unanswered::Connect => S3ErrorCode::MethodNotAllowed.into(),
                     };
-                    let stalled_write = listener.limits.stalled_write;
-                    let stream = Box::new(Turn::new(stream, stalled_write, left.clone()));
+                    let stream = Box::new(Turn::new(stream, left.clone()));
                     return Box::pin(refuse(stream, left, early, &listener.node, refusal)).await;
                 }
                 None => return Box::pin(left.close(early)).await,

@@ -9,14 +9,78 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A stream whose writes wait for so long and no longer. It stands right before the socket: what is held or encrypted on the way
+/// there would hide that some of it leaves.
+#[derive(Debug)]
+pub(super) struct Stalling<S> {
+    stream: S,
+    stall: Stall,
+}
+
+impl<S> Stalling<S> {
+    pub(super) fn new(stream: S, limit: Duration) -> Self {
+        Self { stream, stall: Stall::new(limit) }
+    }
+
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// For how long writes have waited that went through, all together.
+    pub(super) fn waited(&self) -> Duration {
+        self.stall.waited
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.stall.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.stall.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.stall.watch(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
 
 /// Looks at each write. Where it goes through at once no clock is read and no timer made.
 #[derive(Debug)]
-pub(super) struct Stall {
+struct Stall {
     limit: Duration,
     /// Since when nothing has left; `None` while writes go through.
     since: Option<Instant>,
+    /// All together, of those that went through.
     waited: Duration,
     /// Made by the first write that waits. It may be set for an earlier wait than this one: a timer that is moved with every
     /// piece would cost more than one that wakes somebody too soon now and then.
@@ -24,21 +88,12 @@ pub(super) struct Stall {
 }
 
 impl Stall {
-    pub(super) fn new(limit: Duration) -> Self {
+    fn new(limit: Duration) -> Self {
         Self { limit, since: None, waited: Duration::ZERO, timer: None }
     }
 
-    /// For how long writes have waited that went through, all together.
-    pub(super) fn waited(&self) -> Duration {
-        self.waited
-    }
-
     /// What a write came to: `TimedOut` where it has waited for too long.
-    pub(super) fn watch<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if let Some(since) = self.since.take() {
                 self.waited += since.elapsed();
@@ -64,8 +119,12 @@ impl Stall {
 mod tests {
     use std::future::poll_fn;
 
+    use bytes::Bytes;
+    use futures::future::join;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, duplex, sink};
     use tokio::time::sleep;
 
+    use super::super::buffered::Buffered;
     use super::*;
 
     async fn write(stall: &mut Stall, is_through: bool) -> Poll<io::Result<()>> {
@@ -82,14 +141,39 @@ mod tests {
         assert!(write(&mut stall, false).await.is_pending());
         assert!(stall.timer.is_some() && stall.since.is_some());
         sleep(Duration::from_millis(2)).await;
-        assert_eq!(stall.waited(), Duration::ZERO);
+        assert_eq!(stall.waited, Duration::ZERO);
         assert!(write(&mut stall, true).await.is_ready());
         assert!(stall.since.is_none());
-        let waited = stall.waited();
+        let waited = stall.waited;
         assert!(waited > Duration::ZERO);
         sleep(Duration::from_millis(2)).await;
         assert!(write(&mut stall, true).await.is_ready());
-        assert_eq!(stall.waited(), waited);
+        assert_eq!(stall.waited, waited);
+    }
+
+    /// A client that takes a little now and then is waited for, however long all of what was written takes to leave.
+    #[tokio::test]
+    async fn whatever_leaves_is_progress() {
+        let limit = Duration::from_secs(2);
+        let (near, mut far) = duplex(1000);
+        let mut near = Buffered::new(Stalling::new(near, limit));
+        let piece = Bytes::from(vec![7; 64 * 1024]);
+        near.hold(piece.clone());
+        near.write_all(&piece).await.expect("held");
+        let begun = Instant::now();
+        let taking = async {
+            while begun.elapsed() < limit + limit / 2 {
+                sleep(limit / 20).await;
+                far.read_exact(&mut [0; 1000]).await.expect("there is more");
+            }
+            copy(&mut far, &mut sink()).await
+        };
+        let writing = async {
+            near.write_all(&piece).await.expect("in time");
+            drop(near);
+        };
+        let (taken, ()) = join(taking, writing).await;
+        assert!(taken.expect("all of it") > 0);
     }
 
     /// Whoever waits for too long is told, also where the timer was made for an earlier wait: this one has all of its time.

@@ -8,8 +8,6 @@
 //! What is written before anybody has taken the request over is pingora's own refusal of what it cannot parse, without a
 //! document: it is kept from the client, who is told by whoever serves the connection.
 //!
-//! Whatever is written has to leave at some time ([`Stall`]).
-//!
 //! After the last answer the connection closes in two steps (§9.6): it says that no more comes, and throws away for a while
 //! what the client sends all the same. Closed with something unread it would be reset, and what the client has not received
 //! of the answer would be lost. Nothing of the request is left by then: pingora closes the stream and lets go of it, and of
@@ -37,7 +35,6 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::early::Early;
-use super::stall::Stall;
 
 /// Of what comes too soon, what is read at the most: a dozen requests, of forwards that are bounded in number.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
@@ -63,7 +60,6 @@ pub(super) struct Turn {
     ahead: BytesMut,
     /// The last answer was given: nothing of what comes is told any more.
     is_last: bool,
-    stall: Stall,
     left: Left,
 }
 
@@ -124,16 +120,14 @@ async fn close_within(time: Duration, mut stream: Stream, early: &Early) {
 }
 
 impl Turn {
-    /// `stream`, whose next request has its turn, and whose client may take nothing of what is written for as long as
-    /// `stalled_write`. It is left in `left` when it was closed.
-    pub(super) fn new(stream: Stream, stalled_write: Duration, left: Left) -> Self {
+    /// `stream`, whose next request has its turn. It is left in `left` when it was closed.
+    pub(super) fn new(stream: Stream, left: Left) -> Self {
         Self {
             stream: Some(stream),
             is_taken: AtomicBool::new(false),
             is_answered: AtomicBool::new(false),
             ahead: BytesMut::new(),
             is_last: false,
-            stall: Stall::new(stalled_write),
             left,
         }
     }
@@ -243,13 +237,11 @@ impl AsyncWrite for Turn {
             self.note_refusal(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        let written = self.stream_mut().poll_write(cx, buf);
-        self.stall.watch(cx, written)
+        self.stream_mut().poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = self.stream_mut().poll_flush(cx);
-        self.stall.watch(cx, flushed)
+        self.stream_mut().poll_flush(cx)
     }
 
     /// The last answer was given. Whoever serves the connection closes it, once the turn is dropped.
@@ -267,8 +259,7 @@ impl AsyncWrite for Turn {
             self.note_refusal(bufs.first().map_or(&[], |first| &**first));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        let written = self.stream_mut().poll_write_vectored(cx, bufs);
-        self.stall.watch(cx, written)
+        self.stream_mut().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -326,7 +317,7 @@ impl GetTimingDigest for Turn {
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.stall.waited()
+        self.stream().get_write_pending_time()
     }
 }
 
@@ -366,9 +357,9 @@ mod tests {
         let (server, _) = listener.accept().await.expect("a client");
         let early = Arc::new(Connections::new(1, 1 << 20)).admit().await.expect("a place");
         assert!(early.complete());
-        let connection = Connection::new(server, early.clone()).expect("fresh");
+        let connection = Connection::new(server, early.clone(), PATIENT).expect("fresh");
         let left = Left::default();
-        let turn: Stream = Box::new(Turn::new(Box::new(connection), PATIENT, left.clone()));
+        let turn: Stream = Box::new(Turn::new(Box::new(connection), left.clone()));
         Turn::answer(&turn);
         (client, turn, async move { left.close(&early).await })
     }
@@ -382,7 +373,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_too_soon_waits_for_its_turn() {
         let (mut client, server) = duplex(1 << 16);
-        let mut stream: Stream = Box::new(Turn::new(Box::new(server), PATIENT, Left::default()));
+        let mut stream: Stream = Box::new(Turn::new(Box::new(server), Left::default()));
         let sent: Vec<_> = (0..3 * AHEAD_BYTES_MAX).map(|at| (at % 251) as u8).collect();
         let (first, rest) = sent.split_at(10);
         client.write_all(first).await.expect("room");
@@ -411,7 +402,7 @@ mod tests {
     async fn the_end_is_told_at_once() {
         for ahead in [0, 10, AHEAD_BYTES_MAX - 1] {
             let (mut client, server) = duplex(1 << 16);
-            let mut stream: Stream = Box::new(Turn::new(Box::new(server), PATIENT, Left::default()));
+            let mut stream: Stream = Box::new(Turn::new(Box::new(server), Left::default()));
             Turn::take(&stream);
             let mut probe = [0; 1];
             client.write_all(&vec![b'a'; ahead]).await.expect("room");
