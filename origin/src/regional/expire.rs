@@ -129,7 +129,8 @@ impl Expirer {
     /// Goes through what is left of the pass that was begun, or through everything.
     ///
     /// # Errors
-    /// Those of the metadata file and of the announcement. A bucket that is damaged holds up no other.
+    /// Those of the metadata file and of the announcement. A bucket that is damaged holds up no other, nor does one whose
+    /// rows would grow on a full disk.
     pub(super) async fn pass(&self, writer: &Writer) -> Result<Applied, S3Error> {
         let _one_at_a_time = self.passing.lock().await;
         let started = Instant::now();
@@ -172,14 +173,22 @@ impl Expirer {
         let mut applied = Applied::default();
         let mut unnoted_count = 0;
         while let Some(at) = place {
-            let day = self.day;
+            let (day, stage) = (self.day, at.stage);
             let page = self.read(move |rows, now| look(rows, &at, now, day)).await?;
             let Some(page) = page else { break };
             place = page.place.clone();
             unnoted_count += 1;
             if !page.items.is_empty() {
                 unnoted_count = 0;
-                applied.add(&self.act(writer, bucket, page).await?);
+                match self.act(writer, bucket, page).await {
+                    Ok(in_page) => applied.add(&in_page),
+                    // Delete markers, most likely. What is behind this stage may make room, as other buckets may.
+                    Err(full) if Failure::behind(&full).is_full() => {
+                        tracing::warn!(bucket, ?stage, error = %full, "lifecycle rules have to wait for room");
+                        place = stage.after(bucket);
+                    }
+                    Err(failed) => return Err(failed),
+                }
             } else if let Some(place) = place.clone().filter(|_| unnoted_count >= PAGES_UNNOTED_MAX) {
                 unnoted_count = 0;
                 writer
@@ -203,6 +212,9 @@ impl Expirer {
 
     /// Does what is due on a page. Uploads are ended one after the other, each in a change of its own: one may be large, and
     /// others wait for the writer.
+    ///
+    /// # Errors
+    /// On a full disk those of what would let the rows grow. Where the pass is may be noted all the same.
     async fn act(&self, writer: &Writer, bucket: &str, page: Page) -> Result<Applied, S3Error> {
         let Page { incarnation, items, place } = page;
         let is_of_uploads = matches!(items.first(), Some(Item::Upload { .. }));
@@ -216,8 +228,8 @@ impl Expirer {
             let (bucket, day) = (bucket.to_owned(), self.day);
             let (disk, writer) = (Arc::clone(&self.disk), writer.clone());
             let act = move |txn: &mut Txn<'_>| {
-                place.iter().try_for_each(|place| txn.put_place(place)).map_err(Failure::into_answer)?;
-                txn.apply_lifecycle(&bucket, &incarnation, items, day).map_err(Failure::into_answer)
+                txn.apply_lifecycle(&bucket, &incarnation, items, day, place.as_ref())
+                    .map_err(Failure::into_answer)
             };
             // In a task of its own: who stops waiting changes nothing about the change.
             let acting =
@@ -302,6 +314,11 @@ impl Stage {
         }
     }
 
+    /// The place behind all rows of this kind in `bucket`; `None` behind the last kind.
+    fn after(self, bucket: &str) -> Option<Place> {
+        self.next().map(|stage| Place { bucket: bucket.to_owned(), stage, behind: Vec::new() })
+    }
+
     const fn items_max(self) -> usize {
         match self {
             Self::Objects | Self::Versions => REMOVED_MAX,
@@ -362,7 +379,7 @@ fn look<R: ReadRows>(rows: &R, at: &Place, now: u64, day: Day) -> Result<Option<
             }
         }
     }
-    page.place = stage.next().map(|stage| Place { stage, behind: Vec::new(), ..at.clone() });
+    page.place = stage.after(bucket);
     Ok(Some(page))
 }
 
@@ -496,8 +513,25 @@ impl Judge<'_> {
 }
 
 impl Txn<'_> {
-    /// Removes what goes of `items` by the rules of the bucket as they are now.
+    /// Removes what goes of `items` by the rules of the bucket as they are now, and notes the place behind them.
+    ///
+    /// # Errors
+    /// A full disk, where the rows of all that would grow.
     fn apply_lifecycle(
+        &mut self,
+        bucket: &str,
+        incarnation: &Instance,
+        items: Vec<Item>,
+        day: Day,
+        place: Option<&Place>,
+    ) -> Result<Applied, Failure> {
+        let applied = self.apply_rules(bucket, incarnation, items, day)?;
+        self.settle_room()?;
+        place.map_or(Ok(()), |place| self.put_place(place))?;
+        Ok(applied)
+    }
+
+    fn apply_rules(
         &mut self,
         bucket: &str,
         incarnation: &Instance,

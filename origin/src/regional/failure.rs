@@ -36,10 +36,20 @@ impl Failure {
         }
     }
 
+    /// Whether the disk has no room.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Io(cause) => {
+                matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Corrupt(_) | Self::NotOpen => false,
+        }
+    }
+
     /// What the client sees, without a line in the log.
     pub(super) fn into_answer(self) -> S3Error {
         let mut error = match &self {
-            Self::Io(cause) if is_full(cause) => {
+            full if full.is_full() => {
                 s3_error!(ServiceUnavailable, "The store has no room for this write.")
             }
             Self::NotOpen => s3_error!(ServiceUnavailable, "The store is not ready. Please try again."),
@@ -56,8 +66,4 @@ impl From<Failure> for S3Error {
         tracing::error!(%failure, "the store failed");
         failure.into_answer()
     }
-}
-
-fn is_full(cause: &io::Error) -> bool {
-    matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -118,6 +118,9 @@ impl Files {
     /// Disk space beyond what is kept for the metadata to grow into. A disk that cannot say has room: it will tell
     /// when it is written to.
     pub(super) fn room(&self) -> Room {
+        if self.faults.before(DiskStep::AskRoom).is_err() {
+            return Room { left_bytes: 0 };
+        }
         let spare = |disk| available(&disk).saturating_sub(RESERVE_BYTES / 2);
         Room { left_bytes: rustix::fs::statvfs(&self.dir).map_or(u64::MAX, spare) }
     }

@@ -192,6 +192,8 @@ pub enum DiskStep {
     WriteMetadata,
     /// The metadata file is synced.
     SyncMetadata,
+    /// The disk is asked how much room it has; it has none where this fails.
+    AskRoom,
 }
 
 /// Asked before every step on the disk.

@@ -9,6 +9,7 @@ use s3s::dto::{
 
 use super::super::rows::{MarkerRow, ObjectRow, VersionRow, decode, encode};
 use super::super::table::Table;
+use super::faults::Breaker;
 use super::*;
 use crate::NamedVersion;
 use crate::head::Versioning;
@@ -71,6 +72,17 @@ impl RegionalStore {
             Ok(objects.map(|row| row.map(|(key, _)| key)).collect::<Result<Vec<_>, _>>()?)
         });
         keys.await.unwrap()
+    }
+
+    /// Makes a bucket anew, with these rules and whatever is in it.
+    async fn test_bucket_of(&self, name: &'static str, versioning: Versioning, lifecycle: Lifecycle) {
+        let made = self.commit(Change::Bucket(name.into()), move |txn| {
+            let owner = Owner { id: "id".into(), display_name: "anne".into() };
+            let facts = Facts::new(txn.random_id(), txn.random_id(), "anne", owner);
+            let facts = Facts { versioning, lifecycle: Some(lifecycle), ..facts };
+            Ok(txn.put_bucket(name, &Bucket::new(facts, 1))?)
+        });
+        made.await.unwrap();
     }
 
     /// Puts one more version of `k`.
@@ -228,4 +240,40 @@ async fn a_pass_that_was_cut_short_goes_on_where_it_was_after_a_restart_too() {
     until("the pass goes on", async || store.test_keys().await.len() == 1).await;
     assert_eq!(store.test_keys().await, ["a"]);
     assert_eq!(store.apply_lifecycle().await.unwrap().expired_count, 1);
+}
+
+/// Delete markers would eat what is left of a full disk. What makes room is removed all the same, behind them and in the next
+/// bucket.
+#[tokio::test]
+async fn on_a_full_disk_delete_markers_wait_and_removals_go_on() {
+    let breaker = Arc::new(Breaker::default());
+    let faults: Arc<dyn Faults> = Arc::<Breaker>::clone(&breaker);
+    let region = start_with(Seams { faults, ..Seams::default() }).await;
+    let store = &region.store;
+    let expiration = LifecycleExpiration { days: Some(1), ..LifecycleExpiration::default() };
+    let noncurrent =
+        NoncurrentVersionExpiration { noncurrent_days: Some(1), ..NoncurrentVersionExpiration::default() };
+    let rules = rule(Some(expiration), Some(noncurrent));
+    store.test_bucket_of(BUCKET, Versioning::Enabled, rules).await;
+    store.test_put_version().await;
+    store.test_put_version().await;
+    store.test_bucket_of("videos", Versioning::Never, a_day()).await;
+    let staged = store.test_staged(b"v").await.unwrap();
+    let put = store.commit(Change::Bucket("videos".into()), |txn| {
+        let bytes = staged.bytes();
+        let instance = txn.publish(staged)?;
+        Ok(txn.put_object("videos", "k", &head(txn, instance, bytes))?)
+    });
+    put.await.unwrap();
+    region.clock.advance(3 * DAY);
+
+    breaker.arm(DiskStep::AskRoom, std::io::ErrorKind::StorageFull);
+    let applied = store.apply_lifecycle().await.unwrap();
+    assert_eq!(applied, Applied { expired_count: 1, noncurrent_count: 1, ..Applied::default() });
+    assert_eq!(store.test_keys().await, ["k"], "its delete marker waits");
+    breaker.disarm();
+    let applied = store.apply_lifecycle().await.unwrap();
+    assert_eq!(applied, Applied { expired_count: 1, ..Applied::default() });
+    assert!(store.test_keys().await.is_empty());
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
 }

@@ -5,16 +5,16 @@ use crate::head::Versioning;
 
 /// Fails every step of one kind while armed.
 #[derive(Default)]
-struct Breaker {
+pub(super) struct Breaker {
     armed: Mutex<Option<(DiskStep, std::io::ErrorKind)>>,
 }
 
 impl Breaker {
-    fn arm(&self, step: DiskStep, kind: std::io::ErrorKind) {
+    pub(super) fn arm(&self, step: DiskStep, kind: std::io::ErrorKind) {
         *self.armed.lock().unwrap() = Some((step, kind));
     }
 
-    fn disarm(&self) {
+    pub(super) fn disarm(&self) {
         *self.armed.lock().unwrap() = None;
     }
 }
@@ -126,7 +126,7 @@ impl Faults for EndsAfter {
     fn before(&self, step: DiskStep) -> std::io::Result<()> {
         let goes_on = |left: usize| left.checked_sub(1);
         match step {
-            DiskStep::ReadMetadata | DiskStep::ReadFile => Ok(()),
+            DiskStep::ReadMetadata | DiskStep::ReadFile | DiskStep::AskRoom => Ok(()),
             _ => match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, goes_on) {
                 Ok(_) => Ok(()),
                 Err(_) => Err(std::io::ErrorKind::Other.into()),
