@@ -22,10 +22,10 @@ const KEYS_MAX: usize = 1000;
 const CHANGE_KEYS_MAX: usize = 100;
 
 /// Removes many objects, some in each commit. A key that is refused, for want of permission too, is reported and does not
-/// keep the others.
+/// keep the others. Once some are removed that is told, whatever becomes of the rest.
 ///
 /// # Errors
-/// Those of [`AskedBucket::confirm_caller`], before each commit: what was removed by then is removed;
+/// Those of [`AskedBucket::confirm_caller`] and of the first commit; what fails later is the error of each key that is left.
 /// `MalformedXML` for no key or too many, and for an empty one, which no object has; `NoSuchBucket`; `AccessDenied` when the
 /// bucket is not the expected account's.
 pub(super) async fn delete_objects(
@@ -52,12 +52,7 @@ pub(super) async fn delete_objects(
         .filter(|(_, settled)| settled.is_none())
         .map(|(object, _)| object.key.clone())
         .collect();
-    let mut settled = Vec::with_capacity(looked.len());
-    let mut looked = looked.into_iter().peekable();
-    while looked.peek().is_some() {
-        let some = looked.by_ref().take(CHANGE_KEYS_MAX).collect();
-        settled.extend(settle_some(store, &bucket, &keys, some).await?);
-    }
+    let settled = settle_all(store, &bucket, &keys, looked).await?;
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for (ObjectIdentifier { key, version_id, .. }, settled) in settled {
         match settled {
@@ -107,6 +102,46 @@ fn look_at_all(
     };
     let looked = objects.into_iter().map(look).collect::<S3Result<_>>()?;
     Ok((facts, looked))
+}
+
+/// Settles the objects, some at a time. What was done by the time that something fails is told, and nothing more is tried.
+async fn settle_all(
+    store: &RegionalStore,
+    bucket: &AskedBucket,
+    keys: &BTreeSet<String>,
+    looked: Vec<Looked>,
+) -> S3Result<Vec<(ObjectIdentifier, Settled)>> {
+    let mut settled = Vec::with_capacity(looked.len());
+    let mut has_changed = false;
+    let mut looked = looked.into_iter().peekable();
+    while looked.peek().is_some() {
+        let some: Vec<_> = looked.by_ref().take(CHANGE_KEYS_MAX).collect();
+        let changes = some.iter().any(|(object, _)| keys.contains(&object.key));
+        let named: Vec<_> = some.iter().map(|(object, _)| object.clone()).collect();
+        match settle_some(store, bucket, keys, some).await {
+            Ok(some) => settled.extend(some),
+            Err(failed) if has_changed => {
+                if failed.status_code().is_some_and(|status| status.is_server_error()) {
+                    tracing::warn!(bucket = bucket.name, error = %failed, "a list of keys is not deleted to its end");
+                }
+                let left = named.into_iter().chain(looked.map(|(object, _)| object));
+                settled.extend(left.map(|object| (object, Err(again(&failed)))));
+                return Ok(settled);
+            }
+            Err(failed) => return Err(failed),
+        }
+        has_changed |= changes;
+    }
+    Ok(settled)
+}
+
+/// The same error, as a key of many is told it.
+fn again(error: &S3Error) -> S3Error {
+    let mut again = S3Error::new(error.code().clone());
+    if let Some(message) = error.message() {
+        again.set_message(message.to_owned());
+    }
+    again
 }
 
 /// Settles some of the objects. Nobody is told where none of them is of `keys`.

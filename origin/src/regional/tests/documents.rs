@@ -1,7 +1,7 @@
 //! Large documents of buckets, which take others' time in the one writer.
 
 use s3s::S3;
-use s3s::dto::{Delete, DeleteObjectsInput, ObjectIdentifier};
+use s3s::dto::{Delete, DeleteObjectsInput, DeleteObjectsOutput, ObjectIdentifier};
 
 use super::*;
 use crate::policy::StoredPolicy;
@@ -44,19 +44,29 @@ async fn a_policy_is_parsed_once_for_all_changes_that_ask_it() {
     assert_eq!(store.test_policy().await, first);
 }
 
+/// Puts 250 objects and returns their keys.
+async fn put_many(store: &RegionalStore) -> Vec<String> {
+    let keys: Vec<_> = (0..250).map(|n| format!("k{n}")).collect();
+    futures::future::try_join_all(keys.iter().map(|key| store.test_put(key, b"v"))).await.unwrap();
+    keys
+}
+
+async fn delete_many(store: &RegionalStore, keys: &[String]) -> S3Result<DeleteObjectsOutput> {
+    let identify = |key: &String| ObjectIdentifier { key: key.clone(), ..Default::default() };
+    let objects = keys.iter().map(identify).collect();
+    let mut delete = DeleteObjectsInput::builder();
+    delete.set_bucket(BUCKET.into()).set_delete(Delete { objects, quiet: None });
+    Ok(store.delete_objects(asked(delete.build().unwrap())).await?.output)
+}
+
 /// Each key is decided about by the policy: others write between some and some more.
 #[tokio::test]
 async fn many_keys_are_deleted_some_in_each_change() {
     let (region, watching) = watched().await;
     let store = &region.store;
-    let keys: Vec<_> = (0..250).map(|n| format!("k{n}")).collect();
-    futures::future::try_join_all(keys.iter().map(|key| store.test_put(key, b"v"))).await.unwrap();
+    let keys = put_many(store).await;
     watching.seen.lock().unwrap().clear();
-    let identify = |key: &String| ObjectIdentifier { key: key.clone(), ..Default::default() };
-    let objects = keys.iter().map(identify).collect();
-    let mut delete = DeleteObjectsInput::builder();
-    delete.set_bucket(BUCKET.into()).set_delete(Delete { objects, quiet: None });
-    let deleted = store.delete_objects(asked(delete.build().unwrap())).await.unwrap().output.deleted.unwrap();
+    let deleted = delete_many(store, &keys).await.unwrap().deleted.unwrap();
     let names: Vec<_> = deleted.into_iter().filter_map(|deleted| deleted.key).collect();
     assert_eq!(names, keys);
     for key in keys {
@@ -71,4 +81,27 @@ async fn many_keys_are_deleted_some_in_each_change() {
         })
         .collect();
     assert_eq!(counts, [100, 100, 50]);
+}
+
+/// Whoever asked would not know otherwise that some are gone.
+#[tokio::test]
+async fn of_many_keys_it_is_told_which_are_deleted_when_a_later_change_fails() {
+    let (region, between) = between().await;
+    let store = &region.store;
+    let keys = put_many(store).await;
+    between.fails_in.store(1, Ordering::SeqCst);
+    let refused = delete_many(store, &keys).await.unwrap_err();
+    assert_eq!(*refused.code(), S3ErrorCode::ServiceUnavailable, "nothing is deleted");
+
+    between.fails_in.store(2, Ordering::SeqCst);
+    let told = delete_many(store, &keys).await.unwrap();
+    let deleted: Vec<_> = told.deleted.unwrap().into_iter().filter_map(|deleted| deleted.key).collect();
+    assert_eq!(deleted, keys[..100]);
+    let errors = told.errors.unwrap();
+    assert!(errors.iter().all(|error| error.code.as_deref() == Some("ServiceUnavailable")), "{errors:?}");
+    let failed: Vec<_> = errors.into_iter().filter_map(|error| error.key).collect();
+    assert_eq!(failed, keys[100..]);
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(store.test_object(key).await.unwrap().is_some(), n >= 100, "{key}");
+    }
 }
