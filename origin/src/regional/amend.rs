@@ -16,20 +16,20 @@ use crate::head::{Facts, Head};
 /// Changes a bucket, or refuses to. What to change came in the request's body.
 ///
 /// # Errors
-/// `NoSuchBucket`, `AccessDenied`; those of [`AskedBucket::confirm_caller`] and of `amend`.
+/// `NoSuchBucket`, `AccessDenied`; those of [`Permit::confirm_caller`](crate::permit::Permit::confirm_caller) and of
+/// `amend`.
 pub(super) async fn amend_bucket(
     store: &RegionalStore,
     bucket: AskedBucket,
     amend: impl FnOnce(&mut Bucket) -> S3Result<()> + Clone + Send + 'static,
 ) -> S3Result<()> {
-    bucket.confirm_caller().await?;
     let (asked, trying) = (bucket.clone(), amend.clone());
     let find = move |rows: &Snapshot<'_>| {
         let mut found = asked.find(rows)?;
         trying(&mut found)?;
         Ok(found)
     };
-    let found = store.read_few(find).await?;
+    let found = store.read_few_for(bucket.permit(), find).await?;
     let bucket = bucket.kept_to(&found.facts);
     store
         .commit_for(bucket.permit(), Change::Bucket(bucket.name.clone()), move |txn| {
@@ -45,20 +45,19 @@ pub(super) async fn amend_bucket(
 /// version. When it was written stays as it was.
 ///
 /// # Errors
-/// Those of [`AskedObject::find`], of [`AskedBucket::confirm_caller`] and of `amend`.
+/// Those of [`AskedObject::find`], of [`Permit::confirm_caller`](crate::permit::Permit::confirm_caller) and of `amend`.
 pub(super) async fn amend_object(
     store: &RegionalStore,
     object: AskedObject,
     amend: impl FnOnce(&Facts, &mut Head) -> S3Result<()> + Clone + Send + 'static,
 ) -> S3Result<Option<String>> {
-    object.bucket.confirm_caller().await?;
     let (asked, trying) = (object.clone(), amend.clone());
     let find = move |rows: &Snapshot<'_>| {
         let (facts, mut head) = asked.find_without_parts(rows)?;
         trying(&facts, &mut head)?;
         Ok(facts)
     };
-    let facts = store.read_few(find).await?;
+    let facts = store.read_few_for(object.bucket.permit(), find).await?;
     let object = object.kept_to(&facts);
     store
         .commit_for(object.bucket.permit(), object.change(), move |txn| {

@@ -89,14 +89,6 @@ impl AskedBucket {
         Ok(bucket)
     }
 
-    /// Looks once more at who asks, after their request has come whole: see [`Permit::confirm_caller`].
-    ///
-    /// # Errors
-    /// Those of [`Permit::confirm_caller`].
-    pub(super) async fn confirm_caller(&self) -> S3Result<()> {
-        self.permit.confirm_caller().await.map(drop)
-    }
-
     /// What decides about the request.
     pub(super) fn permit(&self) -> Arc<dyn Permit> {
         Arc::clone(&self.permit)

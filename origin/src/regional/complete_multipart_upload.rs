@@ -12,7 +12,7 @@ use super::answers::{ChecksumFields, by_store, checksum_type, etag};
 use super::asked::{AskedBucket, AskedUpload, no_such_upload};
 use super::listing::Encoding;
 use super::multipart::{part_number, verify_key};
-use super::rows::{CompletedRow, PartRow, Reads, UploadRow};
+use super::rows::{CompletedRow, PartRow, Reads, Snapshot, UploadRow};
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_KEY, refuse_unsupported};
@@ -57,13 +57,13 @@ pub(super) async fn complete_multipart_upload(
     };
     let key = announced.key.clone();
     let named = named_parts(input.multipart_upload)?;
-    asked.bucket.confirm_caller().await?;
     let completion = Arc::new(Completion { asked, named, announced, condition });
     let change = Change::Keys { bucket: input.bucket.clone(), keys: vec![input.key.clone()] };
     let day = store.shared.settings.lifecycle_day;
     // Decided before anybody is told: what is refused, or was done before, empties nobody's cache.
     let looking = Arc::clone(&completion);
-    let completed = match store.read(move |rows| looking.find(rows)).await? {
+    let look = move |rows: &Snapshot<'_>| looking.find(rows);
+    let completed = match store.read_for(completion.asked.bucket.permit(), look).await? {
         Found::Before(completed) => *completed,
         Found::Now(_) => {
             let permit = completion.asked.bucket.permit();

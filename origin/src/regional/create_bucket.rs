@@ -51,7 +51,6 @@ pub(super) async fn create_bucket(
     facts.acl = acl;
     // Asked before anybody is told: a name that is taken would empty caches of somebody else's bucket.
     let permit = permit_of(&request.extensions)?;
-    permit.confirm_caller().await?;
     let quota = settings.account_buckets_max;
     let (asked, wanted, asking) = (name.clone(), facts.clone(), permit.clone());
     let asked = move |rows: &Snapshot<'_>| {
@@ -62,7 +61,7 @@ pub(super) async fn create_bucket(
         }
         Ok(is_made)
     };
-    if store.read_few(asked).await? {
+    if store.read_few_for(permit.clone(), asked).await? {
         return Ok(S3Response::new(answer));
     }
     store

@@ -9,7 +9,7 @@ use super::RegionalStore;
 use super::asked::AskedBucket;
 use super::expire::ABORTED_MAX;
 use super::failure::Failure;
-use super::rows::Reads;
+use super::rows::{Reads, Snapshot};
 use super::seams::Change;
 use super::versions::ReadVersions;
 use crate::instance::Instance;
@@ -20,7 +20,7 @@ use crate::instance::Instance;
 /// looked at again before some more go.
 ///
 /// # Errors
-/// `BucketNotEmpty`, `NoSuchBucket`, `AccessDenied`, and those of [`AskedBucket::confirm_caller`].
+/// `BucketNotEmpty`, `NoSuchBucket`, `AccessDenied`, and those of [`Permit::confirm_caller`](crate::permit::Permit::confirm_caller).
 pub(super) async fn delete_bucket(
     store: &RegionalStore,
     request: S3Request<DeleteBucketInput>,
@@ -28,12 +28,12 @@ pub(super) async fn delete_bucket(
     let DeleteBucketInput { bucket: name, expected_bucket_owner, .. } = request.input;
     let bucket = AskedBucket::of(&request.extensions, name.clone(), expected_bucket_owner)?;
     loop {
-        bucket.confirm_caller().await?;
         // Decided before anybody is told, too.
         let asked = bucket.clone();
-        let (incarnation, uploads) = store
-            .read(move |rows| Ok((find_empty(rows, &asked)?, uploads(rows, &asked.name, ABORTED_MAX)?)))
-            .await?;
+        let look = move |rows: &Snapshot<'_>| {
+            Ok((find_empty(rows, &asked)?, uploads(rows, &asked.name, ABORTED_MAX)?))
+        };
+        let (incarnation, uploads) = store.read_for(bucket.permit(), look).await?;
         let are_all = uploads.len() < ABORTED_MAX;
         for upload in uploads {
             abort(store, &bucket, incarnation, upload).await?;

@@ -9,7 +9,7 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject};
 use super::delete_object::{Deleted, decide, delete, makes_marker};
-use super::rows::Reads;
+use super::rows::{Reads, Snapshot};
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
@@ -25,7 +25,7 @@ const CHANGE_KEYS_MAX: usize = 100;
 /// keep the others. Once some are removed that is told, whatever becomes of the rest.
 ///
 /// # Errors
-/// Those of [`AskedBucket::confirm_caller`] and of the first commit; what fails later is the error of each key that is left.
+/// Those of [`Permit::confirm_caller`](crate::permit::Permit::confirm_caller) and of the first commit; what fails later is the error of each key that is left.
 /// `MalformedXML` for no key or too many, and for an empty one, which no object has; `NoSuchBucket`; `AccessDenied` when the
 /// bucket is not the expected account's.
 pub(super) async fn delete_objects(
@@ -42,10 +42,10 @@ pub(super) async fn delete_objects(
             "The XML you provided was not well-formed or did not validate against our published schema"
         ));
     }
-    bucket.confirm_caller().await?;
     let is_quiet = delete.quiet.unwrap_or(false);
     let asked = bucket.clone();
-    let (facts, looked) = store.read(move |rows| look_at_all(rows, &asked, delete.objects)).await?;
+    let look = move |rows: &Snapshot<'_>| look_at_all(rows, &asked, delete.objects);
+    let (facts, looked) = store.read_for(bucket.permit(), look).await?;
     let bucket = bucket.kept_to(&facts);
     let keys: BTreeSet<String> = looked
         .iter()

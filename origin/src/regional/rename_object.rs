@@ -8,7 +8,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::RegionalStore;
 use super::asked::{AskedBucket, AskedObject, no_such_key};
-use super::rows::{Reads, RenamedRow};
+use super::rows::{Reads, RenamedRow, Snapshot};
 use super::seams::Change;
 use super::txn::Txn;
 use super::unsupported::{READS_NONE, refuse_unsupported};
@@ -96,7 +96,8 @@ impl RegionalStore {
         };
         // Decided before anybody is told: whoever may not do it empties nobody's cache.
         let asked = rename.clone();
-        if let Some(facts) = self.read(move |rows| asked.decide(rows)).await? {
+        let look = move |rows: &Snapshot<'_>| asked.decide(rows);
+        if let Some(facts) = self.read_for(rename.target.bucket.permit(), look).await? {
             let rename = Rename {
                 target: rename.target.kept_to(&facts),
                 source: rename.source.kept_to(&facts),

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use origin::regional::RenameObjectInput;
 use s3s::S3ErrorCode;
 
-use crate::region::{Region, md5};
+use crate::region::{Region, caller, md5};
 
 /// The list of the store's operations.
 const OPERATIONS: &str = include_str!("../../src/regional/operations.rs");
@@ -244,4 +244,43 @@ async fn a_caller_who_is_gone_or_may_no_more_at_the_snapshot_reads_nothing() {
         let _ = region.send_and_go_once_announced(method, &target, headers, body).await;
         assert_eq!(region.announcements.take(), [], "{method} {target}");
     }
+}
+
+/// What was done before, or cannot be, is answered without a commit. Whoever is gone by then is told neither.
+#[tokio::test]
+async fn a_caller_who_is_gone_is_not_told_that_it_was_done_or_cannot_be() {
+    let (region, upload) = start().await;
+    region.complete("parts", &upload, &[(1, &md5(b"part"))]).await.ok();
+    let completes =
+        |asking: &Asking| asking.body.starts_with("<CompleteMultipartUpload") && asking.method == "POST";
+    let completion = changes(&upload).into_iter().find(completes).expect("a completion");
+    let tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+    let none = "<Delete><Object><Key>none</Key></Object></Delete>";
+    let block = "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>";
+    region.send("PUT", "/photos?publicAccessBlock", &[], block).await.ok();
+    for (method, target, headers, body, status) in [
+        ("POST", completion.target.as_str(), &[][..], completion.body.as_str(), 200),
+        ("PUT", "/photos", &[], "", 200),
+        ("POST", "/photos?delete", &[], none, 200),
+        ("DELETE", "/photos", &[], "", 409),
+        ("PUT", "/photos/none?tagging", &[], tags, 404),
+        ("PUT", "/photos?acl", &[("x-amz-acl", "public-read")], "", 403),
+    ] {
+        region.announcements.take();
+        let told = region.send(method, target, headers, body.to_owned()).await;
+        assert_eq!(told.status, status, "{method} {target}: {}", told.text());
+        let gone = region.send_and_go_once_decided(method, target, headers, body.to_owned()).await;
+        assert_eq!(gone.error(), (403, "InvalidAccessKeyId".into()), "{method} {target}");
+        assert_eq!(region.announcements.take(), [], "{method} {target}");
+    }
+    let headers = [("x-amz-rename-source", "photos/there"), ("x-amz-client-token", "once")];
+    let headers =
+        headers.map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value)));
+    let headers: HeaderMap = headers.into_iter().collect();
+    let input = RenameObjectInput::parse("photos", "new", &headers).expect("a rename");
+    for _ in 0..2 {
+        region.rename(caller(), input.clone(), headers.clone()).await.expect("renamed, now or before");
+    }
+    let refused = region.rename_and_go_once_decided(input, headers).await.expect_err("whoever asks is gone");
+    assert_eq!(refused.code(), &S3ErrorCode::InvalidAccessKeyId);
 }

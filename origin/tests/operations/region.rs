@@ -278,6 +278,32 @@ impl Permit for GoneOnceAnnounced {
     }
 }
 
+/// Lets the caller do everything, who is gone as soon as that is decided.
+#[derive(Default)]
+struct GoneOnceDecided {
+    is_decided: AtomicBool,
+}
+
+#[async_trait]
+impl Permit for GoneOnceDecided {
+    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
+        self.is_decided.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn missing(&self, role: Role, on: &On<'_>) -> S3Error {
+        self.decide(role, on).err().unwrap_or_else(|| s3_error!(NoSuchKey))
+    }
+
+    fn shows_tags(&self, _on: &On<'_>) -> bool {
+        true
+    }
+
+    async fn confirm_caller(&self) -> S3Result<bool> {
+        if self.is_decided.load(Ordering::SeqCst) { Err(s3_error!(InvalidAccessKeyId)) } else { Ok(true) }
+    }
+}
+
 /// Notes which operation a request is for, and lets none in.
 #[derive(Default)]
 struct NotesOperation(Arc<Mutex<String>>);
@@ -520,6 +546,19 @@ impl Region {
         self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
     }
 
+    /// Sends a request as the owner of `photos`, who is deleted when it is decided that they may.
+    pub(crate) async fn send_and_go_once_decided(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let (headers, body) = with_length(headers, body.into());
+        let permit: Arc<dyn Permit> = Arc::new(GoneOnceDecided::default());
+        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+    }
+
     /// Sends a request as the owner of `photos`, who is deleted while what the request changes is announced.
     pub(crate) async fn send_and_go_once_announced(
         &self,
@@ -585,6 +624,18 @@ impl Region {
     pub(crate) async fn rename_and_go(&self, input: RenameObjectInput, headers: HeaderMap) -> S3Result<()> {
         self.announcements.take();
         let permit: Arc<dyn Permit> = Arc::new(GoneOnceAnnounced(Arc::clone(&self.announcements)));
+        let mut request = past_s3s(caller(), input, headers);
+        request.extensions.insert(permit);
+        self.store.rename_object(request).await.map(|_| ())
+    }
+
+    /// Renames an object as the owner of `photos`, who is deleted when it is decided that they may.
+    pub(crate) async fn rename_and_go_once_decided(
+        &self,
+        input: RenameObjectInput,
+        headers: HeaderMap,
+    ) -> S3Result<()> {
+        let permit: Arc<dyn Permit> = Arc::new(GoneOnceDecided::default());
         let mut request = past_s3s(caller(), input, headers);
         request.extensions.insert(permit);
         self.store.rename_object(request).await.map(|_| ())
