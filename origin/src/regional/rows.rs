@@ -291,7 +291,7 @@ pub(crate) trait Reads: ReadRows {
     fn bucket(&self, name: &str) -> Result<Option<Bucket>, Failure> {
         let Some(known) = self.known_buckets() else { return self.decoded(Table::Buckets, name.as_bytes()) };
         let row = self.row(Table::Buckets, name.as_bytes())?;
-        row.map(|row| known.decoded(row)).transpose()
+        row.map(|row| known.decoded(name, row)).transpose()
     }
 
     /// All buckets with names after `after`, by name.
