@@ -499,7 +499,7 @@ impl StorageBackend for MetadataFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.faults.0.before(DiskStep::ReadMetadata)?;
+        self.faults.0.before_metadata(offset..offset + out.len() as u64)?;
         at_hand::read_exact_at(&self.file, out, offset)
     }
 

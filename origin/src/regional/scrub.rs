@@ -41,6 +41,9 @@ const STEP: Duration = Duration::from_secs(1);
 /// What a step finds at most, but for the last thing that it reads.
 const FOUND_MAX: usize = 1000;
 
+/// Rows of what accounts keep that are passed over because they are damaged.
+const PASSED_ROWS_MAX: usize = 1000;
+
 /// The row that says when everything was scrubbed last, in seconds since 1970.
 const SCRUBBED_KEY: &[u8] = b"scrubbed";
 
@@ -63,7 +66,7 @@ pub struct Scrubbed {
     pub parts: u64,
     /// Stored bytes that were read.
     pub bytes: u64,
-    /// Bytes that all objects and parts have together, when everything is begun.
+    /// Bytes that all objects and parts have together, when everything is begun and the metadata says it.
     pub kept_bytes: Option<u64>,
     /// What is not as it was written.
     pub damage: Vec<Damage>,
@@ -183,7 +186,7 @@ fn begin(disk: &Disk, region: String, scope: ScrubScope) -> Result<Option<Begun>
     let rows = disk.db.snapshot()?;
     let mut run = Run::new(Place::begin(region, scope.clone()));
     let kept_bytes = match scope {
-        ScrubScope::Everything => Some(kept_bytes(&rows)?),
+        ScrubScope::Everything => walk::guarded(|| kept_bytes(&rows)).ok(),
         ScrubScope::Keys { bucket, .. } => match rows.bucket(&bucket) {
             Ok(None) => return Ok(None),
             Ok(Some(_)) => None,
@@ -198,9 +201,16 @@ fn begin(disk: &Disk, region: String, scope: ScrubScope) -> Result<Option<Begun>
     Ok(Some(Begun { run, kept_bytes }))
 }
 
-/// What all accounts keep; rows that cannot be read are found later.
+/// What all accounts keep; rows that are damaged are found later.
 fn kept_bytes(rows: &impl ReadRows) -> Result<u64, Failure> {
-    let usage = rows.rows(Table::Usage, (Bound::Unbounded, Bound::Unbounded))?;
-    let kept = usage.filter_map(|row| decode::<UsageRow>(&row.ok()?.1).ok());
-    Ok(kept.map(|row| row.bytes).sum())
+    let (mut kept_bytes, mut passed_count) = (0, 0);
+    for row in rows.rows(Table::Usage, (Bound::Unbounded, Bound::Unbounded))? {
+        match row.and_then(|(_, value)| decode::<UsageRow>(&value)) {
+            Ok(usage) => kept_bytes += usage.bytes,
+            Err(Failure::Corrupt(_)) if passed_count < PASSED_ROWS_MAX => passed_count += 1,
+            // redb gives an error of the file again for ever.
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(kept_bytes)
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,6 +202,15 @@ pub trait Faults: Send + Sync {
     /// # Errors
     /// The error that the step shall fail with.
     fn before(&self, step: DiskStep) -> io::Result<()>;
+
+    /// Asked before these bytes of the metadata file are read; is [`DiskStep::ReadMetadata`] wherever they are, if nothing
+    /// else is said.
+    ///
+    /// # Errors
+    /// As [`Self::before`].
+    fn before_metadata(&self, _bytes: Range<u64>) -> io::Result<()> {
+        self.before(DiskStep::ReadMetadata)
+    }
 }
 
 struct NoFaults;

@@ -146,7 +146,7 @@ fn look(disk: &Disk, reader: &mut FileReader, place: &Place) -> Result<Option<Ru
 }
 
 /// redb may panic on pages that it never wrote.
-fn guarded<T>(read: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     let lost = |_| Err(Failure::Corrupt("the metadata file cannot be read here".to_owned()));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(lost)
 }

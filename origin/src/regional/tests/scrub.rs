@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::damage::{flip, lose_rows};
 use super::*;
+use crate::regional::usage::UsageRow;
 
 /// Bytes a second that no test waits for.
 const AT_ONCE: u64 = 1 << 50;
@@ -171,7 +172,7 @@ impl Faults for Refuses {
     fn before(&self, step: DiskStep) -> std::io::Result<()> {
         match step == DiskStep::ReadFile && self.refused.contains(&self.reads.fetch_add(1, Ordering::SeqCst))
         {
-            true => Err(std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())),
+            true => Err(io_error()),
             false => Ok(()),
         }
     }
@@ -292,6 +293,85 @@ async fn a_row_that_cannot_be_read_hides_none_behind_it() {
         (DamageKind::Sum, "c-last", Some(0..PAGE)),
     ];
     assert_eq!(told(&scrubbed), expected);
+}
+
+/// Refuses to read whatever of the metadata file has one of these bytes in it. Not while the file is being opened, from its
+/// head's read to the second sync: redb reads every page then, in builds that test it.
+struct RefusesPlaces {
+    places: Vec<u64>,
+    /// Syncs until it is open.
+    syncs_left: AtomicUsize,
+}
+
+impl Faults for RefusesPlaces {
+    fn before(&self, step: DiskStep) -> std::io::Result<()> {
+        if step == DiskStep::SyncMetadata {
+            let one_less = |left: usize| left.checked_sub(1);
+            self.syncs_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).ok();
+        }
+        Ok(())
+    }
+
+    fn before_metadata(&self, bytes: Range<u64>) -> std::io::Result<()> {
+        if bytes.start == 0 {
+            self.syncs_left.store(2, Ordering::SeqCst);
+        }
+        let is_refused = self.places.iter().any(|place| bytes.contains(place));
+        match is_refused && self.syncs_left.load(Ordering::SeqCst) == 0 {
+            true => Err(io_error()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn io_error() -> std::io::Error {
+    std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())
+}
+
+/// The same store on a disk that refuses to read the pages of the metadata with `text`.
+async fn refusing(region: &Region, text: &[u8]) -> RegionalStore {
+    region.store.close().await;
+    let metadata = std::fs::read(disk::metadata_path(region.dir.path())).unwrap();
+    let found = metadata.windows(text.len()).enumerate().filter(|(_, found)| *found == text);
+    let places: Vec<_> = found.map(|(at, _)| at as u64).collect();
+    assert_ne!(places, [0; 0]);
+    let faults = Arc::new(RefusesPlaces { places, syncs_left: AtomicUsize::new(0) });
+    remembering_nothing(&region.dir, Seams { faults, ..Seams::default() }).await
+}
+
+/// A store without memory for the metadata: each row is read from the file.
+async fn remembering_nothing(dir: &TempDir, seams: Seams) -> RegionalStore {
+    let settings = Settings { metadata_cache_bytes: 0, ..settings(dir.path()) };
+    RegionalStore::open(settings, seams, &Registry::new()).await.unwrap()
+}
+
+/// redb gives the error of such a page for every row behind it, without end.
+#[test]
+fn a_scrub_ends_although_a_page_of_what_all_accounts_keep_is_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let scrubbing = async {
+        let region = Region::start().await;
+        // Neither in the first page of them nor in the last.
+        let marked = UsageRow { bytes: 0x0123_4567_89AB_CDEF, buckets: 1 };
+        let put = move |txn: &mut Txn<'_>| {
+            for n in 0..600 {
+                let row = if n == 300 { marked } else { UsageRow { bytes: 1, buckets: 1 } };
+                txn.rows.put_row(table::Table::Usage, format!("account-{n:03}").as_bytes(), &encode(&row))?;
+            }
+            Ok(())
+        };
+        region.store.commit(Change::Nothing, put).await.unwrap();
+        scrub(&refusing(&region, &marked.bytes.to_be_bytes()).await, ScrubScope::Everything).await
+    };
+    let scrubbed =
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(120), scrubbing).await });
+    // A scrub that does not end would be waited for.
+    runtime.shutdown_background();
+    let scrubbed = scrubbed.expect("the scrub does not end");
+    assert_eq!(scrubbed.kept_bytes, None);
+    assert_eq!(told(&scrubbed), [(DamageKind::Unreadable, "-", None)]);
+    let row = scrubbed.damage[0].of.row.as_deref().unwrap();
+    assert!(row.ends_with("of table usage and all behind it"), "{row}");
 }
 
 async fn reopened(dir: &TempDir) -> RegionalStore {
