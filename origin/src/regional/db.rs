@@ -211,6 +211,11 @@ impl Db {
         self.failed_generation.load(Ordering::Acquire) == self.generation.load(Ordering::Acquire)
     }
 
+    /// Whether it was closed for good.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Closes the file. Whatever comes after is refused.
     pub(super) fn close(&self) {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);

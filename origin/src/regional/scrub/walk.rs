@@ -27,7 +27,7 @@ use crate::regional::usage::UsageRow;
 
 /// What a row costs to read: a page of the metadata file.
 pub(super) const ROW_BYTES: u64 = 4096;
-/// Looks at one place that the metadata file refuses, after which the table is left.
+/// Looks at one place that the metadata file refuses, after which the place is passed.
 const LOOKS_MAX: usize = 3;
 
 /// What came of some looks.
@@ -90,13 +90,11 @@ pub(super) fn run(disk: &Disk, reader: &mut FileReader, place: Place) -> Result<
                 run.add(looked);
             }
             Ok(None) => run.to = place.next_stage(),
-            Err(failure) if failed_count + 1 == LOOKS_MAX => match failure {
-                Failure::NotOpen => return Err(failure),
-                Failure::Corrupt(_) | Failure::Io(_) => {
-                    failed_count = 0;
-                    run.add(left(&place, &failure));
-                }
-            },
+            Err(_) if disk.db.is_closed() => return Err(Failure::NotOpen),
+            Err(failure) if failed_count + 1 == LOOKS_MAX => {
+                failed_count = 0;
+                run.add(passed(disk, &place, &failure));
+            }
             Err(_) => {
                 failed_count += 1;
                 run.to = Some(place);
@@ -104,6 +102,15 @@ pub(super) fn run(disk: &Disk, reader: &mut FileReader, place: Place) -> Result<
         }
     }
     Ok(run)
+}
+
+/// What is said where a row cannot be looked at: of that row, where it is known which one it is.
+fn passed(disk: &Disk, place: &Place, failure: &Failure) -> Run {
+    match disk.db.snapshot().and_then(|rows| guarded(|| find(&rows, place))) {
+        Ok(Some(Found { value: Ok(None), behind, .. })) => Run::new(behind),
+        Ok(Some(found)) => Run { damage: vec![of_metadata(found.of(), failure)], ..Run::new(found.behind) },
+        Ok(None) | Err(_) => left(place, failure),
+    }
 }
 
 /// What is said where a table, or a folder, cannot be gone through any further.
@@ -348,7 +355,13 @@ impl Examination<'_> {
         if from == 0 {
             match held.stored_bytes(&self.rows) {
                 Ok(expected) => self.length(expected, row.bytes),
-                Err(failure) => self.fail(&failure, None)?,
+                Err(failure) => {
+                    self.fail(&failure, None)?;
+                    // After an error of its file a snapshot knows no more.
+                    if matches!(failure, Failure::Io(_)) {
+                        self.rows = self.disk.db.snapshot()?;
+                    }
+                }
             }
         }
         let to = match row.content {

@@ -374,6 +374,70 @@ fn a_scrub_ends_although_a_page_of_what_all_accounts_keep_is_refused() {
     assert!(row.ends_with("of table usage and all behind it"), "{row}");
 }
 
+/// The object's bytes are read all the same.
+#[tokio::test]
+async fn a_part_list_that_is_refused_hides_neither_its_objects_bytes_nor_what_is_behind() {
+    let region = Region::start().await;
+    region.store.test_put_part("u", 1, &bytes(1, 100_000)).await.unwrap();
+    let path = file_of(&region, region.store.test_put_part("u", 2, &bytes(2, 100_000))).await;
+    region.store.test_complete("joined", "u").await.unwrap();
+    region.store.test_put("later", &bytes(3, MIB)).await.unwrap();
+    flip(&path, 0, 0);
+    // As the list says it, and no other row.
+    let scrubbed = scrub(&refusing(&region, b"\xa6number").await, ScrubScope::Everything).await;
+    let second = 100_000..100_000 + PAGE;
+    assert_eq!(
+        told(&scrubbed),
+        [(DamageKind::Unreadable, "joined", None), (DamageKind::Sum, "joined", Some(second))]
+    );
+    assert_eq!(scrubbed.objects, 2);
+}
+
+/// Fails another reader of the metadata whenever a data file is read, so that what was read from until then knows no more.
+#[derive(Default)]
+struct OthersFail {
+    store: Mutex<Option<RegionalStore>>,
+    is_refusing: AtomicBool,
+}
+
+impl Faults for OthersFail {
+    fn before(&self, step: DiskStep) -> std::io::Result<()> {
+        match step {
+            DiskStep::ReadMetadata if self.is_refusing.load(Ordering::SeqCst) => Err(io_error()),
+            DiskStep::ReadFile => {
+                let Some(store) = self.store.lock().unwrap().clone() else { return Ok(()) };
+                let rows = store.shared.disk.db.snapshot().unwrap();
+                self.is_refusing.store(true, Ordering::SeqCst);
+                let refused = db::ReadRows::row(&rows, table::Table::Store, b"format");
+                self.is_refusing.store(false, Ordering::SeqCst);
+                assert!(matches!(refused, Err(Failure::Io(_))), "{refused:?}");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_others_keep_from_being_read_is_passed_and_told() {
+    let others = Arc::<OthersFail>::default();
+    let dir = TempDir::new().unwrap();
+    let store = remembering_nothing(&dir, Seams { faults: others.clone(), ..Seams::default() }).await;
+    store.test_bucket().await;
+    for number in 1..=2 {
+        store.test_put_part("u", number, &bytes(number.into(), 100_000)).await.unwrap();
+    }
+    store.test_complete("joined", "u").await.unwrap();
+    store.test_put("later", &bytes(3, 100_000)).await.unwrap();
+    *others.store.lock().unwrap() = Some(store.clone());
+    let scrubbed = scrub(&store, ScrubScope::Everything).await;
+    *others.store.lock().unwrap() = None;
+    // Of the later one everything is known before its file is read.
+    assert_eq!(told(&scrubbed), [(DamageKind::Unreadable, "joined", None)]);
+    assert_eq!(scrubbed.objects, 1);
+    store.close().await;
+}
+
 async fn reopened(dir: &TempDir) -> RegionalStore {
     RegionalStore::open(settings(dir.path()), Seams::default(), &Registry::new()).await.unwrap()
 }
