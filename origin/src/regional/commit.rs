@@ -70,7 +70,7 @@ impl Writer {
 pub(super) enum Growth {
     /// It may not, and is refused: what is left is needed to remove things.
     Bounded,
-    /// It may, by the little that it notes: it removes things, or is an operator's.
+    /// It may, by the little that it notes: it removes things, or is an operator's or the store's own.
     Free,
 }
 

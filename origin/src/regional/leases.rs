@@ -6,9 +6,10 @@ use std::time::Duration;
 use s3s::S3Error;
 
 use super::RegionalStore;
+use super::commit::Growth;
 use super::db::ReadRows;
-use super::seams::Change;
 use super::table::Table;
+use super::txn::Txn;
 
 /// What a lease is of. Each kind has a length of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,9 +58,10 @@ impl RegionalStore {
     pub async fn note_longest_lease(&self, class: LeaseClass, longest: Duration) -> Result<(), S3Error> {
         // Up to the next millisecond: never less than was granted.
         let millis = u64::try_from(longest.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        self.commit(Change::Nothing, move |txn| {
+        // However full the disk is: without the note nothing can be removed either.
+        let put = move |txn: &mut Txn<'_>| {
             Ok(txn.rows.put_row(Table::Store, class.row_key(), &millis.to_be_bytes())?)
-        })
-        .await
+        };
+        self.writer()?.submit(Growth::Free, put).await
     }
 }

@@ -25,11 +25,11 @@ pub use damage::{Damage, DamageKind, Damaged, add_damage};
 pub use place::{NotAPlace, ScrubPlace, ScrubScope};
 
 use super::RegionalStore;
+use super::commit::Growth;
 use super::db::ReadRows;
 use super::disk::Disk;
 use super::failure::Failure;
 use super::rows::{Reads, decode};
-use super::seams::Change;
 use super::table::Table;
 use super::usage::UsageRow;
 use file_pages::FileReader;
@@ -102,7 +102,7 @@ impl RegionalStore {
         let is_everything = run.to.as_ref().is_some_and(|place| place.scope == ScrubScope::Everything);
         let run = self.scrub_on(run, bytes_per_second).await?;
         if run.to.is_none() && is_everything {
-            self.note_scrubbed().await?;
+            self.note_scrubbed().await;
         }
         Ok(Some(Scrubbed::of(run, kept_bytes)))
     }
@@ -158,15 +158,20 @@ impl RegionalStore {
         Scrubbed::of(run.expect("the store is open"), None)
     }
 
-    /// Notes that everything has been scrubbed now.
-    async fn note_scrubbed(&self) -> Result<(), S3Error> {
+    /// Notes that everything has been scrubbed now. What was found is to be told although that cannot be written down.
+    async fn note_scrubbed(&self) {
         let seconds = self.shared.disk.seams.clock.now_millis() / 1000;
+        self.shared.disk.metrics.scrub_completed(seconds);
+        if let Err(error) = self.put_scrubbed(seconds).await {
+            tracing::warn!(region = self.region(), %error, "the end of a scrub is not noted");
+        }
+    }
+
+    async fn put_scrubbed(&self, seconds: u64) -> Result<(), S3Error> {
         let put = move |txn: &mut super::Txn<'_>| {
             Ok(txn.rows.put_row(Table::Store, SCRUBBED_KEY, &seconds.to_be_bytes())?)
         };
-        self.commit(Change::Nothing, put).await?;
-        self.shared.disk.metrics.scrub_completed(seconds);
-        Ok(())
+        self.writer()?.submit(Growth::Free, put).await
     }
 }
 

@@ -28,7 +28,7 @@ impl Faults for Breaker {
     }
 }
 
-async fn region() -> (Region, Arc<Breaker>) {
+pub(super) async fn region() -> (Region, Arc<Breaker>) {
     let breaker = Arc::new(Breaker::default());
     let faults: Arc<dyn Faults> = Arc::<Breaker>::clone(&breaker);
     (Region::start_with(Seams { faults, ..Seams::default() }).await, breaker)

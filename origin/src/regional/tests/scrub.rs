@@ -650,6 +650,17 @@ async fn what_is_found_is_counted_and_the_last_whole_scrub_is_remembered() {
     store.close().await;
 }
 
+#[tokio::test]
+async fn what_was_found_is_told_although_the_end_cannot_be_noted() {
+    let (region, breaker) = faults::region().await;
+    region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
+    flip(&region.data_files()[0], 0, 0);
+    breaker.arm(DiskStep::WriteMetadata, std::io::ErrorKind::StorageFull);
+    let scrubbed = scrub(&region.store, ScrubScope::Everything).await;
+    breaker.disarm();
+    assert_eq!(told(&scrubbed), [(DamageKind::Sum, "k", Some(0..PAGE))]);
+}
+
 /// Memory of the page cache is not what is asked about: the scrub sees what a file has once it was written, however it was.
 #[tokio::test]
 async fn what_was_written_just_now_is_seen() {
