@@ -175,9 +175,15 @@ impl RegionalStore {
     }
 }
 
-/// When everything was scrubbed last, in seconds since 1970; 0 for never.
+/// When everything was scrubbed last, in seconds since 1970; 0 for never, and where the row is damaged.
 pub(super) fn last_scrubbed(disk: &Disk) -> Result<u64, Failure> {
-    disk.db.snapshot()?.store_number(SCRUBBED_KEY)
+    match disk.db.snapshot()?.store_number(SCRUBBED_KEY) {
+        Err(failure @ Failure::Corrupt(_)) => {
+            tracing::error!(%failure, "it is not known when everything was scrubbed last");
+            Ok(0)
+        }
+        told => told,
+    }
 }
 
 /// Where a step begins.

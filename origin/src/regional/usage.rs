@@ -195,7 +195,7 @@ pub(super) fn count_all(batch: &mut Batch<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Counts the buckets in a store that has counted bytes alone.
+/// Counts the buckets in a store that has counted bytes alone. A row that is damaged stays as it is.
 pub(super) fn count_buckets(batch: &mut Batch<'_>) -> Result<(), Failure> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for bucket in batch.buckets(None)? {
@@ -206,8 +206,11 @@ pub(super) fn count_buckets(batch: &mut Batch<'_>) -> Result<(), Failure> {
         }
     }
     for (account, buckets) in counts {
-        let bytes = batch.used_bytes(&account)?;
-        put(batch, &account, UsageRow { bytes, buckets })?;
+        match batch.used_bytes(&account) {
+            Ok(bytes) => put(batch, &account, UsageRow { bytes, buckets })?,
+            Err(failure @ Failure::Corrupt(_)) => tracing::error!(account, %failure, "not counted"),
+            Err(failure @ (Failure::Io(_) | Failure::NotOpen)) => return Err(failure),
+        }
     }
     Ok(())
 }

@@ -661,6 +661,23 @@ async fn what_was_found_is_told_although_the_end_cannot_be_noted() {
     assert_eq!(told(&scrubbed), [(DamageKind::Sum, "k", Some(0..PAGE))]);
 }
 
+#[tokio::test]
+async fn a_store_opens_although_it_does_not_know_when_it_was_scrubbed() {
+    let region = Region::start().await;
+    region.store.test_put("k", b"v").await.unwrap();
+    region.store.close().await;
+    usage::tamper(region.dir.path(), |rows| {
+        rows.put_row(table::Table::Store, b"scrubbed", b"yesterday").unwrap();
+    });
+    let store = reopened(&region.dir).await;
+    assert_eq!(store.test_object("k").await.unwrap().unwrap(), b"v");
+    let last = || crate::regional::scrub::last_scrubbed(&store.shared.disk).unwrap();
+    assert_eq!(last(), 0);
+    assert_eq!(scrub(&store, ScrubScope::Everything).await.damage, []);
+    assert!(last() > 0, "a scrub writes it anew");
+    store.close().await;
+}
+
 /// Memory of the page cache is not what is asked about: the scrub sees what a file has once it was written, however it was.
 #[tokio::test]
 async fn what_was_written_just_now_is_seen() {

@@ -7,7 +7,7 @@ use super::*;
 use crate::regional::usage::{UsageRow, recount};
 
 /// Changes rows of a closed store behind its back.
-fn tamper(dir: &Path, change: impl FnOnce(&mut dyn WriteRows)) {
+pub(super) fn tamper(dir: &Path, change: impl FnOnce(&mut dyn WriteRows)) {
     let db = Db::open(Opening {
         path: dir.join("metadata.redb"),
         cache_bytes: MIB,
@@ -62,6 +62,25 @@ async fn the_buckets_of_a_store_that_did_not_count_them_are_counted_as_it_opens(
     let region = Region::open(region.dir, Seams::default()).await;
     assert_eq!(region.store.used_bytes("anne").await.unwrap(), 100_010);
     assert_eq!(region.check().await.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_damaged_row_keeps_neither_the_store_from_opening_nor_others_from_being_counted() {
+    let region = region().await;
+    let put = |txn: &mut Txn<'_>| Ok(txn.put_bucket("other", &Bucket::new(facts(txn), 0))?);
+    region.store.commit(Change::Bucket("other".into()), put).await.unwrap();
+    region.store.close().await;
+    let damaged = b"of a later release";
+    tamper(region.dir.path(), |rows| {
+        rows.put_row(Table::Store, b"format", &2_u64.to_be_bytes()).unwrap();
+        rows.put_row(Table::Usage, b"anne", damaged).unwrap();
+        rows.put_row(Table::Usage, b"o", &encode(&EarlierUsageRow { bytes: 7 })).unwrap();
+    });
+    let region = Region::open(region.dir, Seams::default()).await;
+    assert_eq!(region.store.test_object("small").await.unwrap().unwrap(), b"0123456789");
+    let rows = region.store.shared.disk.db.snapshot().unwrap();
+    assert_eq!(rows.usage("o").unwrap(), UsageRow { bytes: 7, buckets: 1 });
+    assert_eq!(rows.row(Table::Usage, b"anne").unwrap().unwrap(), damaged);
 }
 
 /// A row of before buckets were counted.
