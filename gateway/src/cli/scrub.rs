@@ -99,7 +99,7 @@ fn exit_code(reports: &[Report]) -> ExitCode {
     }
 }
 
-/// One node after the other, until one does not come to its end.
+/// One node after the other, until one does not come to its end. What those before it have said is told all the same.
 async fn scrub_all(
     command: &Scrub,
     sockets: Vec<PathBuf>,
@@ -109,7 +109,14 @@ async fn scrub_all(
     let mut reports = Vec::new();
     for socket in sockets {
         let wanted = ToScrub { from: from.clone(), bytes_per_second: command.rate };
-        let report = scrub(command, &socket, wanted, &mut stopped).await?;
+        let report = match scrub(command, &socket, wanted, &mut stopped).await {
+            Err(error) if !reports.is_empty() => {
+                let report = Report { error: Some(error), ..Report::new(region_of(&socket), &from) };
+                eprintln!("{}: {}", report.node, report.error.as_deref().unwrap_or_default());
+                Some(report)
+            }
+            report => report?,
+        };
         let is_whole = report.as_ref().is_none_or(|report| report.is_whole);
         reports.extend(report);
         if !is_whole {
@@ -272,10 +279,14 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixListener;
+
     use origin::regional::SomeKeys;
 
     use super::*;
     use crate::cli::{Cli, Command as Line};
+    use crate::operator::Answer;
 
     fn parsed(line: &str) -> Scrub {
         match Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command) {
@@ -298,6 +309,49 @@ mod tests {
         assert!(from(&parsed("penstock scrub b")).is_err());
         assert_eq!(parsed("penstock scrub").rate, 32 << 20);
         assert_eq!(parsed("penstock scrub --rate 1GiB").rate, 1 << 30);
+    }
+
+    /// Answers one command with a whole scrub that has found damage.
+    fn answer_damaged(listener: UnixListener) {
+        let damage = report(1, true).damage;
+        let scrubbed = Scrubbed {
+            objects: 1,
+            parts: 0,
+            bytes: 1,
+            kept_bytes: None,
+            damage,
+            unnamed_files: Vec::new(),
+            to: None,
+        };
+        let step = ScrubStep { node: "las1".into(), scrubbed: Some(scrubbed) };
+        let answer = serde_json::json!(Answer::Done(Box::new(Done::Scrubbed(Box::new(step)))));
+        let (mut asking, _) = listener.accept().expect("somebody asks");
+        let mut command = String::new();
+        BufReader::new(&asking).read_line(&mut command).expect("a command");
+        writeln!(asking, "{answer}").expect("answer");
+    }
+
+    #[tokio::test]
+    async fn what_a_node_has_found_is_told_although_the_next_one_does_not_answer() {
+        let data = tempfile::tempdir().expect("a folder");
+        let socket = |region: &str| data.path().join(region).join("socket");
+        let bind = |region: &str| {
+            std::fs::create_dir(data.path().join(region)).expect("make a folder");
+            UnixListener::bind(socket(region)).expect("listen")
+        };
+        let (sound, gone) = (bind("las1"), bind("ord1"));
+        drop(gone);
+        let answering = std::thread::spawn(move || answer_damaged(sound));
+        let everything = || regional::ToScrub::Begin(ScrubScope::Everything);
+        let command = parsed("penstock scrub --json");
+        let reports = scrub_all(&command, vec![socket("las1"), socket("ord1")], everything()).await;
+        let reports = reports.expect("reports of both");
+        answering.join().expect("it was asked");
+        let said = reports.iter().map(|report| (&*report.node, report.is_whole, report.error.is_some()));
+        assert_eq!(said.collect::<Vec<_>>(), [("las1", true, false), ("ord1", false, true)]);
+        assert_eq!(format!("{:?}", exit_code(&reports)), format!("{:?}", ExitCode::from(DAMAGED)));
+        let alone = scrub_all(&command, vec![socket("ord1")], everything()).await;
+        assert!(alone.is_err_and(|error| error.contains("no node is running")));
     }
 
     fn report(damage_count: usize, is_whole: bool) -> Report {
