@@ -43,6 +43,12 @@ impl Said {
         Some(Self { names, not_before, not_after })
     }
 
+    /// The hosts that it is for.
+    #[must_use]
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// How it stands at `now_seconds`.
     #[must_use]
     pub(crate) fn at(&self, now_seconds: u64) -> Standing {

@@ -1,7 +1,8 @@
 //! A node's certificate and key, and the cluster's authority: everything TLS on the peer channel stands on.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509};
@@ -16,10 +17,14 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName as TlsName, RootCertStore,
     SignatureScheme,
 };
+use tracing::warn;
 
 use super::peer_name;
 use crate::topology::{RegionName, Topology};
 use crate::x509::Said;
+
+/// Between two words to the operator about nodes that are not let in.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// A node's own certificate chain and key, and the one authority it believes on the peer channel. The key is not
 /// shown by `Debug`.
@@ -119,7 +124,7 @@ impl Credentials {
             .map_err(|e| CredentialsError::Unusable(e.to_string()))?;
         let regions = topology.regions().iter();
         let names = regions.map(|region| peer_name(region.name(), topology.domain())).collect();
-        Ok(Arc::new(NodesAlone { signed, names }))
+        Ok(Arc::new(NodesAlone { signed, names, told: Mutex::default() }))
     }
 
     /// TLS towards other nodes: our certificate shown, theirs accepted from the cluster's authority alone.
@@ -154,6 +159,26 @@ impl Credentials {
 struct NodesAlone {
     signed: Arc<dyn ClientCertVerifier>,
     names: Vec<String>,
+    /// When somebody was told of one that was not let in. Their node tries again every few seconds.
+    told: Mutex<Option<Instant>>,
+}
+
+impl NodesAlone {
+    /// Tells the operator of a node that is not of `regions.toml`, where nobody was told of one for a while.
+    fn tell(&self, certificate: Option<&Said>) {
+        {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
+                return;
+            }
+            *told = Some(Instant::now());
+        }
+        let names = certificate.map(Said::names).unwrap_or_default();
+        warn!(
+            ?names,
+            "a node with a certificate of the cluster is not let in: its region is not in this node's regions.toml"
+        );
+    }
 }
 
 impl ClientCertVerifier for NodesAlone {
@@ -168,9 +193,12 @@ impl ClientCertVerifier for NodesAlone {
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         let verified = self.signed.verify_client_cert(certificate, intermediates, now)?;
-        let is_a_nodes =
-            Said::by(certificate).is_some_and(|said| self.names.iter().any(|name| said.is_for(name)));
-        if is_a_nodes { Ok(verified) } else { Err(CertificateError::NotValidForName.into()) }
+        let said = Said::by(certificate);
+        if said.as_ref().is_some_and(|said| self.names.iter().any(|name| said.is_for(name))) {
+            return Ok(verified);
+        }
+        self.tell(said.as_ref());
+        Err(CertificateError::NotValidForName.into())
     }
 
     fn verify_tls12_signature(
