@@ -359,7 +359,7 @@ async fn a_device_that_takes_no_writes_is_taken_out() {
 /// So it is where one of those that fill its queue began before the last that was answered, and is told of as slow.
 #[tokio::test]
 async fn a_device_that_took_one_more_write_is_taken_out() {
-    let bench = Bench::with_write_patience(Duration::from_millis(20), 2);
+    let bench = Bench::with_write_patience(Duration::from_secs(2), 2);
     bench.faults.writes_wait.store(true, Ordering::SeqCst);
     assert_eq!((bench.offer(1), bench.offer(2)), (Offered::Kept, Offered::Kept));
     let answered = lock(&bench.faults.waiting).pop().expect("it waits");
