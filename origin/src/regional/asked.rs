@@ -11,7 +11,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::rows::{Bucket, Reads, UploadRow};
 use super::seams::Change;
-use super::versions::{ReadVersions, Version};
+use super::versions::{Parts, ReadVersions, Version};
 use crate::caller::Caller;
 use crate::encryption::Encryption;
 use crate::head::{DeleteMarker, Facts, Head};
@@ -138,8 +138,7 @@ impl AskedObject {
     /// # Errors
     /// `NoSuchBucket`, `AccessDenied`; for a missing object what [`Permit::missing`] says, and [`absent`] to who may know.
     pub(super) fn find(&self, rows: &impl Reads) -> S3Result<(Facts, Head)> {
-        let found = rows.version(&self.bucket.name, &self.key, self.version.as_ref());
-        self.find_in(rows, found?)
+        self.find_in(rows, self.version_with(rows, Parts::All)?)
     }
 
     /// The same with the parts of an encrypted object alone, which cannot be opened without them.
@@ -147,8 +146,7 @@ impl AskedObject {
     /// # Errors
     /// As [`AskedObject::find`].
     pub(super) fn find_to_open(&self, rows: &impl Reads) -> S3Result<(Facts, Head)> {
-        let found = rows.version_to_open(&self.bucket.name, &self.key, self.version.as_ref());
-        self.find_in(rows, found?)
+        self.find_in(rows, self.version_with(rows, Parts::OfEncrypted)?)
     }
 
     /// The same without parts.
@@ -161,7 +159,11 @@ impl AskedObject {
 
     /// The version that the request names, or else the newest, without its parts; before anything is decided about it.
     pub(super) fn version(&self, rows: &impl Reads) -> S3Result<Option<Version>> {
-        Ok(rows.version_without_parts(&self.bucket.name, &self.key, self.version.as_ref())?)
+        self.version_with(rows, Parts::None)
+    }
+
+    fn version_with(&self, rows: &impl Reads, parts: Parts) -> S3Result<Option<Version>> {
+        Ok(rows.version(&self.bucket.name, &self.key, self.version.as_ref(), parts)?)
     }
 
     /// What is to be made or replaced: the current object if it is there, without its parts, and its bucket's facts.

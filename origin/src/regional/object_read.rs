@@ -6,7 +6,7 @@ use s3s::S3Result;
 
 use super::asked::{AskedObject, at_one_instant, no_such_bucket};
 use super::pages::Page;
-use super::resolve::Parts;
+use super::versions::Parts;
 use super::{RegionalStore, Resolved};
 use crate::head::{Facts, Head};
 use crate::read_request::ReadRequest;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::RegionalStore;
 use super::pages::{Page, inline_page};
 use super::rows::Reads;
-use super::versions::{ReadVersions, Version};
+use super::versions::{Parts, ReadVersions, Version};
 use crate::head::{DeleteMarker, Facts, Head};
 use crate::version_id::NamedVersion;
 
@@ -22,14 +22,6 @@ pub struct Resolved {
     pub marker: Option<DeleteMarker>,
     /// The object's bytes if they are few; verified.
     pub inline: Option<Page>,
-}
-
-/// With which parts an object is read: there may be ten thousand, and most reads ask for none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Parts {
-    All,
-    /// Those of an encrypted object alone, which cannot be opened without them.
-    OfEncrypted,
 }
 
 impl RegionalStore {
@@ -57,10 +49,7 @@ impl RegionalStore {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.read_few(move |rows| {
             let facts = rows.bucket(&bucket)?.map(|bucket| bucket.facts);
-            let find = |named: Option<&NamedVersion>| match parts {
-                Parts::All => rows.version(&bucket, &key, named),
-                Parts::OfEncrypted => rows.version_to_open(&bucket, &key, named),
-            };
+            let find = |named: Option<&NamedVersion>| rows.version(&bucket, &key, named, parts);
             let found = match version {
                 None => find(None)?,
                 Some(Ok(named)) => find(Some(&named))?,

@@ -61,49 +61,43 @@ pub(crate) struct Placed {
     pub(crate) version: Version,
 }
 
+/// With which of its parts an object is read: ten thousand take a while to decode, which the one writer has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parts {
+    All,
+    /// Those of an encrypted object alone, which cannot be opened without them.
+    OfEncrypted,
+    None,
+}
+
+impl Parts {
+    fn has_those_of(self, head: &Head) -> bool {
+        match self {
+            Self::All => true,
+            Self::OfEncrypted => head.encryption.is_some(),
+            Self::None => false,
+        }
+    }
+}
+
 /// Finding versions; in a snapshot and in a [`Txn`].
 pub(crate) trait ReadVersions: Reads {
-    /// The version that is named, or the newest.
+    /// The version that is named, or the newest, with those of its parts that are wanted.
     fn version(
         &self,
         bucket: &str,
         key: &str,
         named: Option<&NamedVersion>,
+        wanted: Parts,
     ) -> Result<Option<Version>, Failure> {
         let row = self.version_row(bucket, key, named)?;
         row.map(|row| match row {
-            VersionRow::Object(object) => self.with_parts(*object).map(Version::of),
-            VersionRow::Marker(row) => Ok(Version::Marker(row.marker)),
-        })
-        .transpose()
-    }
-
-    /// The same with the parts of an encrypted object alone, which cannot be opened without them.
-    fn version_to_open(
-        &self,
-        bucket: &str,
-        key: &str,
-        named: Option<&NamedVersion>,
-    ) -> Result<Option<Version>, Failure> {
-        let row = self.version_row(bucket, key, named)?;
-        row.map(|row| match row {
-            VersionRow::Object(object) if object.head.encryption.is_some() => {
+            VersionRow::Object(object) if wanted.has_those_of(&object.head) => {
                 self.with_parts(*object).map(Version::of)
             }
             row => Ok(row.into_version()),
         })
         .transpose()
-    }
-
-    /// The same without its parts, for whoever does not ask for them: ten thousand take a while to decode, which the one
-    /// writer has not.
-    fn version_without_parts(
-        &self,
-        bucket: &str,
-        key: &str,
-        named: Option<&NamedVersion>,
-    ) -> Result<Option<Version>, Failure> {
-        Ok(self.version_row(bucket, key, named)?.map(VersionRow::into_version))
     }
 
     /// The place of the newest version of a key.
