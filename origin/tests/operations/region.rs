@@ -234,58 +234,20 @@ impl Permit for UnlessLocked {
     }
 }
 
-/// Lets the caller do everything, who is gone when their request has come whole.
-struct GoneSince;
-
-#[async_trait]
-impl Permit for GoneSince {
-    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
-        Ok(())
-    }
-
-    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
-        s3_error!(NoSuchKey)
-    }
-
-    fn shows_tags(&self, _on: &On<'_>) -> bool {
-        true
-    }
-
-    async fn confirm_caller(&self) -> S3Result<bool> {
-        Err(s3_error!(InvalidAccessKeyId))
-    }
-}
-
-/// Lets the caller do everything, who is gone as soon as a change is announced.
-struct GoneOnceAnnounced(Arc<Announcements>);
-
-#[async_trait]
-impl Permit for GoneOnceAnnounced {
-    fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
-        Ok(())
-    }
-
-    fn missing(&self, _role: Role, _on: &On<'_>) -> S3Error {
-        s3_error!(NoSuchKey)
-    }
-
-    fn shows_tags(&self, _on: &On<'_>) -> bool {
-        true
-    }
-
-    async fn confirm_caller(&self) -> S3Result<bool> {
-        if self.0.is_empty() { Ok(true) } else { Err(s3_error!(InvalidAccessKeyId)) }
-    }
-}
-
-/// Lets the caller do everything, who is gone as soon as that is decided.
-#[derive(Default)]
-struct GoneOnceDecided {
+/// Lets the caller do everything, until they are gone: when that is asked of whether anything was decided about them yet.
+struct UntilGone<F> {
+    is_gone: F,
     is_decided: AtomicBool,
 }
 
+impl<F: Fn(bool) -> bool> UntilGone<F> {
+    fn new(is_gone: F) -> Self {
+        Self { is_gone, is_decided: AtomicBool::new(false) }
+    }
+}
+
 #[async_trait]
-impl Permit for GoneOnceDecided {
+impl<F: Fn(bool) -> bool + Send + Sync> Permit for UntilGone<F> {
     fn decide(&self, _role: Role, _on: &On<'_>) -> S3Result<()> {
         self.is_decided.store(true, Ordering::SeqCst);
         Ok(())
@@ -300,8 +262,16 @@ impl Permit for GoneOnceDecided {
     }
 
     async fn confirm_caller(&self) -> S3Result<bool> {
-        if self.is_decided.load(Ordering::SeqCst) { Err(s3_error!(InvalidAccessKeyId)) } else { Ok(true) }
+        match (self.is_gone)(self.is_decided.load(Ordering::SeqCst)) {
+            true => Err(s3_error!(InvalidAccessKeyId)),
+            false => Ok(true),
+        }
     }
+}
+
+/// Lets the caller do everything, who is gone as soon as that is decided.
+fn until_decided() -> impl Permit + 'static {
+    UntilGone::new(|is_decided| is_decided)
 }
 
 /// Notes which operation a request is for, and lets none in.
@@ -494,6 +464,21 @@ impl Region {
         self.send_permitted(caller.zip(permit), method, target, headers, body).await
     }
 
+    /// Sends a request as `caller`, about whom `permit` decides.
+    async fn send_under(
+        &self,
+        caller: Caller,
+        permit: impl Permit + 'static,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let (headers, body) = with_length(headers, body.into());
+        let permit: Arc<dyn Permit> = Arc::new(permit);
+        self.send_permitted(Some((caller, permit)), method, target, headers, body).await
+    }
+
     /// Sends a request as somebody who may do everything.
     pub(crate) async fn send_let(
         &self,
@@ -503,9 +488,7 @@ impl Region {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let (headers, body) = with_length(headers, body.into());
-        let permit: Arc<dyn Permit> = Arc::new(Everybody);
-        self.send_permitted(Some((caller, permit)), method, target, headers, body).await
+        self.send_under(caller, Everybody, method, target, headers, body).await
     }
 
     /// Sends a request as the owner of `photos`, who may not touch an object with a tag `locked`.
@@ -515,9 +498,7 @@ impl Region {
         target: &str,
         body: impl Into<Bytes>,
     ) -> Answer {
-        let (headers, body) = with_length(&[], body.into());
-        let permit: Arc<dyn Permit> = Arc::new(UnlessLocked);
-        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+        self.send_under(caller(), UnlessLocked, method, target, &[], body).await
     }
 
     /// Sends a request as the owner of `photos`, who is let in and may then do nothing any more.
@@ -528,9 +509,7 @@ impl Region {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let (headers, body) = with_length(headers, body.into());
-        let permit: Arc<dyn Permit> = Arc::new(ChangedSince::default());
-        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+        self.send_under(caller(), ChangedSince::default(), method, target, headers, body).await
     }
 
     /// Sends a request as the owner of `photos`, who is deleted while it arrives.
@@ -541,9 +520,7 @@ impl Region {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let (headers, body) = with_length(headers, body.into());
-        let permit: Arc<dyn Permit> = Arc::new(GoneSince);
-        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+        self.send_under(caller(), UntilGone::new(|_| true), method, target, headers, body).await
     }
 
     /// Sends a request as the owner of `photos`, who is deleted when it is decided that they may.
@@ -554,9 +531,7 @@ impl Region {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let (headers, body) = with_length(headers, body.into());
-        let permit: Arc<dyn Permit> = Arc::new(GoneOnceDecided::default());
-        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+        self.send_under(caller(), until_decided(), method, target, headers, body).await
     }
 
     /// Sends a request as the owner of `photos`, who is deleted while what the request changes is announced.
@@ -567,10 +542,7 @@ impl Region {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let (headers, body) = with_length(headers, body.into());
-        self.announcements.take();
-        let permit: Arc<dyn Permit> = Arc::new(GoneOnceAnnounced(Arc::clone(&self.announcements)));
-        self.send_permitted(Some((caller(), permit)), method, target, headers, body).await
+        self.send_under(caller(), self.until_announced(), method, target, headers, body).await
     }
 
     /// The operation that s3s takes a request for.
@@ -622,11 +594,7 @@ impl Region {
 
     /// Renames an object as the owner of `photos`, who is deleted while the change is announced.
     pub(crate) async fn rename_and_go(&self, input: RenameObjectInput, headers: HeaderMap) -> S3Result<()> {
-        self.announcements.take();
-        let permit: Arc<dyn Permit> = Arc::new(GoneOnceAnnounced(Arc::clone(&self.announcements)));
-        let mut request = past_s3s(caller(), input, headers);
-        request.extensions.insert(permit);
-        self.store.rename_object(request).await.map(|_| ())
+        self.rename_under(self.until_announced(), input, headers).await
     }
 
     /// Renames an object as the owner of `photos`, who is deleted when it is decided that they may.
@@ -635,10 +603,27 @@ impl Region {
         input: RenameObjectInput,
         headers: HeaderMap,
     ) -> S3Result<()> {
-        let permit: Arc<dyn Permit> = Arc::new(GoneOnceDecided::default());
+        self.rename_under(until_decided(), input, headers).await
+    }
+
+    /// Renames an object as the owner of `photos`, about whom `permit` decides.
+    async fn rename_under(
+        &self,
+        permit: impl Permit + 'static,
+        input: RenameObjectInput,
+        headers: HeaderMap,
+    ) -> S3Result<()> {
+        let permit: Arc<dyn Permit> = Arc::new(permit);
         let mut request = past_s3s(caller(), input, headers);
         request.extensions.insert(permit);
         self.store.rename_object(request).await.map(|_| ())
+    }
+
+    /// Lets the caller do everything, who is gone as soon as a change is announced.
+    fn until_announced(&self) -> impl Permit + 'static {
+        self.announcements.take();
+        let announcements = Arc::clone(&self.announcements);
+        UntilGone::new(move |_| !announcements.is_empty())
     }
 
     /// Says what encryption `photos` blocks and nothing else of it, past s3s, which has no field for that.
