@@ -452,6 +452,6 @@ impl RegionalStore {
 
     fn writer(&self) -> Result<Writer, Failure> {
         let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.clone().ok_or(Failure::NotOpen)
+        writer.clone().ok_or(Failure::Closed)
     }
 }

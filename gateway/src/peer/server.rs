@@ -203,6 +203,7 @@ async fn stalled_after<T>(writing: impl Future<Output = io::Result<T>>) -> io::R
 fn report(instance: Instance, problem: &ReadError) -> Said {
     match problem {
         ReadError::Gone => Said::Gone,
+        ReadError::Closed => Said::Failed,
         ReadError::Corrupt(_) | ReadError::Io(_) => {
             error!(%instance, %problem, "stored pages cannot be read");
             Said::Failed

@@ -141,7 +141,7 @@ impl Db {
         self.reopen_if_failed()?;
         let database = self.opened();
         let generation = self.generation.load(Ordering::Acquire);
-        let database = database.as_ref().ok_or(Failure::NotOpen)?;
+        let database = database.as_ref().ok_or_else(|| self.not_open())?;
         let begin = || database.begin_read().map_err(redb_failure);
         // redb makes its file longer and syncs it under a lock that a read transaction takes to begin.
         let is_growing = self.is_growing.load(Ordering::Relaxed);
@@ -159,7 +159,7 @@ impl Db {
         self.reopen_if_failed()?;
         let database = self.opened();
         let generation = self.generation.load(Ordering::Acquire);
-        let database = database.as_ref().ok_or(Failure::NotOpen)?;
+        let database = database.as_ref().ok_or_else(|| self.not_open())?;
         let mut txn = self.note(generation, database.begin_write().map_err(redb_failure))?;
         txn.set_quick_repair(true);
         let tables = self.note(generation, open_tables(&txn))?;
@@ -185,7 +185,7 @@ impl Db {
     fn reopen(&self) -> Result<(), Failure> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::Acquire) {
-            return Err(Failure::NotOpen);
+            return Err(Failure::Closed);
         }
         // Another thread may have been first.
         if self.has_failed() {
@@ -223,7 +223,17 @@ impl Db {
         drop(database.take());
     }
 
+    /// Why there is no file.
+    fn not_open(&self) -> Failure {
+        if self.is_closed() { Failure::Closed } else { Failure::NotOpen }
+    }
+
     fn note<T>(&self, generation: u64, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        // A transaction that outlives the file is told so by redb.
+        let outcome = match outcome {
+            Err(Failure::NotOpen) => Err(self.not_open()),
+            known => known,
+        };
         if matches!(outcome, Err(Failure::Io(_) | Failure::NotOpen)) {
             self.failed_generation.fetch_max(generation, Ordering::AcqRel);
         }

@@ -13,9 +13,12 @@ pub(crate) enum Failure {
     /// The disk refused.
     #[error("disk: {0}")]
     Io(#[from] io::Error),
-    /// The metadata file failed earlier and is being opened again, or the store is closed.
+    /// The metadata file failed earlier and is being opened again.
     #[error("the metadata file is not open")]
     NotOpen,
+    /// The store is closed for good: nothing is wrong with it.
+    #[error("the store is closed")]
+    Closed,
 }
 
 impl Failure {
@@ -25,6 +28,7 @@ impl Failure {
             Self::Corrupt(what) => Self::Corrupt(what.clone()),
             Self::Io(cause) => Self::Io(io::Error::new(cause.kind(), cause.to_string())),
             Self::NotOpen => Self::NotOpen,
+            Self::Closed => Self::Closed,
         }
     }
 
@@ -42,7 +46,7 @@ impl Failure {
             Self::Io(cause) => {
                 matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
-            Self::Corrupt(_) | Self::NotOpen => false,
+            Self::Corrupt(_) | Self::NotOpen | Self::Closed => false,
         }
     }
 
@@ -52,7 +56,9 @@ impl Failure {
             full if full.is_full() => {
                 s3_error!(ServiceUnavailable, "The store has no room for this write.")
             }
-            Self::NotOpen => s3_error!(ServiceUnavailable, "The store is not ready. Please try again."),
+            Self::NotOpen | Self::Closed => {
+                s3_error!(ServiceUnavailable, "The store is not ready. Please try again.")
+            }
             Self::Io(_) | Self::Corrupt(_) => S3Error::new(S3ErrorCode::InternalError),
         };
         error.set_source(Box::new(self));
@@ -63,7 +69,12 @@ impl Failure {
 impl From<Failure> for S3Error {
     /// What the client sees. Logged here: once s3s has rendered the error its cause is lost.
     fn from(failure: Failure) -> Self {
-        tracing::error!(%failure, "the store failed");
+        match failure {
+            Failure::Closed => tracing::debug!(%failure, "too late"),
+            Failure::Corrupt(_) | Failure::Io(_) | Failure::NotOpen => {
+                tracing::error!(%failure, "the store failed");
+            }
+        }
         failure.into_answer()
     }
 }

@@ -178,6 +178,7 @@ pub(super) fn unreadable(cause: ReadError) -> S3Error {
         ReadError::Gone => {
             s3_error!(ServiceUnavailable, "The object has just been replaced. Please try again.")
         }
+        ReadError::Closed => s3_error!(ServiceUnavailable, "The store is not ready. Please try again."),
         ReadError::Corrupt(_) | ReadError::Io(_) => {
             s3_error!(InternalError, "We encountered an internal error. Please try again.")
         }

@@ -79,6 +79,9 @@ pub enum ReadError {
     /// The disk refused.
     #[error("disk: {0}")]
     Io(#[from] io::Error),
+    /// The store was closed meanwhile.
+    #[error("the store is closed")]
+    Closed,
 }
 
 impl From<Failure> for ReadError {
@@ -87,6 +90,7 @@ impl From<Failure> for ReadError {
             Failure::Corrupt(what) => Self::Corrupt(what),
             Failure::Io(cause) => Self::Io(cause),
             Failure::NotOpen => Self::Io(io::Error::other(failure)),
+            Failure::Closed => Self::Closed,
         }
     }
 }
@@ -221,8 +225,11 @@ impl Cursor {
         pages.start * PAGE_BYTES..(pages.end * PAGE_BYTES).min(self.instance_bytes)
     }
 
-    /// A file that is not there is no damage if its instance has meanwhile gone too.
+    /// A file that is not there is no damage if its instance has meanwhile gone too, and nothing is one of a closed store.
     async fn explain(&self, failure: Failure) -> ReadError {
+        if matches!(failure, Failure::Closed) {
+            return ReadError::Closed;
+        }
         let instance = self.instance;
         let row = self.disk.read_few(move |disk| instance_row(disk, &instance)).await;
         if matches!(row, Ok(None)) {

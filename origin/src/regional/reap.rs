@@ -56,7 +56,7 @@ impl Reaper {
             if let Err(failure) = self.reap(&writer).await {
                 match &failure {
                     Failure::Corrupt(_) => tracing::error!(%failure, "a damaged leftover stays"),
-                    Failure::Io(_) | Failure::NotOpen => {
+                    Failure::Io(_) | Failure::NotOpen | Failure::Closed => {
                         tracing::warn!(%failure, "leftovers are not removed for now");
                     }
                 }
@@ -169,7 +169,7 @@ impl Stayed {
     fn add_damage(&mut self, failure: Failure) -> Result<(), Failure> {
         match failure {
             Failure::Corrupt(_) => self.add(Some(failure)),
-            Failure::Io(_) | Failure::NotOpen => return Err(failure),
+            Failure::Io(_) | Failure::NotOpen | Failure::Closed => return Err(failure),
         }
         Ok(())
     }

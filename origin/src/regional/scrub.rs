@@ -201,7 +201,7 @@ fn begin(disk: &Disk, region: String, scope: ScrubScope) -> Result<Option<Begun>
         ScrubScope::Keys { bucket, .. } => match rows.bucket(&bucket) {
             Ok(None) => return Ok(None),
             Ok(Some(_)) => None,
-            Err(failure @ (Failure::Io(_) | Failure::NotOpen)) => return Err(failure),
+            Err(failure @ (Failure::Io(_) | Failure::NotOpen | Failure::Closed)) => return Err(failure),
             Err(failure @ Failure::Corrupt(_)) => {
                 let of = Damaged { bucket: Some(bucket), ..Damaged::default() };
                 run.damage.push(walk::of_metadata(of, &failure));

@@ -202,14 +202,14 @@ pub(super) fn count_buckets(batch: &mut Batch<'_>) -> Result<(), Failure> {
         match bucket {
             Ok((_, bucket)) => *counts.entry(bucket.facts.owner).or_default() += 1,
             Err(failure @ Failure::Corrupt(_)) => tracing::error!(%failure, "not counted"),
-            Err(failure @ (Failure::Io(_) | Failure::NotOpen)) => return Err(failure),
+            Err(failure @ (Failure::Io(_) | Failure::NotOpen | Failure::Closed)) => return Err(failure),
         }
     }
     for (account, buckets) in counts {
         match batch.used_bytes(&account) {
             Ok(bytes) => put(batch, &account, UsageRow { bytes, buckets })?,
             Err(failure @ Failure::Corrupt(_)) => tracing::error!(account, %failure, "not counted"),
-            Err(failure @ (Failure::Io(_) | Failure::NotOpen)) => return Err(failure),
+            Err(failure @ (Failure::Io(_) | Failure::NotOpen | Failure::Closed)) => return Err(failure),
         }
     }
     Ok(())
@@ -228,7 +228,7 @@ pub(super) fn recount<R: ReadRows>(
             damaged(failure);
             Ok(())
         }
-        Failure::Io(_) | Failure::NotOpen => Err(failure),
+        Failure::Io(_) | Failure::NotOpen | Failure::Closed => Err(failure),
     };
     let mut used: BTreeMap<String, UsageRow> = BTreeMap::new();
     for bucket in rows.buckets(None)? {

@@ -90,7 +90,7 @@ pub(super) fn run(disk: &Disk, reader: &mut FileReader, place: Place) -> Result<
                 run.add(looked);
             }
             Ok(None) => run.to = place.next_stage(),
-            Err(_) if disk.db.is_closed() => return Err(Failure::NotOpen),
+            Err(_) if disk.db.is_closed() => return Err(Failure::Closed),
             Err(failure) if failed_count + 1 == LOOKS_MAX => {
                 failed_count = 0;
                 run.add(passed(disk, &place, &failure));
@@ -256,7 +256,7 @@ impl Found {
                 (Err(_), Err(_)) => true,
                 (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
             },
-            Err(Failure::NotOpen) => return Err(Failure::NotOpen),
+            Err(failure @ (Failure::NotOpen | Failure::Closed)) => return Err(failure),
             Err(_) => true,
         })
     }
@@ -433,7 +433,7 @@ impl Examination<'_> {
     /// # Errors
     /// If that is of no row, but of a store that is closed, or is opening its file again.
     fn fail(&mut self, failure: &Failure, bytes: Option<Range<u64>>) -> Result<(), Failure> {
-        if matches!(failure, Failure::NotOpen) {
+        if matches!(failure, Failure::NotOpen | Failure::Closed) {
             return Err(failure.again());
         }
         self.damage(kind_of(failure), bytes, None, failure.to_string());
@@ -448,7 +448,7 @@ impl Examination<'_> {
 fn kind_of(failure: &Failure) -> DamageKind {
     match failure {
         Failure::Corrupt(_) => DamageKind::Metadata,
-        Failure::Io(_) | Failure::NotOpen => DamageKind::Unreadable,
+        Failure::Io(_) | Failure::NotOpen | Failure::Closed => DamageKind::Unreadable,
     }
 }
 

@@ -105,6 +105,22 @@ async fn a_failed_read_of_a_file_is_an_error_of_the_stream_and_not_its_end() {
     assert!(region.store.test_read(instance).await.unwrap() == bytes(1, 4 * MIB));
 }
 
+/// A store that is closed under its readers is not damaged: they are told that it is closed, wherever they are.
+#[tokio::test]
+async fn a_reader_of_a_store_that_is_closed_is_told_so() {
+    let region = Region::start().await;
+    let instance = region.store.test_put("k", &bytes(1, 8 * MIB)).await.unwrap();
+    let mut pages = region.store.read_pages(instance, 0..128).await.unwrap();
+    pages.try_next().await.unwrap().unwrap();
+    region.store.close().await;
+    let rest: Result<Vec<_>, _> = pages.try_collect().await;
+    assert!(matches!(rest, Err(ReadError::Closed)), "{:?}", rest.map(|pages| pages.len()));
+    assert!(matches!(region.store.test_read(instance).await, Err(ReadError::Closed)));
+    let refused = region.store.test_put("k", b"v").await.unwrap_err();
+    assert_eq!(*refused.code(), S3ErrorCode::ServiceUnavailable);
+    assert!(matches!(Failure::behind(&refused), Failure::Closed));
+}
+
 #[tokio::test]
 async fn a_file_that_cannot_be_removed_is_removed_later() {
     let (region, breaker) = region().await;
