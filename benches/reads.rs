@@ -22,6 +22,8 @@ mod ground;
 mod nginx;
 #[path = "reads/penstock.rs"]
 mod penstock;
+#[path = "reads/read_ahead.rs"]
+mod read_ahead;
 #[path = "reads/report.rs"]
 mod report;
 #[path = "reads/server.rs"]
@@ -69,7 +71,7 @@ async fn main() {
 async fn run(case: &'static Case, rounds: usize) -> Vec<Measured> {
     let ground = Ground::prepare(case).await;
     let mut servers = Vec::new();
-    for kind in case.servers {
+    for kind in case.servers.iter().filter(|kind| kind.is_another_here(&ground)) {
         servers.push((Server::start(*kind, case, &ground).await, Measured::of(*kind)));
     }
     for round in case.first_round()..=rounds {
@@ -113,6 +115,7 @@ async fn one_round(case: &Case, server: &Server, round: usize) -> Round {
         }
         None => None,
     };
+    let read_ahead = server.read_ahead();
     let (cpu, origin, disk) = (server.cpu_times(), server.origin_bytes(), server.disk_bytes());
     let (idle, began) = (core_idle_time(), Instant::now());
     let (pulled, timed) = match &mut beside {
@@ -125,6 +128,7 @@ async fn one_round(case: &Case, server: &Server, round: usize) -> Round {
     };
     // Two clocks, one of them coarse: what is idle may come out a little longer than all.
     let core = began.elapsed().saturating_sub(core_idle_time() - idle);
+    drop(read_ahead);
     Round {
         wall: pulled.wall,
         cpu: server.cpu_times().since(&cpu),

@@ -103,7 +103,7 @@ pub(crate) const CASES: [Case; 12] = [
         name: "disk",
         what: "the same from disk, page cache cold",
         work: Work::Hot { passes: 1 },
-        servers: &[Kind::Floor, Kind::Nginx, Kind::Penstock],
+        servers: &[Kind::Floor, Kind::Nginx, Kind::NginxReadAheadOfLinux, Kind::Penstock],
         // Two blocks: less than the ranges in flight, so that every range is read from the disk.
         memory_mib: 2,
         before: Before::PagesDropped,

@@ -117,7 +117,9 @@ fn line_beside(case: &Case, row: &Measured, first: &Measured) -> String {
         Kind::Penstock | Kind::PenstockAtOwner => {
             format!("{} of {} MiB", row.peak_memory_bytes / MIB, case.memory_bound_bytes() / MIB)
         }
-        Kind::Floor | Kind::Nginx | Kind::Varnish => format!("{} MiB", row.peak_memory_bytes / MIB),
+        Kind::Floor | Kind::Nginx | Kind::NginxReadAheadOfLinux | Kind::Varnish => {
+            format!("{} MiB", row.peak_memory_bytes / MIB)
+        }
     };
     let origin = match row.kind {
         Kind::Floor | Kind::Direct => String::new(),

@@ -17,6 +17,7 @@ use crate::cpu_time::CpuTimes;
 use crate::exchange::Address;
 use crate::ground::Ground;
 use crate::penstock::Penstock;
+use crate::read_ahead::ReadAhead;
 use crate::{nginx, varnish};
 
 /// The core that is measured, and the one of the client, the origin and the way to it.
@@ -37,6 +38,8 @@ pub(crate) enum Kind {
     /// The origin itself, over the same way that caches have to it.
     Direct,
     Nginx,
+    /// The same, where the machine's disk is not set to read ahead as Linux sets it, but is now.
+    NginxReadAheadOfLinux,
     Varnish,
     /// A node, reading another region's objects.
     Penstock,
@@ -50,15 +53,22 @@ impl Kind {
             Self::Floor => "floor",
             Self::Direct => "direct",
             Self::Nginx => "nginx",
+            Self::NginxReadAheadOfLinux => "nginx, 128 KiB read ahead",
             Self::Varnish => "Varnish",
             Self::Penstock => "Penstock",
             Self::PenstockAtOwner => "Penstock, own region",
         }
     }
+
+    /// Whether this machine makes another server of it than one before it in the list is.
+    pub(crate) fn is_another_here(self, ground: &Ground) -> bool {
+        self != Self::NginxReadAheadOfLinux || ReadAhead::of_linux(&ground.folder()).is_some()
+    }
 }
 
 /// A server that was started for a case.
 pub(crate) struct Server {
+    kind: Kind,
     pub(crate) address: Address,
     running: Running,
     /// Between it and the origin.
@@ -92,31 +102,37 @@ impl Server {
                 let address = own();
                 let program = Program::start(ground.floor(&address.at, case), &address.at).await;
                 let folder = Some(ground.folder());
-                Self { address, running: Running::Program(Box::new(program)), link: None, folder }
+                let running = Running::Program(Box::new(program));
+                Self { kind, address, running, link: None, folder }
             }
             Kind::Direct => {
                 let link = link().await;
                 let address = Address { at: link.address().to_string(), tls: None };
-                Self { address, running: Running::Origin, link: Some(link), folder: None }
+                let link = Some(link);
+                Self { kind, address, running: Running::Origin, link, folder: None }
             }
-            Kind::Nginx => {
-                let (address, link, folder) = (own(), link().await, ground.folder().join("nginx"));
+            Kind::Nginx | Kind::NginxReadAheadOfLinux => {
+                let folder = if kind == Kind::Nginx { "nginx" } else { "nginx-read-ahead" };
+                let (address, link, folder) = (own(), link().await, ground.folder().join(folder));
                 let tls = case.is_tls.then_some(&ground.tls);
                 let command = nginx::command(&folder, &address.at, link.address(), tls);
                 let program = Program::start(command, &address.at).await;
                 let running = Running::Program(Box::new(program));
-                Self { address, running, link: Some(link), folder: Some(folder) }
+                Self { kind, address, running, link: Some(link), folder: Some(folder) }
             }
             Kind::Varnish => {
                 let (address, link, folder) = (own(), link().await, ground.folder().join("varnish"));
                 let command = varnish::command(&folder, &address.at, link.address(), case.memory_mib);
                 let program = Program::start(command, &address.at).await;
-                Self { address, running: Running::Program(Box::new(program)), link: Some(link), folder: None }
+                let running = Running::Program(Box::new(program));
+                let link = Some(link);
+                Self { kind, address, running, link, folder: None }
             }
             Kind::Penstock | Kind::PenstockAtOwner => {
                 let node = Penstock::start(kind, case, &ground.tls).await;
                 let address = node.address(case.is_tls.then(|| ground.tls.client()));
-                Self { address, running: Running::Node(Box::new(node)), link: None, folder: None }
+                let running = Running::Node(Box::new(node));
+                Self { kind, address, running, link: None, folder: None }
             }
         }
     }
@@ -158,6 +174,14 @@ impl Server {
             && let Some(folder) = &self.folder
         {
             drop_pages(folder);
+        }
+    }
+
+    /// Has its disk read ahead as it wants it, until this is dropped.
+    pub(crate) fn read_ahead(&self) -> Option<ReadAhead> {
+        match self.kind {
+            Kind::NginxReadAheadOfLinux => ReadAhead::of_linux(self.folder.as_ref()?),
+            _ => None,
         }
     }
 
