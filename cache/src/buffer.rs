@@ -7,12 +7,10 @@
 //! dropped: touching fresh memory costs nine times what touching used memory does.
 //!
 //! A pool may be [preallocated](Preallocation): then no reader waits for the system to clear memory for it, and blocks lie
-//! on huge pages where the system has them, of which a read past the page cache has far fewer to hold on to. What somebody
-//! needed before that, on small pages, is mapped anew once it is free.
+//! on huge pages where the system has them, of which a read past the page cache has far fewer to hold on to.
 //!
 //! [`Bytes`]: bytes::Bytes
 
-use std::mem::replace;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
@@ -57,18 +55,11 @@ struct Inner {
 #[derive(Default)]
 struct State {
     /// Free buffers by size: 64 KiB, 128 KiB, …
-    free: Vec<Vec<Mapping>>,
+    free: Vec<Vec<MmapMut>>,
     mapped_bytes: usize,
     used_bytes: usize,
     /// How often somebody wanted a buffer when there was none of its size.
     wanted_count: u64,
-}
-
-/// Memory of one buffer.
-struct Mapping {
-    map: MmapMut,
-    /// Whether it is to lie on huge pages; otherwise somebody needed it at once.
-    is_preallocated: bool,
 }
 
 /// For whom a buffer is.
@@ -100,7 +91,7 @@ impl Pool {
             For::Ahead => self.0.capacity_bytes - self.0.reserve_bytes,
         };
         let mut surplus = Vec::new();
-        let mapping = {
+        let map = {
             let mut state = lock(&self.0.state);
             if state.free.get(class).is_none_or(Vec::is_empty) {
                 // Also of those who go without: it may be what is preallocated now that they have no room for.
@@ -120,14 +111,11 @@ impl Pool {
         drop(surplus);
         // Populated at once: a fault for each of its pages costs half as much again. The system may refuse, out of memory
         // or of mappings; then there is no room.
-        let mapping = mapping.or_else(|| {
-            let map = MmapOptions::new().len(bytes).populate().map_anon().ok()?;
-            Some(Mapping { map, is_preallocated: false })
-        });
-        if mapping.is_none() {
+        let map = map.or_else(|| MmapOptions::new().len(bytes).populate().map_anon().ok());
+        if map.is_none() {
             self.was_not_mapped(bytes);
         }
-        mapping.map(|mapping| Buffer { mapping: Some(mapping), pool: self.clone() })
+        map.map(|map| Buffer { map: Some(map), pool: self.clone() })
     }
 
     /// Up to `count` buffers of `len` bytes that nobody has used, as far as the pool may map them beside all that it has.
@@ -147,7 +135,7 @@ impl Pool {
             .map(|map| {
                 // A kernel without huge pages takes no such advice, and needs none.
                 let _ = map.advise(Advice::HugePage);
-                Buffer { mapping: Some(Mapping { map, is_preallocated: true }), pool: self.clone() }
+                Buffer { map: Some(map), pool: self.clone() }
             })
             .collect();
         if buffers.len() < count {
@@ -201,15 +189,15 @@ impl Pool {
         lock(&self.0.state).used_bytes
     }
 
-    fn put_back(&self, mapping: Mapping) {
+    fn put_back(&self, map: MmapMut) {
         {
             let mut state = lock(&self.0.state);
-            let class = class_of(mapping.map.len());
-            state.used_bytes -= mapping.map.len();
+            let class = class_of(map.len());
+            state.used_bytes -= map.len();
             if state.free.len() <= class {
                 state.free.resize_with(class + 1, Vec::new);
             }
-            state.free[class].push(mapping);
+            state.free[class].push(map);
         }
         // Everyone looks again: the first in line may want more than came back, the next one less.
         self.0.returned.notify_waiters();
@@ -218,36 +206,19 @@ impl Pool {
 
 impl State {
     /// Takes free buffers of other sizes out of the pool until what is mapped fits; the caller unmaps them.
-    fn give_up(&mut self, capacity_bytes: usize) -> Vec<Mapping> {
+    fn give_up(&mut self, capacity_bytes: usize) -> Vec<MmapMut> {
         let mut surplus = Vec::new();
         while self.mapped_bytes > capacity_bytes {
-            let Some(mapping) = self.free.iter_mut().rev().find_map(Vec::pop) else { break };
-            self.mapped_bytes -= mapping.map.len();
-            surplus.push(mapping);
+            let Some(map) = self.free.iter_mut().rev().find_map(Vec::pop) else { break };
+            self.mapped_bytes -= map.len();
+            surplus.push(map);
         }
         surplus
     }
-
-    /// Takes at most `count` free buffers of `class` that are not preallocated out of the pool, two and two: a single one would
-    /// have no other to share a huge page with. The caller unmaps them.
-    fn give_up_small_pages(&mut self, class: usize, count: usize) -> Vec<Mapping> {
-        let Some(free) = self.free.get_mut(class) else { return Vec::new() };
-        let found = free.iter().filter(|mapping| !mapping.is_preallocated).count().min(count);
-        let mut left = found - found % 2;
-        let given_up: Vec<_> = free
-            .extract_if(.., |mapping| {
-                let is_given_up = left > 0 && !mapping.is_preallocated;
-                left -= usize::from(is_given_up);
-                is_given_up
-            })
-            .collect();
-        self.mapped_bytes -= given_up.iter().map(|mapping| mapping.map.len()).sum::<usize>();
-        given_up
-    }
 }
 
-/// Fills a pool, and keeps it on huge pages, for as long as it is there, a bit at a time. It stands back while readers want
-/// buffers that are not there: they need the processor, and the memory, themselves.
+/// Fills a pool, for as long as it is there, a bit at a time. It stands back while readers want buffers that are not there:
+/// they need the processor, and the memory, themselves.
 struct Preallocation {
     pool: Weak<Inner>,
     len: usize,
@@ -256,7 +227,6 @@ struct Preallocation {
 impl Preallocation {
     fn run(self) {
         let mut wanted_count = self.wanted_count();
-        let mut is_told = false;
         loop {
             thread::sleep(QUIET);
             loop {
@@ -266,21 +236,17 @@ impl Preallocation {
                     break;
                 }
                 let Some(pool) = self.pool.upgrade().map(Pool) else { return };
-                if pool.preallocate_some(self.len) > 0 {
-                    continue;
-                }
-                let (bytes, wanted) = (pool.mapped_bytes(), pool.0.capacity_bytes);
-                if wanted - bytes >= class_bytes(self.len) {
-                    warn!(
-                        bytes,
-                        wanted, "the system refuses memory of blocks: more is asked for when needed"
-                    );
+                if pool.preallocate_some(self.len) == 0 {
+                    let (bytes, wanted) = (pool.mapped_bytes(), pool.0.capacity_bytes);
+                    match wanted - bytes < class_bytes(self.len) {
+                        true => info!(bytes, "the memory of blocks is allocated"),
+                        false => warn!(
+                            bytes,
+                            wanted, "the system refuses memory of blocks: more is asked for when needed"
+                        ),
+                    }
                     return;
                 }
-                if !replace(&mut is_told, true) {
-                    info!(bytes, "the memory of blocks is allocated");
-                }
-                break;
             }
         }
     }
@@ -291,14 +257,10 @@ impl Preallocation {
 }
 
 impl Pool {
-    /// Maps a few buffers more, in the place of free ones on small pages too, and returns how many bytes; none where the pool has
-    /// all that it may have.
+    /// Maps a few buffers more and returns how many bytes; none where the pool has all that it may have.
     fn preallocate_some(&self, len: usize) -> usize {
         let at_once = PREALLOCATED_AT_ONCE_BYTES.min(self.0.capacity_bytes / PREALLOCATED_AT_ONCE_SHARE);
-        let count = (at_once / len).max(2);
-        let given_up = lock(&self.0.state).give_up_small_pages(class_of(len), count);
-        drop(given_up);
-        let mut buffers = self.map_unused(len, count);
+        let mut buffers = self.map_unused(len, (at_once / len).max(2));
         // Touched, not populated by a system call: that would keep everybody else from mapping anything meanwhile. All of
         // them are mapped before the first is touched, so that two of a MiB can lie on one huge page of two.
         for byte in buffers.iter_mut().flat_map(|buffer| buffer.iter_mut().step_by(SYSTEM_PAGE_BYTES)) {
@@ -333,7 +295,7 @@ fn class_bytes(len: usize) -> usize {
 /// A page-aligned buffer; dropping it returns it to the pool.
 pub(crate) struct Buffer {
     /// `None` only while dropping.
-    mapping: Option<Mapping>,
+    map: Option<MmapMut>,
     pool: Pool,
 }
 
@@ -341,13 +303,13 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.mapping.as_ref().map_or(&[], |mapping| &mapping.map)
+        self.map.as_deref().unwrap_or_default()
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.mapping.as_mut().map_or(&mut [], |mapping| &mut mapping.map)
+        self.map.as_deref_mut().unwrap_or_default()
     }
 }
 
@@ -359,8 +321,8 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(mapping) = self.mapping.take() {
-            self.pool.put_back(mapping);
+        if let Some(map) = self.map.take() {
+            self.pool.put_back(map);
         }
     }
 }
@@ -438,23 +400,6 @@ mod tests {
         let wanted = pool.try_take(MIB, For::Demand).expect("room");
         let preallocated = pool.map_unused(MIB, 4);
         assert!(preallocated.iter().all(|buffer| has_advice(buffer)) && !has_advice(&wanted));
-    }
-
-    /// What somebody needed before it was preallocated is so once it is free, an odd one excepted.
-    #[test]
-    fn what_was_needed_at_once_is_preallocated_once_it_is_free() {
-        let pool = Pool::new(8 * MIB, 0);
-        let count =
-            || lock(&pool.0.state).free[class_of(MIB)].iter().filter(|one| one.is_preallocated).count();
-        let mut needed: Vec<_> = (0..5).map(|_| pool.try_take(MIB, For::Demand).expect("room")).collect();
-        while pool.preallocate_some(MIB) > 0 {}
-        assert_eq!((count(), pool.mapped_bytes()), (3, 8 * MIB));
-        needed.truncate(2);
-        while pool.preallocate_some(MIB) > 0 {}
-        assert_eq!((count(), pool.mapped_bytes(), pool.used_bytes()), (5, 8 * MIB, 2 * MIB));
-        drop(needed);
-        while pool.preallocate_some(MIB) > 0 {}
-        assert_eq!((count(), pool.mapped_bytes(), pool.used_bytes()), (7, 8 * MIB, 0));
     }
 
     /// Two buffers of a MiB share a huge page. A few may not, where others have left room for them elsewhere; without the gap, which
