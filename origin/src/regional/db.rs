@@ -165,7 +165,7 @@ impl Db {
         let tables = self.note(generation, open_tables(&txn))?;
         let mut batch = Batch::new(tables);
         let done = work(&mut batch).and_then(|value| Ok((value, batch.count_commit()?)));
-        let broken = batch.broken.take();
+        let broken = batch.take_broken();
         drop(batch);
         let outcome = match (done, broken) {
             (_, Some(failure)) | (Err(failure), None) => Err(failure),
@@ -333,11 +333,22 @@ pub(super) struct Batch<'t> {
     grown_bytes: i64,
     dirty: bool,
     broken: Option<Failure>,
+    /// A write has begun and not ended. Where redb panicked in it, it may refer to pages that it has given back already:
+    /// nothing of the transaction may be committed then.
+    is_writing: bool,
 }
 
 impl<'t> Batch<'t> {
     fn new(tables: Vec<RedbTable<'t>>) -> Self {
-        Self { tables, undo: Vec::new(), written_count: 0, grown_bytes: 0, dirty: false, broken: None }
+        Self {
+            tables,
+            undo: Vec::new(),
+            written_count: 0,
+            grown_bytes: 0,
+            dirty: false,
+            broken: None,
+            is_writing: false,
+        }
     }
 
     /// How many rows were written until now, those that were taken back among them.
@@ -373,19 +384,35 @@ impl<'t> Batch<'t> {
     /// Takes back what was written since the last change was kept or taken back.
     pub(super) fn take_back(&mut self) {
         self.grown_bytes = 0;
+        if self.is_writing {
+            self.undo.clear();
+        }
         while let Some((table, key, before)) = self.undo.pop() {
-            let rows = &mut self.tables[table as usize];
-            let undone = match before {
+            let undone = self.write(table, |rows| match before {
                 Some(sealed) => rows.insert(key.as_slice(), sealed.as_slice()).map(drop),
                 None => rows.remove(key.as_slice()).map(drop),
-            };
-            if let Err(cause) = undone {
-                self.broken = Some(redb_failure(cause));
-            }
+            });
+            // Noted: nothing is committed.
+            drop(undone);
         }
     }
 
-    fn note<T>(&mut self, outcome: Result<T, StorageError>) -> Result<T, Failure> {
+    /// Why nothing of it can be committed, if that is so.
+    fn take_broken(&mut self) -> Option<Failure> {
+        self.broken.take().or_else(|| self.is_writing.then(cut_off))
+    }
+
+    fn write<T>(
+        &mut self,
+        table: Table,
+        write: impl FnOnce(&mut RedbTable<'t>) -> Result<T, StorageError>,
+    ) -> Result<T, Failure> {
+        if self.is_writing {
+            return Err(cut_off());
+        }
+        self.is_writing = true;
+        let outcome = write(&mut self.tables[table as usize]);
+        self.is_writing = false;
         outcome.map_err(|cause| {
             let failure = redb_failure(cause);
             self.broken = Some(failure.again());
@@ -408,19 +435,20 @@ impl ReadRows for Batch<'_> {
 impl WriteRows for Batch<'_> {
     fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Failure> {
         let sealed = seal(table, key, value);
-        let replaced = self.tables[table as usize]
-            .insert(key, sealed.as_slice())
-            .map(|before| before.map(|before| before.value().to_vec()));
-        let before = self.note(replaced)?;
+        let before = self.write(table, |rows| {
+            let before = rows.insert(key, sealed.as_slice())?;
+            Ok(before.map(|before| before.value().to_vec()))
+        })?;
         self.note_written(table, key, before, Some(&sealed));
         Ok(())
     }
 
     fn delete_row(&mut self, table: Table, key: &[u8]) -> Result<(), Failure> {
-        let removed = self.tables[table as usize]
-            .remove(key)
-            .map(|before| before.map(|before| before.value().to_vec()));
-        if let Some(before) = self.note(removed)? {
+        let removed = self.write(table, |rows| {
+            let before = rows.remove(key)?;
+            Ok(before.map(|before| before.value().to_vec()))
+        })?;
+        if let Some(before) = removed {
             self.note_written(table, key, Some(before), None);
         }
         Ok(())
@@ -429,6 +457,10 @@ impl WriteRows for Batch<'_> {
     fn grown_bytes(&self) -> i64 {
         self.grown_bytes
     }
+}
+
+fn cut_off() -> Failure {
+    Failure::Corrupt("a write of the metadata file was cut off".into())
 }
 
 fn definition(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
