@@ -237,8 +237,10 @@ fn commit(
             Ok(())
         })
     };
-    catch_unwind(AssertUnwindSafe(write))
-        .unwrap_or_else(|_| Err(Failure::Corrupt("the metadata file cannot be written".into())))
+    guarded(write).inspect_err(|_| {
+        // Whether a panic has left the file shut: whoever reads next would find out as well, and be refused.
+        guarded(|| disk.db.snapshot().map(drop)).ok();
+    })
 }
 
 fn run(
@@ -268,12 +270,17 @@ fn run(
     }
 }
 
+/// redb may panic on pages that it never wrote: the writer goes on.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let lost = |_| Err(Failure::Corrupt("the metadata file cannot be read or written".into()));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(lost)
+}
+
 /// A commit that failed may have happened. What is on the disk says so, as soon as it can be read: files with a row
 /// stay, the others go. No more than one batch of them waits, for without the metadata file nothing is published.
 fn settle(disk: &Disk, unsettled: &mut Vec<Aside>) {
-    let published = |file: &Aside| {
-        Ok::<_, Failure>(disk.db.snapshot()?.row(Table::Files, file.id().as_bytes())?.is_some())
-    };
+    let published =
+        |file: &Aside| guarded(|| Ok(disk.db.snapshot()?.row(Table::Files, file.id().as_bytes())?.is_some()));
     while let Some(file) = unsettled.pop() {
         match published(&file) {
             Ok(true) => file.keep(),

@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
@@ -189,7 +190,7 @@ impl Db {
         }
         // Another thread may have been first.
         if self.has_failed() {
-            drop(database.take());
+            shut(database.take());
             *database = Some(open_database(&self.opening, &self.answered, &self.is_growing)?);
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
@@ -220,7 +221,7 @@ impl Db {
     pub(super) fn close(&self) {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         self.closed.store(true, Ordering::Release);
-        drop(database.take());
+        shut(database.take());
     }
 
     /// Why there is no file.
@@ -239,6 +240,11 @@ impl Db {
         }
         outcome
     }
+}
+
+/// Closes the file, which may be in no state to be closed well.
+fn shut(database: Option<Database>) {
+    catch_unwind(AssertUnwindSafe(|| drop(database))).ok();
 }
 
 fn open_database(
@@ -504,6 +510,8 @@ fn check_row(table: Table, row: Result<RedbRow<'_>, StorageError>) -> Result<Row
 fn redb_failure(cause: impl Into<redb::Error>) -> Failure {
     match cause.into() {
         redb::Error::Io(cause) => Failure::Io(cause),
+        // A panic left a lock of redb's own shut: nobody gets in any more, not even to read, until the file is opened again.
+        redb::Error::LockPoisoned(_) => Failure::NotOpen,
         redb::Error::PreviousIo | redb::Error::DatabaseClosed => Failure::NotOpen,
         other => Failure::Corrupt(other.to_string()),
     }

@@ -1,5 +1,7 @@
 //! Disks that fill up and fail: clean errors, nothing left behind, and the store goes on.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use crate::head::Versioning;
 
@@ -25,6 +27,24 @@ impl Faults for Breaker {
             Some((armed, kind)) if armed == step => Err(kind.into()),
             _ => Ok(()),
         }
+    }
+}
+
+/// Panics in redb's own steps while armed, as it does over pages that it never wrote.
+#[derive(Default)]
+struct Panicking(AtomicBool);
+
+impl Panicking {
+    fn arm(&self, is_armed: bool) {
+        self.0.store(is_armed, Ordering::SeqCst);
+    }
+}
+
+impl Faults for Panicking {
+    fn before(&self, step: DiskStep) -> std::io::Result<()> {
+        let is_armed = self.0.load(Ordering::SeqCst);
+        assert!(!is_armed || step != DiskStep::WriteMetadata, "as redb does");
+        Ok(())
     }
 }
 
@@ -90,6 +110,29 @@ async fn a_store_under_load_comes_back_after_every_failure_of_its_metadata() {
             assert_eq!(region.store.test_object(key).await.unwrap().unwrap(), b"v");
         }
     }
+}
+
+/// While it makes its file longer redb holds a lock that every read needs: a panic leaves it shut for good.
+#[tokio::test]
+async fn reads_go_on_after_a_write_that_panicked() {
+    let panicking = Arc::new(Panicking::default());
+    let faults: Arc<dyn Faults> = Arc::<Panicking>::clone(&panicking);
+    let region = Region::start_with(Seams { faults, ..Seams::default() }).await;
+    region.store.test_put("kept", b"v").await.unwrap();
+    panicking.arm(true);
+    let long = |n: usize| bytes(1, n * MIB);
+    let grow = move |txn: &mut Txn<'_>| {
+        (1..8_u8).try_for_each(|n| txn.rows.put_row(table::Table::Completed, &[n], &long(n.into())))?;
+        Ok(())
+    };
+    let refused = region.store.commit(Change::Nothing, grow).await.unwrap_err();
+    assert_eq!(*refused.code(), S3ErrorCode::InternalError);
+    panicking.arm(false);
+    assert_eq!(region.store.test_object("kept").await.unwrap().as_deref(), Some(b"v".as_slice()));
+    region.store.test_put("k", b"w").await.unwrap();
+    let region = region.restart().await;
+    assert_eq!(region.store.test_object("k").await.unwrap().as_deref(), Some(b"w".as_slice()));
+    assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
 
 #[tokio::test]
