@@ -13,10 +13,12 @@ use tokio::task::coop::consume_budget;
 
 use super::at_hand::AtHand;
 use super::db::{Db, Opening, ReadRows, WriteRows};
+use super::expire::PLACE_KEY;
 use super::failure::Failure;
 use super::files::{Files, sync_dir};
 use super::metrics::Metrics;
 use super::private;
+use super::scrub::SCRUBBED_KEY;
 use super::seams::Seams;
 use super::settings::Settings;
 use super::store_key;
@@ -139,6 +141,7 @@ impl Disk {
         if format != FORMAT {
             count_accounts(&db, format).map_err(&failed)?;
         }
+        forget_damaged(&db).map_err(&failed)?;
         let key = store_key::open(&db, &seams, dir, region)?;
         let epoch = begin_epoch(&db).map_err(&failed)?;
         let files = Files::open(data_dir(dir), epoch, Arc::clone(&seams.faults), runtime)
@@ -326,6 +329,26 @@ fn count_accounts(db: &Db, format: u64) -> Result<(), Failure> {
         batch.keep();
         Ok(())
     })
+}
+
+/// Removes the rows that nothing depends on, where they are damaged: when everything was scrubbed, and where a pass of the
+/// lifecycle rules is. Whoever looks beside them for a row that is not there would take it for lost.
+fn forget_damaged(db: &Db) -> Result<(), Failure> {
+    for key in [SCRUBBED_KEY, PLACE_KEY] {
+        match db.snapshot()?.row(Table::Store, key) {
+            // What is damaged may be a row beside this one, which stays: there is nothing to remove then.
+            Err(failure @ Failure::Corrupt(_)) => {
+                tracing::error!(%failure, row = %String::from_utf8_lossy(key), "forgotten");
+                db.write(|batch| {
+                    batch.delete_row(Table::Store, key)?;
+                    batch.keep();
+                    Ok(())
+                })?;
+            }
+            read => drop(read?),
+        }
+    }
+    Ok(())
 }
 
 fn begin_epoch(db: &Db) -> Result<u64, Failure> {

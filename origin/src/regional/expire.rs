@@ -101,7 +101,8 @@ struct Page {
     place: Option<Place>,
 }
 
-const PLACE_KEY: &[u8] = b"lifecycle";
+/// The row that says where a pass is.
+pub(super) const PLACE_KEY: &[u8] = b"lifecycle";
 
 impl Expirer {
     pub(super) fn new(disk: Arc<Disk>, day: Day) -> Self {

@@ -45,7 +45,7 @@ const FOUND_MAX: usize = 1000;
 const PASSED_ROWS_MAX: usize = 1000;
 
 /// The row that says when everything was scrubbed last, in seconds since 1970.
-const SCRUBBED_KEY: &[u8] = b"scrubbed";
+pub(super) const SCRUBBED_KEY: &[u8] = b"scrubbed";
 
 /// What to scrub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

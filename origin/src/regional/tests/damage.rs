@@ -344,6 +344,44 @@ async fn damaged_leftovers_do_not_starve_those_behind_them() {
     assert_eq!(region.data_files().len(), 0);
 }
 
+/// Rows that nothing depends on, beside which a start looks for others: for the key that it makes first, and for leases. A row
+/// that is damaged and does matter ends it all the same.
+#[tokio::test]
+async fn damaged_rows_that_nothing_depends_on_end_no_start() {
+    struct InTheOpen;
+    impl Sealing for InTheOpen {
+        fn seal(&self, secret: &[u8], _context: &[u8]) -> Vec<u8> {
+            secret.to_vec()
+        }
+        fn open(&self, sealed: &[u8], _context: &[u8]) -> Result<Unsealed, String> {
+            Ok(Unsealed { secret: sealed.to_vec(), is_by_newest: true })
+        }
+    }
+    const VALUE: &[u8; 24] = b"a value that is damaged.";
+    for (key, is_opened) in [(b"lifecycle".as_slice(), true), (b"scrubbed", true), (b"region", false)] {
+        let region = Region::start().await;
+        region.store.test_put("k", b"v").await.unwrap();
+        let put = |txn: &mut Txn<'_>| Ok(txn.rows.put_row(table::Table::Store, key, VALUE)?);
+        region.store.commit(Change::Nothing, put).await.unwrap();
+        region.store.close().await;
+        let path = disk::metadata_path(region.dir.path());
+        let file = std::fs::read(&path).unwrap();
+        let places = file.windows(VALUE.len()).enumerate().filter(|(_, found)| *found == VALUE);
+        let flipped_count = places.map(|(at, _)| flip(&path, at as u64, 0)).count();
+        assert!(flipped_count > 0);
+        let seams = Seams { sealing: Some(Arc::new(InTheOpen)), ..Seams::default() };
+        let opened = RegionalStore::open(settings(region.dir.path()), seams, &Registry::new()).await;
+        assert_eq!(opened.is_ok(), is_opened, "{:?}", opened.err());
+        let Ok(store) = opened else { continue };
+        for class in LeaseClass::ALL {
+            assert_eq!(store.longest_lease(class).await.unwrap(), Duration::ZERO);
+        }
+        store.apply_lifecycle().await.unwrap();
+        assert_eq!(store.test_object("k").await.unwrap().unwrap(), b"v");
+        store.close().await;
+    }
+}
+
 /// One bucket whose row cannot be read is closed; the list of the others goes on without it.
 #[tokio::test]
 async fn a_bucket_that_cannot_be_read_is_left_out_of_lists() {
