@@ -270,7 +270,7 @@ impl RegionalStore {
     /// # Errors
     /// `ServiceUnavailable`, `InternalError`: what is left is done the next time.
     pub async fn apply_lifecycle(&self) -> Result<Applied, S3Error> {
-        self.shared.expirer.pass(&self.writer()?).await
+        Ok(self.shared.expirer.pass(&self.writer()?).await?.applied)
     }
 
     /// Checks everything in the store in `dir`, which no process may have open: every page of the metadata file, every

@@ -43,7 +43,7 @@ const PAGES_UNNOTED_MAX: usize = 100;
 /// Passes in a day of the rules.
 const PASSES_A_DAY: u32 = 24;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// Before a pass that could not go on is tried again.
+/// Before a pass that could not go on, or not do all, is tried again.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// What a pass has done.
@@ -57,6 +57,14 @@ pub struct Applied {
     pub markers_count: u64,
     /// Unfinished uploads that were aborted.
     pub uploads_count: u64,
+}
+
+/// What a pass came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) applied: Applied,
+    /// Nothing that is due had to wait for room on the disk.
+    pub(super) is_done: bool,
 }
 
 /// Does what lifecycle rules say.
@@ -114,16 +122,14 @@ impl Expirer {
         let pause = (self.day.length() / PASSES_A_DAY).max(PAUSE_MIN);
         loop {
             let Some(writer) = writer.upgrade() else { return };
+            let started = Instant::now();
             let passed = self.pass(&writer).await;
             drop(writer);
-            let pause = match passed {
-                Ok(_) => pause,
-                Err(error) => {
-                    tracing::warn!(%error, "lifecycle rules are not applied for now");
-                    pause.min(RETRY_MAX)
-                }
-            };
-            tokio::time::sleep(pause).await;
+            if let Err(error) = &passed {
+                tracing::warn!(%error, "lifecycle rules are not applied for now");
+            }
+            let is_done = passed.is_ok_and(|passed| passed.is_done);
+            tokio::time::sleep(pause_after(is_done, started.elapsed(), pause)).await;
         }
     }
 
@@ -132,10 +138,10 @@ impl Expirer {
     /// # Errors
     /// Those of the metadata file and of the announcement. A bucket that is damaged holds up no other, nor does one whose
     /// rows would grow on a full disk.
-    pub(super) async fn pass(&self, writer: &Writer) -> Result<Applied, S3Error> {
+    pub(super) async fn pass(&self, writer: &Writer) -> Result<Passed, S3Error> {
         let _one_at_a_time = self.passing.lock().await;
         let started = Instant::now();
-        let mut applied = Applied::default();
+        let mut passed = Passed { applied: Applied::default(), is_done: true };
         let mut place = self.noted_place().await?;
         let mut after = None;
         loop {
@@ -148,7 +154,10 @@ impl Expirer {
             };
             let in_bucket = self.pass_bucket(writer, &bucket, place.take()).await;
             match in_bucket {
-                Ok(in_bucket) => applied.add(&in_bucket),
+                Ok(in_bucket) => {
+                    passed.applied.add(&in_bucket.applied);
+                    passed.is_done &= in_bucket.is_done;
+                }
                 Err(damaged) if is_damage(&damaged) => {
                     tracing::error!(bucket, error = %damaged, "lifecycle rules cannot be applied to a bucket");
                 }
@@ -159,8 +168,10 @@ impl Expirer {
         if self.noted_place().await?.is_some() {
             writer.submit(Growth::Free, |txn| Ok(txn.rows.delete_row(Table::Store, PLACE_KEY)?)).await?;
         }
-        self.disk.metrics.lifecycle_passed(started.elapsed());
-        Ok(applied)
+        if passed.is_done {
+            self.disk.metrics.lifecycle_passed(started.elapsed());
+        }
+        Ok(passed)
     }
 
     async fn pass_bucket(
@@ -168,10 +179,10 @@ impl Expirer {
         writer: &Writer,
         bucket: &str,
         place: Option<Place>,
-    ) -> Result<Applied, S3Error> {
+    ) -> Result<Passed, S3Error> {
         let begin = Place { bucket: bucket.to_owned(), stage: Stage::Objects, behind: Vec::new() };
         let mut place = Some(place.unwrap_or(begin));
-        let mut applied = Applied::default();
+        let (mut applied, mut is_done) = (Applied::default(), true);
         let mut unnoted_count = 0;
         while let Some(at) = place {
             let (day, stage) = (self.day, at.stage);
@@ -186,6 +197,7 @@ impl Expirer {
                     // Delete markers, most likely. What is behind this stage may make room, as other buckets may.
                     Err(full) if Failure::behind(&full).is_full() => {
                         tracing::warn!(bucket, ?stage, error = %full, "lifecycle rules have to wait for room");
+                        is_done = false;
                         place = stage.after(bucket);
                     }
                     Err(failed) => return Err(failed),
@@ -208,7 +220,7 @@ impl Expirer {
                 "lifecycle rules applied"
             );
         }
-        Ok(applied)
+        Ok(Passed { applied, is_done })
     }
 
     /// Does what is due on a page. Uploads are ended one after the other, each in a change of its own: one may be large, and
@@ -338,6 +350,12 @@ impl Stage {
         prefixes.dedup_by(|prefix, before| prefix.starts_with(*before));
         prefixes
     }
+}
+
+/// Until the next pass, after one that took `elapsed`. One that could not do all is made anew soon: it reads everything once
+/// more, and so has a tenth of the time at most.
+fn pause_after(is_done: bool, elapsed: Duration, pause: Duration) -> Duration {
+    if is_done { pause } else { pause.min(RETRY_MAX.max(9 * elapsed)) }
 }
 
 /// Whether something was not what was written, there alone.
@@ -600,5 +618,25 @@ impl Txn<'_> {
 
     fn put_place(&mut self, place: &Place) -> Result<(), Failure> {
         self.rows.put_row(Table::Store, PLACE_KEY, &encode(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_that_could_not_do_all_is_made_anew_soon_but_not_all_the_time() {
+        let (hour, minute, second) =
+            (Duration::from_secs(3600), Duration::from_secs(60), Duration::from_secs(1));
+        for (is_done, elapsed, pause, expected) in [
+            (true, second, hour, hour),
+            (false, second, hour, minute),
+            (false, minute, hour, 9 * minute),
+            (false, hour, hour, hour),
+            (false, second, second, second),
+        ] {
+            assert_eq!(pause_after(is_done, elapsed, pause), expected, "{is_done} {elapsed:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use s3s::dto::{
     LifecycleRule, NoncurrentVersionExpiration,
 };
 
+use super::super::expire::Passed;
 use super::super::rows::{MarkerRow, ObjectRow, VersionRow, decode, encode};
 use super::super::table::Table;
 use super::faults::Breaker;
@@ -267,13 +268,19 @@ async fn on_a_full_disk_delete_markers_wait_and_removals_go_on() {
     put.await.unwrap();
     region.clock.advance(3 * DAY);
 
+    let passes_count = || store.shared.disk.metrics.lifecycle_pass_seconds.get_sample_count();
+    let done_before = passes_count();
     breaker.arm(DiskStep::AskRoom, std::io::ErrorKind::StorageFull);
-    let applied = store.apply_lifecycle().await.unwrap();
-    assert_eq!(applied, Applied { expired_count: 1, noncurrent_count: 1, ..Applied::default() });
+    let passed = store.shared.expirer.pass(&store.writer().unwrap()).await.unwrap();
+    let applied = Applied { expired_count: 1, noncurrent_count: 1, ..Applied::default() };
+    assert_eq!(passed, Passed { applied, is_done: false });
     assert_eq!(store.test_keys().await, ["k"], "its delete marker waits");
+    assert_eq!(passes_count(), done_before, "something waits: it counts as no pass, and is made anew soon");
     breaker.disarm();
-    let applied = store.apply_lifecycle().await.unwrap();
-    assert_eq!(applied, Applied { expired_count: 1, ..Applied::default() });
+    let passed = store.shared.expirer.pass(&store.writer().unwrap()).await.unwrap();
+    let applied = Applied { expired_count: 1, ..Applied::default() };
+    assert_eq!(passed, Passed { applied, is_done: true });
+    assert_eq!(passes_count(), done_before + 1);
     assert!(store.test_keys().await.is_empty());
     assert_eq!(region.check().await.faults, Vec::<String>::new());
 }
