@@ -1,19 +1,25 @@
 //! The durable heart by itself, without S3 in front: what it promises to those who stage, commit and read.
 
 mod batches;
+mod changes;
 mod crash;
 mod damage;
 mod documents;
 mod expire;
 mod faults;
+mod grace;
 mod incarnations;
 mod listings;
+mod opening;
 mod private;
+mod reads;
 mod refused;
 mod scrub;
 mod sharing;
+mod staging;
 mod throughput;
 mod usage;
+mod users;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -260,6 +266,49 @@ async fn between() -> (Region, Arc<Between>) {
     (region, between)
 }
 
+/// Notes what happens around a commit: the object's size as a reader sees it, when a change is announced and when it is
+/// over. Refuses everything while `is_holding`.
+#[derive(Default)]
+struct Watching {
+    store: Mutex<Option<RegionalStore>>,
+    seen: Mutex<Vec<(Change, Option<u64>)>>,
+    over: AtomicUsize,
+    is_holding: std::sync::atomic::AtomicBool,
+}
+
+struct Over(Arc<Watching>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.over.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Watcher(Arc<Watching>);
+
+impl Announcer for Watcher {
+    fn announce(&self, change: &Change) -> BoxFuture<'_, S3Result<Announced>> {
+        let change = change.clone();
+        Box::pin(async move {
+            if self.0.is_holding.load(Ordering::SeqCst) {
+                return Err(s3s::s3_error!(SlowDown, "Please reduce your request rate."));
+            }
+            let store = self.0.store.lock().unwrap().clone().unwrap();
+            let bytes = store.resolve(BUCKET, "k", None).await.unwrap().head.map(|head| head.bytes);
+            self.0.seen.lock().unwrap().push((change, bytes));
+            Ok(Announced::during(Over(self.0.clone())))
+        })
+    }
+}
+
+async fn watched() -> (Region, Arc<Watching>) {
+    let watching = Arc::<Watching>::default();
+    let announcer = Arc::new(Watcher(watching.clone()));
+    let region = Region::start_with(Seams { announcer, ..Seams::default() }).await;
+    *watching.store.lock().unwrap() = Some(region.store.clone());
+    (region, watching)
+}
+
 impl RegionalStore {
     /// Makes the bucket anew, with these rules and whatever is in it.
     async fn test_rules(&self, lifecycle: Option<Lifecycle>) -> S3Result<()> {
@@ -454,388 +503,7 @@ impl RegionalStore {
     }
 }
 
-#[tokio::test]
-async fn objects_of_every_size_read_back_as_they_were_put_and_after_a_restart() {
-    let region = Region::start().await;
-    let sizes = [0, 1, 16 * 1024, 16 * 1024 + 1, 65_535, 65_536, 65_537, MIB, 3 * MIB + 12_345];
-    for (seed, size) in (0..).zip(sizes) {
-        region.store.test_put(&format!("{size}"), &bytes(seed, size)).await.unwrap();
-    }
-    let region = region.restart().await;
-    for (seed, size) in (0..).zip(sizes) {
-        let read = region.store.test_object(&format!("{size}")).await.unwrap().unwrap();
-        assert!(read == bytes(seed, size), "{size}");
-    }
-    // Only what does not fit a row has a file.
-    assert_eq!(region.data_files().len(), 6);
-    assert_eq!(region.check().await.faults, Vec::<String>::new());
-}
-
-/// Page by page and piece by piece, and whole.
-#[tokio::test]
-async fn transfers_go_on_where_there_is_no_memory_to_lend() {
-    let region = Region::start().await;
-    let buffers = &region.store.shared.disk.files.buffers;
-    let _runs: Vec<_> = std::iter::from_fn(|| buffers.run()).collect();
-    let _gathered = buffers.gather(GATHERED_BYTES_MAX as u64);
-    let bytes = bytes(9, 3 * 1024 * 1024 + 17);
-    let instance = region.store.test_put("k", &bytes).await.expect("put");
-    assert_eq!(region.store.test_read(instance).await.expect("read"), bytes);
-}
-
-#[tokio::test]
-async fn small_objects_travel_with_resolve_and_larger_ones_do_not() {
-    let region = Region::start().await;
-    region.store.test_put("small", b"0123456789").await.unwrap();
-    region.store.test_put("large", &bytes(1, 20_000)).await.unwrap();
-    let small = region.store.resolve(BUCKET, "small", None).await.unwrap();
-    assert_eq!(small.inline.unwrap().bytes, b"0123456789".as_slice());
-    assert_eq!(region.store.resolve(BUCKET, "large", None).await.unwrap().inline, None);
-    assert_eq!(region.store.resolve(BUCKET, "none", None).await.unwrap().head, None);
-    assert_eq!(region.store.resolve(BUCKET, "small", Some("unknown")).await.unwrap().head, None);
-}
-
-#[tokio::test]
-async fn pages_are_read_by_number_and_cut_at_the_end() {
-    let region = Region::start().await;
-    let object = bytes(3, 40 * PAGE_BYTES as usize + 100);
-    let instance = region.store.test_put("k", &object).await.unwrap();
-    let page = PAGE_BYTES as usize;
-    for pages in [0..1, 15..17, 39..41, 40..41, 40..99, 0..41, 41..50] {
-        let end = object.len().min(pages.end as usize * page);
-        let expected = object.get(pages.start as usize * page..end).unwrap_or_default();
-        assert!(
-            region.store.test_read_pages(instance, pages.clone()).await.unwrap() == expected,
-            "{pages:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_refused_change_leaves_nothing_and_its_neighbours_stand() {
-    let region = Region::start().await;
-    region.store.test_put("k", b"old").await.unwrap();
-    let staged = region.store.test_staged(&bytes(1, MIB)).await.unwrap();
-    let refused = region.store.commit(change("k"), move |txn| -> Result<(), S3Error> {
-        let instance = txn.publish(staged)?;
-        txn.put_object(BUCKET, "k", &head(txn, instance, MIB as u64))?;
-        txn.put_object(BUCKET, "other", &head(txn, instance, MIB as u64))?;
-        txn.delete_object(BUCKET, "k")?;
-        Err(s3_error!(PreconditionFailed))
-    });
-    let (refused, kept) = tokio::join!(refused, region.store.test_put("n", b"new"));
-    assert_eq!(*refused.unwrap_err().code(), S3ErrorCode::PreconditionFailed);
-    kept.unwrap();
-    assert_eq!(region.store.test_object("k").await.unwrap().unwrap(), b"old");
-    assert_eq!(region.store.test_object("n").await.unwrap().unwrap(), b"new");
-    assert_eq!(region.store.test_object("other").await.unwrap(), None);
-    until("the removal of the refused bytes", async || region.data_files().is_empty()).await;
-    assert_eq!(region.check().await.faults, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_change_that_panics_is_refused_and_the_store_goes_on() {
-    let region = Region::start().await;
-    let panicked = region.store.commit(change("k"), |txn| -> Result<(), S3Error> {
-        txn.put_bucket("b", &Bucket::new(facts(txn), 0))?;
-        panic!("on purpose");
-    });
-    assert_eq!(*panicked.await.unwrap_err().code(), S3ErrorCode::InternalError);
-    assert_eq!(region.store.facts("b").await.unwrap(), None);
-    region.store.test_put("k", b"v").await.unwrap();
-}
-
 fn facts(txn: &Txn<'_>) -> Facts {
     let (incarnation, revision) = (txn.random_id(), txn.random_id());
     Facts::new(incarnation, revision, "o", Owner { id: "o-id".into(), display_name: "O".into() })
-}
-
-#[tokio::test]
-async fn a_caller_that_goes_away_changes_nothing() {
-    let region = Region::start().await;
-    let staged = region.store.test_staged(b"v").await.unwrap();
-    let mut put = Box::pin(region.store.commit(change("k"), move |txn| {
-        let instance = txn.publish(staged)?;
-        Ok(txn.put_object(BUCKET, "k", &head(txn, instance, 1))?)
-    }));
-    assert!(put.as_mut().now_or_never().is_none());
-    drop(put);
-    until("the change is made", async || region.store.test_object("k").await.unwrap().is_some()).await;
-}
-
-#[tokio::test]
-async fn an_upload_given_up_leaves_no_file() {
-    let region = Region::start().await;
-    let mut upload = region.store.stage(None, None);
-    for _ in 0..5 {
-        upload.write(Bytes::from(bytes(1, MIB))).await.unwrap();
-    }
-    until("the first write", async || !region.data_files().is_empty()).await;
-    drop(upload);
-    until("the removal of the file", async || region.data_files().is_empty()).await;
-    drop(region.store.test_staged(&bytes(1, MIB)).await.unwrap());
-    until("the removal of the staged file", async || region.data_files().is_empty()).await;
-}
-
-#[tokio::test]
-async fn an_upload_past_the_limit_is_refused() {
-    let region = Region::start().await;
-    let mut upload = region.store.stage(None, None);
-    upload.write(Bytes::from_static(b"x")).await.unwrap();
-    let huge = upload.test_skip(upload::UPLOAD_BYTES_MAX);
-    let error = huge.write(Bytes::from_static(b"x")).await.unwrap_err();
-    assert_eq!(*error.code(), S3ErrorCode::EntityTooLarge);
-}
-
-#[tokio::test]
-async fn superseded_bytes_stay_for_their_grace_and_then_go() {
-    let region = Region::start().await;
-    let old = region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
-    let new = region.store.test_put("k", &bytes(2, MIB)).await.unwrap();
-    region.clock.advance(Duration::from_secs(59));
-    region.reap().await;
-    assert!(region.store.test_read(old).await.unwrap() == bytes(1, MIB));
-    // That read renewed the grace.
-    region.clock.advance(Duration::from_secs(59));
-    region.reap().await;
-    assert_eq!(region.data_files().len(), 2);
-    region.clock.advance(Duration::from_secs(60));
-    region.reap().await;
-    assert!(matches!(region.store.test_read(old).await, Err(ReadError::Gone)));
-    assert!(region.store.test_read(new).await.unwrap() == bytes(2, MIB));
-    assert_eq!(region.data_files().len(), 1);
-    region.store.test_delete("k").await.unwrap();
-    region.let_grace_pass().await;
-    assert_eq!(region.data_files().len(), 0);
-    assert_eq!(region.check().await.faults, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_running_reader_keeps_superseded_bytes_for_as_long_as_it_takes() {
-    let region = Region::start().await;
-    let old = region.store.test_put("k", &bytes(1, 4 * MIB)).await.unwrap();
-    let mut pages = region.store.read_pages(old, 0..64).await.unwrap();
-    let first = pages.try_next().await.unwrap().unwrap();
-    region.store.test_delete("k").await.unwrap();
-    for _ in 0..5 {
-        region.let_grace_pass().await;
-    }
-    let mut read = first.bytes.to_vec();
-    while let Some(page) = pages.try_next().await.unwrap() {
-        read.extend_from_slice(&page.bytes);
-    }
-    assert!(read == bytes(1, 4 * MIB));
-    drop(pages);
-    region.let_grace_pass().await;
-    region.let_grace_pass().await;
-    assert_eq!(region.data_files().len(), 0);
-}
-
-#[tokio::test]
-async fn what_was_superseded_before_a_restart_gets_one_grace() {
-    let region = Region::start().await;
-    let old = region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
-    region.store.test_delete("k").await.unwrap();
-    let region = region.restart().await;
-    region.clock.advance(Duration::from_secs(59));
-    region.reap().await;
-    assert_eq!(region.data_files().len(), 1);
-    region.clock.advance(Duration::from_secs(1));
-    region.reap().await;
-    assert!(matches!(region.store.test_read(old).await, Err(ReadError::Gone)));
-    assert_eq!(files_under(region.dir.path()).len(), 3, "the lock, the metadata file and its note");
-}
-
-#[tokio::test]
-async fn one_sync_serves_many_writers() {
-    #[derive(Default)]
-    struct Syncs(AtomicUsize);
-    impl Faults for Syncs {
-        fn before(&self, step: DiskStep) -> std::io::Result<()> {
-            if step == DiskStep::SyncMetadata {
-                self.0.fetch_add(1, Ordering::SeqCst);
-                // A slow disk, so that the others queue up behind the first.
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Ok(())
-        }
-    }
-    let syncs = Arc::new(Syncs::default());
-    let faults: Arc<dyn Faults> = Arc::<Syncs>::clone(&syncs);
-    let region = Region::start_with(Seams { faults, ..Seams::default() }).await;
-    let before = syncs.0.load(Ordering::SeqCst);
-    let keys: Vec<_> = (0..100).map(|n| format!("{n}")).collect();
-    futures::future::try_join_all(keys.iter().map(|key| region.store.test_put(key, b"v"))).await.unwrap();
-    let used = syncs.0.load(Ordering::SeqCst) - before;
-    assert!(used <= 40, "{used} syncs for 100 puts");
-}
-
-/// Notes what happens around a commit: the object's size as a reader sees it, when a change is announced and when it is
-/// over. Refuses everything while `is_holding`.
-#[derive(Default)]
-struct Watching {
-    store: Mutex<Option<RegionalStore>>,
-    seen: Mutex<Vec<(Change, Option<u64>)>>,
-    over: AtomicUsize,
-    is_holding: std::sync::atomic::AtomicBool,
-}
-
-struct Over(Arc<Watching>);
-
-impl Drop for Over {
-    fn drop(&mut self) {
-        self.0.over.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-struct Watcher(Arc<Watching>);
-
-impl Announcer for Watcher {
-    fn announce(&self, change: &Change) -> BoxFuture<'_, S3Result<Announced>> {
-        let change = change.clone();
-        Box::pin(async move {
-            if self.0.is_holding.load(Ordering::SeqCst) {
-                return Err(s3s::s3_error!(SlowDown, "Please reduce your request rate."));
-            }
-            let store = self.0.store.lock().unwrap().clone().unwrap();
-            let bytes = store.resolve(BUCKET, "k", None).await.unwrap().head.map(|head| head.bytes);
-            self.0.seen.lock().unwrap().push((change, bytes));
-            Ok(Announced::during(Over(self.0.clone())))
-        })
-    }
-}
-
-async fn watched() -> (Region, Arc<Watching>) {
-    let watching = Arc::<Watching>::default();
-    let announcer = Arc::new(Watcher(watching.clone()));
-    let region = Region::start_with(Seams { announcer, ..Seams::default() }).await;
-    *watching.store.lock().unwrap() = Some(region.store.clone());
-    (region, watching)
-}
-
-#[tokio::test]
-async fn a_change_is_announced_before_its_commit_and_over_after_it() {
-    let (region, watching) = watched().await;
-    region.store.test_put("k", b"v").await.unwrap();
-    assert_eq!(*watching.seen.lock().unwrap(), [(change("k"), None)]);
-    assert_eq!(watching.over.load(Ordering::SeqCst), 1);
-    let interval = watching.over.load(Ordering::SeqCst);
-    let refused = region.store.commit(change("k"), {
-        let watching = watching.clone();
-        move |_| -> Result<(), S3Error> {
-            assert_eq!(watching.over.load(Ordering::SeqCst), interval, "over before it was decided");
-            Err(s3s::s3_error!(PreconditionFailed))
-        }
-    });
-    assert_eq!(*refused.await.unwrap_err().code(), S3ErrorCode::PreconditionFailed);
-    assert_eq!(watching.over.load(Ordering::SeqCst), 2, "a refused change is over too");
-}
-
-#[tokio::test]
-async fn a_change_that_cannot_be_announced_changes_nothing() {
-    let (region, watching) = watched().await;
-    watching.is_holding.store(true, Ordering::SeqCst);
-    let refused = region.store.test_put("k", b"v").await.unwrap_err();
-    assert_eq!(*refused.code(), S3ErrorCode::SlowDown);
-    assert!(region.store.test_object("k").await.unwrap().is_none());
-    watching.is_holding.store(false, Ordering::SeqCst);
-    region.store.test_put("k", b"v").await.unwrap();
-}
-
-#[tokio::test]
-async fn the_longest_lease_survives_a_restart() {
-    let region = Region::start().await;
-    let longest = async |region: &Region| {
-        let [objects, users] = LeaseClass::ALL.map(|class| region.store.longest_lease(class));
-        (objects.await.unwrap(), users.await.unwrap())
-    };
-    assert_eq!(longest(&region).await, (Duration::ZERO, Duration::ZERO));
-    let lease = Duration::from_micros(2_999_001);
-    region.store.note_longest_lease(LeaseClass::Objects, lease).await.unwrap();
-    let region = region.restart().await;
-    assert_eq!(longest(&region).await, (Duration::from_secs(3), Duration::ZERO));
-    region.store.note_longest_lease(LeaseClass::Objects, Duration::ZERO).await.unwrap();
-    let region = region.restart().await;
-    assert_eq!(longest(&region).await, (Duration::ZERO, Duration::ZERO));
-}
-
-#[tokio::test]
-async fn a_directory_has_one_owner_and_one_region() {
-    let region = Region::start().await;
-    let again = RegionalStore::open(settings(region.dir.path()), Seams::default(), &Registry::new()).await;
-    assert!(matches!(again.err(), Some(OpenError::InUse(_))));
-    assert!(matches!(RegionalStore::check_deep(region.dir.path()).await, Err(OpenError::InUse(_))));
-    region.store.close().await;
-    let other = Settings { region: "las1".into(), ..settings(region.dir.path()) };
-    let other = RegionalStore::open(other, Seams::default(), &Registry::new()).await;
-    assert!(matches!(other.err(), Some(OpenError::OtherRegion { found, .. }) if found == "ord1"));
-    let region = region.restart().await;
-    assert_eq!(region.store.shared.disk.epoch, 2);
-}
-
-#[tokio::test]
-async fn a_closed_store_refuses_and_does_not_hang() {
-    let region = Region::start().await;
-    region.store.close().await;
-    region.store.close().await;
-    let refused = region.store.test_put("k", b"v").await.unwrap_err();
-    assert_eq!(*refused.code(), S3ErrorCode::ServiceUnavailable);
-    assert!(region.store.resolve(BUCKET, "k", None).await.is_err());
-}
-
-#[tokio::test]
-async fn files_that_no_commit_published_are_removed_at_the_next_start() {
-    let region = Region::start().await;
-    region.store.test_put("k", &bytes(1, MIB)).await.unwrap();
-    let staged = region.store.test_staged(&bytes(2, MIB)).await.unwrap();
-    assert_eq!(region.data_files().len(), 2);
-    // As a kill would: nobody removes it.
-    let upload::StagedContent::File { aside, .. } = staged.content else { panic!("in a row") };
-    aside.keep();
-    let region = region.restart().await;
-    assert_eq!(region.data_files().len(), 1);
-    assert!(region.store.test_object("k").await.unwrap().unwrap() == bytes(1, MIB));
-}
-
-#[tokio::test]
-async fn objects_list_in_byte_order_and_a_seek_passes_a_prefix() {
-    let region = Region::start().await;
-    for key in ["b", "a/2", "a", "a/1", "a0", "ä", "a/\u{10ffff}"] {
-        region.store.test_put(key, b"v").await.unwrap();
-    }
-    let list = |from: std::ops::Bound<Vec<u8>>| {
-        let store = region.store.clone();
-        async move {
-            let listed = store.read(move |rows| {
-                let from = from.as_ref().map(Vec::as_slice);
-                Ok(rows
-                    .objects(BUCKET, from)?
-                    .map(|row| row.map(|(key, _)| key))
-                    .collect::<Result<Vec<_>, _>>()?)
-            });
-            listed.await.unwrap()
-        }
-    };
-    use std::ops::Bound::{Excluded, Included, Unbounded};
-    assert_eq!(list(Unbounded).await, ["a", "a/1", "a/2", "a/\u{10ffff}", "a0", "b", "ä"]);
-    assert_eq!(list(Included(keys::past_prefix(b"a/").unwrap())).await, ["a0", "b", "ä"]);
-    assert_eq!(list(Excluded(b"a/1".to_vec())).await, ["a/2", "a/\u{10ffff}", "a0", "b", "ä"]);
-}
-
-#[tokio::test]
-async fn users_are_kept_replaced_and_removed() {
-    let region = Region::start().await;
-    let user = |key: &str, value: &[u8]| UserRow { access_key: key.into(), value: value.into() };
-    let change = async |region: &Region, put: Vec<UserRow>, removed: &[&str]| {
-        let removed = removed.iter().map(ToString::to_string).collect();
-        region.store.change_users(put, removed).await.unwrap();
-    };
-    change(&region, vec![user("AK", b"1"), user("BK", b"1")], &[]).await;
-    change(&region, vec![user("AK", b"2")], &["NOBODY"]).await;
-    let region = region.restart().await;
-    assert_eq!(region.store.user("AK").await.unwrap(), Some(user("AK", b"2")));
-    assert_eq!(region.store.users().await.unwrap(), [user("AK", b"2"), user("BK", b"1")]);
-    change(&region, vec![user("CK", b"3")], &["AK", "BK"]).await;
-    assert_eq!(region.store.user("AK").await.unwrap(), None);
-    assert_eq!(region.store.users().await.unwrap(), [user("CK", b"3")]);
 }

@@ -1,4 +1,4 @@
-//! How many rows a page of a listing reads.
+//! In which order rows are listed, and how many a page of a listing reads.
 
 use std::cell::Cell;
 
@@ -54,4 +54,29 @@ async fn a_page_of_a_keys_uploads_does_not_read_those_before_its_marker() {
     assert_eq!(page("k".to_owned(), Some("u"), 1).0, ["k/u00"]);
     assert_eq!(page("k".to_owned(), None, 9).0, ["l/u00"]);
     assert_eq!(page("j".to_owned(), Some("u47"), 1).0, ["k/u00"]);
+}
+
+#[tokio::test]
+async fn objects_list_in_byte_order_and_a_seek_passes_a_prefix() {
+    let region = Region::start().await;
+    for key in ["b", "a/2", "a", "a/1", "a0", "ä", "a/\u{10ffff}"] {
+        region.store.test_put(key, b"v").await.unwrap();
+    }
+    let list = |from: std::ops::Bound<Vec<u8>>| {
+        let store = region.store.clone();
+        async move {
+            let listed = store.read(move |rows| {
+                let from = from.as_ref().map(Vec::as_slice);
+                Ok(rows
+                    .objects(BUCKET, from)?
+                    .map(|row| row.map(|(key, _)| key))
+                    .collect::<Result<Vec<_>, _>>()?)
+            });
+            listed.await.unwrap()
+        }
+    };
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    assert_eq!(list(Unbounded).await, ["a", "a/1", "a/2", "a/\u{10ffff}", "a0", "b", "ä"]);
+    assert_eq!(list(Included(keys::past_prefix(b"a/").unwrap())).await, ["a0", "b", "ä"]);
+    assert_eq!(list(Excluded(b"a/1".to_vec())).await, ["a/2", "a/\u{10ffff}", "a0", "b", "ä"]);
 }
