@@ -63,6 +63,11 @@ def test_a_copy_onto_itself_has_to_change_something(owner, client, bucket, sourc
     client.copy_object(**onto_itself(MetadataDirective="REPLACE", Metadata={"kind": "other"}))
     answer = client.get_object(**source)
     assert (answer["Body"].read(), answer["Metadata"]) == (BODY, {"kind": "other"})
+    # Also the class that it has already, with which objects are given a checksum in place.
+    copied = client.copy_object(**onto_itself(StorageClass="STANDARD", ChecksumAlgorithm="SHA256"))
+    answer = client.get_object(**source, ChecksumMode="ENABLED")
+    assert (answer["Body"].read(), answer["Metadata"]) == (BODY, {"kind": "other"})
+    assert answer["ChecksumSHA256"] == copied["CopyObjectResult"]["ChecksumSHA256"]
 
 
 def test_copies_go_by_their_source(client, bucket, source):

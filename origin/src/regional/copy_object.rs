@@ -2,6 +2,7 @@
 
 use http::Extensions;
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective};
+use s3s::header::X_AMZ_STORAGE_CLASS;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::answers::{ChecksumFields, by_store, checksum_type, etag, timestamp};
@@ -64,6 +65,7 @@ pub(super) async fn copy_object(
     let wanted_acl = WantedAcl::of_headers(store, &bucket.caller, &request.headers).await?;
     let mut copy = Copy {
         is_onto_itself: source.object.bucket.name == bucket.name && source.object.key == input.key,
+        says_storage_class: request.headers.contains_key(X_AMZ_STORAGE_CLASS),
         target: AskedObject::new(bucket, input.key, None)?,
         condition,
         source,
@@ -94,6 +96,7 @@ pub(super) async fn copy_object(
 #[derive(Clone)]
 struct Copy {
     is_onto_itself: bool,
+    says_storage_class: bool,
     target: AskedObject,
     condition: WriteCondition,
     source: Source,
@@ -161,8 +164,10 @@ impl Copy {
         // A version that is named may be an old one, which the copy brings back.
         let is_the_same = self.is_onto_itself && self.source.object.version.is_none();
         let is_encrypted = self.wanted.is_some() || self.source.key.is_some();
-        if is_the_same && !is_encrypted && self.replaced.is_none() && self.website_redirect_location.is_none()
-        {
+        // S3 takes the class that the object has for a change too; it is how objects are given a checksum in place.
+        let says_something =
+            self.says_storage_class || self.replaced.is_some() || self.website_redirect_location.is_some();
+        if is_the_same && !is_encrypted && !says_something {
             return Err(s3_error!(
                 InvalidRequest,
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \

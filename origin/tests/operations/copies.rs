@@ -79,6 +79,19 @@ async fn a_copy_onto_itself_has_to_change_something() {
     assert_eq!((got.body, got.headers["x-amz-meta-age"].to_str().ok()), (bytes(100_000), Some("3")));
 }
 
+/// As S3 has it, and as its users give old objects a checksum.
+#[tokio::test]
+async fn the_storage_class_that_an_object_has_is_something_to_change_in_place() {
+    let region = Region::start().await;
+    region.put("cat", bytes(100_000)).await;
+    let headers = [("x-amz-storage-class", "STANDARD"), ("x-amz-checksum-algorithm", "SHA256")];
+    let copied = copy(&region, "photos/cat", "/photos/cat", &headers).await.ok();
+    let digest = copied.element("ChecksumSHA256");
+    let got = region.send("GET", "/photos/cat", &[("x-amz-checksum-mode", "ENABLED")], "").await.ok();
+    assert_eq!(got.header("x-amz-checksum-sha256"), digest);
+    assert_eq!(got.body, bytes(100_000));
+}
+
 #[tokio::test]
 async fn sources_that_cannot_be_copied_are_refused() {
     let region = Region::start().await;
