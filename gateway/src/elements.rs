@@ -27,6 +27,7 @@ const fn known(operation: Operation) -> Known {
             &[("CreateBucketConfiguration", &["Bucket", "Location", "LocationConstraint", TAGS])]
         }
         Operation::DeleteObjects => &[("Delete", &["Object", "Quiet"])],
+        Operation::PutBucketAccelerateConfiguration => &[("AccelerateConfiguration", &["Status"])],
         Operation::PutBucketAcl | Operation::PutObjectAcl => {
             &[("AccessControlPolicy", &["AccessControlList", "Owner"]), ("AccessControlList", &["Grant"])]
         }

@@ -68,6 +68,7 @@ REFUSED = [
 
 # What is so anyway.
 SAID_AGAIN = [
+    ("put_bucket_accelerate_configuration", {"AccelerateConfiguration": {"Status": "Suspended"}}),
     ("put_bucket_logging", {"BucketLoggingStatus": {}}),
     ("put_bucket_notification_configuration", {"NotificationConfiguration": {}}),
     ("put_bucket_request_payment", {"RequestPaymentConfiguration": {"Payer": "BucketOwner"}}),

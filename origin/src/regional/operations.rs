@@ -105,6 +105,7 @@ operations! {
     get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput in unset_configurations;
     get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput in unset_configurations;
     get_object_retention(GetObjectRetentionInput) -> GetObjectRetentionOutput in unset_configurations;
+    put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput) -> PutBucketAccelerateConfigurationOutput in unset_configurations;
     put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput in unset_configurations;
     put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput in unset_configurations;
     put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput in unset_configurations;

@@ -4,8 +4,9 @@
 
 use http::{Extensions, HeaderMap, StatusCode};
 use s3s::dto::{
-    self, BucketLoggingStatus, GetObjectLegalHoldInput, GetObjectLegalHoldOutput, GetObjectRetentionInput,
-    GetObjectRetentionOutput, NotificationConfiguration, Payer, PutBucketLoggingInput,
+    self, BucketAccelerateStatus, BucketLoggingStatus, GetObjectLegalHoldInput, GetObjectLegalHoldOutput,
+    GetObjectRetentionInput, GetObjectRetentionOutput, NotificationConfiguration, Payer,
+    PutBucketAccelerateConfigurationInput, PutBucketAccelerateConfigurationOutput, PutBucketLoggingInput,
     PutBucketLoggingOutput, PutBucketNotificationConfigurationInput,
     PutBucketNotificationConfigurationOutput, PutBucketRequestPaymentInput, PutBucketRequestPaymentOutput,
 };
@@ -76,6 +77,25 @@ unset! {
     list_bucket_metrics_configurations(ListBucketMetricsConfigurationsInput)
         -> ListBucketMetricsConfigurationsOutput =
         Ok(dto::ListBucketMetricsConfigurationsOutput { is_truncated: Some(false), ..Default::default() });
+}
+
+/// Says once more that uploads take no detour through AWS's edge: that is what accelerates them there, and reads go to an
+/// accelerated endpoint here whatever a bucket says.
+pub(super) async fn put_bucket_accelerate_configuration(
+    store: &RegionalStore,
+    request: S3Request<PutBucketAccelerateConfigurationInput>,
+) -> S3Result<S3Response<PutBucketAccelerateConfigurationOutput>> {
+    let PutBucketAccelerateConfigurationInput { bucket, accelerate_configuration, .. } = request.input;
+    verify_bucket(store, &request.extensions, &request.headers, bucket).await?;
+    match accelerate_configuration.status.as_ref().map(BucketAccelerateStatus::as_str) {
+        Some(BucketAccelerateStatus::SUSPENDED) => {
+            Ok(S3Response::new(PutBucketAccelerateConfigurationOutput::default()))
+        }
+        Some(BucketAccelerateStatus::ENABLED) => {
+            Err(s3_error!(NotImplemented, "Transfers to a bucket are not accelerated by AWS's edge here."))
+        }
+        _ => Err(s3_error!(MalformedXML, "The status is Enabled or Suspended.")),
+    }
 }
 
 /// Says once more that nothing is logged.

@@ -89,6 +89,7 @@ fn changes(upload: &str) -> Vec<Asking> {
 fn reads(upload: &str) -> Vec<Asking> {
     let of_upload = format!("/photos/parts?uploadId={upload}");
     let attributes = &[("x-amz-object-attributes", "ETag")];
+    let suspended = "<AccelerateConfiguration><Status>Suspended</Status></AccelerateConfiguration>";
     let payer = "<RequestPaymentConfiguration><Payer>BucketOwner</Payer></RequestPaymentConfiguration>";
     [
         ("GET", "/", &[][..], ""),
@@ -132,6 +133,7 @@ fn reads(upload: &str) -> Vec<Asking> {
         ("GET", "/photos/there?retention", &[], ""),
         ("GET", "/photos/there?tagging", &[], ""),
         ("GET", "/photos/missing", &[], ""),
+        ("PUT", "/photos?accelerate", &[], suspended),
         ("PUT", "/photos?logging", &[], "<BucketLoggingStatus/>"),
         ("PUT", "/photos?notification", &[], "<NotificationConfiguration/>"),
         ("PUT", "/photos?requestPayment", &[], payer),

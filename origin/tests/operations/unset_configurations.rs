@@ -85,6 +85,12 @@ async fn what_cannot_be_honoured_is_refused_and_what_is_so_anyway_is_not() {
             "<AccelerateConfiguration><Status>Enabled</Status></AccelerateConfiguration>".to_owned(),
             Some((501, "NotImplemented")),
         ),
+        (
+            "accelerate",
+            "<AccelerateConfiguration><Status>Suspended</Status></AccelerateConfiguration>".to_owned(),
+            None,
+        ),
+        ("accelerate", "<AccelerateConfiguration/>".to_owned(), Some((400, "MalformedXML"))),
     ] {
         let answer = region.send("PUT", &format!("/photos?{sub_resource}"), &[], body.clone()).await;
         match expected {
