@@ -49,6 +49,18 @@ def test_a_bucket_wants_it_of_all(site, refusal):
     assert "ServerSideEncryption" not in owner.s3.put_object(Bucket=bucket, Key="k", Body=b"meow")
 
 
+def test_a_bucket_key_is_for_keys_of_kms_alone(site, refusal):
+    owner, _, bucket = site
+    for wanted in (True, False):
+        with_key = {"Bucket": bucket, "Key": "k", "BucketKeyEnabled": wanted}
+        assert owner.s3.put_object(**with_key, **BY_STORE, Body=b"meow")["ServerSideEncryption"] == "AES256"
+        assert "BucketKeyEnabled" not in owner.s3.put_object(**with_key, Body=b"meow")
+        owner.s3.copy_object(**{**with_key, "Key": "copy"}, CopySource=f"{bucket}/k")
+        upload = owner.s3.create_multipart_upload(**with_key)
+        owner.s3.abort_multipart_upload(Bucket=bucket, Key="k", UploadId=upload["UploadId"])
+        assert refusal(owner.s3.put_object, **with_key, ServerSideEncryption="aws:kms", Body=b"meow") == "NotImplemented"
+
+
 def test_a_policy_that_demands_it_is_met(site, refusal):
     owner, _, bucket = site
     statement = {

@@ -55,12 +55,17 @@ pub(super) const COPIES_PART: Read =
 /// Of an operation that sets a list.
 pub(super) const SETS_ACL: Read = &["x-amz-acl", "x-amz-grant-"];
 
-/// Values of these headers that ask for nothing more than what is done anyway.
-const HARMLESS: [(&str, &str); 4] = [
+const BUCKET_KEY: &str = "x-amz-server-side-encryption-bucket-key-enabled";
+
+/// Values of these headers that ask for nothing more than what is done anyway. A bucket's key spares calls to AWS KMS, whose
+/// keys are refused by the header that names them.
+const HARMLESS: [(&str, &str); 6] = [
     ("x-amz-acl", "private"),
     ("x-amz-bucket-namespace", "global"),
     ("x-amz-tagging-directive", "COPY"),
     ("x-amz-bucket-object-lock-enabled", "false"),
+    (BUCKET_KEY, "false"),
+    (BUCKET_KEY, "true"),
 ];
 
 /// Refuses a request whose headers ask for something that would be ignored by an operation that reads `read`.
@@ -138,6 +143,7 @@ mod tests {
             ("x-amz-object-ownership", "ObjectWriter"),
             ("x-amz-bucket-namespace", "account-regional"),
             ("x-amz-write-offset-bytes", "0"),
+            ("x-amz-server-side-encryption-bucket-key-enabled", "maybe"),
         ] {
             assert!(refused(name, value), "{name}: {value}");
         }
@@ -176,6 +182,8 @@ mod tests {
             ("x-amz-tagging-directive", "COPY"),
             ("x-amz-bucket-namespace", "global"),
             ("x-amz-bucket-object-lock-enabled", "false"),
+            ("x-amz-server-side-encryption-bucket-key-enabled", "false"),
+            ("x-amz-server-side-encryption-bucket-key-enabled", "true"),
             ("x-amz-meta-x-amz-tagging", "a=b"),
             ("x-amz-date", "20261122T150000Z"),
         ] {
