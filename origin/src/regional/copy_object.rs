@@ -75,7 +75,6 @@ pub(super) async fn copy_object(
         website_redirect_location: attributes.headers.website_redirect_location,
         wanted: WantedEncryption::of_headers(&request.headers)?,
     };
-    copy.verify_changes_something()?;
     let algorithm = input.checksum_algorithm.map(|name| Algorithm::parse(name.as_str())).transpose()?;
     for _ in 0..ATTEMPTS_MAX {
         let (facts, prepared) = copy.prepare(store, algorithm, &request.extensions).await?;
@@ -160,10 +159,13 @@ struct Found {
 }
 
 impl Copy {
-    fn verify_changes_something(&self) -> S3Result<()> {
+    /// Whether this is not a copy onto itself that leaves everything in a bucket of these facts as it is.
+    fn verify_changes_something(&self, facts: &Facts) -> S3Result<()> {
         // A version that is named may be an old one, which the copy brings back.
         let is_the_same = self.is_onto_itself && self.source.object.version.is_none();
-        let is_encrypted = self.wanted.is_some() || self.source.key.is_some();
+        // Objects that were there before their bucket's rule are brought under it in place.
+        let is_encrypted =
+            self.wanted.is_some() || self.source.key.is_some() || facts.default_encryption.is_some();
         // S3 takes the class that the object has for a change too; it is how objects are given a checksum in place.
         let says_something =
             self.says_storage_class || self.replaced.is_some() || self.website_redirect_location.is_some();
@@ -216,6 +218,7 @@ impl Copy {
             Ok(found)
         };
         let found = store.read(finding).await?;
+        self.verify_changes_something(&found.facts)?;
         let shares_bytes = self.shares_bytes(&found);
         if shares_bytes && algorithm.is_none() {
             return Ok((found.facts, None));

@@ -266,8 +266,15 @@ async fn a_bucket_encrypts_by_default() {
     assert_eq!(region.get("before").await.ok().header(METHOD), "");
     let part = region.put_part("begun", &upload_before, 1, bytes(10)).await;
     assert_eq!(part.header(METHOD), "");
+    // An object is brought under it in place, and one that is already takes no harm.
+    for _ in ["the first time", "again"] {
+        assert_eq!(copy(&region, "photos/before", "/photos/before", &[]).await.ok().header(METHOD), "AES256");
+        let got = region.get("before").await.ok();
+        assert!(got.body == bytes(1000) && got.header(METHOD) == "AES256");
+    }
 
     assert_eq!(region.send("DELETE", "/photos?encryption", &[], "").await.status, 204);
+    refused(&copy(&region, "photos/before", "/photos/before", &[]).await, (400, "InvalidRequest"));
     refused(&region.send("GET", "/photos?encryption", &[], "").await, none);
     assert_eq!(region.put("silent", bytes(1000)).await.header(METHOD), "");
 }
