@@ -130,6 +130,21 @@ async fn start() -> Cluster {
     Cluster::start_with(Options::settings("[limits]\nstalled_upload = \"4s\"\n").tls()).await
 }
 
+/// What pingora refuses by itself is logged as well. Nobody but pingora knows whether it was answered or reset.
+#[tokio::test]
+async fn a_request_of_two_hosts_is_logged() {
+    let cluster = Cluster::start_with(Options::default().tls()).await;
+    let mut connection = Connection::open(&cluster).await;
+    let request = http::Request::get("https://object.ord1.penstock.localhost/").header("host", "127.0.0.1");
+    let request = request.body(()).expect("a request");
+    let (refused, _) = connection.0.send_request(request, true).expect("send the head");
+    assert_eq!(answer(refused).await, (400, String::new()));
+    let texts = ["\"target\":\"access\"", "127.0.0.1", "\"endpoint\":\"standard\",\"received_bytes\":0"];
+    let _ = cluster.process("las1").log_lines(&texts, 1).await;
+    let served = connection.get(&Endpoint::Standard.host("las1"), "/").await;
+    assert_eq!(answer(served).await.0, 403, "the connection goes on");
+}
+
 /// A way to `listener` of 40 ms there and back.
 async fn far_from(listener: &str) -> Link {
     let way = Shape::delayed(Duration::from_millis(20));

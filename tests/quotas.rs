@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tests::sign::Keys;
-use tests::{Client, Cluster, Endpoint, Options, Request, raw};
+use tests::{Client, Cluster, Endpoint, Options, Request, raw, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -60,6 +60,31 @@ async fn an_address_past_its_quota_is_told_to_slow_down() {
         let labels = [("reason", "address_in_flight")];
         assert_eq!(cluster.scrape(node).await.sum("penstock_drops_total", &labels), 2.0, "{node}");
     }
+}
+
+/// What cannot even be parsed is charged to its address like what can.
+#[tokio::test]
+async fn a_head_that_cannot_be_parsed_is_charged_to_its_address() {
+    const BROKEN: &[u8] = b"GET\r\nhost: a\r\n\r\n";
+    let quota = "[limits.per_address]\nin_flight_max = 1\n";
+    let cluster = Cluster::start_with(Options::settings(PATIENT).and(quota)).await;
+    let client = cluster.standard("ord1");
+    client.create_bucket("data").await;
+    // A request's place is given back a moment after its answer.
+    let _ = cluster.settled("ord1").await;
+    // Nobody is believed about addresses here: all are of the one that the test connects from.
+    let held = hold(&client, "203.0.113.1").await;
+    let address = cluster.address("ord1", Endpoint::Standard);
+    let refused = raw::exchange(&address, BROKEN).await;
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("<Code>SlowDown</Code>"), "{refused}");
+    assert!(refused.contains("retry-after: "), "{refused}");
+    let dropped = cluster.scrape("ord1").await;
+    assert_eq!(dropped.sum("penstock_drops_total", &[("reason", "address_in_flight")]), 1.0);
+    drop(held);
+    until("the address may ask again", async || {
+        raw::exchange(&address, BROKEN).await.starts_with("HTTP/1.1 400 ")
+    })
+    .await;
 }
 
 /// A key is charged by the node that verified its signature, here or for a request that another node handed on; another

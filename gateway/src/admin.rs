@@ -22,7 +22,7 @@ use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 pub use readiness::Readiness;
 pub use users::UsersApi;
 
-use crate::listen;
+use crate::listen::{self, Answering};
 use crate::topology::{Region, Topology};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -119,6 +119,9 @@ impl HttpServerApp for Admin {
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
 }
+
+/// Its other requests are not counted either.
+impl Answering for Admin {}
 
 /// Ready, and what is not yet.
 fn ready(withheld: &[(LeaseClass, Duration)]) -> String {

@@ -18,6 +18,7 @@ mod http2;
 mod stall;
 mod tls;
 mod turn;
+mod turned_away;
 mod windows;
 
 use std::io;
@@ -27,7 +28,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use pingora::apps::HttpServerApp;
 use pingora::listeners::ALPN;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
@@ -44,6 +44,7 @@ use self::early::{Connections, Early};
 use self::tls::{Offer, Tls};
 pub use self::turn::LINGER;
 use self::turn::Turn;
+pub use self::turned_away::{Answering, TurnedAway};
 pub(crate) use self::windows::TAKEN_BY_BYTE;
 pub use self::windows::Windows;
 use crate::metrics::{DropReason, Metrics};
@@ -227,10 +228,7 @@ impl Front {
     }
 
     /// Starts answering on `bound` with `app`, on the current runtime. What is let go unanswered counts in `metrics`.
-    pub fn serve<A>(&self, bound: Bound, transport: Transport, metrics: Metrics, app: Arc<A>)
-    where
-        A: HttpServerApp + Send + Sync + 'static,
-    {
+    pub fn serve<A: Answering>(&self, bound: Bound, transport: Transport, metrics: Metrics, app: Arc<A>) {
         let listener = Listener {
             node: self.node.clone(),
             transport,
@@ -284,10 +282,7 @@ impl<A> Clone for Listener<A> {
     }
 }
 
-impl<A> Listener<A>
-where
-    A: HttpServerApp + Send + Sync + 'static,
-{
+impl<A: Answering> Listener<A> {
     async fn accept_until_stopped(mut self, socket: TcpListener) {
         loop {
             let accepted = tokio::select! {

@@ -9,11 +9,12 @@ mod forwarding;
 mod hooks;
 mod pace;
 mod record;
+mod turned_away;
 mod watchdog;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
@@ -37,7 +38,7 @@ use crate::listen;
 use crate::metrics::{DropReason, Metrics};
 use crate::peer::Peers;
 use crate::post_form::Rules;
-use crate::quota::{self, Gate};
+use crate::quota::Gate;
 use crate::refusal::Refusal;
 use crate::response::{Failed, Place, Sent};
 use crate::route::{Arrival, Route};
@@ -120,9 +121,10 @@ pub struct Proxy {
 /// The application behind a listener of `node`, for [`crate::listen::Front::serve`].
 #[must_use]
 pub fn application(node: Arc<Node>, role: Role) -> Arc<Application> {
-    let mut application = HttpProxy::new(Proxy { node, role }, Arc::new(ServerConf::default()));
-    application.handle_init_modules();
-    Arc::new(Application::new(application))
+    let proxy = Proxy { node: node.clone(), role: role.clone() };
+    let mut proxy = HttpProxy::new(proxy, Arc::new(ServerConf::default()));
+    proxy.handle_init_modules();
+    Arc::new(Application::new(proxy, node, role))
 }
 
 /// How a request leaves the hub.
@@ -191,10 +193,7 @@ impl Proxy {
                 exchange.arrival = Some(Arrival::FromClient);
                 exchange.client =
                     self.node.trusted_proxies.client_behind(connection, &session.req_header().headers);
-                if let Some(address) = exchange.client.address {
-                    let address = quota::of_address(address);
-                    exchange._charged = Some(self.node.per_address.enter(address, Instant::now()).await?);
-                }
+                exchange.charge().await?;
                 exchange.place = Some(self.place(session)?);
                 exchange._counted = Some(self.node.metrics.request_arrived(exchange.endpoint));
                 Ok(Arrival::FromClient)

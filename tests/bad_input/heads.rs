@@ -95,11 +95,11 @@ async fn headers_that_are_not_signed() {
     }
 }
 
-/// What is not even a request is refused by a document like everything else, with an id to ask about.
+/// What is not even a request is refused by a document like everything else, with an id to ask about, and logged and counted.
 #[tokio::test]
 async fn heads_that_cannot_be_parsed() {
     let cluster = Cluster::start().await;
-    for endpoint in [Endpoint::Standard, Endpoint::Accelerated] {
+    for (endpoint, name) in [(Endpoint::Standard, "standard"), (Endpoint::Accelerated, "accelerated")] {
         let address = cluster.address("ord1", endpoint);
         for (request, status, code) in [
             ("GET / HTTP/3.7\r\nhost: a\r\n\r\n", 400, "BadRequest"),
@@ -108,6 +108,11 @@ async fn heads_that_cannot_be_parsed() {
             ("GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n", 400, "BadRequest"),
             ("GET / HTTP/1.1\r\nhost: a\r\nna me: value\r\n\r\n", 400, "BadRequest"),
             ("CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n", 405, "MethodNotAllowed"),
+            (
+                "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+                400,
+                "InvalidRequest",
+            ),
         ] {
             let answer = raw::exchange(&address, request.as_bytes()).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
@@ -116,7 +121,14 @@ async fn heads_that_cannot_be_parsed() {
             let (_, id) = answer.split_once("x-amz-request-id: ").expect("an id");
             let id = id.split_once("\r\n").expect("an end").0;
             assert!(answer.contains(&format!("<RequestId>{id}</RequestId>")), "{request}: {answer}");
+            let lines = cluster.process("ord1").log_lines(&[id], 1).await;
+            for text in ["\"target\":\"access\"", "127.0.0.1", &format!("\"status\":{status}")] {
+                assert!(lines[0].contains(text), "{request}: {lines:?}");
+            }
         }
+        let scrape = cluster.settled("ord1").await;
+        let count = |status| scrape.sum("penstock_requests_total", &[("endpoint", name), ("status", status)]);
+        assert_eq!([count("400"), count("405")], [6.0, 1.0]);
     }
 }
 

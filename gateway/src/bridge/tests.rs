@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::*;
-use crate::listen::{self, Bound, Front, Transport};
+use crate::listen::{self, Answering, Bound, Front, Transport};
 use crate::metrics::Metrics;
 use crate::target::{EndpointKind, Listener, parse};
 use crate::test_until::{WITHIN, until};
@@ -183,6 +183,8 @@ impl ProxyHttp for Direct {
         Ok(true)
     }
 }
+
+impl Answering for HttpProxy<Direct> {}
 
 struct Started {
     _front: Front,

@@ -6,26 +6,23 @@ use bytes::BytesMut;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Method, StatusCode};
-use pingora::apps::{HttpServerApp, ReusedHttpStream};
+use pingora::apps::ReusedHttpStream;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use s3s::{S3Error, S3ErrorCode};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::Listener;
 use super::early::Early;
 use super::head::{self, Head};
 use super::turn::{LINGER, Left, Turn, Unanswered};
+use super::turned_away::client_of;
+use super::{Answering, Listener, TurnedAway};
 use crate::metrics::DropReason;
 use crate::refusal::{Refusal, Subject};
-use crate::request_id::RequestId;
 
 /// Serves requests on `stream` until one side has had enough.
-pub(super) async fn serve<A>(stream: Stream, early: &Early, mut listener: Listener<A>)
-where
-    A: HttpServerApp + Send + Sync + 'static,
-{
+pub(super) async fn serve<A: Answering>(stream: Stream, early: &Early, mut listener: Listener<A>) {
     let left = Left::default();
     let mut stream: Stream = Box::new(Turn::new(stream, left.clone()));
     let mut rest = BytesMut::new();
@@ -54,7 +51,7 @@ where
             Head::FramedTwice => Some(S3ErrorCode::InvalidRequest),
         };
         if let Some(code) = code {
-            return Box::pin(refuse(stream, left, early, &listener.node, code.into())).await;
+            return Box::pin(refuse(stream, left, early, &listener, code.into())).await;
         }
         let Head::Whole { block, rest: after } = head else { break };
         rest = after;
@@ -71,7 +68,7 @@ where
                         Unanswered::Connect => S3ErrorCode::MethodNotAllowed.into(),
                     };
                     let stream = Box::new(Turn::new(stream, left.clone()));
-                    return Box::pin(refuse(stream, left, early, &listener.node, refusal)).await;
+                    return Box::pin(refuse(stream, left, early, &listener, refusal)).await;
                 }
                 None => return Box::pin(left.close(early)).await,
             },
@@ -85,14 +82,11 @@ where
 }
 
 /// Answers the request that begins with `block`. The session is the application's: a connection that waits has none.
-fn answer<A>(
+fn answer<A: Answering>(
     stream: Stream,
     block: BytesMut,
     listener: &Listener<A>,
-) -> BoxFuture<'_, Option<ReusedHttpStream>>
-where
-    A: HttpServerApp + Send + Sync + 'static,
-{
+) -> BoxFuture<'_, Option<ReusedHttpStream>> {
     let mut session = ServerSession::new_http1(stream);
     // What was read already: the parser begins with it, and reads the body after it from the stream.
     session.set_pipelined_prefix(block);
@@ -100,7 +94,7 @@ where
 }
 
 /// What S3 says of a request that is none; s3s has no such code.
-fn malformed() -> Refusal {
+pub(super) fn malformed() -> Refusal {
     let code = S3ErrorCode::Custom("BadRequest".into());
     let mut error = S3Error::with_message(code, "An error occurred when parsing the HTTP request.");
     error.set_status_code(StatusCode::BAD_REQUEST);
@@ -108,17 +102,24 @@ fn malformed() -> Refusal {
 }
 
 /// Tells the client why its request was not read, and closes.
-async fn refuse(mut stream: Stream, left: Left, early: &Early, node: &str, refusal: Refusal) {
+async fn refuse<A: Answering>(
+    mut stream: Stream,
+    left: Left,
+    early: &Early,
+    listener: &Listener<A>,
+    refusal: Refusal,
+) {
     Turn::answer(&stream);
     if !early.is_refused() || stream.get_ssl_digest().is_none() {
         // TLS would keep some of what is thrown away otherwise.
         early.stop_counting();
     }
+    let TurnedAway { id, refusal, record } = listener.app.turn_away(client_of(&stream), refusal).await;
     let document = refusal.document(Subject {
         method: &Method::GET,
         resource: "",
-        request_id: &RequestId::new().to_string(),
-        host_id: node,
+        request_id: &id.to_string(),
+        host_id: &listener.node,
     });
     let mut answer = format!("HTTP/1.1 {}\r\nconnection: close\r\n", document.status).into_bytes();
     for (name, value) in &document.headers {
@@ -134,10 +135,11 @@ async fn refuse(mut stream: Stream, left: Left, early: &Early, node: &str, refus
         stream.shutdown().await
     };
     // The client is unlikely to listen: nothing depends on it.
-    tokio::select! {
-        _ = timeout(LINGER, last_words) => (),
-        () = early.until_let_go() => (),
-    }
+    let is_told = tokio::select! {
+        told = timeout(LINGER, last_words) => matches!(told, Ok(Ok(()))),
+        () = early.until_let_go() => false,
+    };
+    record(is_told.then_some(document.body.len() as u64));
     drop(stream);
     left.close(early).await;
 }

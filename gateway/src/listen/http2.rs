@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
 use pingora::protocols::{Digest, Stream};
@@ -12,9 +11,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::Listener;
 use super::early::Early;
+use super::turned_away::client_at;
 use super::windows::{FIRST_BYTES, STREAM_BYTES, Window};
+use super::{Answering, Listener, http1};
 use crate::metrics::DropReason;
 
 /// Malformed requests on one connection before it is closed.
@@ -36,10 +36,12 @@ pub(super) fn want_more() {
 }
 
 /// Serves the streams of `stream`, an accepted connection on which HTTP/2 was agreed, within `window`.
-pub(super) async fn serve<A>(stream: Stream, window: Window, early: &Early, mut listener: Listener<A>)
-where
-    A: HttpServerApp + Send + Sync + 'static,
-{
+pub(super) async fn serve<A: Answering>(
+    stream: Stream,
+    window: Window,
+    early: &Early,
+    mut listener: Listener<A>,
+) {
     let digest = Arc::new(Digest {
         ssl_digest: stream.get_ssl_digest(),
         timing_digest: stream.get_timing_digest(),
@@ -91,6 +93,9 @@ where
                 listener.running.spawn(OWN.scope(window.clone(), serve));
             }
             Ok(Some(H2Accept::Rejected)) => {
+                // It was answered or reset: nobody here knows which.
+                let client = client_at(digest.socket_digest.as_deref(), digest.ssl_digest.is_some());
+                (listener.app.turn_away(client, http1::malformed()).await.record)(None);
                 malformed += 1;
                 if malformed > MALFORMED_MAX {
                     return;

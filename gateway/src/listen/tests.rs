@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread::ThreadId;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -42,6 +42,8 @@ impl Echo {
         }
     }
 }
+
+impl Answering for Echo {}
 
 #[async_trait]
 impl HttpServerApp for Echo {

@@ -17,7 +17,8 @@ use crate::audit::Asked;
 use crate::client::Client;
 use crate::metrics::InFlight;
 use crate::permission::DeniedSlot;
-use crate::quota::Charged;
+use crate::quota::{self, Charged};
+use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::response::Place;
 use crate::route::Arrival;
@@ -102,6 +103,18 @@ impl Exchange {
             place: None,
             _forward_place: None,
         }
+    }
+
+    /// Charges the client's address for the request.
+    ///
+    /// # Errors
+    /// `SlowDown`.
+    pub(super) async fn charge(&mut self) -> Result<(), Refusal> {
+        if let Some(address) = self.client.address {
+            let address = quota::of_address(address);
+            self._charged = Some(self.node.per_address.enter(address, Instant::now()).await?);
+        }
+        Ok(())
     }
 
     /// The client has sent all of a forwarded body.

@@ -15,15 +15,33 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::Proxy;
+use super::{Node, Proxy, Role};
+use crate::client::Client;
+use crate::listen::{Answering, TurnedAway};
+use crate::refusal::Refusal;
 
 /// What stands behind one listener, watched.
-pub struct Application(Arc<HttpProxy<Proxy>>);
+pub struct Application {
+    proxy: Arc<HttpProxy<Proxy>>,
+    node: Arc<Node>,
+    role: Role,
+}
 
 impl Application {
-    /// Watches the requests of `proxy`.
-    pub(super) fn new(proxy: HttpProxy<Proxy>) -> Self {
-        Self(Arc::new(proxy))
+    /// Watches the requests of `proxy`, which is of `node` and stands behind a listener for `role`.
+    pub(super) fn new(proxy: HttpProxy<Proxy>, node: Arc<Node>, role: Role) -> Self {
+        Self { proxy: Arc::new(proxy), node, role }
+    }
+}
+
+#[async_trait]
+impl Answering for Application {
+    async fn turn_away(&self, connection: Client, refusal: Refusal) -> TurnedAway {
+        match &self.role {
+            Role::Public(listener) => self.node.turn_away(listener.endpoint, connection, refusal).await,
+            // Not a request of a client that another node forwards: those can be read.
+            Role::Peer => TurnedAway::unnoted(refusal),
+        }
     }
 }
 
@@ -35,12 +53,12 @@ impl HttpServerApp for Application {
         stop: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if session.as_http2().is_none() {
-            return self.0.process_new_http(session, stop).await;
+            return self.proxy.process_new_http(session, stop).await;
         }
         let deadline = Arc::new(Deadline::default());
         tokio::select! {
             biased;
-            reusable = OWN.scope(deadline.clone(), self.0.process_new_http(session, stop)) => reusable,
+            reusable = OWN.scope(deadline.clone(), self.proxy.process_new_http(session, stop)) => reusable,
             () = deadline.passed() => None,
         }
     }
