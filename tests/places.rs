@@ -133,6 +133,26 @@ async fn who_lingers_gives_way() {
     assert!(is_answered(&mut kept, "keep-alive").await);
 }
 
+/// Who asks the admin listener on and on, and reads nothing, is let go long before a client would be: there are few connections,
+/// and `/readyz` is asked there.
+#[tokio::test]
+async fn who_reads_nothing_of_the_metrics_is_let_go() {
+    let cluster = Cluster::start().await;
+    let address = cluster.admin("ord1").trim_start_matches("http://").to_owned();
+    let asked = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\n\r\n").repeat(100);
+    let mut stalled = TcpStream::connect(&address).await.expect("connect");
+    let asking = async { while stalled.write_all(asked.as_bytes()).await.is_ok() {} };
+    // A client's connection would have 96 s.
+    timeout(IN_TIME, asking).await.expect("the connection ends");
+    assert_eq!(
+        raw::exchange(&address, format!("GET /healthz HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes())
+            .await
+            .lines()
+            .next(),
+        Some("HTTP/1.1 200 OK")
+    );
+}
+
 /// Nor do they keep a place among requests.
 #[tokio::test]
 async fn who_lingers_keeps_no_place_among_requests() {
