@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::settings::Fault;
 
 /// Why a reader could not go on. The reader gives it again if asked again: a broken read never ends as if complete.
@@ -127,16 +129,35 @@ pub enum OpenError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// What the system says of a device that has failed, is full, read-only or gone, or of a file system that has. A disk that cannot
+/// read a sector says so in many ways past the page cache, and by EIO through it (`blk_status_to_errno` of Linux).
+const OF_A_DEVICE: [Errno; 17] = [
+    Errno::IO,
+    Errno::NODATA,
+    Errno::TIMEDOUT,
+    Errno::NOLINK,
+    Errno::REMOTEIO,
+    Errno::ILSEQ,
+    Errno::BADE,
+    Errno::NXIO,
+    Errno::NODEV,
+    Errno::NOMEDIUM,
+    Errno::NOSPC,
+    Errno::DQUOT,
+    Errno::ROFS,
+    Errno::UCLEAN,
+    Errno::BADMSG,
+    Errno::STALE,
+    Errno::SHUTDOWN,
+];
+
 impl OpenError {
     /// Whether the node does better without the device than not at all: it has failed, is full, read-only or gone, or
     /// it is another node's. Anything else is for the operator to put right before the node starts.
     pub(crate) fn leaves_device_out(&self) -> bool {
-        use rustix::io::Errno;
-        const OF_THE_DEVICE: [Errno; 7] =
-            [Errno::IO, Errno::NOSPC, Errno::ROFS, Errno::NXIO, Errno::NODEV, Errno::DQUOT, Errno::REMOTEIO];
         match self {
             Self::Io { cause, .. } => {
-                OF_THE_DEVICE.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
+                OF_A_DEVICE.iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
             }
             Self::OtherNode { .. } => true,
             Self::Settings(_) | Self::InUse(_) | Self::NotASlab(_) | Self::Metrics(_) => false,
@@ -147,4 +168,25 @@ impl OpenError {
 fn list(faults: &[Fault]) -> String {
     let faults: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.key, fault.problem)).collect();
     faults.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with a bad first sector, or a file system that is damaged, does not keep a node from starting, whichever way it says
+    /// so; what an operator has set wrongly does.
+    #[test]
+    fn a_device_that_has_failed_is_left_out_whatever_it_says() {
+        let leaves_out = |errno: Errno| {
+            OpenError::Io { path: "slab".into(), doing: "start", cause: errno.into() }.leaves_device_out()
+        };
+        // A medium error of NVMe, a command that timed out, a lost path, a failed integrity check, a damaged file system.
+        for errno in [Errno::IO, Errno::NODATA, Errno::TIMEDOUT, Errno::NOLINK, Errno::ILSEQ, Errno::UCLEAN] {
+            assert!(leaves_out(errno), "{errno}");
+        }
+        for errno in [Errno::NOENT, Errno::ACCESS, Errno::PERM, Errno::ISDIR, Errno::INVAL] {
+            assert!(!leaves_out(errno), "{errno}");
+        }
+    }
 }
