@@ -79,7 +79,8 @@ pub struct Nvme {
 /// One file or raw device of the NVMe tier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NvmeDevice {
-    /// A file, which is made when it is not there, or a block device. It is held with an exclusive lock while the cache
+    /// A file, which is made when it is not there, or a block device; one below `/dev` that is not there is left out, and used once it
+    /// is. It is held with an exclusive lock while the cache
     /// is open. A device or a file that holds anything else than a slab, or zeros, is refused; of one that begins with zeros
     /// the first mebibyte tells.
     pub path: PathBuf,

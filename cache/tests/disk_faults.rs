@@ -141,6 +141,22 @@ async fn a_disk_without_room_is_left_out() {
     node.cache.close().await;
 }
 
+/// A raw device that is gone when the node starts: the node does without, and makes nothing in its place.
+#[tokio::test]
+async fn a_raw_device_that_is_not_there_is_left_out() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = Path::new("/dev").join(format!("no-such-device-{}", std::process::id()));
+    let mut settings = two_devices(folder.path());
+    settings.nvme.as_mut().expect("nvme").devices[1].path = path.clone();
+    let node = Node::open(settings).await;
+    assert!(!fs::exists(&path).expect("a look"), "a file among devices");
+    assert_eq!((node.metric("cache_nvme_in_use", None), node.metric("cache_nvme_out", None)), (1, 1));
+    let origin = Origin::new(1, MIB);
+    node.read_all(&origin).await;
+    assert_eq!(node.read_all(&origin).await.origin_bytes, 0);
+    node.cache.close().await;
+}
+
 /// A process that is killed in the middle of writes, at different moments: what the next one finds is right.
 #[tokio::test]
 async fn killed_in_the_middle_of_writes() {

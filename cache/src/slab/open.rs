@@ -57,7 +57,8 @@ pub(crate) struct Opened {
 }
 
 /// Opens, and where needed makes, the slab that `device` describes. It stays locked while the file is open.
-/// Another process's lock is waited for a little at the start alone; a file that is not there is not made where it was before.
+/// Another process's lock is waited for a little at the start alone; a file that is not there is not made where it was before,
+/// nor among devices.
 /// Blocks: it may allocate a whole file.
 pub(crate) fn open(
     opening: &Opening,
@@ -74,7 +75,8 @@ pub(crate) fn open(
         // Refused while it is mounted, or part of anything that is.
         options.custom_flags(i32::try_from(OFlags::EXCL.bits()).expect("O_EXCL fits an i32"));
     } else {
-        options.create(occasion != Occasion::Again).truncate(false).mode(PRIVATE_MODE);
+        let may_be_made = occasion != Occasion::Again && !names_a_device(path);
+        options.create(may_be_made).truncate(false).mode(PRIVATE_MODE);
     }
     let lock_wait_max = match occasion {
         Occasion::Start => LOCK_WAIT_MAX,
@@ -82,6 +84,7 @@ pub(crate) fn open(
     };
     let file = options.open(path).map_err(|cause| match cause.kind() {
         io::ErrorKind::ResourceBusy => OpenError::InUse(path.clone()),
+        io::ErrorKind::NotFound if names_a_device(path) => failed("open")(Errno::NODEV.into()),
         _ => failed("open")(cause),
     })?;
     lock(&file, lock_wait_max).map_err(|error| match error {
@@ -132,6 +135,12 @@ pub(crate) fn open(
             Ok((file, Opened { geometry, slab_id, index, generation_next: 1 }))
         }
     }
+}
+
+/// Whether only a device can be meant by `path`. A file that were made there would lie in memory, and in the way of the device
+/// when that comes; and a node that may make none there would not start.
+fn names_a_device(path: &Path) -> bool {
+    path.starts_with("/dev") && !path.starts_with("/dev/shm")
 }
 
 /// Takes a file that is ours from everybody but its owner: an earlier release, or whoever made it, may have let others read
