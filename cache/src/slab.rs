@@ -38,7 +38,7 @@ use crate::settings::Nvme;
 use crate::tenant::{Tenant, Weights};
 pub(crate) use device::Handling;
 pub(crate) use device::Pin;
-use device::{Device, Occasion, Opening};
+use device::{Device, Opening};
 use kept::Kept;
 use place::{Content, Place};
 use tending::Tending;
@@ -61,7 +61,8 @@ pub enum DeviceState {
     InUse,
     /// Another process holds it: it is taken into use once that lets go of it.
     Awaited,
-    /// It was taken out, and has not given back what it was asked; once it has, it is tried again.
+    /// It was taken out, and has not given back what it was asked; once it has, it is tried again. Or it has not answered yet since the
+    /// node started.
     Silent,
     /// It failed, or is another node's: it is tried again from time to time.
     Out,
@@ -95,7 +96,7 @@ pub(crate) enum Offered {
 
 impl Slab {
     /// Opens the devices that `settings` describe. One that has failed, or belongs to another node, is left out and tried again
-    /// later; one that another process holds is waited for.
+    /// later; one that another process holds, or that does not answer, is waited for while the node goes on.
     pub(crate) async fn open(
         settings: &Nvme,
         block_bytes: u64,
@@ -115,13 +116,16 @@ impl Slab {
             kept: kept.clone(),
             metrics: metrics.clone(),
         });
-        let opened = settings.devices.iter().map(|device| Device::open(&opening, device, Occasion::Start));
+        let opened = settings.devices.iter().map(|device| Device::open_in_time(&opening, device));
         let opened = join_all(opened).await;
         kept.catch_up().await;
         let places: Arc<[_]> = settings.devices.iter().map(|_| Place::new()).collect();
         let tending = Tending::new(opening, places.clone());
         for (at, opened) in opened.into_iter().enumerate() {
-            tending.begin(at, opened)?;
+            match opened {
+                Ok(opened) => tending.begin(at, opened)?,
+                Err(hangs) => tending.begin_without(at, hangs),
+            }
         }
         Ok(Self { places, tending: Arc::new(tending), kept, withheld })
     }

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tracing::{error, warn};
 
@@ -56,6 +57,10 @@ pub(super) const ERRORS_MAX: u32 = 8;
 /// has no end (`ops/decisions/2026-11-30-what-a-device-may-do-to-a-node.md`).
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a node that starts waits for a device to be opened, another process's lock included. It does not answer then, or a large
+/// file takes long to be made: the node goes on without, until it is.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+
 /// Before a device that was taken out is tried again: three times as long as it was waited for.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -80,6 +85,8 @@ pub(crate) struct Handling {
     /// With a read, and with all that is left to do when it is closed.
     pub(crate) patience: Duration,
     pub(crate) write_patience: Duration,
+    /// With the opening of a device when the node starts.
+    pub(crate) start_patience: Duration,
     /// Before a device that was taken out is tried again for the first time.
     pub(crate) pause: Duration,
     /// Between two such tries at the most.
@@ -97,6 +104,7 @@ impl Default for Handling {
         Self {
             patience: PATIENCE,
             write_patience: PATIENCE,
+            start_patience: START_PATIENCE,
             pause: PAUSE,
             pause_max: PAUSE_MAX,
             #[cfg(test)]
@@ -224,9 +232,28 @@ impl Device {
         device: &NvmeDevice,
         occasion: Occasion,
     ) -> Result<Self, OpenError> {
+        Self::begin_to_open(opening, device, occasion).await.expect("opening a slab does not panic")
+    }
+
+    /// Opens `device` for a node that starts. What is still to come of one that takes too long is the error.
+    pub(crate) async fn open_in_time(
+        opening: &Arc<Opening>,
+        device: &NvmeDevice,
+    ) -> Result<Result<Self, OpenError>, JoinHandle<Result<Self, OpenError>>> {
+        let mut opened = Self::begin_to_open(opening, device, Occasion::Start);
+        match timeout(opening.handling.start_patience, &mut opened).await {
+            Ok(opened) => Ok(opened.expect("opening a slab does not panic")),
+            Err(_) => Err(opened),
+        }
+    }
+
+    fn begin_to_open(
+        opening: &Arc<Opening>,
+        device: &NvmeDevice,
+        occasion: Occasion,
+    ) -> JoinHandle<Result<Self, OpenError>> {
         let (opening, device) = (opening.clone(), device.clone());
-        let open = move || Self::open_blocking(&opening, &device, occasion);
-        tokio::task::spawn_blocking(open).await.expect("opening a slab does not panic")
+        tokio::task::spawn_blocking(move || Self::open_blocking(&opening, &device, occasion))
     }
 
     fn open_blocking(opening: &Opening, device: &NvmeDevice, occasion: Occasion) -> Result<Self, OpenError> {
@@ -244,13 +271,14 @@ impl Device {
 
     fn start(opening: &Opening, opened: Opened, engine: Box<dyn Engine>) -> Self {
         let Opening { settings, kept, metrics, handling, withheld, .. } = opening;
+        let engine = handling.engine(engine);
         metrics.nvme_device_in();
         metrics.nvme_slots_came(opened.geometry.slots_count);
         metrics.nvme_blocks_came(opened.index.blocks_count());
         Self(Arc::new(Inner {
             geometry: opened.geometry,
             slab_id: opened.slab_id,
-            engine: handling.engine(engine),
+            engine,
             state: Mutex::new(State {
                 blocks_told: opened.index.blocks_count(),
                 index: opened.index,

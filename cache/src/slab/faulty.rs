@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::device::Before;
 use super::engine::{Engine, SlotRead, SlotWrite};
@@ -24,6 +24,7 @@ pub(crate) struct Faults {
     pub(crate) writes_wait: AtomicBool,
     pub(crate) waiting: Mutex<Vec<SlotWrite>>,
     pub(crate) blanks_wait: AtomicBool,
+    pub(crate) opening_waits: AtomicBool,
     /// What came to its end, in this order.
     pub(crate) ended: Mutex<Vec<&'static str>>,
 }
@@ -32,7 +33,13 @@ impl Faults {
     /// What puts them before a device.
     pub(crate) fn before(self: &Arc<Self>) -> Before {
         let faults = self.clone();
-        Arc::new(move |engine| Box::new(Faulty { engine, faults: faults.clone() }))
+        Arc::new(move |engine| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while faults.opening_waits.load(Ordering::SeqCst) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Box::new(Faulty { engine, faults: faults.clone() })
+        })
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) enum Content {
     Device(Device),
     /// Another process holds it.
     Awaited,
-    /// It was taken out, and has not given back what it was asked.
+    /// It was taken out, and has not given back what it was asked; or has not answered yet since the node started.
     Silent,
     /// It was taken out, or could not be opened.
     Out,

@@ -2,7 +2,8 @@
 //! free, and one that was taken out is tried again.
 //!
 //! The old process of a restart may take longer to end than the new one can wait before it serves. Blocks that belong to
-//! a missing device are kept on the others meanwhile, or in memory alone.
+//! a missing device are kept on the others meanwhile, or in memory alone. So it is with a device that does not answer when the node
+//! starts: it is taken as soon as it does.
 //!
 //! **A device that was taken out** is left to itself until it has given back all that it was asked, which a silent one may never do:
 //! before, nobody else may write there, nor would it answer. Then it is let go of, lock and all, and opened as at a start, with
@@ -65,6 +66,18 @@ impl Tending {
         Ok(())
     }
 
+    /// Begins to see to the device at place `at`, which was not opened in time: it is used once it `opens`.
+    pub(super) fn begin_without(&self, at: usize, opens: JoinHandle<Result<Device, OpenError>>) {
+        let tended = Tended { opening: self.opening.clone(), places: self.places.clone(), at };
+        error!(path = %tended.path().display(), "an NVMe device does not answer: the node starts without it");
+        self.opening.metrics.nvme_device_out();
+        self.places[at].put(Content::Silent);
+        lock(&self.tasks).push(tokio::spawn(async move {
+            tended.wait_for(opens).await;
+            tended.see_to().await;
+        }));
+    }
+
     /// Sees to no device any more; none comes into its place afterwards.
     pub(super) async fn give_up(&self) {
         let all = std::mem::take(&mut *lock(&self.tasks));
@@ -112,10 +125,35 @@ impl Tended {
     async fn open(&self, occasion: Occasion) -> Result<Device, OpenError> {
         let opened = Device::open(&self.opening, &self.opening.settings.devices[self.at], occasion).await;
         if opened.is_ok() {
-            // Before any of its blocks is given up: another process may have pinned more since this one started.
-            self.opening.kept.catch_up().await;
+            self.catch_up().await;
         }
         opened
+    }
+
+    /// Before any of a device's blocks is given up: another process may have pinned more since this one started.
+    async fn catch_up(&self) {
+        self.opening.kept.catch_up().await;
+    }
+
+    /// Puts the device into its place once it `opens`; it counted as out.
+    async fn wait_for(&self, opens: JoinHandle<Result<Device, OpenError>>) {
+        match opens.await.expect("opening a slab does not panic") {
+            Ok(device) => {
+                self.catch_up().await;
+                self.returns(device);
+            }
+            Err(error) => {
+                error!(path = %self.path().display(), %error, "an NVMe device cannot be used: the node goes on without it");
+                self.place().put(Content::Out);
+            }
+        }
+    }
+
+    /// A device that was out is in use.
+    fn returns(&self, device: Device) {
+        warn!(path = %self.path().display(), "an NVMe device that was out is in use again");
+        self.opening.metrics.nvme_device_returned();
+        self.place().put(Content::Device(device));
     }
 
     /// Says that a device stays out, and why.
@@ -162,9 +200,7 @@ impl Tended {
             sleep(pause).await;
             match self.open(Occasion::Again).await {
                 Ok(device) => {
-                    warn!(path = %self.path().display(), "an NVMe device that was out is in use again");
-                    self.opening.metrics.nvme_device_returned();
-                    self.place().put(Content::Device(device));
+                    self.returns(device);
                     return pauses.is_back(Instant::now());
                 }
                 Err(error) => {

@@ -34,13 +34,18 @@ struct Bench {
 
 impl Bench {
     async fn open(folder: &Path, node: &str) -> Self {
+        Self::with(Arc::default(), Handling::default().start_patience, folder, node).await
+    }
+
+    /// The same, with faults from the start.
+    async fn with(faults: Arc<Faults>, start_patience: Duration, folder: &Path, node: &str) -> Self {
         let mut settings = Nvme::new(folder.join("slab"), 4 << 20);
         (settings.write_queue_bytes, settings.node) = (16 * BLOCK_BYTES, node.into());
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(&registry).expect("registers"));
-        let faults = Arc::<Faults>::default();
         let handling = Handling {
             patience: Duration::from_secs(5),
+            start_patience,
             pause: Duration::from_millis(5),
             pause_max: Duration::from_millis(20),
             before: Some(faults.before()),
@@ -135,6 +140,27 @@ async fn a_silent_device_comes_back_with_its_blocks() {
         Bench::open(folder.path(), "las1").await.metric("cache_nvme_blocks"),
         u64::from(ERRORS_MAX) + 2
     );
+}
+
+/// A device that hangs when a node starts does not keep it from starting: it is used once it answers, with all of its blocks.
+#[tokio::test]
+async fn a_device_that_hangs_at_the_start_is_used_once_it_answers() {
+    let folder = tempfile::tempdir().expect("folder");
+    let before = Bench::open(folder.path(), "las1").await;
+    before.store(0..4).await;
+    before.slab.close().await;
+    let faults = Arc::<Faults>::default();
+    faults.opening_waits.store(true, Ordering::SeqCst);
+    let bench = Bench::with(faults.clone(), Duration::from_millis(20), folder.path(), "las1").await;
+    assert_eq!((bench.state(), bench.counts()), (DeviceState::Silent, [0, 1, 0]));
+    assert!(!bench.slab.in_use() && !bench.slab.contains(&Bench::key(0)));
+    faults.opening_waits.store(false, Ordering::SeqCst);
+    until("it is in use", || bench.state() == DeviceState::InUse).await;
+    assert_eq!(bench.counts(), [1, 0, 1]);
+    for index in 0..4 {
+        assert_eq!(bench.read(index).await.expect("on disk")[..1000], [index as u8; 1000]);
+    }
+    bench.slab.close().await;
 }
 
 /// A device that goes on failing goes out again each time, and a node that closes meanwhile has done with it.
