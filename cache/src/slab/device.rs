@@ -9,25 +9,31 @@
 //! The index in memory says where a block lies; page sums stay on disk, in the headers. What is given up for a new block,
 //! and whether a block is worth a write at all, is [`eviction`]'s to say.
 //!
+//! Here are a device's life, what is found and offered, and how it goes out; [`read`] has the reads, [`watch`] looks after the writes,
+//! [`purge`] makes blocks unfindable.
+//!
 //! [`eviction`]: super::eviction
+
+mod purge;
+mod read;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
-use super::engine::{self, Engine, SlotRead, SlotWrite};
+use super::engine::{self, Engine, SlotWrite};
 use super::file::SlabFile;
 use super::header::Header;
 use super::index::Index;
@@ -36,16 +42,15 @@ use super::open::{self, Opened};
 use super::superblock::{Geometry, Superblock};
 use super::withheld::Withheld;
 use super::{Found, Keep, Offered};
-use crate::block::{Block, SECTOR_BYTES};
-use crate::buffer::Buffer;
+use crate::block::Block;
 use crate::error::OpenError;
 use crate::layout::{self, BlockKey};
 use crate::metrics::{Metrics, NotKept};
-use crate::page;
 use crate::settings::{Nvme, NvmeDevice};
-use crate::source::PAGE_BYTES;
 use crate::sync::lock;
 use crate::tenant::{Tenant, Weights};
+pub(super) use purge::out_of_use;
+pub(crate) use read::Pin;
 
 /// Failed reads and writes after which the device is taken out of use. One can be a bad
 /// sector, whose slot is not used again; a device that fails this often fails more, and each failure costs a reader
@@ -69,15 +74,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// Between two looks whether a device that was taken out has given back what it was asked.
 const LET_GO_PAUSE: Duration = Duration::from_millis(100);
-
-/// Slots that are purged while readers wait: about a tenth of a millisecond of work.
-const PURGED_AT_ONCE: u32 = 1024;
-
-/// Slots whose headers are made unreadable, and that durable, in one go.
-const BLANKED_AT_ONCE: u32 = 16_384;
-
-/// Between two looks whether what was purged is still read: about what a read takes.
-const PINNED_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long devices are waited for, and what tests put before them.
 #[derive(Clone)]
@@ -208,21 +204,6 @@ struct Queued {
     answered_before: u64,
     /// The device was waited for long enough, and that has counted.
     is_late: bool,
-}
-
-/// A block on disk that cannot go away while this is held.
-pub(crate) struct Pin {
-    device: Device,
-    key: BlockKey,
-    slot: u32,
-    /// How many reads of the device's other blocks there were since this one's last, if it was read before.
-    pub(crate) touched_ago: Option<u32>,
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        lock(&self.device.0.state).index.unpin(self.slot);
-    }
 }
 
 impl Device {
@@ -402,109 +383,6 @@ impl Device {
         self.settled(|state| state.queue_bytes + bytes <= self.0.queue_bytes_max).await;
     }
 
-    /// Drops the blocks that `goes` names, also from what a restart would find, and returns how many there were. What of them
-    /// waits to be written is waited for, as far as it waits by now; what is read of them meanwhile is read to its end.
-    ///
-    /// # Errors
-    /// Where the device did not take it in time, or is not in use. What was stored is not found any more all the same, until a
-    /// restart.
-    pub(crate) async fn purge(&self, goes: &(impl Fn(&BlockKey) -> bool + Sync)) -> io::Result<u64> {
-        let mut purged_count = self.purge_slots(goes).await?;
-        let is_under_way = |state: &State, before: u64| {
-            state.queue.iter().any(|(key, queued)| {
-                queued.generation < before && (goes(key) || queued.over.as_ref().is_some_and(goes))
-            })
-        };
-        let (now, waits) = {
-            let state = lock(&self.0.state);
-            (state.generation_next, is_under_way(&state, state.generation_next))
-        };
-        if waits {
-            self.settled_in_time(|state| !is_under_way(state, now)).await?;
-            // They are stored by now; or failed, and may have left what was there.
-            purged_count += self.purge_slots(goes).await?;
-        }
-        // What was written over until now is to be gone for good as well.
-        self.clone().blank(Vec::new()).await?;
-        Ok(purged_count)
-    }
-
-    async fn purge_slots(&self, goes: &(impl Fn(&BlockKey) -> bool + Sync)) -> io::Result<u64> {
-        let slots_count = self.0.geometry.slots_count;
-        let mut purged_count = 0;
-        for start in (0..slots_count).step_by(BLANKED_AT_ONCE as usize) {
-            let end = slots_count.min(start.saturating_add(BLANKED_AT_ONCE));
-            let mut purged = Vec::new();
-            for start in (start..end).step_by(PURGED_AT_ONCE as usize) {
-                purged_count +=
-                    self.purge_some(start..end.min(start.saturating_add(PURGED_AT_ONCE)), goes, &mut purged);
-                // Whoever waits for the lock has its turn. Not by an await: a caller that goes away here would leave them so.
-                std::thread::yield_now();
-            }
-            if !purged.is_empty() {
-                self.clone().blank(purged).await?;
-            }
-        }
-        Ok(purged_count)
-    }
-
-    /// Purges what there is in `slots`, adds those of which a header is left to `purged`, and returns how many blocks there were.
-    fn purge_some(&self, slots: Range<u32>, goes: impl Fn(&BlockKey) -> bool, purged: &mut Vec<u32>) -> u64 {
-        let mut state = lock(&self.0.state);
-        let before = state.index.blocks_count();
-        purged.extend(state.index.purge(slots, goes));
-        self.count_blocks(&mut state);
-        (before - state.index.blocks_count()) as u64
-    }
-
-    /// Makes the headers of purged slots unreadable, once nobody reads them or was waited for long enough, and durable what was
-    /// written to headers before. It goes on where its caller goes away, or has waited for the device for long enough; who
-    /// closes the device waits for it.
-    async fn blank(self, slots: Vec<u32>) -> io::Result<()> {
-        {
-            let mut state = lock(&self.0.state);
-            if state.closing || !self.in_use() {
-                return Err(out_of_use());
-            }
-            state.blankings_count += 1;
-        }
-        let (device, first) = (self.clone(), slots.first().copied().unwrap_or_default());
-        let blanking = async move {
-            let begun = Instant::now();
-            while begun.elapsed() < self.0.patience
-                && slots.iter().any(|slot| lock(&self.0.state).index.is_pinned(*slot))
-            {
-                sleep(PINNED_PAUSE).await;
-            }
-            let device = self.clone();
-            let blanked = tokio::task::spawn_blocking(move || {
-                let geometry = &device.0.geometry;
-                let offsets: Vec<u64> = slots.iter().map(|slot| geometry.header_offset(*slot)).collect();
-                let outcome = device.0.engine.blank(&offsets, geometry.header_bytes());
-                for slots in slots.chunks(PURGED_AT_ONCE as usize) {
-                    let mut state = lock(&device.0.state);
-                    slots.iter().for_each(|slot| state.index.blanked(*slot, outcome.is_ok()));
-                }
-                outcome.map_err(|error| (slots.first().copied().unwrap_or_default(), error))
-            });
-            let blanked = blanked.await.expect("blanking headers does not panic");
-            if let Err((slot, error)) = &blanked {
-                self.device_failed("blank", *slot, error);
-            }
-            lock(&self.0.state).blankings_count -= 1;
-            self.0.settled.notify_waiters();
-            blanked.map_err(|(_, error)| error)
-        };
-        // Readers and the device have the same patience each.
-        match timeout(2 * device.0.patience, tokio::spawn(blanking)).await {
-            Ok(blanked) => blanked.expect("blanking headers does not panic"),
-            Err(_) => {
-                device.is_slow("blank", first);
-                Err(io::ErrorKind::TimedOut.into())
-            }
-        }
-    }
-
     /// Writes what is queued, makes it durable, and lets go of the file; of a device that does not answer, once it was waited
     /// for long enough, without. Nothing is found from now on.
     pub(crate) async fn close(&self) {
@@ -621,66 +499,6 @@ impl Device {
         was_late
     }
 
-    /// Sees to it that writes that are not answered in time are told of, if nobody does by now.
-    fn watch_writes(&self, state: &mut State) {
-        if std::mem::replace(&mut state.are_writes_watched, true) {
-            return;
-        }
-        // A device that is let go of is not held by this until it next looks.
-        let (device, patience) = (Arc::downgrade(&self.0), self.0.write_patience);
-        self.0.runtime.spawn(async move {
-            let mut next = Instant::now() + patience;
-            loop {
-                sleep_until(next.into()).await;
-                let Some(device) = device.upgrade().map(Self) else { return };
-                match device.tell_of_late_writes() {
-                    Some(later) => next = later,
-                    None => return,
-                }
-            }
-        });
-    }
-
-    /// Counts the writes that were waited for long enough, each once, as reads are: the device is slow if it answered another
-    /// one meanwhile. Returns when the next one will have been, if there is one.
-    ///
-    /// A device that has no room for another write, and answered none for so long, takes no more: of large blocks it has
-    /// fewer than it may have errors.
-    fn tell_of_late_writes(&self) -> Option<Instant> {
-        let mut late = Vec::new();
-        let (next, takes_none) = {
-            let mut state = lock(&self.0.state);
-            let now = Instant::now();
-            let answered_count = state.writes_answered_count;
-            for queued in state.queue.values_mut().filter(|queued| !queued.is_late) {
-                if now.duration_since(queued.offered) >= self.0.write_patience {
-                    queued.is_late = true;
-                    self.0.withheld.add(queued.block.footprint());
-                    late.push((queued.slot, queued.answered_before == answered_count));
-                }
-            }
-            let waiting = state.queue.values().filter(|queued| !queued.is_late);
-            let next_late = waiting.map(|queued| queued.offered + self.0.write_patience).min();
-            let is_full =
-                state.queue_bytes + layout::to_len(self.0.geometry.block_bytes) > self.0.queue_bytes_max;
-            let is_stuck = is_full && next_late.is_none();
-            let silent_from = state.write_answered_at + self.0.write_patience;
-            let next = if is_stuck && now < silent_from { Some(silent_from) } else { next_late };
-            state.are_writes_watched = next.is_some();
-            (next, is_stuck && now >= silent_from)
-        };
-        for (slot, is_silent) in late {
-            match is_silent {
-                true => self.device_failed("write", slot, &io::ErrorKind::TimedOut.into()),
-                false => self.is_slow("write", slot),
-            }
-        }
-        if takes_none {
-            self.take_out();
-        }
-        next
-    }
-
     fn device_failed(&self, doing: &'static str, slot: u32, cause: &io::Error) {
         if !self.in_use() {
             return; // closed, or out already
@@ -710,24 +528,6 @@ impl Device {
         }
     }
 
-    /// A read has no answer in time, when there had been `answers_before` at its start. Its block is forgotten, so that nobody
-    /// waits for it again; its slot stays pinned for as long as the device has the read.
-    ///
-    /// Where others were answered meanwhile the device is slow, or has lost this one: that alone does not take it out. If it
-    /// loses more, they hold every place at the device in the end, and nobody is answered.
-    fn is_late(&self, key: &BlockKey, slot: u32, answers_before: u64) {
-        {
-            let mut state = lock(&self.0.state);
-            state.index.forget_block(key, slot);
-            self.count_blocks(&mut state);
-        }
-        if self.0.answers_count.load(Ordering::Relaxed) == answers_before {
-            self.device_failed("read", slot, &io::ErrorKind::TimedOut.into());
-        } else {
-            self.is_slow("read", slot);
-        }
-    }
-
     /// Nothing is found here any more.
     fn gone(&self) {
         self.0.metrics.nvme_device_gone();
@@ -743,159 +543,6 @@ impl Device {
         self.0.metrics.nvme_blocks_came(now);
         self.0.metrics.nvme_blocks_went(told);
     }
-}
-
-impl Pin {
-    /// Reads the pages `pages` (counted within the block, which is `block_len` bytes long) into the start of
-    /// `buffer`, and verifies each. `None` when the block is not to be had after all, or not in time: it is a miss then.
-    pub(crate) async fn read(self, block_len: usize, pages: Range<usize>, buffer: Buffer) -> Option<Buffer> {
-        if !self.device.in_use() {
-            return None; // since it was found: a silent device would keep this buffer too
-        }
-        let mut waiting = Waiting(Some(self.ask(block_len, pages, buffer)));
-        let answer = waiting.0.as_mut().expect("until it was answered").answer().await;
-        waiting.0 = None;
-        // Sums are worked out where the bytes are wanted, not on the engine's thread; nobody's are not.
-        let (pin, pages, (header, buffer)) = answer?;
-        pin.is_good(&header, &buffer, block_len, pages).then_some(buffer)
-    }
-
-    /// Hands the read to the device. The pin goes with it: the slot is safe even if the reader goes away.
-    fn ask(self, block_len: usize, pages: Range<usize>, buffer: Buffer) -> Asked {
-        let (device, key, slot) = (self.device.clone(), self.key, self.slot);
-        let inner = &device.0;
-        let start = pages.start * PAGE_LEN;
-        let end = (pages.end * PAGE_LEN).min(block_len);
-        let data_bytes = (end - start).next_multiple_of(SECTOR_BYTES);
-        let footprint = buffer.len();
-        let (answer, answered) = oneshot::channel();
-        let started = Instant::now();
-        let answers_before = inner.answers_count.load(Ordering::Relaxed);
-        inner.engine.read(SlotRead {
-            header_offset: inner.geometry.header_offset(slot),
-            header_bytes: inner.geometry.header_bytes(),
-            data_offset: inner.geometry.data_offset(slot) + start as u64,
-            data_bytes,
-            buffer,
-            done: Box::new(move |outcome| {
-                let inner = &self.device.0;
-                inner.answers_count.fetch_add(1, Ordering::Relaxed);
-                if outcome.is_ok() {
-                    inner.metrics.nvme_read(pages_len(&pages, block_len), started.elapsed());
-                }
-                // Who does not wait any more has counted it as late.
-                if let Err(Answer { pin, outcome, .. }) = answer.send(Answer { pin: self, pages, outcome }) {
-                    if outcome.is_err() {
-                        pin.forget(true);
-                    }
-                    drop(outcome);
-                    pin.device.0.withheld.sub(footprint);
-                }
-            }),
-        });
-        let until = (started + inner.patience).into();
-        Asked { device, key, slot, footprint, answers_before, until, answered }
-    }
-
-    /// Verifies what was read. A block that proves bad is forgotten.
-    fn is_good(&self, header: &[u8], buffer: &Buffer, block_len: usize, pages: Range<usize>) -> bool {
-        let good = Header::decode(header, self.device.0.slab_id, self.slot)
-            .filter(|header| header.key == self.key && header.block_len as usize == block_len)
-            .is_some_and(|header| pages_match(buffer, &header.sums, block_len, pages));
-        if !good {
-            self.device.0.metrics.nvme_corrupt();
-            warn!(slot = self.slot, "a block on NVMe failed its checksum: fetched again");
-            self.forget(false);
-        }
-        good
-    }
-
-    fn forget(&self, device_failed: bool) {
-        let mut state = lock(&self.device.0.state);
-        state.index.forget(self.slot, device_failed);
-        self.device.count_blocks(&mut state);
-    }
-}
-
-/// A read that the device has.
-struct Asked {
-    device: Device,
-    key: BlockKey,
-    slot: u32,
-    /// Of its buffer.
-    footprint: usize,
-    answers_before: u64,
-    until: tokio::time::Instant,
-    answered: oneshot::Receiver<Answer>,
-}
-
-/// What the device made of a read.
-struct Answer {
-    pin: Pin,
-    pages: Range<usize>,
-    outcome: io::Result<(Vec<u8>, Buffer)>,
-}
-
-impl Asked {
-    /// What was read. `None` if that failed, or is late: which costs the block, and counts, once.
-    async fn answer(&mut self) -> Option<(Pin, Range<usize>, (Vec<u8>, Buffer))> {
-        let answer = match timeout_at(self.until, &mut self.answered).await {
-            Ok(answer) => answer.ok(),
-            Err(_) => {
-                let withheld = &self.device.0.withheld;
-                withheld.add(self.footprint);
-                // It cannot come any more, and whoever brings it is told so; but it may just have come.
-                self.answered.close();
-                let answer = self.answered.try_recv().ok();
-                if answer.is_some() {
-                    withheld.sub(self.footprint);
-                }
-                answer
-            }
-        };
-        let Some(Answer { pin, pages, outcome }) = answer else {
-            self.device.is_late(&self.key, self.slot, self.answers_before);
-            return None;
-        };
-        match outcome {
-            Ok(read) => Some((pin, pages, read)),
-            Err(error) => {
-                pin.forget(true);
-                self.device.device_failed("read", self.slot, &error);
-                None
-            }
-        }
-    }
-}
-
-/// A read that is waited for. Where its reader goes away the device is waited for all the same: a reader with less patience than
-/// we have hides no device that fails or is silent.
-struct Waiting(Option<Asked>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(mut asked) = self.0.take() {
-            asked.device.0.runtime.clone().spawn(async move { drop(asked.answer().await) });
-        }
-    }
-}
-
-/// Why a device that is not in use is not purged.
-pub(super) fn out_of_use() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "it is not in use now")
-}
-
-const PAGE_LEN: usize = PAGE_BYTES as usize;
-
-/// The length of the pages `pages` of a block of `block_len` bytes.
-fn pages_len(pages: &Range<usize>, block_len: usize) -> usize {
-    (pages.end * PAGE_LEN).min(block_len) - pages.start * PAGE_LEN
-}
-
-fn pages_match(bytes: &[u8], sums: &[u32], block_len: usize, pages: Range<usize>) -> bool {
-    let bytes = &bytes[..pages_len(&pages, block_len)];
-    let Some(sums) = sums.get(pages) else { return false };
-    bytes.chunks(PAGE_LEN).zip(sums).all(|(bytes, sum)| page::checksum(bytes) == *sum)
 }
 
 fn len32(len: usize) -> u32 {

@@ -2,13 +2,15 @@
 
 use futures::FutureExt as _;
 use prometheus::Registry;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::*;
 use crate::Instance;
-use crate::buffer::{For, Pool};
-use crate::page::VerifiedPage;
+use crate::buffer::{Buffer, For, Pool};
+use crate::page::{self, VerifiedPage};
 use crate::slab::faulty::Faults;
+use crate::source::PAGE_BYTES;
 use crate::test_until::until;
 
 const BLOCK_BYTES: u64 = 128 * 1024;
