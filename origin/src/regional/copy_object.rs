@@ -218,7 +218,6 @@ impl Copy {
             Ok(found)
         };
         let found = store.read(finding).await?;
-        self.verify_changes_something(&found.facts)?;
         let shares_bytes = self.shares_bytes(&found);
         if shares_bytes && algorithm.is_none() {
             return Ok((found.facts, None));
@@ -245,7 +244,7 @@ impl Copy {
 
     /// What there is, and whether it may be done: that depends on the tags that the copy will have, its source's too.
     fn find(&self, rows: &impl Reads) -> S3Result<Found> {
-        self.target.bucket.look_up(rows)?;
+        self.verify_changes_something(&self.target.bucket.look_up(rows)?.facts)?;
         let FoundSource { head: source, version_id: source_version_id, keys: source_keys } =
             self.source.find(rows)?;
         let tags = self.replaced_tags.as_ref().unwrap_or(&source.tags).clone();
