@@ -131,10 +131,11 @@ pub enum OpenError {
 
 /// What the system says of a device that has failed, is full, read-only or gone, or of a file system that has. A disk that cannot
 /// read a sector says so in many ways past the page cache, and by EIO through it (`blk_status_to_errno` of Linux).
-const OF_A_DEVICE: [Errno; 17] = [
+const OF_A_DEVICE: [Errno; 18] = [
     Errno::IO,
     Errno::NODATA,
     Errno::TIMEDOUT,
+    Errno::TIME,
     Errno::NOLINK,
     Errno::REMOTEIO,
     Errno::ILSEQ,

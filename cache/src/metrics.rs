@@ -214,7 +214,7 @@ impl Metrics {
             nvme_in_use: gauge("cache_nvme_in_use", "NVMe devices in use.")?,
             nvme_out: gauge(
                 "cache_nvme_out",
-                "NVMe devices that were set but failed, or are another node's: out of use, and tried again from time to time.",
+                "NVMe devices that were set but failed, do not answer, or are another node's: out of use, and tried again from time to time.",
             )?,
             nvme_returns: counter(
                 "cache_nvme_returns_total",
@@ -339,6 +339,12 @@ impl Metrics {
     pub(crate) fn nvme_device_returned(&self) {
         self.nvme_out.dec();
         self.nvme_returns.inc();
+    }
+
+    /// Another process holds a device that did not answer at the start.
+    pub(crate) fn nvme_device_out_is_awaited(&self) {
+        self.nvme_out.dec();
+        self.nvme_awaited.inc();
     }
 
     /// Another process holds a device.

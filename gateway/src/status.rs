@@ -242,7 +242,7 @@ impl fmt::Display for Status {
             let how = match state.as_str() {
                 "in_use" => "in use",
                 "awaited" => "another process holds it",
-                "silent" => "taken out, and does not answer",
+                "silent" => "does not answer",
                 "out" => "out, and tried again from time to time",
                 other => other,
             };

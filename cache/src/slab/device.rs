@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -62,8 +63,8 @@ pub(super) const ERRORS_MAX: u32 = 8;
 /// has no end (`ops/decisions/2026-11-30-what-a-device-may-do-to-a-node.md`).
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a node that starts waits for a device to be opened, another process's lock included. It does not answer then, or a large
-/// file takes long to be made: the node goes on without, until it is.
+/// How long a node that starts waits for a device to be opened, another process's lock included. After that it does not answer, or a
+/// large file takes long to be made, or the headers of very many blocks to be read: the node goes on without until it is open.
 const START_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Before a device that was taken out is tried again: three times as long as it was waited for.
@@ -244,7 +245,8 @@ impl Device {
         // The device itself answers, and is the one that was just looked at through the page cache: it is opened twice.
         let sector = file.read_first_sector().map_err(failed)?;
         if Superblock::decode(&sector).map(|superblock| superblock.slab_id) != Ok(found.slab_id) {
-            return Err(failed(io::Error::other("another device has come into its place")));
+            // Another device has come into its place, or it answers with something else than the page cache has of it.
+            return Err(failed(Errno::STALE.into()));
         }
         let engine = engine::start(opening.settings.engine, Arc::new(file)).map_err(failed)?;
         Ok(Self::start(opening, found, engine))

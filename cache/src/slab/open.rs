@@ -87,11 +87,20 @@ pub(crate) fn open(
         io::ErrorKind::NotFound if names_a_device(path) => failed("open")(Errno::NODEV.into()),
         _ => failed("open")(cause),
     })?;
+    let is_device = file.metadata().map_err(failed("open"))?.file_type().is_block_device();
+    if is_device != is_raw || !is_device && names_a_device(path) {
+        // It came into its place just now, or a file has been left in it.
+        return Err(failed("open")(Errno::NODEV.into()));
+    }
     lock(&file, lock_wait_max).map_err(|error| match error {
         Errno::WOULDBLOCK => OpenError::InUse(path.clone()),
         other => failed("lock")(other.into()),
     })?;
     let file_bytes = (&file).seek(SeekFrom::End(0)).map_err(failed("measure"))?;
+    if is_raw && file_bytes == 0 {
+        // What became of a disk that its kernel has given up.
+        return Err(failed("measure")(Errno::NOMEDIUM.into()));
+    }
 
     if occasion == Occasion::Again {
         // The device is to answer, not what the system remembers of it; a file system that cannot forget is no fault of its.
@@ -128,18 +137,20 @@ pub(crate) fn open(
             Ok((file, Opened { geometry, slab_id, index, generation_next }))
         }
         Err(reason) => {
-            warn_of_reset(path, reason);
             allocate(&file, is_raw, file_bytes, device).map_err(failed("allocate"))?;
             let slab_id = format(&file, node, geometry).map_err(failed("make"))?;
+            warn_of_reset(path, reason);
             let index = Index::new(geometry.slots_count, opening.weights.clone());
             Ok((file, Opened { geometry, slab_id, index, generation_next: 1 }))
         }
     }
 }
 
-/// Whether only a device can be meant by `path`. A file that were made there would lie in memory, and in the way of the device
-/// when that comes; and a node that may make none there would not start.
+/// Whether only a device can be meant by `path`, or by the link that lies there. A file made there would lie in memory, and in the
+/// way of the device when that comes; and a node that may make none there would not start.
 fn names_a_device(path: &Path) -> bool {
+    let link = fs::read_link(path).ok();
+    let path = link.as_deref().unwrap_or(path);
     path.starts_with("/dev") && !path.starts_with("/dev/shm")
 }
 
@@ -370,6 +381,24 @@ mod tests {
     use crate::settings::Nvme;
     use crate::slab::device::Handling;
     use crate::slab::header::Header;
+
+    /// Nothing is made among devices, and elsewhere a file is.
+    #[test]
+    fn devices_are_told_by_where_they_lie() {
+        for path in ["/dev/nvme1n1", "/dev/disk/by-id/one"] {
+            assert!(names_a_device(Path::new(path)), "{path}");
+        }
+        for path in ["/dev/shm/slab", "/device/slab", "dev/slab"] {
+            assert!(!names_a_device(Path::new(path)), "{path}");
+        }
+        let folder = tempfile::tempdir().expect("folder");
+        let link = folder.path().join("slab");
+        for (at, is_device) in [("/dev/no-such-device", true), ("/var/no-such-file", false)] {
+            std::os::unix::fs::symlink(at, &link).expect("linked");
+            assert_eq!(names_a_device(&link), is_device, "{at}");
+            fs::remove_file(&link).expect("removed");
+        }
+    }
 
     /// What cannot be read is told by the sector, what lies around it is read, and a device that has much of it is not tried
     /// to its end.

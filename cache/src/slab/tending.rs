@@ -142,6 +142,11 @@ impl Tended {
                 self.catch_up().await;
                 self.returns(device);
             }
+            Err(OpenError::InUse(_)) => {
+                // It has not failed, then.
+                self.opening.metrics.nvme_device_out_is_awaited();
+                self.place().put(Content::Awaited);
+            }
             Err(error) => {
                 error!(path = %self.path().display(), %error, "an NVMe device cannot be used: the node goes on without it");
                 self.place().put(Content::Out);

@@ -216,7 +216,7 @@ async fn a_purge_waits_for_readers_and_fails_aloud() {
     assert!(bench.read(1).await.is_some());
     bench.faults.writes_fail.store(true, Ordering::SeqCst);
     let error = bench.slab.purge(&|key: &BlockKey| key.index == 2).await.expect_err("the device fails");
-    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
+    assert_eq!(error.raw_os_error(), Some(Errno::IO.raw_os_error()));
     assert!(bench.read(2).await.is_none());
     assert_eq!(bench.slab.0.errors.load(Ordering::SeqCst), 1);
 }
@@ -250,7 +250,7 @@ async fn a_late_read_that_fails_counts_once() {
     bench.faults.reads_wait.store(true, Ordering::SeqCst);
     assert!(bench.read(1).await.is_none());
     let read = lock(&bench.faults.waiting_reads).pop().expect("it hangs");
-    (read.done)(Err(rustix::io::Errno::IO.into()));
+    (read.done)(Err(Errno::IO.into()));
     assert!(!lock(&bench.slab.0.state).index.is_pinned(0));
     assert_eq!((bench.errors_told(), bench.slab.0.errors.load(Ordering::SeqCst)), (1, 1));
     // Its slot is not used again.
@@ -275,7 +275,7 @@ async fn a_read_counts_though_its_reader_goes_away() {
         }
         if is_answered {
             for read in std::mem::take(&mut *lock(&bench.faults.waiting_reads)) {
-                (read.done)(Err(rustix::io::Errno::IO.into()));
+                (read.done)(Err(Errno::IO.into()));
             }
         }
         until("the device is out", || !bench.slab.in_use()).await;
@@ -352,7 +352,7 @@ async fn a_device_that_takes_no_writes_is_taken_out() {
         assert_eq!(bench.errors_told(), u64::from(offered_count));
         // What it answers in the end is no error once more.
         for write in std::mem::take(&mut *lock(&bench.faults.waiting)) {
-            (write.done)(Err(rustix::io::Errno::IO.into()));
+            (write.done)(Err(Errno::IO.into()));
         }
         assert_eq!(bench.slab.0.errors.load(Ordering::SeqCst), offered_count);
     }
@@ -380,7 +380,7 @@ async fn a_write_that_hangs_alone_is_told_of() {
     (answered.done)(Ok(()));
     until("the other is told of", || bench.errors_told() == 1).await;
     let hanging = lock(&bench.faults.waiting).pop().expect("it hangs");
-    (hanging.done)(Err(rustix::io::Errno::IO.into()));
+    (hanging.done)(Err(Errno::IO.into()));
     assert!(bench.slab.in_use() && !bench.contains(1) && bench.contains(2));
     assert_eq!((bench.errors_told(), bench.slab.0.errors.load(Ordering::SeqCst)), (1, 0));
 }
@@ -456,7 +456,7 @@ async fn a_purge_waits_for_writes_over_what_it_takes() {
         bench.faults.writes_wait.store(false, Ordering::SeqCst);
         for write in std::mem::take(&mut *lock(&bench.faults.waiting)) {
             match write_fails {
-                true => (write.done)(Err(rustix::io::Errno::IO.into())),
+                true => (write.done)(Err(Errno::IO.into())),
                 false => bench.slab.0.engine.write(write),
             }
         }
@@ -530,7 +530,7 @@ async fn a_device_that_is_out_is_not_purged() {
     let bench = Bench::new();
     bench.stored(1).await;
     for _ in 0..ERRORS_MAX {
-        bench.slab.device_failed("read", 0, &rustix::io::Errno::IO.into());
+        bench.slab.device_failed("read", 0, &Errno::IO.into());
     }
     assert_eq!(bench.purge(1).await.expect_err("out").kind(), io::ErrorKind::NotConnected);
     assert!(bench.restarted().await.contains(1));

@@ -163,6 +163,26 @@ async fn a_device_that_hangs_at_the_start_is_used_once_it_answers() {
     bench.slab.close().await;
 }
 
+/// One that hung, and that another process has when it answers, has not failed: it is waited for.
+#[tokio::test]
+async fn a_device_that_hung_and_is_held_by_another_process_is_waited_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let holder = Bench::open(folder.path(), "las1").await;
+    holder.store(0..4).await;
+    let faults = Arc::<Faults>::default();
+    faults.opening_waits.store(true, Ordering::SeqCst);
+    let bench = Bench::with(faults.clone(), Duration::from_millis(20), folder.path(), "las1").await;
+    assert_eq!((bench.state(), bench.counts()), (DeviceState::Silent, [0, 1, 0]));
+    faults.opening_waits.store(false, Ordering::SeqCst);
+    until("it is waited for", || bench.state() == DeviceState::Awaited).await;
+    assert_eq!(bench.counts(), [0, 0, 0]);
+    holder.slab.close().await;
+    until("it is in use", || bench.state() == DeviceState::InUse).await;
+    assert_eq!(bench.counts(), [1, 0, 0]);
+    assert_eq!(bench.read(3).await.expect("on disk")[..1000], [3; 1000]);
+    bench.slab.close().await;
+}
+
 /// A device that goes on failing goes out again each time, and a node that closes meanwhile has done with it.
 #[tokio::test]
 async fn a_device_that_goes_on_failing_goes_out_again() {
