@@ -37,21 +37,15 @@ pub(super) async fn serve<A: Answering>(stream: Stream, early: &Early, mut liste
             head = head::read(&mut stream, std::mem::take(&mut rest), early, &listener.limits) => head,
             _ = listener.stop.wait_for(|stop| *stop) => Head::None,
         };
-        let code = match head {
+        let refused = match head {
             Head::Whole { .. } | Head::None => None,
-            Head::Unfinished => {
-                listener.metrics.dropped(DropReason::HeaderDeadline);
-                Some(S3ErrorCode::RequestTimeout)
-            }
-            Head::NoRoom => {
-                listener.metrics.dropped(DropReason::Heads);
-                Some(S3ErrorCode::SlowDown)
-            }
-            Head::TooLarge => Some(S3ErrorCode::RequestHeaderSectionTooLarge),
-            Head::FramedTwice => Some(S3ErrorCode::InvalidRequest),
+            Head::Unfinished => Some((S3ErrorCode::RequestTimeout, Some(DropReason::HeaderDeadline))),
+            Head::NoRoom => Some((S3ErrorCode::SlowDown, Some(DropReason::Heads))),
+            Head::TooLarge => Some((S3ErrorCode::RequestHeaderSectionTooLarge, None)),
+            Head::FramedTwice => Some((S3ErrorCode::InvalidRequest, None)),
         };
-        if let Some(code) = code {
-            return Box::pin(refuse(stream, left, early, &listener, code.into())).await;
+        if let Some((code, reason)) = refused {
+            return Box::pin(refuse(stream, left, early, &listener, code.into(), reason)).await;
         }
         let Head::Whole { block, rest: after } = head else { break };
         rest = after;
@@ -68,7 +62,7 @@ pub(super) async fn serve<A: Answering>(stream: Stream, early: &Early, mut liste
                         Unanswered::Connect => S3ErrorCode::MethodNotAllowed.into(),
                     };
                     let stream = Box::new(Turn::new(stream, left.clone()));
-                    return Box::pin(refuse(stream, left, early, &listener, refusal)).await;
+                    return Box::pin(refuse(stream, left, early, &listener, refusal, None)).await;
                 }
                 None => return Box::pin(left.close(early)).await,
             },
@@ -101,20 +95,27 @@ pub(super) fn malformed() -> Refusal {
     error.into()
 }
 
-/// Tells the client why its request was not read, and closes.
+/// Tells the client why its request was not read, and closes. `reason` counts, unless it is another one in the end.
 async fn refuse<A: Answering>(
     mut stream: Stream,
     left: Left,
     early: &Early,
     listener: &Listener<A>,
     refusal: Refusal,
+    reason: Option<DropReason>,
 ) {
     Turn::answer(&stream);
     if !early.is_refused() || stream.get_ssl_digest().is_none() {
         // TLS would keep some of what is thrown away otherwise.
         early.stop_counting();
     }
+    let code = refusal.code().clone();
     let TurnedAway { id, refusal, record } = listener.app.turn_away(client_of(&stream), refusal).await;
+    if let Some(reason) = reason
+        && *refusal.code() == code
+    {
+        listener.metrics.dropped(reason);
+    }
     let document = refusal.document(Subject {
         method: &Method::GET,
         resource: "",
