@@ -71,7 +71,7 @@ async fn main() {
 async fn run(case: &'static Case, rounds: usize) -> Vec<Measured> {
     let ground = Ground::prepare(case).await;
     let mut servers = Vec::new();
-    for kind in case.servers.iter().filter(|kind| kind.is_another_here(&ground)) {
+    for kind in case.servers.iter().filter(|kind| kind.differs_when_set(&ground)) {
         servers.push((Server::start(*kind, case, &ground).await, Measured::of(*kind)));
     }
     for round in case.first_round()..=rounds {

@@ -141,6 +141,10 @@ async fn who_reads_nothing_of_the_metrics_is_let_go() {
     let address = cluster.admin("ord1").trim_start_matches("http://").to_owned();
     let asked = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\n\r\n").repeat(100);
     let mut stalled = TcpStream::connect(&address).await.expect("connect");
+    stalled.write_all(asked.as_bytes()).await.expect("ask");
+    let mut began = [0; 15];
+    timeout(IN_TIME, stalled.read_exact(&mut began)).await.expect("an answer begins").expect("read");
+    assert_eq!(&began, b"HTTP/1.1 200 OK");
     let asking = async { while stalled.write_all(asked.as_bytes()).await.is_ok() {} };
     // A client's connection would have 96 s.
     timeout(IN_TIME, asking).await.expect("the connection ends");

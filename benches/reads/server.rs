@@ -60,8 +60,8 @@ impl Kind {
         }
     }
 
-    /// Whether this machine makes another server of it than one before it in the list is.
-    pub(crate) fn is_another_here(self, ground: &Ground) -> bool {
+    /// Whether this machine makes another server of it than one before it in the list is; tried out by setting it and back.
+    pub(crate) fn differs_when_set(self, ground: &Ground) -> bool {
         self != Self::NginxReadAheadOfLinux || ReadAhead::of_linux(&ground.folder()).is_some()
     }
 }
