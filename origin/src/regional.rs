@@ -265,7 +265,7 @@ impl RegionalStore {
     }
 
     /// Goes once through all buckets and does what their lifecycle rules say. The store does so by itself, an hour after
-    /// the last time.
+    /// the last time, and sooner where that one failed or waits for room on the disk.
     ///
     /// # Errors
     /// `ServiceUnavailable`, `InternalError`: what is left is done the next time.

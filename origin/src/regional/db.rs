@@ -88,13 +88,19 @@ pub(super) struct Db {
     opening: Opening,
     answered: Answered,
     /// `None` after a failed attempt to open it again.
-    database: RwLock<Option<Database>>,
+    database: RwLock<Option<Opened>>,
     /// One more each time the file is opened. A snapshot of an earlier generation fails without harm to this one.
     generation: AtomicU64,
     /// The last generation that had an error.
     failed_generation: AtomicU64,
     closed: AtomicBool,
     is_growing: Arc<AtomicBool>,
+}
+
+/// The file, opened once.
+struct Opened {
+    database: Database,
+    is_shut: Arc<AtomicBool>,
 }
 
 impl Db {
@@ -143,7 +149,7 @@ impl Db {
         let database = self.opened();
         let generation = self.generation.load(Ordering::Acquire);
         let database = database.as_ref().ok_or_else(|| self.not_open())?;
-        let begin = || database.begin_read().map_err(redb_failure);
+        let begin = || database.database.begin_read().map_err(redb_failure);
         // redb makes its file longer and syncs it under a lock that a read transaction takes to begin.
         let is_growing = self.is_growing.load(Ordering::Relaxed);
         let txn = if is_growing { at_hand::aside(begin) } else { begin() };
@@ -161,7 +167,7 @@ impl Db {
         let database = self.opened();
         let generation = self.generation.load(Ordering::Acquire);
         let database = database.as_ref().ok_or_else(|| self.not_open())?;
-        let mut txn = self.note(generation, database.begin_write().map_err(redb_failure))?;
+        let mut txn = self.note(generation, database.database.begin_write().map_err(redb_failure))?;
         txn.set_quick_repair(true);
         let tables = self.note(generation, open_tables(&txn))?;
         let mut batch = Batch::new(tables);
@@ -198,7 +204,7 @@ impl Db {
     }
 
     /// The file, once nobody is opening it again.
-    fn opened(&self) -> RwLockReadGuard<'_, Option<Database>> {
+    fn opened(&self) -> RwLockReadGuard<'_, Option<Opened>> {
         match self.database.try_read() {
             Ok(database) => database,
             Err(TryLockError::Poisoned(lost)) => lost.into_inner(),
@@ -242,17 +248,21 @@ impl Db {
     }
 }
 
-/// Closes the file, which may be in no state to be closed well.
-fn shut(database: Option<Database>) {
+/// Closes the file, which may be in no state to be closed well. Who still reads of it is refused then: whatever is opened in its place
+/// knows nothing of them, and uses their pages again.
+fn shut(opened: Option<Opened>) {
+    let Some(Opened { database, is_shut }) = opened else { return };
     catch_unwind(AssertUnwindSafe(|| drop(database))).ok();
+    is_shut.store(true, Ordering::Release);
 }
 
 fn open_database(
     opening: &Opening,
     answered: &Answered,
     is_growing: &Arc<AtomicBool>,
-) -> Result<Database, Failure> {
+) -> Result<Opened, Failure> {
     let file = MetadataFile::open(&opening.path, Arc::clone(&opening.faults), Arc::clone(is_growing))?;
+    let is_shut = Arc::clone(&file.is_shut);
     if file.len()? == 0 {
         // redb would make a new one of it.
         return Err(Failure::Corrupt("the metadata file is empty".into()));
@@ -268,7 +278,7 @@ fn open_database(
     txn.set_quick_repair(true);
     drop(open_tables(&txn)?);
     txn.commit().map_err(redb_failure)?;
-    Ok(database)
+    Ok(Opened { database, is_shut })
 }
 
 /// How many commits the file has seen, but for its first.
@@ -378,6 +388,9 @@ impl<'t> Batch<'t> {
 
     /// Counts the commit of what was kept; `None` when there is nothing to commit.
     fn count_commit(&mut self) -> Result<Option<u64>, Failure> {
+        if self.is_writing {
+            return Err(cut_off());
+        }
         if !self.dirty {
             return Ok(None);
         }
@@ -509,6 +522,7 @@ fn check_row(table: Table, row: Result<RedbRow<'_>, StorageError>) -> Result<Row
 
 fn redb_failure(cause: impl Into<redb::Error>) -> Failure {
     match cause.into() {
+        redb::Error::Io(cause) if cause.get_ref().is_some_and(|cause| cause.is::<Shut>()) => Failure::NotOpen,
         redb::Error::Io(cause) => Failure::Io(cause),
         // A panic left a lock of redb's own shut: nobody gets in any more, not even to read, until the file is opened again.
         redb::Error::LockPoisoned(_) => Failure::NotOpen,
@@ -525,7 +539,13 @@ struct MetadataFile {
     faults: FaultsBox,
     /// It was made longer and has not been synced since.
     is_growing: Arc<AtomicBool>,
+    is_shut: Arc<AtomicBool>,
 }
+
+/// What is said to whoever reads of a file that was shut.
+#[derive(Debug, thiserror::Error)]
+#[error("the metadata file was shut")]
+struct Shut;
 
 struct FaultsBox(Arc<dyn Faults>);
 
@@ -538,13 +558,19 @@ impl std::fmt::Debug for FaultsBox {
 impl MetadataFile {
     fn open(path: &Path, faults: Arc<dyn Faults>, is_growing: Arc<AtomicBool>) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { file, faults: FaultsBox(faults), is_growing })
+        Ok(Self { file, faults: FaultsBox(faults), is_growing, is_shut: Arc::default() })
     }
 
     /// Makes an empty file in place of what a start that was cut off left there.
     fn create(path: &Path, faults: Arc<dyn Faults>) -> io::Result<Self> {
         let file = private::options().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(Self { file, faults: FaultsBox(faults), is_growing: Arc::default() })
+        Ok(Self { file, faults: FaultsBox(faults), is_growing: Arc::default(), is_shut: Arc::default() })
+    }
+}
+
+impl MetadataFile {
+    fn verify_open(&self) -> io::Result<()> {
+        if self.is_shut.load(Ordering::Acquire) { Err(io::Error::other(Shut)) } else { Ok(()) }
     }
 }
 
@@ -554,11 +580,13 @@ impl StorageBackend for MetadataFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.verify_open()?;
         self.faults.0.before_metadata(offset..offset + out.len() as u64)?;
         at_hand::read_exact_at(&self.file, out, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.verify_open()?;
         self.faults.0.before(DiskStep::WriteMetadata)?;
         self.is_growing.store(len > self.len()?, Ordering::Relaxed);
         self.file.set_len(len)
@@ -572,6 +600,7 @@ impl StorageBackend for MetadataFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.verify_open()?;
         self.faults.0.before(DiskStep::WriteMetadata)?;
         self.file.write_all_at(data, offset)
     }
@@ -596,5 +625,18 @@ mod tests {
         assert!(!is_growing());
         file.set_len(4096).expect("shorter");
         assert!(!is_growing(), "nothing is synced for that");
+    }
+
+    #[test]
+    fn a_file_that_was_shut_is_read_and_written_no_more() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let faults = Seams::default().faults;
+        let file = MetadataFile::create(&dir.path().join("file"), faults).expect("make a file");
+        file.write(0, b"page").expect("write");
+        file.is_shut.store(true, Ordering::Release);
+        let read = file.read(0, &mut [0; 4]).expect_err("shut");
+        assert!(matches!(redb_failure(redb::Error::Io(read)), Failure::NotOpen));
+        assert!(file.write(0, b"late").is_err() && file.set_len(8192).is_err());
+        assert_eq!(fs::read(dir.path().join("file")).expect("read"), b"page");
     }
 }

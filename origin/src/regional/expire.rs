@@ -128,8 +128,12 @@ impl Expirer {
             if let Err(error) = &passed {
                 tracing::warn!(%error, "lifecycle rules are not applied for now");
             }
-            let is_done = passed.is_ok_and(|passed| passed.is_done);
-            tokio::time::sleep(pause_after(is_done, started.elapsed(), pause)).await;
+            let pause = match passed {
+                Ok(passed) => pause_after(passed.is_done, started.elapsed(), pause),
+                // It goes on where it was.
+                Err(_) => pause.min(RETRY_MAX),
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -61,7 +61,7 @@ impl Metrics {
             lifecycle_pass_seconds: Histogram::with_opts(
                 HistogramOpts::new(
                     "store_lifecycle_pass_seconds",
-                    "Time that one pass of the lifecycle rules through all buckets took.",
+                    "Time that one pass of the lifecycle rules through all buckets took; one that waits for room on the disk does not count.",
                 )
                 .buckets(prometheus::exponential_buckets(0.001, 4.0, 12)?),
             )?,

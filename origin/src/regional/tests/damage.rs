@@ -372,7 +372,13 @@ async fn damaged_rows_that_nothing_depends_on_end_no_start() {
         let seams = Seams { sealing: Some(Arc::new(InTheOpen)), ..Seams::default() };
         let opened = RegionalStore::open(settings(region.dir.path()), seams, &Registry::new()).await;
         assert_eq!(opened.is_ok(), is_opened, "{:?}", opened.err());
-        let Ok(store) = opened else { continue };
+        let store = match opened {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+                continue;
+            }
+        };
         for class in LeaseClass::ALL {
             assert_eq!(store.longest_lease(class).await.unwrap(), Duration::ZERO);
         }
