@@ -291,6 +291,6 @@ mod tests {
                 .to_string()
                 .contains("las1: connected, lease 2000 ms, interest 2, unapplied 3, lag 1000 ms")
         );
-        assert!(status.to_string().ends_with("cache on /cache/slab: taken out, and does not answer\n"));
+        assert!(status.to_string().ends_with("cache on /cache/slab: does not answer\n"));
     }
 }
